@@ -1,0 +1,1 @@
+pub use dspinlock_macros::dspinlock; pub use dspinlock_runtime::*;
