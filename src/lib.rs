@@ -1,1 +1,2 @@
-pub use dspinlock_macros::dspinlock; pub use dspinlock_runtime::*;
+pub use dspinlock_macros::dspinlock;
+pub use dspinlock_runtime::*;

@@ -1,13 +1,12 @@
 //! hit | lead | follow. (stub; the interface is final)
 
-use std::pin::Pin;
-use bytes::Bytes;
 use crate::error::Error;
 use crate::key::Key;
 use crate::site::Options;
+use bytes::Bytes;
 
 /// A future of the engine: it knows nothing of the user's types.
-pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
+pub(crate) use crate::store::Boxed;
 
 /// One call on its way to the store.
 #[derive(Debug, Clone)]
@@ -33,7 +32,9 @@ pub(crate) enum Entered {
 }
 
 /// Takes the lock of the global pool, waits for another's result, or reads it. Checks for recursion when first polled.
-pub(crate) fn enter(_order: Order) -> Boxed<Result<Entered, Error>> { unimplemented!() }
+pub(crate) fn enter(_order: Order) -> Boxed<Result<Entered, Error>> {
+    unimplemented!()
+}
 
 /// The right to compute: dropping it aborts at once, from the background.
 #[derive(Debug)]
@@ -41,10 +42,16 @@ pub(crate) struct Lead;
 
 impl Lead {
     /// Polls or runs `body` with this lease as `dspinlock::current()`.
-    pub(crate) fn scope<T>(&self, body: impl FnOnce() -> T) -> T { body() }
+    pub(crate) fn scope<T>(&self, body: impl FnOnce() -> T) -> T {
+        body()
+    }
     /// Publishes and leaves COMPUTED; `None` where no value is kept. Resolves to nothing to fail for: a lost lease or a
     /// store that is away means that the value is not kept, which is logged here.
     /// `Err` only where the payload is larger than the pool's `max_value_size`.
-    pub(crate) fn publish(self, _payload: Option<Bytes>) -> Boxed<Result<(), Error>> { unimplemented!() }
-    pub(crate) fn key(&self) -> &Key { unimplemented!() }
+    pub(crate) fn publish(self, _payload: Option<Bytes>) -> Boxed<Result<(), Error>> {
+        unimplemented!()
+    }
+    pub(crate) fn key(&self) -> &Key {
+        unimplemented!()
+    }
 }

@@ -1,15 +1,97 @@
 //! From arguments to a key: canonical bytes, SHA-256, names in the store. No I/O.
-//! (stub; the interface is final)
+
+mod canonical;
+mod path;
+mod plain;
 
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+pub use self::path::site_name;
+use crate::error::Error;
 
 /// The name of one lock.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key;
+///
+/// Two keys are equal on every host, build and architecture when the same arguments were given to the same site.
+/// `Display` shows the prefix and the digest, never an argument.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Key(Repr);
 
-impl std::fmt::Display for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("key")
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Repr {
+    Digest {
+        prefix: Cow<'static, str>,
+        digest: [u8; 32],
+    },
+    Own(Arc<str>),
+}
+
+impl Key {
+    /// `<prefix>,<hex of the digest>`.
+    pub fn new(prefix: Cow<'static, str>, digest: [u8; 32]) -> Self {
+        Self(Repr::Digest { prefix, digest })
+    }
+
+    /// A key of the user's own scheme, used in the store as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] for an empty key, one of more than 512 bytes, and one with braces or control
+    /// characters, which would tear its two entries apart on a cluster.
+    pub fn own(text: &str) -> Result<Self, Error> {
+        if text.is_empty()
+            || text.len() > 512
+            || text.contains(|c: char| c == '{' || c == '}' || c.is_control())
+        {
+            return Err(Error::Configuration(
+                "a key of one's own has 1 to 512 bytes without braces and control characters".into(),
+            ));
+        }
+        Ok(Self(Repr::Own(text.into())))
+    }
+
+    /// The store's name for the state, which py-dspinlock uses too.
+    pub fn state_name(&self) -> String {
+        match &self.0 {
+            Repr::Digest { prefix, digest } => format!("{prefix},{}", Hex(digest)),
+            Repr::Own(text) => text.as_ref().into(),
+        }
+    }
+
+    /// The store's name for the value and the fence, in the same cluster slot as the state.
+    pub fn value_name(&self) -> String {
+        match &self.0 {
+            Repr::Digest { prefix, digest } => format!("{{{prefix},{}}},value", Hex(digest)),
+            Repr::Own(text) => format!("{{{text}}},value"),
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Digest { prefix, digest } => write!(f, "{prefix},{}", Hex(digest)),
+            // A user may have put an argument into it: only its digest is shown.
+            Repr::Own(text) => write!(f, "own key {}", Hex(&Sha256::digest(text.as_bytes())[..8])),
+        }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({self})")
+    }
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -25,19 +107,65 @@ pub trait KeyPart {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: serde::Serialize + ?Sized> KeyPart for T {
-    fn feed(&self, _hasher: &mut KeyHasher) {}
+impl<T: Serialize + ?Sized> KeyPart for T {
+    fn feed(&self, hasher: &mut KeyHasher) {
+        if hasher.shared && hasher.parts == 0 {
+            hasher.raw = plain::text_or_bytes(self).map(|bytes| Sha256::digest(bytes).into());
+        }
+        hasher.parts += 1;
+        hasher.failed |= canonical::feed(self, &mut hasher.hash).is_err();
+    }
 }
 
 /// Collects the parts of a key.
-#[derive(Debug, Clone, Default)]
-pub struct KeyHasher {}
+#[derive(Clone, Default)]
+pub struct KeyHasher {
+    hash: Sha256,
+    shared: bool,
+    parts: usize,
+    /// The digest that py-dspinlock makes of a single text or byte string.
+    raw: Option<[u8; 32]>,
+    failed: bool,
+}
 
 impl KeyHasher {
     /// Nothing fed yet. `shared` is `name = ""`: the object alone, hashed as py-dspinlock does.
-    pub fn new(_shared: bool) -> Self { Self {} }
+    pub fn new(shared: bool) -> Self {
+        Self {
+            shared,
+            ..Self::default()
+        }
+    }
 
-    /// The key of a site: `name` is the explicit name or the canonical path, `body_type` the `type_name` of the body.
-    /// `Err` where a part's `Serialize` failed.
-    pub fn finish(self, _site: &crate::site::Site, _prefix: Cow<'static, str>, _body_type: &'static str) -> Result<Key, crate::Error> { Ok(Key) }
+    /// The digest over the parts and, unless the key is shared, the site's name.
+    ///
+    /// The parts come first, because the name of a site is known only together with its body; every part and the
+    /// list of parts tell their own end, so that no two lists of parts and names run into the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProvidedObjectIsNotHashable`] where a part's `Serialize` failed.
+    pub fn finish(mut self, prefix: Cow<'static, str>, site_name: &str) -> Result<Key, Error> {
+        if self.failed {
+            return Err(Error::ProvidedObjectIsNotHashable {
+                site: site_name.into(),
+            });
+        }
+        if let (Some(raw), 1) = (self.raw, self.parts) {
+            return Ok(Key::new(prefix, raw));
+        }
+        canonical::end(&mut self.hash);
+        if !self.shared {
+            self.hash.update(site_name.as_bytes());
+        }
+        Ok(Key::new(prefix, self.hash.finalize().into()))
+    }
+}
+
+impl fmt::Debug for KeyHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyHasher")
+            .field("parts", &self.parts)
+            .finish_non_exhaustive()
+    }
 }

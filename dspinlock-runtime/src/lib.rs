@@ -1,6 +1,11 @@
 //! The run-time half of dspinlock.
+mod engine;
 pub mod error;
 pub mod key;
+pub mod protocol;
+pub mod record;
 pub mod site;
-mod engine;
+pub mod state;
+pub mod store;
+pub mod value;
 pub use error::Error;

@@ -71,3 +71,15 @@ impl Default for Options {
         Self::DEFAULT
     }
 }
+
+impl Site {
+    /// x
+    pub const fn new(path: &'static str) -> Self {
+        Self {
+            path,
+            name: None,
+            skipped_generics: &[],
+            options: Options::DEFAULT,
+        }
+    }
+}

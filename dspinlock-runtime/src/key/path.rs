@@ -1,0 +1,155 @@
+//! The name of a site: what sets one annotated function apart from every other.
+
+use std::borrow::Cow;
+
+use crate::site::Site;
+
+/// The name that goes into the key and into the record of who holds what.
+///
+/// `body` is the `type_name` of the function's body. For a free function it is the function's path; for a method it
+/// also tells the type and the trait; for a generic function it ends with the types and constants in use. An explicit
+/// name takes the place of the path, not of those generic arguments.
+pub fn site_name(site: &Site, body: &'static str) -> Cow<'static, str> {
+    let body = without_lifetimes(without_closures(body));
+    let (path, generics) = body.split_at(generics_start(&body));
+    if generics.is_empty() {
+        return match site.name {
+            Some(name) => Cow::Borrowed(name),
+            None => body,
+        };
+    }
+    let mut name = site.name.unwrap_or(path).to_owned();
+    let kept: Vec<&str> = arguments(&generics[1..generics.len() - 1])
+        .enumerate()
+        .filter(|(position, _)| !site.skipped_generics.contains(position))
+        .map(|(_, argument)| argument)
+        .collect();
+    if !kept.is_empty() {
+        name.push('<');
+        name.push_str(&kept.join(", "));
+        name.push('>');
+    }
+    Cow::Owned(name)
+}
+
+fn without_closures(mut body: &'static str) -> &'static str {
+    while let Some(shorter) = body.strip_suffix("::{{closure}}") {
+        body = shorter;
+    }
+    body
+}
+
+/// A lifetime never tells two instantiations apart, and how it is printed is nobody's promise.
+fn without_lifetimes(body: &'static str) -> Cow<'static, str> {
+    if !body.contains('\'') {
+        return Cow::Borrowed(body);
+    }
+    let mut text = body.to_owned();
+    for (lifetime, nothing) in [
+        ("'_, ", ""),
+        (", '_", ""),
+        (" + '_", ""),
+        ("::<'_>", ""),
+        ("<'_>", ""),
+        ("'_ ", ""),
+    ] {
+        text = text.replace(lifetime, nothing);
+    }
+    Cow::Owned(text)
+}
+
+/// Where the generic arguments of the last segment start; the end of the text where there are none.
+fn generics_start(path: &str) -> usize {
+    let bytes = path.as_bytes();
+    if bytes.last() != Some(&b'>') {
+        return path.len();
+    }
+    let mut depth = 0;
+    for at in (0..bytes.len()).rev() {
+        match bytes[at] {
+            b'>' if at > 0 && bytes[at - 1] == b'-' => {}
+            b'>' => depth += 1,
+            b'<' => {
+                depth -= 1;
+                if depth == 0 {
+                    return at;
+                }
+            }
+            _ => {}
+        }
+    }
+    path.len()
+}
+
+/// The arguments of a generic list, split at its own commas only.
+fn arguments(list: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(list);
+    std::iter::from_fn(move || {
+        let list = rest?;
+        let end = own_comma(list).unwrap_or(list.len());
+        rest = list.get(end + 1..);
+        Some(list[..end].trim())
+    })
+}
+
+fn own_comma(list: &str) -> Option<usize> {
+    let mut depth = 0;
+    let mut previous = b' ';
+    for (at, byte) in list.bytes().enumerate() {
+        match byte {
+            b'<' | b'(' | b'[' => depth += 1,
+            b'>' if previous == b'-' => {}
+            b'>' | b')' | b']' => depth -= 1,
+            b',' if depth == 0 => return Some(at),
+            _ => {}
+        }
+        previous = byte;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: Site = Site::new("m::f");
+
+    fn name(body: &'static str) -> String {
+        site_name(&SITE, body).into_owned()
+    }
+
+    #[test]
+    fn a_free_function_is_its_path() {
+        assert_eq!(name("m::f::{{closure}}"), "m::f");
+        assert_eq!(name("m::f::{{closure}}::{{closure}}"), "m::f");
+        assert!(matches!(
+            site_name(&SITE, "m::f::{{closure}}"),
+            Cow::Borrowed("m::f")
+        ));
+    }
+
+    #[test]
+    fn methods_keep_their_type_and_trait_and_lose_lifetimes() {
+        assert_eq!(name("m::S<'_, u8>::f::{{closure}}"), "m::S<u8>::f");
+        assert_eq!(name("<m::S<'_> as m::Tr>::f::{{closure}}"), "<m::S as m::Tr>::f");
+        assert_eq!(name("m::f<dyn m::Tr + '_>::{{closure}}"), "m::f<dyn m::Tr>");
+        assert_eq!(name("m::f<&'_ str>::{{closure}}"), "m::f<&str>");
+    }
+
+    #[test]
+    fn instantiations_differ_and_skip_leaves_one_out() {
+        let body = "m::f<alloc::vec::Vec<(u8, i8)>, dyn Fn(u8, u8) -> u8, 3>::{{closure}}";
+        assert_eq!(
+            name(body),
+            "m::f<alloc::vec::Vec<(u8, i8)>, dyn Fn(u8, u8) -> u8, 3>"
+        );
+        let mut site = SITE;
+        site.skipped_generics = &[0];
+        assert_eq!(site_name(&site, body), "m::f<dyn Fn(u8, u8) -> u8, 3>");
+        site.skipped_generics = &[0, 1, 2];
+        assert_eq!(site_name(&site, body), "m::f");
+        site.name = Some("given");
+        site.skipped_generics = &[0, 1];
+        assert_eq!(site_name(&site, body), "given<3>");
+    }
+}

@@ -1,0 +1,179 @@
+//! The bytes of a single text or byte string: what py-dspinlock hashes.
+
+use serde::Serialize;
+use serde::ser::{self, Impossible, Serializer};
+
+use super::canonical::{self, Refused, Sink};
+
+/// The content of a text or byte string, `None` for everything else.
+///
+/// A sequence of nothing but `u8`, the empty one included, is a byte string too: serde shows `&[u8]` and `Vec<u8>` so.
+pub(super) fn text_or_bytes<T: Serialize + ?Sized>(value: &T) -> Option<Vec<u8>> {
+    value.serialize(Plain).ok()
+}
+
+struct Plain;
+
+macro_rules! refuse {
+    ($($method:ident($($type:ty),*);)*) => { $(fn $method(self, $(_: $type),*) -> Result<Vec<u8>, Refused> { Err(Refused) })* };
+}
+
+impl Serializer for Plain {
+    type Ok = Vec<u8>;
+    type Error = Refused;
+    type SerializeSeq = OnlyBytes;
+    type SerializeTuple = OnlyBytes;
+    type SerializeTupleStruct = Impossible<Vec<u8>, Refused>;
+    type SerializeTupleVariant = Impossible<Vec<u8>, Refused>;
+    type SerializeMap = Impossible<Vec<u8>, Refused>;
+    type SerializeStruct = Impossible<Vec<u8>, Refused>;
+    type SerializeStructVariant = Impossible<Vec<u8>, Refused>;
+
+    refuse! {
+        serialize_bool(bool); serialize_char(char);
+        serialize_i8(i8); serialize_i16(i16); serialize_i32(i32); serialize_i64(i64); serialize_i128(i128);
+        serialize_u8(u8); serialize_u16(u16); serialize_u32(u32); serialize_u64(u64); serialize_u128(u128);
+        serialize_f32(f32); serialize_f64(f64); serialize_none(); serialize_unit();
+        serialize_unit_struct(&'static str); serialize_unit_variant(&'static str, u32, &'static str);
+    }
+
+    fn serialize_str(self, v: &str) -> Result<Vec<u8>, Refused> {
+        Ok(v.into())
+    }
+
+    fn serialize_bytes(self, v: &[u8]) -> Result<Vec<u8>, Refused> {
+        Ok(v.into())
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        v: &T,
+    ) -> Result<Vec<u8>, Refused> {
+        v.serialize(self)
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<OnlyBytes, Refused> {
+        Ok(OnlyBytes(Vec::new()))
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<OnlyBytes, Refused> {
+        Ok(OnlyBytes(Vec::new()))
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<Vec<u8>, Refused> {
+        Err(Refused)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: &T,
+    ) -> Result<Vec<u8>, Refused> {
+        Err(Refused)
+    }
+
+    fn serialize_tuple_struct(
+        self,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleStruct, Refused> {
+        Err(Refused)
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleVariant, Refused> {
+        Err(Refused)
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, Refused> {
+        Err(Refused)
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct, Refused> {
+        Err(Refused)
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeStructVariant, Refused> {
+        Err(Refused)
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+}
+
+/// A sequence, as long as it holds nothing but `u8`.
+struct OnlyBytes(Vec<u8>);
+
+impl OnlyBytes {
+    fn push<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), Refused> {
+        let mut item = [0; 2];
+        let mut sink = Two {
+            item: &mut item,
+            len: 0,
+        };
+        canonical::feed(v, &mut sink)?;
+        if sink.len != 2 || item[0] != canonical::U8 {
+            return Err(Refused);
+        }
+        self.0.push(item[1]);
+        Ok(())
+    }
+}
+
+/// The canonical form of a `u8` is two bytes; of whatever is longer only the length is of interest.
+struct Two<'a> {
+    item: &'a mut [u8; 2],
+    len: usize,
+}
+
+impl Sink for Two<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if let Some(place) = self.item.get_mut(self.len) {
+                *place = *byte;
+            }
+            self.len += 1;
+        }
+    }
+}
+
+impl ser::SerializeSeq for OnlyBytes {
+    type Ok = Vec<u8>;
+    type Error = Refused;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), Refused> {
+        self.push(v)
+    }
+
+    fn end(self) -> Result<Vec<u8>, Refused> {
+        Ok(self.0)
+    }
+}
+
+impl ser::SerializeTuple for OnlyBytes {
+    type Ok = Vec<u8>;
+    type Error = Refused;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), Refused> {
+        self.push(v)
+    }
+
+    fn end(self) -> Result<Vec<u8>, Refused> {
+        Ok(self.0)
+    }
+}
