@@ -1,4 +1,6 @@
 //! The run-time half of dspinlock.
+mod background;
+mod blocking;
 mod engine;
 pub mod error;
 pub mod key;

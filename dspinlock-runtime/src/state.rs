@@ -4,6 +4,9 @@
 
 use std::fmt;
 
+/// No state is longer, in bytes.
+pub const MAX_STATE: usize = 256;
+
 /// What the state of a key says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State<'a> {
@@ -31,7 +34,10 @@ impl<'a> State<'a> {
     ///
     /// [`BadState`]; a timestamp without `Z` or offset is malformed, as its moment is unknown.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BadState> {
-        let text = std::str::from_utf8(bytes).map_err(|_| BadState::Malformed)?;
+        let text = std::str::from_utf8(bytes)
+            .ok()
+            .filter(|text| text.len() <= MAX_STATE)
+            .ok_or(BadState::Malformed)?;
         let mut tokens = text.split(',');
         let (Some(tag), Some(stamp), Some(number), None) =
             (tokens.next(), tokens.next(), tokens.next(), tokens.next())

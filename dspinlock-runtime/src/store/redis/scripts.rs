@@ -1,0 +1,50 @@
+//! The steps as Lua; each mirrors a branch of `protocol::step`.
+
+use std::sync::LazyLock;
+
+/// One step.
+pub(super) struct Script(LazyLock<redis::Script>, LazyLock<String>);
+
+macro_rules! script {
+    ($($name:ident = $file:literal;)*) => {
+        $(pub(super) static $name: Script = Script(
+            LazyLock::new(|| redis::Script::new($name.text())),
+            LazyLock::new(|| without_comments(concat!(
+                include_str!("scripts/common.lua"), include_str!(concat!("scripts/", $file, ".lua")),
+            ))),
+        );)*
+
+        /// Every step, to be loaded when a connection is made.
+        pub(super) fn all() -> impl Iterator<Item = &'static Script> {
+            [$(&$name),*].into_iter()
+        }
+    };
+}
+
+script! {
+    ACQUIRE = "acquire";
+    RENEW = "renew";
+    PUBLISH = "publish";
+    ABORT = "abort";
+    DELETE = "delete";
+}
+
+impl Script {
+    /// The SHA-1 by which a server knows the script.
+    pub(super) fn hash(&self) -> &str {
+        self.0.get_hash()
+    }
+
+    /// The script itself.
+    pub(super) fn text(&self) -> &str {
+        &self.1
+    }
+}
+
+/// Comments are for the reader of the repository, not for each server's memory.
+fn without_comments(text: &str) -> String {
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("--"))
+        .flat_map(|line| [line, "\n"])
+        .collect()
+}

@@ -1,0 +1,45 @@
+local tag, lease, max_block = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local cached, fail_if_key_exists, want_value = ARGV[4] == '1', ARGV[5] == '1', ARGV[6] == '1'
+local refuse, stale, holder, bound = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
+
+local function grant(value)
+  local fence = math.min(math.max(now, value and value.fence + 1 or 0), 9007199254740991)
+  local till = deadline(lease)
+  redis.call('SET', S, tag .. ',' .. stamp() .. ',0', 'PXAT', till)
+  redis.call('SET', V, 'dspinlock1,' .. tag .. ',' .. digits(fence) .. ',-,0,0,0,0,0,0,' .. holder .. '\n', 'PXAT', till)
+  return {'ACQUIRED', digits(fence)}
+end
+
+local state = read_state()
+if not state then return grant(read_value(bound)) end
+if state.bad then return {'BAD', state.bad} end
+local mine = state.tag == tag
+if not mine and fail_if_key_exists then return {'EXISTS', left()} end
+
+if state.computed then
+  local value = read_value(bound)
+  local current = value and value.value_tag == state.tag
+  if current and (mine or (cached and refuse ~= state.tag)) and want_value then
+    return {'HIT', redis.call('GET', V), left()}
+  end
+  if mine then return {'DONE'} end
+  if cached and not want_value then return {'COMPUTED'} end
+  return grant(value)
+end
+
+if mine then
+  local value = read_value(bound)
+  if not value or value.tag ~= tag then return grant(value) end
+  -- The reply was lost, and the same request comes again.
+  local till = deadline(lease)
+  redis.call('PEXPIREAT', S, till)
+  redis.call('PEXPIREAT', V, till)
+  return {'ACQUIRED', digits(value.fence)}
+end
+if stale == state.raw then return grant(read_value(bound)) end
+local remaining = left()
+if remaining == -1 then
+  redis.call('PEXPIREAT', S, deadline(max_block))
+  remaining = max_block
+end
+return {'BUSY', state.raw, remaining, digits(now)}

@@ -1,0 +1,3 @@
+local existed = redis.call('EXISTS', S)
+redis.call('UNLINK', S, V)
+return {'DELETED', existed}

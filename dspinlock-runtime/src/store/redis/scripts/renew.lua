@@ -1,0 +1,7 @@
+local tag, fence, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
+if not is_held(tag, fence, false) then return {'LOST'} end
+-- Never a SET: it must work when memory is full.
+local till = deadline(lease)
+redis.call('PEXPIREAT', S, till)
+redis.call('PEXPIREAT', V, till)
+return {'RENEWED'}
