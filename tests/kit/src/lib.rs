@@ -1,0 +1,38 @@
+//! What the tests of dspinlock stand on: real servers, the real Python package, and real processes.
+//!
+//! Everything here stops in `Drop`, also when a test panics. Nothing is retried to make a test pass, and a missing
+//! tool is a failure that names the command to run, never a skipped test.
+
+mod journal;
+mod lines;
+mod proxy;
+mod python;
+mod redis_server;
+mod tls;
+mod tools;
+mod worker;
+
+pub use self::journal::Journal;
+pub use self::lines::Lines;
+pub use self::proxy::Proxy;
+pub use self::python::Python;
+pub use self::redis_server::Redis;
+pub use self::tools::tool;
+pub use self::worker::{Call, Job, Worker};
+
+use std::time::{Duration, Instant};
+
+/// The longest that a test waits for anything: far beyond what a loaded machine needs, so that only a hang fails it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `probe` finds something; fails the test after [`PATIENCE`].
+pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

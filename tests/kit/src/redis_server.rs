@@ -1,0 +1,275 @@
+//! A real server of one test's own.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use redis::{Client, Connection, RedisResult, Value};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::lines::signal;
+use crate::tls::Certificates;
+use crate::{eventually, tool};
+
+/// A running Redis or Valkey on a free port of 127.0.0.1, without persistence; it is killed when dropped.
+#[derive(Debug)]
+pub struct Redis {
+    program: PathBuf,
+    args: Vec<String>,
+    port: u16,
+    tls: Option<(u16, Certificates)>,
+    child: Child,
+    folder: TempDir,
+}
+
+impl Redis {
+    /// Debian's Redis 7.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Debian's Redis 7 with further options, such as `["--requirepass", "secret"]`.
+    pub fn with(args: &[&str]) -> Self {
+        Self::launch("redis-server", args, false)
+    }
+
+    /// Valkey 9.
+    pub fn valkey() -> Self {
+        Self::launch("valkey-server", &[], false)
+    }
+
+    /// Debian's Redis 7 with a TLS port; see [`Self::tls_url`] and [`Self::authority`].
+    pub fn tls() -> Self {
+        Self::launch("redis-server", &[], true)
+    }
+
+    fn launch(program: &str, args: &[&str], tls: bool) -> Self {
+        let program = tool(program);
+        let folder = tempfile::tempdir().expect("a folder for the server");
+        // Between our look at a free port and the server's bind another process may take it.
+        for _ in 0..10 {
+            let port = free_port();
+            let tls = tls.then(|| (free_port(), Certificates::make(folder.path())));
+            let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+            let arguments = arguments(port, tls.as_ref(), &args);
+            if let Some(child) = spawn(&program, &arguments, folder.path()) {
+                let args = arguments;
+                return Self {
+                    program,
+                    args,
+                    port,
+                    tls,
+                    child,
+                    folder,
+                };
+            }
+        }
+        let log = fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+        panic!("{} does not start: {log}", program.display());
+    }
+
+    /// `redis://127.0.0.1:port`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// `redis://user:password@127.0.0.1:port`.
+    pub fn url_for(&self, user: &str, password: &str) -> String {
+        format!("redis://{user}:{password}@127.0.0.1:{}", self.port)
+    }
+
+    /// `rediss://localhost:port` of a server with TLS.
+    pub fn tls_url(&self) -> String {
+        let (port, _) = self.tls.as_ref().expect("the server was started with TLS");
+        format!("rediss://localhost:{port}")
+    }
+
+    /// The certificate that a client of [`Self::tls_url`] has to trust.
+    pub fn authority(&self) -> &Path {
+        let (_, certificates) = self.tls.as_ref().expect("the server was started with TLS");
+        &certificates.authority
+    }
+
+    /// The TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    /// Sends one command as an administrator, past the library under test.
+    ///
+    /// # Panics
+    ///
+    /// Where the server refuses it.
+    pub fn raw(&self, command: &[&str]) -> Value {
+        self.try_raw(command)
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    /// Sends one command; the answer may be an error.
+    ///
+    /// # Errors
+    ///
+    /// What the server, or the connection to it, says.
+    pub fn try_raw(&self, command: &[&str]) -> RedisResult<Value> {
+        let mut connection = connect(self.folder.path())?;
+        redis::cmd(command[0]).arg(&command[1..]).query(&mut connection)
+    }
+
+    /// The string at `key`, `None` where there is none.
+    pub fn get(&self, key: &str) -> Option<String> {
+        redis::from_redis_value(self.raw(&["GET", key])).expect("a string, or nothing")
+    }
+
+    /// All keys, sorted.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> =
+            redis::from_redis_value(self.raw(&["KEYS", "*"])).expect("a list of names");
+        keys.sort();
+        keys
+    }
+
+    /// Stops the server in its tracks: connections stay open and nothing answers (SIGSTOP).
+    pub fn pause(&self) {
+        signal(&self.child, Signal::STOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        signal(&self.child, Signal::CONT);
+    }
+
+    /// Kills it as `kill -9` does: all that it knew is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Kills it, and starts an empty one in its place, on the same port.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.child = spawn(&self.program, &self.args, self.folder.path())
+            .expect("the server starts again on its old port");
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("a bound address").port()
+}
+
+fn arguments(port: u16, tls: Option<&(u16, Certificates)>, extra: &[String]) -> Vec<String> {
+    let port = port.to_string();
+    let mut arguments: Vec<String> = [
+        ["--port", &port],
+        ["--bind", "127.0.0.1"],
+        ["--unixsocket", "socket"],
+        ["--save", ""],
+        ["--appendonly", "no"],
+        ["--logfile", "log"],
+    ]
+    .into_iter()
+    .flatten()
+    .map(Into::into)
+    .collect();
+    // Our own commands come as this user, whatever a test does to the others.
+    arguments.extend(["--user", "kit", "on", "nopass", "~*", "&*", "+@all"].map(Into::into));
+    if let Some((port, files)) = tls {
+        arguments.extend(["--tls-port".into(), port.to_string()]);
+        for (option, file) in [
+            ("--tls-cert-file", &files.certificate),
+            ("--tls-key-file", &files.key),
+            ("--tls-ca-cert-file", &files.authority),
+        ] {
+            arguments.extend([option.into(), file.display().to_string()]);
+        }
+        arguments.extend(["--tls-auth-clients".into(), "no".into()]);
+    }
+    arguments.extend_from_slice(extra);
+    arguments
+}
+
+/// The server once it answers; `None` where it ended before.
+fn spawn(program: &Path, arguments: &[String], folder: &Path) -> Option<Child> {
+    let output = || File::create(folder.join("output")).expect("the test's folder is writable");
+    // The socket file of a killed server would look like one that listens.
+    let _ = fs::remove_file(folder.join("socket"));
+    let mut child = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(output())
+        .stderr(output())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{} does not start: {error}", program.display()));
+    let alive = eventually("a server that answers", || {
+        if child.try_wait().expect("the child is ours").is_some() {
+            return Some(false);
+        }
+        let answer: RedisResult<String> = connect(folder).and_then(|mut c| redis::cmd("PING").query(&mut c));
+        answer.is_ok().then_some(true)
+    });
+    alive.then_some(child)
+}
+
+/// By the unix socket in the server's own folder: never another test's server.
+fn connect(folder: &Path) -> RedisResult<Connection> {
+    let socket = folder.join("socket");
+    let client = Client::open(format!("unix://{}?user=kit&pass=any", socket.display()))?;
+    let connection = client.get_connection()?;
+    connection.set_read_timeout(Some(Duration::from_secs(10)))?;
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_server_answers_and_is_empty() {
+        for server in [
+            Redis::start(),
+            Redis::valkey(),
+            Redis::with(&["--requirepass", "secret"]),
+            Redis::tls(),
+        ] {
+            assert!(server.keys().is_empty() && server.port() != 6379);
+            server.raw(&["SET", "a", "1"]);
+            assert_eq!(server.get("a").as_deref(), Some("1"));
+        }
+    }
+
+    #[test]
+    fn a_restarted_server_is_empty_and_keeps_its_port() {
+        let mut server = Redis::start();
+        server.raw(&["SET", "a", "1"]);
+        let url = server.url();
+        server.kill();
+        assert!(server.try_raw(&["PING"]).is_err());
+        server.restart();
+        assert_eq!((server.get("a"), server.url()), (None, url));
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_dropped_server() {
+        let server = Redis::start();
+        let (port, socket) = (server.port(), server.socket());
+        drop(server);
+        assert!(!socket.exists());
+        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+    }
+}

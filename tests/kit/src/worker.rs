@@ -1,0 +1,199 @@
+//! Worker processes: a test tells them what to call, and hears what happened.
+//!
+//! A worker is the test's own binary, started anew on its test `worker::main`. It reads requests and prints events:
+//!
+//! ```text
+//! → 7 call cached key=a body=sleep:300 lease=2000      the seventh call of this worker
+//! ← >7 began 1795417730635001                          its body runs, under this fence
+//! → 7 go                                               a body that waits at a gate may go on
+//! ← >7 ok 12-1  or  >7 err SpinlockTriesExceeded       what the caller got
+//! ```
+
+use std::collections::HashMap;
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::{Lines, PATIENCE};
+
+/// A worker process; it is killed when dropped.
+#[derive(Debug)]
+pub struct Worker {
+    lines: Lines,
+    last: AtomicU64,
+    calls: Arc<Mutex<HashMap<u64, Sender<String>>>>,
+}
+
+/// A call that a worker was asked to make.
+#[derive(Debug, Clone)]
+pub struct Job(String);
+
+/// A call under way.
+#[derive(Debug)]
+pub struct Call<'a> {
+    worker: &'a Worker,
+    id: u64,
+    events: Receiver<String>,
+}
+
+impl Worker {
+    /// Starts one whose annotated functions use the store at `url`.
+    pub fn start(url: &str) -> Self {
+        Self::with(url, &[])
+    }
+
+    /// Starts one with further environment variables.
+    pub fn with(url: &str, environment: &[(&str, &str)]) -> Self {
+        let program = std::env::current_exe().expect("a test knows its own binary");
+        let mut command = Command::new(program);
+        command
+            .args(["worker::main", "--exact", "--nocapture", "--test-threads=1"])
+            .env("DSPINLOCK_URL", url)
+            .env("DSPINLOCK_TEST_WORKER", "1")
+            .envs(environment.iter().copied());
+        let mut lines = Lines::start(&mut command);
+        let calls = Arc::<Mutex<HashMap<u64, Sender<String>>>>::default();
+        let (output, readers) = (lines.take_output(), calls.clone());
+        thread::spawn(move || {
+            for line in output {
+                let event = line
+                    .strip_prefix('>')
+                    .and_then(|event| event.split_once(' '))
+                    .and_then(|(id, event)| Some((id.parse().ok()?, event)));
+                if let Some((id, event)) = event
+                    && let Some(call) = lock(&readers).get(&id)
+                {
+                    // A call that nobody listens to any more.
+                    let _ = call.send(event.into());
+                }
+            }
+            // The process has ended: whoever still waits for it learns so at once.
+            lock(&readers).clear();
+        });
+        Self {
+            lines,
+            last: AtomicU64::new(0),
+            calls,
+        }
+    }
+
+    /// Starts `n` of them.
+    pub fn several(n: usize, url: &str) -> Vec<Self> {
+        (0..n).map(|_| Self::start(url)).collect()
+    }
+
+    /// Makes the worker begin a call; events of it are heard through the answer.
+    pub fn call(&self, job: &Job) -> Call<'_> {
+        let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let (send, events) = channel();
+        lock(&self.calls).insert(id, send);
+        self.lines.say(&format!("{id} call {}", job.0));
+        Call {
+            worker: self,
+            id,
+            events,
+        }
+    }
+
+    /// Stops the process in its tracks (SIGSTOP).
+    pub fn pause(&self) {
+        self.lines.pause();
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.lines.resume();
+    }
+
+    /// Kills it as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.lines.kill();
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.lines.id()
+    }
+}
+
+impl Job {
+    /// A call of the worker's function `function` with this key, whose body returns at once.
+    pub fn new(function: &str, key: &str) -> Self {
+        Self(format!("{function} key={key}"))
+    }
+
+    /// Another option of the call: `body=gate`, `lease=2000`, and so on; see the worker.
+    #[must_use]
+    pub fn with(self, name: &str, value: impl std::fmt::Display) -> Self {
+        Self(format!("{} {name}={value}", self.0))
+    }
+}
+
+impl Call<'_> {
+    /// The next event; `None` where the process has ended.
+    pub fn event(&self) -> Option<String> {
+        use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
+        match self.events.recv_timeout(PATIENCE) {
+            Ok(event) => Some(event),
+            Err(Disconnected) => None,
+            Err(Timeout) => panic!("call {} hangs", self.id),
+        }
+    }
+
+    /// Waits until the body runs, and returns its fence.
+    ///
+    /// # Panics
+    ///
+    /// Where the call ends without it.
+    pub fn began(&self) -> u64 {
+        let event = self.event().unwrap_or_default();
+        let fence = event.strip_prefix("began ").and_then(|fence| fence.parse().ok());
+        fence.unwrap_or_else(|| panic!("the body of call {} does not run: {event:?}", self.id))
+    }
+
+    /// Whether anything has happened since the last event was taken.
+    pub fn is_quiet(&self) -> bool {
+        match self.events.try_recv() {
+            Ok(_) => false,
+            Err(error) => error == std::sync::mpsc::TryRecvError::Empty,
+        }
+    }
+
+    /// Lets a body that waits at its gate go on.
+    pub fn go(&self) {
+        self.worker.lines.say(&format!("{} go", self.id));
+    }
+
+    /// Drops the future of the call.
+    pub fn cancel(&self) {
+        self.worker.lines.say(&format!("{} drop", self.id));
+    }
+
+    /// What the caller got: the value, or the name of the error. Events before it are passed over.
+    ///
+    /// # Errors
+    ///
+    /// The variant's name, what the body failed with, or that the process has ended.
+    pub fn end(&self) -> Result<String, String> {
+        loop {
+            let event = self.event().ok_or("the process has ended")?;
+            match event.split_once(' ').unwrap_or((&event, "")) {
+                ("ok", value) => return Ok(value.into()),
+                ("err", error) => return Err(error.into()),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        lock(&self.worker.calls).remove(&self.id);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().expect("no holder panicked")
+}
