@@ -1,0 +1,68 @@
+//! Whether options can be used as they are.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::site::{Options, Wait};
+
+/// No duration is longer.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
+/// No lease is shorter: a heartbeat must fit into it, and a thread that comes late.
+const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+/// The lease where none is given.
+const LEASE: Duration = Duration::from_secs(15);
+
+impl Options {
+    /// The length of the lease, or what is wrong.
+    pub(crate) fn check(&self) -> Result<Duration, Error> {
+        let durations = [
+            ("ttl", self.ttl),
+            ("max_block_time", self.max_block_time),
+            ("spinlock_sleep_thresh", self.spinlock_sleep_thresh),
+            ("lease", self.lease.unwrap_or(LEASE)),
+        ];
+        for (name, duration) in durations {
+            if duration.is_zero() || duration > LONGEST {
+                return refuse(format!(
+                    "{name} is longer than nothing and at most 100 years, not {duration:?}"
+                ));
+            }
+        }
+        if let Some(Wait::AtMost(wait)) = self
+            .wait
+            .filter(|wait| matches!(wait, Wait::AtMost(wait) if *wait > LONGEST))
+        {
+            return refuse(format!(
+                "wait is at most 100 years, not {wait:?}; `forever` has no end"
+            ));
+        }
+        if self.max_spinlock_tries == 0 {
+            return refuse("max_spinlock_tries is at least 1".into());
+        }
+        let lease = self.lease.unwrap_or(LEASE.min(self.max_block_time));
+        if lease > self.max_block_time {
+            return refuse(format!(
+                "a lease of {lease:?} is longer than max_block_time, {:?}",
+                self.max_block_time
+            ));
+        }
+        if lease < SHORTEST_LEASE {
+            return refuse(format!("a lease is at least {SHORTEST_LEASE:?}, not {lease:?}"));
+        }
+        self.check_prefix()?;
+        Ok(lease)
+    }
+
+    /// A prefix must keep both entries of a key in one slot of a cluster, and the key apart from its digest.
+    pub(crate) fn check_prefix(&self) -> Result<(), Error> {
+        let reserved = |c: char| matches!(c, '{' | '}' | ',') || c.is_control();
+        if self.prefix.is_empty() || self.prefix.len() > 64 || self.prefix.contains(reserved) {
+            return refuse("a prefix has 1 to 64 bytes without braces, commas and control characters".into());
+        }
+        Ok(())
+    }
+}
+
+fn refuse<T>(message: String) -> Result<T, Error> {
+    Err(Error::Configuration(message))
+}

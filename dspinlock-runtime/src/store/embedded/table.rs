@@ -1,0 +1,213 @@
+//! One row per key, and one step per transaction.
+
+use bytes::Bytes;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+
+use super::Clock;
+use crate::error::StoreFailure;
+use crate::protocol::{self, Reply, Request};
+use crate::record::{Record, Slot};
+use crate::store::Failure;
+
+/// `until` is a millisecond since 1970, NULL for an entry without expiry, 0 for one that is not there; so the greater
+/// of the two is the row's own end, and NULL (never) where one of them has none.
+///
+/// The value is the last column and the table has row ids: a state is read without walking over the pages of a large
+/// value, and the tree of keys stays small.
+pub(super) const SCHEMA: &str = "
+    CREATE TABLE lock (
+        key         TEXT NOT NULL UNIQUE,
+        state_until INTEGER DEFAULT 0,
+        value_until INTEGER DEFAULT 0,
+        state       BLOB,
+        value       BLOB
+    );
+    CREATE INDEX lock_end ON lock (max(state_until, value_until));
+";
+
+const LOAD: &str = "SELECT state, state_until, value, value_until FROM lock WHERE key = ?1";
+const SAVE: &str = "INSERT INTO lock (key, state, state_until, value, value_until) VALUES (?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT (key) DO UPDATE SET state = ?2, state_until = ?3, value = ?4, value_until = ?5";
+const SAVE_STATE: &str = "UPDATE lock SET state = ?2, state_until = ?3 WHERE key = ?1";
+const DELETE: &str = "DELETE FROM lock WHERE key = ?1";
+/// A few rows only, so that no step takes long; as no step adds more than one, they do not pile up.
+const SWEEP: &str = "DELETE FROM lock WHERE rowid IN (SELECT rowid FROM lock
+    WHERE max(state_until, value_until) < ?1 ORDER BY max(state_until, value_until) LIMIT 4)";
+
+/// The open file and the clock.
+pub(super) struct Table {
+    connection: Connection,
+    clock: Clock,
+    /// SQLite's count of other connections' commits, as last seen.
+    version: Option<i64>,
+}
+
+/// A step that was taken.
+pub(super) struct Step {
+    pub(super) reply: Reply,
+    pub(super) changed: bool,
+}
+
+/// Why a step was not taken.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Another process has the file; try again.
+    Busy,
+    Failed(Failure),
+}
+
+impl Table {
+    pub(super) fn new(connection: Connection, clock: Clock) -> Self {
+        Self {
+            connection,
+            clock,
+            version: None,
+        }
+    }
+
+    /// Takes one step. What turns out to change nothing (a hit, a waiter's look) never asks for the right to write.
+    pub(super) fn step(&mut self, key: &str, request: &Request) -> Result<Step, Trouble> {
+        if matches!(
+            request,
+            Request::Read(_) | Request::Acquire(_) | Request::Abort { .. }
+        ) {
+            let now = (self.clock)();
+            let before = load(&self.connection, key)?.at(now);
+            let (after, reply) = protocol::step(before.clone(), now, request);
+            if after == before || matches!(request, Request::Read(_)) {
+                return Ok(Step {
+                    reply,
+                    changed: false,
+                });
+            }
+        }
+        self.write(key, request)
+    }
+
+    fn write(&mut self, key: &str, request: &Request) -> Result<Step, Trouble> {
+        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        // The clock is read under the lock: by a clock read before, a step could be older than the one it follows.
+        let now = (self.clock)();
+        let before = load(&transaction, key)?.at(now);
+        let (after, reply) = protocol::step(before.clone(), now, request);
+        let changed = after != before;
+        if changed {
+            save(&transaction, key, &before, &after)?;
+            transaction
+                .prepare_cached(SWEEP)?
+                .execute([to_sql(now / 1000)])?;
+        }
+        transaction.commit().map_err(Trouble::of_commit)?;
+        Ok(Step { reply, changed })
+    }
+
+    /// The next look is the first of its kind: what was before does not count.
+    pub(super) fn forget_changes(&mut self) {
+        self.version = None;
+    }
+
+    /// Whether another connection has committed since this was asked last.
+    pub(super) fn was_changed(&mut self) -> bool {
+        let version = self
+            .connection
+            .prepare_cached("PRAGMA data_version")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .ok();
+        // Where it cannot be known now, the last version seen stays, so that the next look tells.
+        version.is_some_and(|new| self.version.replace(new).is_some_and(|old| old != new))
+    }
+}
+
+fn load(connection: &Connection, key: &str) -> Result<Record, Trouble> {
+    let record = connection
+        .prepare_cached(LOAD)?
+        .query_row([key], |row| {
+            Ok(Record {
+                state: slot(row, 0)?,
+                value: slot(row, 2)?,
+            })
+        })
+        .optional()?;
+    Ok(record.unwrap_or_default())
+}
+
+/// The entry in two columns. A number where bytes belong is what a list is on Redis: there, and of a wrong type.
+fn slot(row: &Row<'_>, column: usize) -> rusqlite::Result<Slot> {
+    let bytes = match row.get_ref(column)? {
+        ValueRef::Null => return Ok(Slot::Absent),
+        ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Bytes::copy_from_slice(bytes),
+        ValueRef::Integer(_) | ValueRef::Real(_) => return Ok(Slot::WrongType),
+    };
+    let until = match row.get_ref(column + 1)? {
+        ValueRef::Integer(until) => Some(u64::try_from(until).unwrap_or(0)),
+        _ => None,
+    };
+    Ok(Slot::Bytes { bytes, until })
+}
+
+fn save(connection: &Connection, key: &str, before: &Record, after: &Record) -> Result<(), Trouble> {
+    let (state, state_until) = columns(&after.state);
+    let (value, value_until) = columns(&after.value);
+    if after.state == Slot::Absent && after.value == Slot::Absent {
+        connection.prepare_cached(DELETE)?.execute([key])?;
+    } else if after.value == before.value && after.value != Slot::Absent {
+        connection
+            .prepare_cached(SAVE_STATE)?
+            .execute(params![key, state, state_until])?;
+    } else {
+        connection
+            .prepare_cached(SAVE)?
+            .execute(params![key, state, state_until, value, value_until])?;
+    }
+    Ok(())
+}
+
+/// A step never writes an entry of a wrong type: it leaves or removes it.
+fn columns(slot: &Slot) -> (Option<&[u8]>, Option<i64>) {
+    match slot {
+        Slot::Absent | Slot::WrongType => (None, Some(0)),
+        Slot::Bytes { bytes, until } => (Some(bytes), until.map(to_sql)),
+    }
+}
+
+/// Later than every date that SQLite can hold is never.
+fn to_sql(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        match reason(&error) {
+            None => Self::Busy,
+            Some(reason) => Self::Failed(Failure::Refused(reason)),
+        }
+    }
+}
+
+impl Trouble {
+    /// A commit that was refused is undone; of one that failed half-way nobody knows.
+    fn of_commit(error: rusqlite::Error) -> Self {
+        match reason(&error) {
+            None => Self::Busy,
+            Some(reason @ StoreFailure::Unavailable(_)) => Self::Failed(Failure::Refused(reason)),
+            Some(reason) => Self::Failed(Failure::Unknown(reason)),
+        }
+    }
+}
+
+/// By SQLite's code alone, never by its message; `None` where another connection has the file.
+pub(super) fn reason(error: &rusqlite::Error) -> Option<StoreFailure> {
+    let Some(cause) = error.sqlite_error() else {
+        return Some(StoreFailure::Refused("the file does not hold what it should".into()));
+    };
+    let text = rusqlite::ffi::code_to_str(cause.extended_code);
+    Some(match cause.code {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => return None,
+        ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::OutOfMemory => {
+            StoreFailure::Unavailable(text.into())
+        }
+        ErrorCode::PermissionDenied => StoreFailure::PermissionDenied,
+        _ => StoreFailure::Refused(format!("{text} ({})", cause.extended_code)),
+    })
+}
