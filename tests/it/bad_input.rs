@@ -154,7 +154,7 @@ fn a_state_that_is_none_is_left_as_it_is() {
     let worker = Worker::start(&server.url());
     let pool = Pool::open(&server.url()).unwrap();
     let explicit = || HashDSpinlock::new("example").unwrap().pool(&pool);
-    let name = explicit().key().unwrap().state_name();
+    let name = explicit().key();
     let unparsed = "InvalidValueEncounteredDuringUnpacking";
     for (state, variant) in [
         ("", unparsed),
