@@ -1,1 +1,6 @@
-pub use dspinlock_macros::dspinlock; pub use dspinlock_runtime::*;
+//! dspinlock
+pub use dspinlock_macros::dspinlock;
+pub use dspinlock_runtime::*;
+
+#[doc(hidden)]
+pub use dspinlock_runtime::__private;

@@ -1,6 +1,18 @@
 //! The run-time half of dspinlock.
+mod blocking;
+mod call;
+mod codec;
+mod engine;
 pub mod error;
 pub mod key;
+mod outcome;
 pub mod site;
-mod engine;
 pub use error::Error;
+
+/// What the shim of the attribute calls. Not for people: it changes without notice.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::call::{Call, Returning, Run, never};
+    pub use crate::outcome::{Judgement, Keep, Outcome, Rules, Shape};
+    pub use crate::site::Site;
+}
