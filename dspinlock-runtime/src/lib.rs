@@ -13,6 +13,6 @@ pub use error::Error;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::call::{Call, Returning, Run, never};
-    pub use crate::outcome::{Judgement, Keep, Outcome, Rules, Shape};
+    pub use crate::outcome::{Judge, Judgement, Keep, Outcome, Rules, Shape};
     pub use crate::site::Site;
 }

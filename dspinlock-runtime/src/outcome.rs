@@ -35,38 +35,48 @@ pub enum Judgement {
     Unencodable,
 }
 
-/// Everything that a return type must be able to do; `K` says whether values are kept, `J` where lock errors go.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot carry a lock error",
-    label = "this function cannot return a lock error",
-    note = "return a `Result` whose error is `From<dspinlock::Error>`, or say what becomes of lock errors with `on_error = run_unlocked` or `on_error = panic`"
-)]
+/// The one bound of a shim, on the return type, so that the compiler points there. What is missing is said by the traits
+/// behind it.
 pub trait Outcome<K, J>: Sized {
-    /// The treatment of this type.
+    /// The treatment of outcomes.
     const RULES: Rules<Self, J>;
 }
 
-impl<T, E: CarriesLockError, K: Keep<T>> Outcome<K, ByFrom> for Result<T, E> {
-    const RULES: Rules<Self, ByFrom> =
+impl<R, K, J: Judge<R, K>> Outcome<K, J> for R {
+    const RULES: Rules<R, J> = J::RULES;
+}
+
+/// A way to carry lock errors, for functions that return `R`. `K` says whether values are kept.
+#[diagnostic::on_unimplemented(
+    message = "`{R}` cannot carry a lock error",
+    label = "this function cannot return a lock error",
+    note = "return a `Result` whose error is `From<dspinlock::Error>`, or say what becomes of lock errors with `on_error = run_unlocked` or `on_error = panic`"
+)]
+pub trait Judge<R, K>: Sized {
+    /// The treatment of outcomes.
+    const RULES: Rules<R, Self>;
+}
+
+impl<T, E: CarriesLockError, K: Keep<T>> Judge<Result<T, E>, K> for ByFrom {
+    const RULES: Rules<Result<T, E>, Self> =
         Rules { keep: judge::<K, T, E>, restore: restore::<K, T, E>, carry: |_, error| Some(Err(E::carry(error))) };
 }
 
-impl<T, E, M: BecomesError<E>, K: Keep<T>> Outcome<K, MapErr<M>> for Result<T, E> {
-    const RULES: Rules<Self, MapErr<M>> = Rules {
+impl<T, E, M: BecomesError<E>, K: Keep<T>> Judge<Result<T, E>, K> for MapErr<M> {
+    const RULES: Rules<Result<T, E>, Self> = Rules {
         keep: judge::<K, T, E>,
         restore: restore::<K, T, E>,
         carry: |MapErr(map), error| Some(Err(map(error).become_error())),
     };
 }
 
-impl<T, E, K: Keep<T>> Outcome<K, OnError<Fallible>> for Result<T, E> {
-    const RULES: Rules<Self, OnError<Fallible>> =
+impl<T, E, K: Keep<T>> Judge<Result<T, E>, K> for OnError<Fallible> {
+    const RULES: Rules<Result<T, E>, Self> =
         Rules { keep: judge::<K, T, E>, restore: restore::<K, T, E>, carry: OnError::carry };
 }
 
-impl<T, K: Keep<T>> Outcome<K, OnError<Plain>> for T {
-    const RULES: Rules<Self, OnError<Plain>> =
-        Rules { keep: K::judge, restore: K::decode, carry: OnError::carry };
+impl<T, K: Keep<T>> Judge<T, K> for OnError<Plain> {
+    const RULES: Rules<T, Self> = Rules { keep: K::judge, restore: K::decode, carry: OnError::carry };
 }
 
 fn judge<K: Keep<T>, T, E>(outcome: &Result<T, E>) -> Judgement {
@@ -81,6 +91,11 @@ fn restore<K: Keep<T>, T, E>(bytes: &[u8]) -> Option<Result<T, E>> {
 }
 
 /// Whether the value `T` is kept for later calls.
+#[diagnostic::on_unimplemented(
+    message = "`{T}` cannot be stored by `cached_if_computed`",
+    label = "the value of this function cannot be stored",
+    note = "a cached value is owned and implements both `serde::Serialize` and `serde::Deserialize`: derive them, or leave out `cached_if_computed`"
+)]
 pub trait Keep<T> {
     /// What to publish of it.
     fn judge(value: &T) -> Judgement;
@@ -106,7 +121,8 @@ impl<T> Keep<T> for Discarded {
 #[derive(Debug, Clone, Copy)]
 pub struct Kept;
 
-impl<T: Storable> Keep<T> for Kept {
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> Keep<T> for Kept {
     fn judge(value: &T) -> Judgement {
         match codec::encode(value) {
             Ok(bytes) => Judgement::Publish(Some(bytes)),
@@ -118,17 +134,6 @@ impl<T: Storable> Keep<T> for Kept {
         codec::decode(bytes)
     }
 }
-
-/// A value that can be kept: owned, and known to serde both ways.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be stored by `cached_if_computed`",
-    label = "a value of this function cannot be stored",
-    note = "a cached value is owned and implements both `serde::Serialize` and `serde::Deserialize`: derive them, or leave out `cached_if_computed`"
-)]
-pub trait Storable: Serialize + DeserializeOwned {}
-
-#[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> Storable for T {}
 
 /// The default: a lock error becomes the function's error by `From`.
 #[derive(Debug, Clone, Copy)]
