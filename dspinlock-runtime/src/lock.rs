@@ -9,9 +9,9 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::key::{Key, KeyHasher, KeyPart};
 use crate::lease::Lease;
+use crate::options::{Options, Wait};
 use crate::pool::Pool;
 use crate::protocol::{Reply, Request};
-use crate::site::{Options, Wait};
 use crate::store::Boxed;
 use crate::{blocking, engine};
 

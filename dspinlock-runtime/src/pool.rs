@@ -245,11 +245,12 @@ fn without_url() -> Result<Pool, Error> {
 
 #[cfg(feature = "embedded")]
 fn open_embedded(path: &str) -> Result<Pool, Error> {
-    use crate::store::embedded::Embedded;
+    use crate::store::embedded::{Embedded, default_path};
+    let limit = Limits::default().respond;
     Ok(Pool::new(match path {
         ":memory:" => Embedded::memory()?,
-        "" => Embedded::open_default()?,
-        path => Embedded::open(std::path::Path::new(path))?,
+        "" => Embedded::open(&default_path()?, limit)?,
+        path => Embedded::open(std::path::Path::new(path), limit)?,
     }))
 }
 

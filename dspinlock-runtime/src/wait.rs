@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::options::{Options, Wait};
 use crate::protocol::Busy;
-use crate::site::{Options, Wait};
 use crate::state::State;
 
 /// For so long the same stale bytes must have been seen before a key is taken over: a holder whose clock was set

@@ -31,7 +31,12 @@ fn threads_of_sync_callers_compute_once_too() {
         for round in 0..5 {
             let job = Job::new("cached_sync", &format!("round{round}")).with("body", "block:100");
             let (bodies, values, errors) = finish(&begin(&workers, 8, &job));
-            assert_eq!((bodies, values.len(), errors), (1, 1, vec![]), "on {}", store.url());
+            assert_eq!(
+                (bodies, values.len(), errors),
+                (1, 1, vec![]),
+                "on {}",
+                store.url()
+            );
         }
     }
 }
