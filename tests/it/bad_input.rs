@@ -18,7 +18,11 @@ fn refused(url: &str) -> Error {
     logs::listen();
     let start = Instant::now();
     let error = Pool::open(url)
-        .and_then(|pool| HashDSpinlock::new("secret argument")?.pool(&pool).acquire_blocking())
+        .and_then(|pool| {
+            HashDSpinlock::new("secret argument")?
+                .pool(&pool)
+                .acquire_blocking()
+        })
         .map(|_| ())
         .expect_err(url);
     assert!(start.elapsed() < IN_TIME, "{url}: {:?}", start.elapsed());
@@ -74,15 +78,24 @@ fn durations_that_make_no_sense() {
                 store.url()
             );
         }
-        let longer = Job::new("cached", "secret").with("lease", 2000).with("block", 1000);
+        let longer = Job::new("cached", "secret")
+            .with("lease", 2000)
+            .with("block", 1000);
         assert_eq!(worker.call(&longer).story(), (0, Err("Configuration".to_owned())));
     }
 }
 
 #[test]
 fn nobody_listens() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    expect(&refused(&format!("redis://user:secret@127.0.0.1:{port}")), "RedisNotInitialized");
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    expect(
+        &refused(&format!("redis://user:secret@127.0.0.1:{port}")),
+        "RedisNotInitialized",
+    );
     expect(&refused("redis+unix:///no/such/socket"), "RedisNotInitialized");
     expect(&refused("redis://no-such-host.invalid"), "RedisNotInitialized");
 }
@@ -92,7 +105,10 @@ fn nobody_answers() {
     // The kernel takes the connection, and nobody ever reads from it.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    expect(&refused(&format!("redis://:secret@127.0.0.1:{port}")), "RedisNotInitialized");
+    expect(
+        &refused(&format!("redis://:secret@127.0.0.1:{port}")),
+        "RedisNotInitialized",
+    );
 }
 
 #[test]
@@ -108,21 +124,34 @@ fn a_server_that_stops_answering() {
     println!("{error} after {:?}", start.elapsed());
     assert!(start.elapsed() < Duration::from_secs(20));
     let name = crate::worker::variant(&error);
-    assert!(["Store", "RedisNotInitialized"].contains(&name.as_str()), "{error}");
+    assert!(
+        ["Store", "RedisNotInitialized"].contains(&name.as_str()),
+        "{error}"
+    );
     assert!(!logs::leaks(Some(&error)));
     server.resume();
-    dspinlock_testkit::eventually("the store to be used again", || lock().acquire_blocking().ok());
+    drop(dspinlock_testkit::eventually("the store to be used again", || lock().acquire_blocking().ok()));
 }
 
 #[test]
 fn wrong_and_missing_passwords() {
     let server = Redis::with(&["--requirepass", "right"]);
-    for url in [server.url(), server.url_for("", "secret"), server.url_for("secret", "secret")] {
+    for url in [
+        server.url(),
+        server.url_for("", "secret"),
+        server.url_for("secret", "secret"),
+    ] {
         expect(&refused(&url), "RedisNotInitialized");
     }
     assert!(server.keys().is_empty());
     let pool = Pool::open(&server.url_for("", "right")).unwrap();
-    assert!(HashDSpinlock::new("a").unwrap().pool(&pool).acquire_blocking().is_ok());
+    assert!(
+        HashDSpinlock::new("a")
+            .unwrap()
+            .pool(&pool)
+            .acquire_blocking()
+            .is_ok()
+    );
 }
 
 #[test]
@@ -140,7 +169,10 @@ fn missing_permissions() {
         println!("{user}: {error}");
         let permission = matches!(
             &error,
-            Error::Store { reason: dspinlock::StoreFailure::PermissionDenied, .. } | Error::RedisNotInitialized { .. }
+            Error::Store {
+                reason: dspinlock::StoreFailure::PermissionDenied,
+                ..
+            } | Error::RedisNotInitialized { .. }
         );
         assert!(permission && !logs::leaks(Some(&error)), "{user}: {error:?}");
     }
@@ -175,7 +207,10 @@ fn a_state_that_is_none_is_left_as_it_is() {
     }
     server.raw(&["DEL", &name]);
     server.raw(&["RPUSH", &name, "secret"]);
-    assert_eq!(worker.call(&Job::new("shared", "example")).story(), (0, Err(unparsed.to_owned())));
+    assert_eq!(
+        worker.call(&Job::new("shared", "example")).story(),
+        (0, Err(unparsed.to_owned()))
+    );
     expect(&explicit().acquire_blocking().map(|_| ()).unwrap_err(), unparsed);
     server.raw(&["LLEN", &name]);
     // Deleting is what a person can do about it.
@@ -190,7 +225,11 @@ fn a_value_that_is_none_counts_as_absent() {
     for function in ["cached", "shared"] {
         let job = Job::new(function, "example");
         assert_eq!(worker.call(&job).story().0, 1);
-        let value = server.keys().into_iter().find(|key| key.starts_with('{')).unwrap();
+        let value = server
+            .keys()
+            .into_iter()
+            .find(|key| key.starts_with('{'))
+            .unwrap();
         let whole = server.get(&value).unwrap();
         let newer = whole.replace("dspinlock1", "dspinlock2");
         let torn = &whole[..whole.len() - 1];
@@ -198,7 +237,10 @@ fn a_value_that_is_none_counts_as_absent() {
         for garbage in ["", "garbage", "\n", &newer, torn, &changed] {
             server.raw(&["SET", &value, garbage]);
             let story = worker.call(&job).story();
-            assert!(story.0 == 1 && story.1.is_ok(), "{function}, {garbage:?}: {story:?}");
+            assert!(
+                story.0 == 1 && story.1.is_ok(),
+                "{function}, {garbage:?}: {story:?}"
+            );
             assert_eq!(worker.call(&job).story().0, 0, "and the new value is kept");
         }
         server.raw(&["DEL", &value]);
@@ -226,7 +268,10 @@ fn urls_that_are_none() {
         expect(&error, "Configuration");
     }
     let worker = Worker::start("http://user:secret@localhost");
-    assert_eq!(worker.call(&Job::new("cached", "a")).story(), (0, Err("Configuration".to_owned())));
+    assert_eq!(
+        worker.call(&Job::new("cached", "a")).story(),
+        (0, Err("Configuration".to_owned()))
+    );
 }
 
 #[test]
@@ -258,13 +303,22 @@ fn files_that_are_not_ours() {
     assert_eq!(fs::read_to_string(&text).unwrap(), content);
 
     let foreign = folder.path().join("foreign.db").display().to_string();
-    sqlite(&foreign, "create table notes (text); insert into notes values ('secret')");
+    sqlite(
+        &foreign,
+        "create table notes (text); insert into notes values ('secret')",
+    );
     expect(&refused(&format!("sqlite:{foreign}")), "Configuration");
     assert_eq!(sqlite(&foreign, "select name from sqlite_master"), ["('notes',)"]);
 
     let newer = folder.path().join("newer.db").display().to_string();
     let pool = Pool::open(&format!("sqlite:{newer}")).unwrap();
-    drop(HashDSpinlock::new("a").unwrap().pool(&pool).acquire_blocking().unwrap());
+    drop(
+        HashDSpinlock::new("a")
+            .unwrap()
+            .pool(&pool)
+            .acquire_blocking()
+            .unwrap(),
+    );
     drop(pool);
     sqlite(&newer, "pragma user_version = 9999");
     let error = refused(&format!("sqlite:{newer}"));

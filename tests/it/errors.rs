@@ -13,7 +13,9 @@ use crate::worker::variant;
 
 /// Every variant, and what raises it.
 const RAISED: &[(&str, fn() -> Error)] = &[
-    ("AtomicQueryInvalidState", || with_state("t,2026-01-02T03:04:05Z,7")),
+    ("AtomicQueryInvalidState", || {
+        with_state("t,2026-01-02T03:04:05Z,7")
+    }),
     ("InvalidMutexReleaseEncountered", || {
         let (lock, lease) = held();
         lock.delete_state_blocking().unwrap();
@@ -31,16 +33,29 @@ const RAISED: &[(&str, fn() -> Error)] = &[
                 .spinlock_sleep_thresh(Duration::from_millis(10)),
         )
     }),
-    ("InvalidValueEncounteredDuringUnpacking", || with_state("what is this")),
+    ("InvalidValueEncounteredDuringUnpacking", || {
+        with_state("what is this")
+    }),
     ("FailIfKeyExistsIsEnabled", || {
         let (lock, _lease) = held();
         failure(lock.fail_if_key_exists(true))
     }),
-    ("ProvidedObjectIsNotHashable", || HashDSpinlock::new(&Unserializable).unwrap_err()),
+    ("ProvidedObjectIsNotHashable", || {
+        HashDSpinlock::new(&Unserializable).unwrap_err()
+    }),
     ("LeaseLost", lease_lost),
     ("Store", || {
         let server = Redis::start();
-        server.raw(&["ACL", "SETUSER", "reader", "on", "nopass", "~*", "+@read", "+@connection"]);
+        server.raw(&[
+            "ACL",
+            "SETUSER",
+            "reader",
+            "on",
+            "nopass",
+            "~*",
+            "+@read",
+            "+@connection",
+        ]);
         failure(lock(&Pool::open(&server.url_for("reader", "any")).unwrap()))
     }),
     ("Codec", || {
@@ -84,7 +99,13 @@ fn every_variant_is_raised() {
 #[test]
 fn no_variant_is_left_out() {
     let source = include_str!("../../dspinlock-runtime/src/error.rs");
-    let body = source.split("pub enum Error {").nth(1).unwrap().split("\n}").next().unwrap();
+    let body = source
+        .split("pub enum Error {")
+        .nth(1)
+        .unwrap()
+        .split("\n}")
+        .next()
+        .unwrap();
     let declared: BTreeSet<&str> = body
         .lines()
         .filter_map(|line| line.strip_prefix("    "))

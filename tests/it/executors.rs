@@ -15,7 +15,9 @@ async fn exercise(pool: Pool) -> u64 {
     let Acquired::Locked(lease) = lock.acquire().await.unwrap() else {
         panic!("nothing is cached");
     };
-    let brief = lock.clone().wait(dspinlock::Wait::AtMost(Duration::from_millis(50)));
+    let brief = lock
+        .clone()
+        .wait(dspinlock::Wait::AtMost(Duration::from_millis(50)));
     assert!(matches!(
         brief.acquire().await,
         Err(Error::SpinlockTriesExceeded { .. })
@@ -32,7 +34,11 @@ fn bare() -> Runtime {
 }
 
 fn full() -> Runtime {
-    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 #[test]

@@ -87,8 +87,13 @@ fn a_release_after_the_key_was_deleted_is_an_error() {
         let newer = locked(lock(pool).acquire_blocking());
         assert!(newer.fence() > lease.fence());
         let error = lease.release_blocking().unwrap_err();
-        assert!(matches!(error, Error::InvalidMutexReleaseEncountered { .. }), "{error}");
-        newer.release_blocking().expect("the newer holder was not disturbed");
+        assert!(
+            matches!(error, Error::InvalidMutexReleaseEncountered { .. }),
+            "{error}"
+        );
+        newer
+            .release_blocking()
+            .expect("the newer holder was not disturbed");
     });
 }
 
@@ -152,7 +157,11 @@ fn a_key_scheme_of_ones_own_behind_a_trait_object() {
     for lock in locks {
         // The future outlives the borrow and may go to another thread.
         let acquire: Op<Acquired> = lock.acquire();
-        let lease = locked(std::thread::spawn(|| futures_executor::block_on(acquire)).join().unwrap());
+        let lease = locked(
+            std::thread::spawn(|| futures_executor::block_on(acquire))
+                .join()
+                .unwrap(),
+        );
         assert!(server.get(&lock.key()).unwrap().ends_with(",0"));
         lease.release_blocking().unwrap();
         assert!(server.get(&lock.key()).unwrap().ends_with(",1"));
@@ -190,7 +199,12 @@ fn a_key_of_ones_own_that_cannot_be_one() {
 fn parameters_have_the_defaults_of_python_and_reach_a_server() {
     let defaults = RedisParameters::default();
     assert_eq!(
-        (defaults.redis_host.as_str(), defaults.rdb, defaults.port, defaults.ssl),
+        (
+            defaults.redis_host.as_str(),
+            defaults.rdb,
+            defaults.port,
+            defaults.ssl
+        ),
         ("localhost", 0, 6379, false)
     );
     assert_eq!(defaults.socket_connect_timeout, Duration::from_secs(2));
@@ -212,7 +226,16 @@ fn parameters_have_the_defaults_of_python_and_reach_a_server() {
 #[test]
 fn every_kind_of_url_reaches_its_server() {
     let server = Redis::start();
-    server.raw(&["ACL", "SETUSER", "worker", "on", ">pass word", "~dspinlock*", "~{dspinlock*", "+@all"]);
+    server.raw(&[
+        "ACL",
+        "SETUSER",
+        "worker",
+        "on",
+        ">pass word",
+        "~dspinlock*",
+        "~{dspinlock*",
+        "+@all",
+    ]);
     let (port, socket) = (server.port(), server.socket());
     for url in [
         format!("redis://127.0.0.1:{port}"),
@@ -220,11 +243,16 @@ fn every_kind_of_url_reaches_its_server() {
         format!("redis://localhost:{port}/2"),
         format!("redis://worker:pass%20word@127.0.0.1:{port}"),
         format!("redis+unix://{}", socket.display()),
-        format!("redis+unix://{}?db=2&user=worker&pass=pass%20word", socket.display()),
+        format!(
+            "redis+unix://{}?db=2&user=worker&pass=pass%20word",
+            socket.display()
+        ),
     ] {
         let pool = Pool::open(&url).unwrap();
         let lease = locked(lock(&pool).acquire_blocking());
-        lease.release_blocking().unwrap_or_else(|error| panic!("{url}: {error}"));
+        lease
+            .release_blocking()
+            .unwrap_or_else(|error| panic!("{url}: {error}"));
         assert!(lock(&pool).delete_state_blocking().unwrap());
     }
 }
@@ -245,7 +273,9 @@ fn a_pool_goes_on_after_its_server_was_restarted() {
     let lease = locked(lock(&pool).acquire_blocking());
     server.restart();
     // The scripts, the connection and the state are gone with the old server.
-    let fresh = eventually("the new server to be used", || lock(&pool).acquire_blocking().ok());
+    let fresh = eventually("the new server to be used", || {
+        lock(&pool).acquire_blocking().ok()
+    });
     assert!(locked(Ok(fresh)).fence() > lease.fence());
     assert!(lease.release_blocking().is_err());
 }
@@ -269,5 +299,8 @@ fn tls_is_spoken_to_whom_the_system_trusts() {
     assert_eq!(worker.call(&job).story().0, 0);
     // A worker that does not know the authority does not connect.
     let stranger = Worker::start(&server.tls_url());
-    assert_eq!(stranger.call(&job).story(), (0, Err("RedisNotInitialized".to_owned())));
+    assert_eq!(
+        stranger.call(&job).story(),
+        (0, Err("RedisNotInitialized".to_owned()))
+    );
 }

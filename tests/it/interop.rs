@@ -140,11 +140,7 @@ fn python_takes_a_key_over() {
     assert_eq!(python.ask("acquire a"), "ok");
     let taken = state(&server);
     call.go();
-    assert_eq!(
-        call.end().as_deref(),
-        Ok("old"),
-        "the caller gets its own value"
-    );
+    assert_eq!(call.end().as_deref(), Ok("old"), "the caller gets its own value");
     sleep(A_WHILE);
     assert_eq!(
         state(&server),
@@ -308,11 +304,7 @@ fn neither_raises_a_parse_error_in_the_other_under_load() {
     }
     let job = job("shared_each").with("sleep", 5).with("tries", 10_000);
     for _ in 0..100 {
-        for call in workers
-            .iter()
-            .map(|worker| worker.call(&job))
-            .collect::<Vec<_>>()
-        {
+        for call in workers.iter().map(|worker| worker.call(&job)).collect::<Vec<_>>() {
             assert!(call.end().is_ok());
         }
     }

@@ -47,8 +47,15 @@ fn without_a_cache_each_body_runs_one_at_a_time_under_growing_fences() {
             last = fence;
         }
         if let Store::Redis(server) = &store {
-            let states: Vec<_> = server.keys().into_iter().filter(|k| !k.starts_with('{')).collect();
-            assert!(server.get(&states[0]).unwrap().ends_with(",1"), "COMPUTED is left");
+            let states: Vec<_> = server
+                .keys()
+                .into_iter()
+                .filter(|k| !k.starts_with('{'))
+                .collect();
+            assert!(
+                server.get(&states[0]).unwrap().ends_with(",1"),
+                "COMPUTED is left"
+            );
         }
     }
 }
@@ -73,7 +80,12 @@ fn a_failure_is_never_kept() {
             let job = Job::new(function, function);
             for (body, error) in [("err", "Body"), ("panic", "panic")] {
                 let failed = worker.call(&job.clone().with("body", body)).story();
-                assert_eq!(failed, (1, Err(error.to_owned())), "{function} on {}", store.url());
+                assert_eq!(
+                    failed,
+                    (1, Err(error.to_owned())),
+                    "{function} on {}",
+                    store.url()
+                );
             }
             assert!(worker.call(&job).end().is_ok());
         }
@@ -111,7 +123,11 @@ fn a_waiter_gives_up_after_its_tries() {
         );
         held.go();
         let value = held.end();
-        assert_eq!(waiter.call(&patient).story(), (0, value), "the holder was not disturbed");
+        assert_eq!(
+            waiter.call(&patient).story(),
+            (0, value),
+            "the holder was not disturbed"
+        );
     }
 }
 
@@ -143,10 +159,15 @@ fn a_hung_body_frees_its_key_after_max_block_time() {
 fn a_foreign_lock_is_taken_over_when_it_is_older_than_max_block_time() {
     let server = Redis::start();
     let worker = Worker::start(&server.url());
-    let job = Job::new("shared", "example").with("block", 10_000).with("lease", 1000);
+    let job = Job::new("shared", "example")
+        .with("block", 10_000)
+        .with("lease", 1000);
     worker.call(&job).end().unwrap();
     let name = server.keys().into_iter().find(|k| !k.starts_with('{')).unwrap();
-    for (stamp, taken) in [("2020-01-02T03:04:05+00:00", true), ("2999-01-02T03:04:05+00:00", false)] {
+    for (stamp, taken) in [
+        ("2020-01-02T03:04:05+00:00", true),
+        ("2999-01-02T03:04:05+00:00", false),
+    ] {
         server.raw(&["SET", &name, &format!("0d9ef2f7,{stamp},0")]);
         let start = Instant::now();
         // Five seconds of the same bytes, then it is taken; of a stamp from the future only our own clock counts.
