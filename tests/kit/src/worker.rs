@@ -52,6 +52,8 @@ impl Worker {
             .args(["worker::main", "--exact", "--nocapture", "--test-threads=1"])
             .env("DSPINLOCK_URL", url)
             .env("DSPINLOCK_TEST_WORKER", "1")
+            // Bodies panic when they are told to; nobody wants to read where.
+            .env("RUST_BACKTRACE", "0")
             .envs(environment.iter().copied());
         let mut lines = Lines::start(&mut command);
         let calls = Arc::<Mutex<HashMap<u64, Sender<String>>>>::default();
