@@ -27,7 +27,8 @@ pub(super) const SCHEMA: &str = "
 ";
 
 const LOAD: &str = "SELECT state, state_until, value, value_until FROM lock WHERE key = ?1";
-const SAVE: &str = "INSERT INTO lock (key, state, state_until, value, value_until) VALUES (?1, ?2, ?3, ?4, ?5)
+const SAVE: &str =
+    "INSERT INTO lock (key, state, state_until, value, value_until) VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (key) DO UPDATE SET state = ?2, state_until = ?3, value = ?4, value_until = ?5";
 const SAVE_STATE: &str = "UPDATE lock SET state = ?2, state_until = ?3 WHERE key = ?1";
 const DELETE: &str = "DELETE FROM lock WHERE key = ?1";
@@ -94,9 +95,7 @@ impl Table {
         let changed = after != before;
         if changed {
             save(&transaction, key, &before, &after)?;
-            transaction
-                .prepare_cached(SWEEP)?
-                .execute([to_sql(now / 1000)])?;
+            transaction.prepare_cached(SWEEP)?.execute([to_sql(now / 1000)])?;
         }
         transaction.commit().map_err(Trouble::of_commit)?;
         Ok(Step { reply, changed })
@@ -199,7 +198,9 @@ impl Trouble {
 /// By SQLite's code alone, never by its message; `None` where another connection has the file.
 pub(super) fn reason(error: &rusqlite::Error) -> Option<StoreFailure> {
     let Some(cause) = error.sqlite_error() else {
-        return Some(StoreFailure::Refused("the file does not hold what it should".into()));
+        return Some(StoreFailure::Refused(
+            "the file does not hold what it should".into(),
+        ));
     };
     let text = rusqlite::ffi::code_to_str(cause.extended_code);
     Some(match cause.code {
