@@ -1,0 +1,133 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use dspinlock_runtime::key::Key;
+use dspinlock_runtime::protocol::{Reply, Request};
+use dspinlock_runtime::record::{Record, Slot};
+use dspinlock_runtime::store::Store;
+use dspinlock_runtime::store::embedded::{Clock, Embedded as EmbeddedStore, TIME_LIMIT};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::{Bench, Entry, Foreign, TICK, machine_clock};
+
+/// The embedded store with a clock of the test's, and a second connection to its file.
+pub(crate) struct Embedded {
+    store: EmbeddedStore,
+    clock: Arc<AtomicU64>,
+    runtime: Runtime,
+    /// None for a store in memory.
+    file: Option<(Connection, TempDir)>,
+}
+
+impl Embedded {
+    pub(crate) fn file() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("locks.sqlite");
+        let (clock, injected) = clock();
+        let store = EmbeddedStore::open_with_clock(&path, TIME_LIMIT, injected).expect("a new file");
+        let connection = Connection::open(&path).expect("a second connection");
+        Self::new(store, clock, Some((connection, folder)))
+    }
+
+    pub(crate) fn memory() -> Self {
+        let (clock, injected) = clock();
+        let store = EmbeddedStore::memory_with_clock(injected).expect("memory");
+        Self::new(store, clock, None)
+    }
+
+    fn new(store: EmbeddedStore, clock: Arc<AtomicU64>, file: Option<(Connection, TempDir)>) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        Self {
+            store,
+            clock,
+            runtime: runtime.expect("a runtime"),
+            file,
+        }
+    }
+
+    fn file_of(&self) -> &Connection {
+        &self.file.as_ref().expect("a store with a file").0
+    }
+}
+
+impl Bench for Embedded {
+    fn step(&mut self, key: &Key, request: Request) -> Reply {
+        self.clock.fetch_add(TICK, Ordering::SeqCst);
+        let reply = self.runtime.block_on(self.store.step(key, request));
+        reply.expect("the embedded store answers")
+    }
+
+    fn put(&mut self, key: &Key, entry: Entry, content: &Foreign) {
+        let now = self.now() / 1000;
+        let (bytes, until) = match content {
+            Foreign::Nothing => (Value::Null, Some(0)),
+            Foreign::WrongType => (Value::Integer(1), None),
+            Foreign::Bytes(bytes, left) => {
+                (Value::Blob(bytes.to_vec()), left.map(|left| (now + left) as i64))
+            }
+        };
+        let name = match entry {
+            Entry::State => "state",
+            Entry::Value => "value",
+        };
+        let sql = format!(
+            "INSERT INTO lock (key, {name}, {name}_until) VALUES (?1, ?2, ?3)
+             ON CONFLICT (key) DO UPDATE SET {name} = ?2, {name}_until = ?3"
+        );
+        let written = self
+            .file_of()
+            .execute(&sql, params![key.state_name(), bytes, until]);
+        written.expect("a write beside the store");
+    }
+
+    fn record(&mut self, key: &Key) -> Record {
+        let sql = "SELECT state, state_until, value, value_until FROM lock WHERE key = ?1";
+        let record = self
+            .file_of()
+            .query_row(sql, [key.state_name()], |row| {
+                Ok(Record {
+                    state: slot(row.get(0)?, row.get(1)?),
+                    value: slot(row.get(2)?, row.get(3)?),
+                })
+            })
+            .optional();
+        let now = self.now();
+        record
+            .expect("a read beside the store")
+            .unwrap_or_default()
+            .at(now)
+    }
+
+    fn now(&mut self) -> u64 {
+        self.clock.load(Ordering::SeqCst)
+    }
+
+    fn advance(&mut self, milliseconds: u64) {
+        self.clock.fetch_add(milliseconds * 1000, Ordering::SeqCst);
+    }
+
+    fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+}
+
+fn slot(content: Value, until: Option<i64>) -> Slot {
+    match content {
+        Value::Null => Slot::Absent,
+        Value::Blob(bytes) => Slot::Bytes {
+            bytes: Bytes::from(bytes),
+            until: until.map(|until| until as u64),
+        },
+        _ => Slot::WrongType,
+    }
+}
+
+fn clock() -> (Arc<AtomicU64>, Clock) {
+    let clock = Arc::new(AtomicU64::new(machine_clock()));
+    let injected = Arc::clone(&clock);
+    (clock, Arc::new(move || injected.load(Ordering::SeqCst)))
+}

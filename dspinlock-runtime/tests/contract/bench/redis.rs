@@ -1,0 +1,140 @@
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use dspinlock_runtime::key::Key;
+use dspinlock_runtime::protocol::{Reply, Request};
+use dspinlock_runtime::record::{Record, Slot};
+use dspinlock_runtime::store::Store;
+use dspinlock_runtime::store::redis::RedisStore;
+use redis::{Client, Connection, cmd, pipe};
+use tokio::runtime::Runtime;
+
+use super::{Bench, Entry, Foreign};
+
+/// A real server. Its clock cannot be turned on, so the ends of all entries are pulled closer instead.
+pub(crate) struct Redis {
+    store: RedisStore,
+    runtime: Runtime,
+    connection: Connection,
+    names: HashSet<String>,
+    /// Killed when dropped.
+    _server: dspinlock_testkit::Redis,
+}
+
+impl Redis {
+    pub(crate) fn start() -> Self {
+        Self::on(dspinlock_testkit::Redis::start())
+    }
+
+    pub(crate) fn valkey() -> Self {
+        Self::on(dspinlock_testkit::Redis::valkey())
+    }
+
+    fn on(server: dspinlock_testkit::Redis) -> Self {
+        let connection = Client::open(server.url()).and_then(|client| client.get_connection());
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        Self {
+            store: RedisStore::open(&server.url()).expect("a good URL"),
+            runtime: runtime.expect("a runtime"),
+            connection: connection.expect("a connection beside the store"),
+            names: HashSet::new(),
+            _server: server,
+        }
+    }
+
+    fn slot(&mut self, name: &str) -> Slot {
+        let (kind, until): (String, i64) = pipe()
+            .cmd("TYPE")
+            .arg(name)
+            .cmd("PEXPIRETIME")
+            .arg(name)
+            .query(&mut self.connection)
+            .expect("an answer");
+        match kind.as_str() {
+            "none" => Slot::Absent,
+            "string" => {
+                let bytes: Vec<u8> = cmd("GET")
+                    .arg(name)
+                    .query(&mut self.connection)
+                    .expect("a string");
+                Slot::Bytes {
+                    bytes: Bytes::from(bytes),
+                    until: u64::try_from(until).ok(),
+                }
+            }
+            _ => Slot::WrongType,
+        }
+    }
+}
+
+impl Bench for Redis {
+    fn step(&mut self, key: &Key, request: Request) -> Reply {
+        self.names.extend([key.state_name(), key.value_name()]);
+        let reply = self.runtime.block_on(self.store.step(key, request));
+        reply.expect("the server answers")
+    }
+
+    fn put(&mut self, key: &Key, entry: Entry, content: &Foreign) {
+        let name = match entry {
+            Entry::State => key.state_name(),
+            Entry::Value => key.value_name(),
+        };
+        let mut commands = pipe();
+        commands.cmd("DEL").arg(&name);
+        match content {
+            Foreign::Nothing => {}
+            Foreign::WrongType => drop(commands.cmd("RPUSH").arg(&name).arg("item")),
+            Foreign::Bytes(bytes, left) => {
+                commands.cmd("SET").arg(&name).arg(bytes.as_ref());
+                if let Some(left) = left {
+                    commands.arg("PX").arg(*left);
+                }
+            }
+        }
+        commands
+            .exec(&mut self.connection)
+            .expect("a write beside the store");
+        self.names.insert(name);
+    }
+
+    fn record(&mut self, key: &Key) -> Record {
+        Record {
+            state: self.slot(&key.state_name()),
+            value: self.slot(&key.value_name()),
+        }
+    }
+
+    fn now(&mut self) -> u64 {
+        let (seconds, micros): (u64, u64) = cmd("TIME").query(&mut self.connection).expect("the time");
+        seconds * 1_000_000 + micros
+    }
+
+    fn advance(&mut self, milliseconds: u64) {
+        for name in &self.names {
+            let until: i64 = cmd("PEXPIRETIME")
+                .arg(name)
+                .query(&mut self.connection)
+                .expect("a time");
+            // -1: no expiry; -2: no such key.
+            if until >= 0 {
+                let earlier = until - milliseconds as i64;
+                cmd("PEXPIREAT")
+                    .arg(name)
+                    .arg(earlier)
+                    .exec(&mut self.connection)
+                    .expect("a new end");
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        cmd("FLUSHALL")
+            .exec(&mut self.connection)
+            .expect("an empty server");
+        self.names.clear();
+    }
+
+    fn is_exact(&self) -> bool {
+        false
+    }
+}

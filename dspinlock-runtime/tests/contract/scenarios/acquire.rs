@@ -1,0 +1,248 @@
+use dspinlock_runtime::protocol::Reply;
+use dspinlock_runtime::record::Slot;
+use dspinlock_runtime::state::State;
+use dspinlock_runtime::value::MAX_FENCE;
+
+use super::lock::*;
+use crate::bench::{Entry, Foreign};
+
+super::list! {
+    steps alone {
+        a_repeated_acquire_gives_the_same_fence,
+        a_call_that_published_finds_its_own_value,
+        fail_if_key_exists_finds_the_key,
+        fail_if_key_exists_lets_the_same_call_through,
+        a_cached_value_is_a_hit,
+        a_refused_value_is_computed_anew,
+        computed_without_a_value_is_granted_to_who_wants_one,
+        computed_is_granted_where_nothing_is_cached,
+        a_value_beyond_the_bound_is_computed_anew,
+        fences_grow,
+        a_megabyte_comes_back_as_it_was,
+    }
+    past the protocol {
+        a_free_key_is_granted_until_one_moment,
+        a_repeated_acquire_gives_a_full_lease,
+        a_repeated_acquire_without_its_value_gives_a_new_fence,
+        a_value_of_another_tag_is_no_hit,
+        a_fence_outgrows_the_one_that_is_there,
+        a_grant_overwrites_what_is_no_value,
+    }
+}
+
+fn a_free_key_is_granted_until_one_moment(lock: &mut Lock<'_>) {
+    let fence = lock.grant("a");
+    lock.assert_both_left(LEASE);
+    let record = lock.record();
+    let (raw, now) = (bytes(&record.state), lock.bench.now());
+    let state = State::parse(&raw).expect("a state");
+    assert_eq!((state.tag, state.computed), ("a", false));
+    assert_eq!(
+        state.to_string().as_bytes(),
+        raw,
+        "written exactly as it is printed"
+    );
+    assert!(state.stamp as u64 <= now && state.stamp as u64 + 600_000_000 > now);
+    let value = lock.value();
+    assert_eq!((value.header.tag.as_str(), value.header.fence), ("a", fence));
+    assert_eq!((value.header.value, value.header.holder), (None, holder()));
+}
+
+fn a_repeated_acquire_gives_the_same_fence(lock: &mut Lock<'_>) {
+    let fence = lock.grant("a");
+    assert_eq!(lock.acquire("a"), Reply::Acquired(fence));
+    assert_eq!(
+        lock.acquire_with("a", |a| a.cached = false),
+        Reply::Acquired(fence)
+    );
+}
+
+fn a_repeated_acquire_gives_a_full_lease(lock: &mut Lock<'_>) {
+    let fence = lock.grant("a");
+    let before = lock.record();
+    lock.bench.advance(LEASE / 2);
+    assert_eq!(lock.acquire("a"), Reply::Acquired(fence));
+    lock.assert_both_left(LEASE);
+    let after = lock.record();
+    assert_eq!(
+        bytes(&after.state),
+        bytes(&before.state),
+        "the stamp is the first grant's"
+    );
+    assert_eq!(bytes(&after.value), bytes(&before.value));
+}
+
+fn a_repeated_acquire_without_its_value_gives_a_new_fence(lock: &mut Lock<'_>) {
+    let gone = [
+        Foreign::Nothing,
+        Foreign::WrongType,
+        Foreign::Bytes("garbage".into(), None),
+    ];
+    for content in gone {
+        let old = lock.grant("a");
+        lock.put(Entry::Value, content);
+        let new = lock.grant("a");
+        assert!(new > old);
+        assert_eq!(lock.publish("a", old, Some(b"old")), Reply::Lost);
+        assert_eq!(lock.renew("a", new), Reply::Renewed);
+    }
+    let old = lock.grant("a");
+    let other = lock.value().print();
+    let other = String::from_utf8_lossy(&other).replace("dspinlock1,a,", "dspinlock1,b,");
+    lock.put_value(other, None);
+    assert!(
+        lock.grant("a") > old,
+        "a value under another tag is not the call's own"
+    );
+}
+
+fn a_call_that_published_finds_its_own_value(lock: &mut Lock<'_>) {
+    let fence = lock.compute("a", Some(b"mine"));
+    for cached in [true, false] {
+        let (value, left) = hit(lock.acquire_with("a", |a| a.cached = cached));
+        assert_eq!(
+            (value.payload.as_ref(), value.header.fence),
+            (b"mine".as_slice(), fence)
+        );
+        assert_left(left, TTL);
+    }
+    let own = hit(lock.acquire_with("a", |a| a.fail_if_key_exists = true));
+    assert_eq!(own.0.payload.as_ref(), b"mine");
+    assert_eq!(lock.acquire_with("a", |a| a.want_value = false), Reply::Done);
+    assert_eq!(lock.delete(), Reply::Deleted(true));
+    lock.compute("b", None);
+    assert_eq!(lock.acquire("b"), Reply::Done);
+}
+
+fn fail_if_key_exists_finds_the_key(lock: &mut Lock<'_>) {
+    let exists = |lock: &mut Lock<'_>| match lock.acquire_with("b", |a| a.fail_if_key_exists = true) {
+        Reply::Exists(left) => left,
+        other => panic!("{other:?}"),
+    };
+    let fence = lock.grant("a");
+    assert_left(exists(lock), LEASE);
+    assert_eq!(lock.publish("a", fence, Some(b"value")), Reply::Published);
+    assert_left(exists(lock), TTL);
+    lock.bench.advance(TTL + LEASE);
+    acquired(&lock.acquire_with("b", |a| a.fail_if_key_exists = true));
+}
+
+fn fail_if_key_exists_lets_the_same_call_through(lock: &mut Lock<'_>) {
+    let fence = acquired(&lock.acquire_with("a", |a| a.fail_if_key_exists = true));
+    let again = lock.acquire_with("a", |a| a.fail_if_key_exists = true);
+    assert_eq!(again, Reply::Acquired(fence));
+}
+
+fn a_cached_value_is_a_hit(lock: &mut Lock<'_>) {
+    let fence = lock.compute("a", Some(b"\0value\n"));
+    let (value, left) = hit(lock.acquire("b"));
+    assert_left(left, TTL);
+    assert_eq!(value.payload.as_ref(), b"\0value\n");
+    assert!(value.is_intact());
+    let stored = value.header.value.expect("a value's facts");
+    assert_eq!(
+        (stored.tag.as_str(), stored.fence, stored.took),
+        ("a", fence, 1234)
+    );
+    assert_eq!((value.header.fence, value.header.holder), (fence, holder()));
+}
+
+fn a_refused_value_is_computed_anew(lock: &mut Lock<'_>) {
+    let old = lock.compute("a", Some(b"strange"));
+    hit(lock.acquire_with("b", |a| a.refuse = Some("z".into())));
+    let new = acquired(&lock.acquire_with("b", |a| a.refuse = Some("a".into())));
+    assert!(new > old);
+    assert_eq!(lock.read(false), Reply::Miss);
+}
+
+fn computed_without_a_value_is_granted_to_who_wants_one(lock: &mut Lock<'_>) {
+    let old = lock.compute("a", None);
+    assert_eq!(lock.acquire_with("b", |a| a.want_value = false), Reply::Computed);
+    assert!(lock.grant("b") > old);
+}
+
+fn computed_is_granted_where_nothing_is_cached(lock: &mut Lock<'_>) {
+    let old = lock.compute("a", Some(b"value"));
+    assert_eq!(lock.acquire_with("b", |a| a.want_value = false), Reply::Computed);
+    let new = acquired(&lock.acquire_with("b", |a| a.cached = false));
+    assert!(new > old);
+    assert_eq!(lock.read(false), Reply::Miss, "a grant takes the old value away");
+}
+
+fn a_value_of_another_tag_is_no_hit(lock: &mut Lock<'_>) {
+    let old = lock.compute("a", Some(b"value"));
+    lock.put_state(state("b", "1"), Some(TTL));
+    assert_eq!(lock.acquire_with("c", |a| a.want_value = false), Reply::Computed);
+    assert!(lock.grant("c") > old);
+}
+
+fn a_value_beyond_the_bound_is_computed_anew(lock: &mut Lock<'_>) {
+    lock.compute("a", Some(b"value"));
+    let (value, _) = hit(lock.acquire("b"));
+    let size = value.print().len();
+    hit(lock.acquire_with("b", |a| a.bound = size));
+    acquired(&lock.acquire_with("b", |a| a.bound = size - 1));
+}
+
+fn fences_grow(lock: &mut Lock<'_>) {
+    let mut last = 0;
+    let mut grown = |fence: u64| {
+        assert!(fence > last, "{fence} after {last}");
+        last = fence;
+    };
+    grown(lock.grant("a"));
+    assert_eq!(lock.abort("a"), Reply::Aborted(true));
+    grown(lock.grant("b"));
+    lock.bench.advance(LAPSE);
+    grown(lock.grant("c"));
+    assert_eq!(lock.delete(), Reply::Deleted(true));
+    grown(lock.compute("d", Some(b"value")));
+    grown(acquired(&lock.acquire_with("e", |a| a.cached = false)));
+    let raw = busy(lock.acquire("f")).raw;
+    grown(acquired(&lock.acquire_with("f", |a| a.stale = Some(raw))));
+}
+
+fn a_fence_outgrows_the_one_that_is_there(lock: &mut Lock<'_>) {
+    let header = |fence: u64| format!("dspinlock1,z,{fence},-,0,0,0,0,0,0,1,host,site\n");
+    let far = 1 << 52;
+    lock.put_value(header(far), None);
+    assert_eq!(lock.acquire("a"), Reply::Acquired(far + 1));
+    assert_eq!(lock.abort("a"), Reply::Aborted(true));
+    assert_eq!(lock.acquire("b"), Reply::Acquired(far + 2));
+    assert_eq!(lock.delete(), Reply::Deleted(true));
+    lock.put_value(header(MAX_FENCE), None);
+    assert_eq!(lock.acquire("a"), Reply::Acquired(MAX_FENCE));
+    assert_eq!(lock.delete(), Reply::Deleted(true));
+    lock.put_value(header(MAX_FENCE + 1), None);
+    assert!(
+        acquired(&lock.acquire("a")) < far,
+        "beyond the greatest fence is no header"
+    );
+}
+
+fn a_grant_overwrites_what_is_no_value(lock: &mut Lock<'_>) {
+    let contents = [
+        Foreign::WrongType,
+        Foreign::Bytes("garbage\n".into(), None),
+        Foreign::Bytes("".into(), Some(TTL)),
+        Foreign::Bytes(vec![b'x'; 5000].into(), None),
+    ];
+    for content in contents {
+        lock.put(Entry::Value, content);
+        let fence = lock.grant("a");
+        lock.assert_both_left(LEASE);
+        assert_eq!(lock.publish("a", fence, Some(b"value")), Reply::Published);
+        lock.assert_both_left(TTL);
+        assert_eq!(lock.delete(), Reply::Deleted(true));
+        assert_eq!(lock.record().value, Slot::Absent);
+    }
+}
+
+fn a_megabyte_comes_back_as_it_was(lock: &mut Lock<'_>) {
+    let payload: Vec<u8> = (0..1 << 20).map(|at: u32| (at * 31 >> 3) as u8).collect();
+    lock.compute("a", Some(&payload));
+    for reply in [lock.acquire("b"), lock.read(false), lock.read(true)] {
+        let (value, _) = hit(reply);
+        assert!(value.is_intact() && value.payload == payload);
+    }
+}

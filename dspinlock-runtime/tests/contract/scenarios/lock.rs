@@ -1,0 +1,218 @@
+//! One key on a bench, and the words of the scenarios.
+
+use bytes::Bytes;
+use dspinlock_runtime::key::Key;
+use dspinlock_runtime::protocol::{Acquire, Busy, Publish, Read, Renew, Reply, Request};
+use dspinlock_runtime::record::{Record, Slot};
+use dspinlock_runtime::value::{Holder, Value};
+
+use crate::bench::{Bench, Entry, Foreign, fresh_key};
+
+/// All times are so long that no stall of a loaded machine comes near them.
+pub(crate) const LEASE: u64 = 3_600_000;
+pub(crate) const TTL: u64 = 2 * LEASE;
+pub(crate) const MAX_BLOCK: u64 = 3 * LEASE;
+/// How much of a time may have passed already, in milliseconds.
+const STALL: u64 = 600_000;
+
+/// Longer than every lease, shorter than every ttl.
+pub(crate) const LAPSE: u64 = LEASE + STALL;
+
+pub(crate) struct Lock<'a> {
+    pub(crate) bench: &'a mut dyn Bench,
+    pub(crate) key: Key,
+}
+
+impl<'a> Lock<'a> {
+    pub(crate) fn new(bench: &'a mut dyn Bench) -> Self {
+        Self {
+            bench,
+            key: fresh_key(),
+        }
+    }
+
+    pub(crate) fn step(&mut self, request: Request) -> Reply {
+        self.bench.step(&self.key, request)
+    }
+
+    /// With `cached_if_computed`, wanting a value.
+    pub(crate) fn acquire(&mut self, tag: &str) -> Reply {
+        self.acquire_with(tag, |_| {})
+    }
+
+    pub(crate) fn acquire_with(&mut self, tag: &str, change: impl FnOnce(&mut Acquire)) -> Reply {
+        let mut request = acquire(tag);
+        change(&mut request);
+        self.step(Request::Acquire(request))
+    }
+
+    /// Takes a lock that is free.
+    pub(crate) fn grant(&mut self, tag: &str) -> u64 {
+        let reply = self.acquire(tag);
+        acquired(&reply)
+    }
+
+    pub(crate) fn renew(&mut self, tag: &str, fence: u64) -> Reply {
+        self.step(Request::Renew(Renew {
+            tag: tag.into(),
+            fence,
+            lease: LEASE,
+        }))
+    }
+
+    pub(crate) fn publish(&mut self, tag: &str, fence: u64, payload: Option<&[u8]>) -> Reply {
+        self.step(Request::Publish(Publish {
+            tag: tag.into(),
+            fence,
+            ttl: TTL,
+            took: 1234,
+            payload: payload.map(Bytes::copy_from_slice),
+            holder: holder(),
+        }))
+    }
+
+    /// Takes a free lock and publishes.
+    pub(crate) fn compute(&mut self, tag: &str, payload: Option<&[u8]>) -> u64 {
+        let fence = self.grant(tag);
+        assert_eq!(self.publish(tag, fence, payload), Reply::Published);
+        fence
+    }
+
+    pub(crate) fn abort(&mut self, tag: &str) -> Reply {
+        self.step(Request::Abort { tag: tag.into() })
+    }
+
+    pub(crate) fn delete(&mut self) -> Reply {
+        self.step(Request::Delete)
+    }
+
+    pub(crate) fn read(&mut self, shared: bool) -> Reply {
+        self.read_within(shared, usize::MAX >> 1)
+    }
+
+    pub(crate) fn read_within(&mut self, shared: bool, bound: usize) -> Reply {
+        self.step(Request::Read(Read { shared, bound }))
+    }
+
+    pub(crate) fn put_state(&mut self, text: impl Into<Bytes>, left: Option<u64>) {
+        self.put(Entry::State, Foreign::Bytes(text.into(), left));
+    }
+
+    pub(crate) fn put_value(&mut self, text: impl Into<Bytes>, left: Option<u64>) {
+        self.put(Entry::Value, Foreign::Bytes(text.into(), left));
+    }
+
+    pub(crate) fn put(&mut self, entry: Entry, content: Foreign) {
+        self.bench.put(&self.key, entry, &content);
+    }
+
+    pub(crate) fn record(&mut self) -> Record {
+        self.bench.record(&self.key)
+    }
+
+    /// The value in the store, which must be one.
+    pub(crate) fn value(&mut self) -> Value {
+        Value::parse(&bytes(&self.record().value)).expect("a value")
+    }
+
+    /// Milliseconds until each entry is gone.
+    pub(crate) fn left(&mut self) -> [Option<u64>; 2] {
+        let (record, now) = (self.record(), self.bench.now() / 1000);
+        [record.state, record.value].map(|slot| match slot {
+            Slot::Bytes { until, .. } => until.map(|until| until - now),
+            _ => None,
+        })
+    }
+
+    /// Both entries go on for so long, and end together.
+    pub(crate) fn assert_both_left(&mut self, expected: u64) {
+        let [state, value] = self.left();
+        assert_left(state, expected);
+        assert_left(value, expected);
+        let record = self.record();
+        assert_eq!(until(&record.state), until(&record.value));
+    }
+
+    /// Runs something that must not change the record.
+    pub(crate) fn untouched<T>(&mut self, action: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.record();
+        let result = action(self);
+        assert_eq!(self.record(), before, "the record was touched");
+        result
+    }
+}
+
+pub(crate) fn acquire(tag: &str) -> Acquire {
+    Acquire {
+        tag: tag.into(),
+        lease: LEASE,
+        max_block: MAX_BLOCK,
+        cached: true,
+        fail_if_key_exists: false,
+        want_value: true,
+        refuse: None,
+        stale: None,
+        holder: holder(),
+        bound: 8 << 20,
+    }
+}
+
+pub(crate) fn holder() -> Holder {
+    Holder {
+        process: 4711,
+        host: "host".into(),
+        site: "module::function<A, B>".into(),
+    }
+}
+
+/// A state as another writer left it.
+pub(crate) fn state(tag: &str, number: &str) -> String {
+    format!("{tag},2001-02-03T04:05:06.000007+00:00,{number}")
+}
+
+#[track_caller]
+pub(crate) fn acquired(reply: &Reply) -> u64 {
+    match reply {
+        Reply::Acquired(fence) => *fence,
+        other => panic!("not acquired: {other:?}"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn busy(reply: Reply) -> Busy {
+    match reply {
+        Reply::Busy(busy) => busy,
+        other => panic!("not busy: {other:?}"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn hit(reply: Reply) -> (Value, Option<u64>) {
+    match reply {
+        Reply::Hit(value, left) => (value, left),
+        other => panic!("no hit: {other:?}"),
+    }
+}
+
+pub(crate) fn bytes(slot: &Slot) -> Bytes {
+    match slot {
+        Slot::Bytes { bytes, .. } => bytes.clone(),
+        other => panic!("no bytes: {other:?}"),
+    }
+}
+
+pub(crate) fn until(slot: &Slot) -> Option<u64> {
+    match slot {
+        Slot::Bytes { until, .. } => *until,
+        other => panic!("no bytes: {other:?}"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn assert_left(left: Option<u64>, expected: u64) {
+    let left = left.expect("an expiry");
+    assert!(
+        left <= expected && left + STALL >= expected,
+        "{left} ms left, expected {expected}"
+    );
+}
