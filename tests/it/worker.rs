@@ -34,6 +34,10 @@ fn main() {
         let id: u64 = id.parse().expect("an id");
         match order {
             "go" => gate(id).notify_one(),
+            "logs" => {
+                crate::logs::lines().iter().for_each(|line| say(id, line));
+                say(id, "end");
+            }
             "drop" => drop(calls.remove(&id).map(|call: AbortHandle| call.abort())),
             call => {
                 calls.insert(id, begin(&runtime, id, call));
