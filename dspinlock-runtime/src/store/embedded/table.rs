@@ -35,6 +35,7 @@ const DELETE: &str = "DELETE FROM lock WHERE key = ?1";
 /// A few rows only, so that no step takes long; as no step adds more than one, they do not pile up.
 const SWEEP: &str = "DELETE FROM lock WHERE rowid IN (SELECT rowid FROM lock
     WHERE max(state_until, value_until) < ?1 ORDER BY max(state_until, value_until) LIMIT 4)";
+const SWEPT: usize = 4;
 
 /// The open file and the clock.
 pub(super) struct Table {
@@ -48,6 +49,8 @@ pub(super) struct Table {
 pub(super) struct Step {
     pub(super) reply: Reply,
     pub(super) changed: bool,
+    /// There may be more rows to sweep.
+    pub(super) is_dusty: bool,
 }
 
 /// Why a step was not taken.
@@ -80,6 +83,7 @@ impl Table {
                 return Ok(Step {
                     reply,
                     changed: false,
+                    is_dusty: false,
                 });
             }
         }
@@ -160,6 +164,11 @@ fn save(connection: &Connection, key: &str, before: &Record, after: &Record) -> 
             .execute(params![key, state, state_until, value, value_until])?;
     }
     Ok(())
+}
+
+fn sweep(connection: &Connection, now: u64) -> Result<bool, Trouble> {
+    let swept = connection.prepare_cached(SWEEP)?.execute([to_sql(now / 1000)])?;
+    Ok(swept == SWEPT)
 }
 
 /// A step never writes an entry of a wrong type: it leaves or removes it.

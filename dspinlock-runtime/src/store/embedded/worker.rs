@@ -45,6 +45,8 @@ pub(super) struct Worker {
     pause: Duration,
     /// When to look again, while somebody waits.
     look_at: Instant,
+    /// There may be rows to sweep; that is done when there is nothing else to do.
+    is_dusty: bool,
 }
 
 impl Worker {
@@ -56,6 +58,8 @@ impl Worker {
             blocked: VecDeque::new(),
             pause: PAUSE.0,
             look_at: Instant::now(),
+            // Whoever had the file before may have left some.
+            is_dusty: true,
         }
     }
 
@@ -65,6 +69,7 @@ impl Worker {
             match self.next() {
                 Ok(Message::Step(job)) => self.accept(job),
                 Ok(Message::Look) => self.look(),
+                Err(RecvTimeoutError::Timeout) if self.is_dusty => self.sweep(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) if self.blocked.is_empty() => break,
                 Err(RecvTimeoutError::Disconnected) => std::thread::sleep(self.pause),
@@ -86,7 +91,8 @@ impl Worker {
             .is_watched()
             .then(|| self.look_at.saturating_duration_since(Instant::now()));
         let retry = (!self.blocked.is_empty()).then_some(self.pause);
-        match look.into_iter().chain(retry).min() {
+        let sweep = self.is_dusty.then_some(Duration::ZERO);
+        match look.into_iter().chain(retry).chain(sweep).min() {
             Some(pause) => self.inbox.recv_timeout(pause),
             None => self.inbox.recv().map_err(RecvTimeoutError::from),
         }
@@ -123,6 +129,7 @@ impl Worker {
         }
         let reply = match self.table.step(&job.key, &job.request) {
             Ok(step) => {
+                self.is_dusty |= step.is_dusty;
                 // A renewal sets nobody free, and many holders renew all the time.
                 if step.changed && !matches!(job.request, Request::Renew(_)) {
                     self.watch.wake();
@@ -136,6 +143,11 @@ impl Worker {
         // Nobody listens where the future was dropped.
         let _ = job.reply.send(reply);
         None
+    }
+
+    /// Where it cannot be done now, it is done by another process or after a later step.
+    fn sweep(&mut self) {
+        self.is_dusty = self.table.sweep().unwrap_or(false);
     }
 
     fn look(&mut self) {
