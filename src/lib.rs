@@ -1,2 +1,38 @@
+//! An expensive function runs once per key, across every thread, process and host.
+//!
+//! The first caller takes a lock in Redis, computes and publishes; those who arrive meanwhile wait and are handed the
+//! result; later callers read the computed result and never touch the lock.
+//!
+//! ```
+//! use dspinlock::{Pool, dspinlock};
+//!
+//! #[dspinlock(cached_if_computed, ttl = "10m")]
+//! async fn price(id: u64, region: &str) -> Result<f64, dspinlock::Error> {
+//!     Ok(id as f64 * if region == "eu" { 1.19 } else { 1.0 }) // an expensive query
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), dspinlock::Error> {
+//! dspinlock::init(Pool::open("sqlite::memory:")?)?; // or redis://host, or nothing: DSPINLOCK_URL
+//! assert_eq!(price(100, "eu").await?, 119.0); // computes
+//! assert_eq!(price(100, "eu").await?, 119.0); // reads
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Without [`init`] the first call opens the URL in the environment variable `DSPINLOCK_URL`, else the embedded store:
+//! a file that all processes of this machine share, no server needed.
+//!
+//! A lock without a function around it is a [`HashDSpinlock`]; a key scheme of one's own is a [`DSpinlockBase`].
+
 pub use dspinlock_macros::dspinlock;
-pub use dspinlock_runtime::*;
+pub use dspinlock_runtime::current::{Current, current};
+pub use dspinlock_runtime::error::{Error, StoreFailure};
+pub use dspinlock_runtime::key::{Key, KeyPart};
+pub use dspinlock_runtime::lease::Lease;
+pub use dspinlock_runtime::lock::{Acquired, DSpinlockBase, HashDSpinlock, Op};
+pub use dspinlock_runtime::options::{Options, Wait};
+pub use dspinlock_runtime::pool::{Pool, RedisParameters, init};
+
+#[doc(hidden)]
+pub use dspinlock_runtime::__private;

@@ -54,6 +54,14 @@ impl Key {
         Ok(Self(Repr::Own(text.into())))
     }
 
+    /// The same digest under another prefix. A key of one's own has none.
+    pub(crate) fn with_prefix(&self, prefix: Cow<'static, str>) -> Self {
+        match &self.0 {
+            Repr::Digest { digest, .. } => Self::new(prefix, *digest),
+            Repr::Own(_) => self.clone(),
+        }
+    }
+
     /// The store's name for the state, which py-dspinlock uses too.
     pub fn state_name(&self) -> String {
         match &self.0 {

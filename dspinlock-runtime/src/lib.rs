@@ -1,13 +1,38 @@
-//! The run-time half of dspinlock.
-mod background;
-mod blocking;
-mod engine;
+//! The run-time half of dspinlock; use it through the crate `dspinlock`.
+//!
+//! The way of a call: the attribute's shim builds a `site` and a `call`, `key` hashes the arguments, `engine` decides
+//! (hit, lead or follow) and asks a `store` to take steps of the `protocol`. `ARCHITECTURE.md` has the map.
+
+pub mod current;
 pub mod error;
 pub mod key;
+pub mod lease;
+pub mod lock;
+pub mod options;
+pub mod pool;
 pub mod protocol;
 pub mod record;
 pub mod site;
 pub mod state;
 pub mod store;
 pub mod value;
+
+mod background;
+mod blocking;
+mod call;
+mod codec;
+mod engine;
+mod flight;
+mod heart;
+mod outcome;
+mod wait;
+
 pub use error::Error;
+
+/// What the shim of the attribute calls. Not for people: it changes without notice.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::call::{Call, Returning, Run, never};
+    pub use crate::outcome::{Judge, Judgement, Keep, Outcome, Rules, Shape};
+    pub use crate::site::Site;
+}

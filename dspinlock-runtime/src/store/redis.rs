@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value};
 
-pub(crate) use self::address::Address;
+pub(crate) use self::address::{Address, login};
 use self::link::Link;
 use self::scripts::Script;
 use super::{Boxed, Failure, Store};

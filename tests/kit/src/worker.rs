@@ -177,11 +177,20 @@ impl Call<'_> {
     ///
     /// The variant's name, what the body failed with, or that the process has ended.
     pub fn end(&self) -> Result<String, String> {
+        self.story().1
+    }
+
+    /// How often the body began since the last event was taken, and what the caller got.
+    pub fn story(&self) -> (usize, Result<String, String>) {
+        let mut bodies = 0;
         loop {
-            let event = self.event().ok_or("the process has ended")?;
+            let Some(event) = self.event() else {
+                return (bodies, Err("the process has ended".into()));
+            };
             match event.split_once(' ').unwrap_or((&event, "")) {
-                ("ok", value) => return Ok(value.into()),
-                ("err", error) => return Err(error.into()),
+                ("ok", value) => return (bodies, Ok(value.into())),
+                ("err", error) => return (bodies, Err(error.into())),
+                ("began", _) => bodies += 1,
                 _ => {}
             }
         }

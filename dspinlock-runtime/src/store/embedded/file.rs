@@ -97,7 +97,16 @@ fn inspect(file: &Path) -> Result<(), Trouble> {
         file,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    is_new(&connection).map(drop)
+    snapshot(&connection, is_new).map(drop)
+}
+
+/// Several readings of one moment: another process may be making the tables right now.
+fn snapshot<T>(
+    connection: &Connection,
+    read: impl FnOnce(&Connection) -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Deferred)?;
+    read(&transaction)
 }
 
 /// Whether the file is still empty; an error where it is not ours.
@@ -118,7 +127,7 @@ fn set_up(connection: &Connection) -> Result<(), Trouble> {
     if connection.is_readonly("main")? {
         return Err(Trouble::Unusable("the file is read-only".into()));
     }
-    if is_new(connection)? {
+    if snapshot(connection, is_new)? {
         // Until it is in WAL mode, a process killed here would leave a journal behind that only a writer can undo.
         connection.pragma_update(None, "journal_mode", "MEMORY")?;
     }
@@ -133,7 +142,7 @@ fn set_up(connection: &Connection) -> Result<(), Trouble> {
     connection.execute_batch(
         "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;",
     )?;
-    if is_new(connection)? {
+    if snapshot(connection, is_new)? {
         create_tables(connection)?;
     }
     Ok(())

@@ -1,0 +1,317 @@
+//! Arguments and function → [`Guarded`]: plain data that keeps its originals for their spans.
+
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::quote;
+use syn::parse::{ParseStream, Parser};
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{
+    AttrStyle, Attribute, Expr, FnArg, GenericArgument, GenericParam, Local, Pat, PathArguments, ReturnType,
+    Signature, Stmt, Type, TypeParamBound, Visibility,
+};
+
+use crate::args::Args;
+
+/// A function with the attribute's arguments.
+pub(crate) struct Guarded {
+    pub(crate) args: Args,
+    /// The function's attributes, and those that stood at the head of its body.
+    pub(crate) attrs: Vec<Attribute>,
+    pub(crate) vis: Visibility,
+    pub(crate) sig: Signature,
+    pub(crate) arguments: Vec<Argument>,
+    pub(crate) form: Form,
+    /// What the body returns.
+    pub(crate) output: Type,
+    /// The statements of the body; the user's tokens, never parsed.
+    pub(crate) body: TokenStream,
+}
+
+/// How the body runs.
+pub(crate) enum Form {
+    Sync,
+    Async,
+    /// What `#[async_trait]` makes of an async method: `Box::pin(async move { prologue; body })`, where the prologue
+    /// binds the arguments and calls the receiver `__self`.
+    AsyncTrait {
+        prologue: Vec<Stmt>,
+    },
+}
+
+/// One argument of the function, but not its receiver.
+pub(crate) struct Argument {
+    /// The names that its pattern binds, in order.
+    pub(crate) names: Vec<Ident>,
+    /// A part of it that no name stands for, as in `_` or `Point { x, .. }`.
+    pub(crate) nameless: Option<Span>,
+    /// Under `#[cfg]`: it may not be there.
+    pub(crate) cfg: Option<Span>,
+}
+
+impl Guarded {
+    /// Reads a function as far as it must be known.
+    pub(crate) fn parse(args: Args, item: TokenStream) -> syn::Result<Self> {
+        let no_function = not_a_function(&item);
+        let parser = |input: ParseStream| {
+            let attrs = input.call(Attribute::parse_outer)?;
+            let vis = input.parse()?;
+            let sig = input.parse()?;
+            Ok((attrs, vis, sig, input.parse::<TokenStream>()?))
+        };
+        let (mut attrs, vis, sig, rest): (_, _, Signature, _) = parser
+            .parse2(item)
+            .map_err(|error| no_function.unwrap_or(error))?;
+        let (inner, body) = body(rest, &sig)?;
+        attrs.extend(inner);
+        let mut guarded = Self {
+            args,
+            attrs,
+            vis,
+            output: output(&sig),
+            arguments: Vec::new(),
+            form: Form::Sync,
+            body,
+            sig,
+        };
+        guarded.recognise();
+        Ok(guarded)
+    }
+
+    fn recognise(&mut self) {
+        let mut prologue = Vec::new();
+        if self.sig.asyncness.is_some() {
+            self.form = Form::Async;
+        } else if let Some(method) = async_trait_method(&self.sig, &self.body) {
+            (self.output, self.body) = (method.output, method.body);
+            prologue = method.prologue;
+        }
+        self.arguments = self
+            .sig
+            .inputs
+            .iter()
+            .filter_map(|input| argument(input, &prologue))
+            .collect();
+        if !prologue.is_empty() {
+            self.form = Form::AsyncTrait { prologue };
+        }
+    }
+
+    /// The positions of the function's own type and const parameters, by name.
+    pub(crate) fn generics(&self) -> impl Iterator<Item = (usize, &Ident)> {
+        let named = self.sig.generics.params.iter().filter_map(|param| match param {
+            GenericParam::Type(param) => Some(&param.ident),
+            GenericParam::Const(param) => Some(&param.ident),
+            GenericParam::Lifetime(_) => None,
+        });
+        named.enumerate()
+    }
+
+    /// Whether `skip(...)` names this.
+    pub(crate) fn skips(&self, name: &Ident) -> bool {
+        self.args
+            .skip
+            .iter()
+            .flat_map(|skip| &skip.value)
+            .any(|skipped| skipped == name)
+    }
+
+    /// The names that make the key where the attribute does not say it.
+    pub(crate) fn key_names(&self) -> impl Iterator<Item = &Ident> {
+        self.arguments
+            .iter()
+            .flat_map(|argument| &argument.names)
+            .filter(|name| !self.skips(name))
+    }
+
+    /// Whether values are kept.
+    pub(crate) fn is_cached(&self) -> bool {
+        self.args
+            .cached_if_computed
+            .as_ref()
+            .is_some_and(|flag| flag.value)
+    }
+}
+
+fn not_a_function(item: &TokenStream) -> Option<syn::Error> {
+    let is_fn = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if word == "fn");
+    let names_fn = item.clone().into_iter().any(|token| is_fn(&token));
+    let first = item
+        .clone()
+        .into_iter()
+        .next()
+        .map_or_else(Span::call_site, |token| token.span());
+    (!names_fn).then(|| syn::Error::new(first, "`#[dspinlock]` belongs on a function or a method"))
+}
+
+/// Splits the body's braces into the attributes at their head and the statements.
+fn body(rest: TokenStream, sig: &Signature) -> syn::Result<(Vec<Attribute>, TokenStream)> {
+    let parser = |input: ParseStream| {
+        let content;
+        syn::braced!(content in input);
+        let inner = content.call(Attribute::parse_inner)?;
+        let outer = inner.into_iter().map(|attr| Attribute {
+            style: AttrStyle::Outer,
+            ..attr
+        });
+        Ok((outer.collect(), content.parse()?))
+    };
+    let no_body = || {
+        syn::Error::new(
+            sig.ident.span(),
+            "there is no body to lock: put `#[dspinlock]` on the implementation",
+        )
+    };
+    parser.parse2(rest).map_err(|_| no_body())
+}
+
+fn output(sig: &Signature) -> Type {
+    match &sig.output {
+        ReturnType::Default => syn::parse_quote!(()),
+        ReturnType::Type(_, ty) => Type::clone(ty),
+    }
+}
+
+fn argument(input: &FnArg, prologue: &[Stmt]) -> Option<Argument> {
+    let FnArg::Typed(argument) = input else {
+        return None;
+    };
+    let mut names = Names::default();
+    names.visit_pat(original_pattern(&argument.pat, prologue).unwrap_or(&argument.pat));
+    let cfg = argument.attrs.iter().find(|attr| attr.path().is_ident("cfg"));
+    Some(Argument {
+        names: names.names,
+        nameless: names.nameless,
+        cfg: cfg.map(Spanned::span),
+    })
+}
+
+#[derive(Default)]
+struct Names {
+    names: Vec<Ident>,
+    nameless: Option<Span>,
+}
+
+impl<'ast> Visit<'ast> for Names {
+    fn visit_pat(&mut self, pat: &'ast Pat) {
+        match pat {
+            Pat::Ident(named) => self.names.push(named.ident.clone()),
+            Pat::Wild(_) | Pat::Rest(_) | Pat::Macro(_) | Pat::Verbatim(_) => {
+                self.nameless = Some(pat.span())
+            }
+            Pat::Struct(fields) => self.nameless = fields.rest.as_ref().map(Spanned::span).or(self.nameless),
+            _ => {}
+        }
+        // A name for the whole makes up for what has none inside it.
+        let whole = matches!(pat, Pat::Ident(_)).then_some(self.nameless);
+        visit::visit_pat(self, pat);
+        self.nameless = whole.unwrap_or(self.nameless);
+    }
+
+    // Constants inside a pattern bind nothing.
+    fn visit_expr(&mut self, _: &'ast Expr) {}
+}
+
+struct AsyncTraitMethod {
+    prologue: Vec<Stmt>,
+    output: Type,
+    body: TokenStream,
+}
+
+/// Takes apart what `#[async_trait]` (0.1) makes of a method; `None` for every other function.
+fn async_trait_method(sig: &Signature, body: &TokenStream) -> Option<AsyncTraitMethod> {
+    sig.generics
+        .lifetimes()
+        .find(|param| param.lifetime.ident == "async_trait")?;
+    let Expr::Call(pin) = syn::parse2(body.clone()).ok()? else {
+        return None;
+    };
+    let Some(Expr::Async(block)) = pin.args.first() else {
+        return None;
+    };
+    let mut prologue = block.block.stmts.clone();
+    let at = prologue
+        .iter()
+        .rposition(|stmt| matches!(stmt, Stmt::Local(local) if is_result(local)))?;
+    let Stmt::Local(Local {
+        pat: Pat::Type(pat),
+        init: Some(init),
+        ..
+    }) = prologue.remove(at)
+    else {
+        return None;
+    };
+    prologue.truncate(at);
+    let Expr::Block(body) = *init.expr else {
+        return None;
+    };
+    let stmts = body.block.stmts;
+    Some(AsyncTraitMethod {
+        prologue,
+        output: *pat.ty,
+        body: quote!(#(#stmts)*),
+    })
+}
+
+/// `let __ret: T = { body };` or `let _: () = { body };`
+fn is_result(local: &Local) -> bool {
+    let Pat::Type(typed) = &local.pat else {
+        return false;
+    };
+    match &*typed.pat {
+        Pat::Wild(_) => true,
+        Pat::Ident(named) => named.ident == "__ret",
+        _ => false,
+    }
+}
+
+/// `#[async_trait]` calls an argument with a pattern `__arg1` and binds the pattern in the prologue, by
+/// `let (a, b) = { let __arg1 = __arg1; __arg1 };` or, for `_`, `let __arg1 = __arg1;`.
+fn original_pattern<'a>(pat: &Pat, prologue: &'a [Stmt]) -> Option<&'a Pat> {
+    let Pat::Ident(positional) = pat else { return None };
+    let name = positional.ident.to_string();
+    name.strip_prefix("__arg")?.parse::<usize>().ok()?;
+    let bound = prologue.iter().find_map(|stmt| match stmt {
+        Stmt::Local(Local {
+            pat,
+            init: Some(init),
+            ..
+        }) if mentions(&init.expr, &name) => Some(pat),
+        _ => None,
+    });
+    bound
+}
+
+fn mentions(expr: &Expr, name: &str) -> bool {
+    match expr {
+        Expr::Block(block) => {
+            matches!(block.block.stmts.last(), Some(Stmt::Expr(last, None)) if mentions(last, name))
+        }
+        Expr::Path(path) => path.path.is_ident(name),
+        _ => false,
+    }
+}
+
+/// The future in `Pin<Box<dyn Future ..>>`, `Box<dyn Future ..>` or `BoxFuture<..>`, however qualified.
+pub(crate) fn is_boxed_future(ty: &Type) -> bool {
+    match ty {
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
+            let inner = match &last.arguments {
+                PathArguments::AngleBracketed(inner) => Some(&inner.args),
+                _ => None,
+            };
+            let mut inner = inner.into_iter().flatten();
+            match last.ident.to_string().as_str() {
+                "BoxFuture" | "LocalBoxFuture" => true,
+                "Pin" | "Box" => {
+                    inner.any(|arg| matches!(arg, GenericArgument::Type(ty) if is_boxed_future(ty)))
+                }
+                _ => false,
+            }
+        }),
+        Type::TraitObject(object) => object.bounds.iter().any(|bound| {
+            matches!(bound, TypeParamBound::Trait(bound)
+                if bound.path.segments.last().is_some_and(|last| last.ident == "Future"))
+        }),
+        _ => false,
+    }
+}

@@ -1,0 +1,262 @@
+//! The store that calls go to: one for the process, or one's own.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use once_cell::sync::OnceCell;
+
+use crate::error::{Error, StoreFailure};
+use crate::flight::Flights;
+use crate::key::Key;
+use crate::protocol::{Reply, Request};
+use crate::store::redis::{self, Address, Limits, RedisStore};
+use crate::store::{Boxed, Failure, SharedStore, Store};
+use crate::value::MAX_HEADER;
+
+static GLOBAL: OnceCell<Pool> = OnceCell::new();
+
+/// The default of [`Pool::max_value_size`]: 8 MiB.
+const MAX_VALUE_SIZE: usize = 8 << 20;
+
+/// The environment variable that names the store of a process.
+const URL: &str = "DSPINLOCK_URL";
+
+/// Makes `pool` the one that annotated functions use. To be called once, before the first of them is.
+///
+/// Without it the first call opens the URL in the environment variable `DSPINLOCK_URL`, else the embedded store of this
+/// machine.
+///
+/// # Errors
+///
+/// [`Error::Configuration`] where the process has a pool already.
+pub fn init(pool: Pool) -> Result<(), Error> {
+    GLOBAL
+        .set(pool)
+        .map_err(|_| Error::Configuration("this process has its pool already".into()))
+}
+
+/// A store and its connection. Cloning it is cheap and shares both.
+///
+/// A pool may be used from every thread, runtime and executor: its connection lives on a thread of the library's own.
+#[derive(Clone)]
+pub struct Pool {
+    store: SharedStore,
+    flights: Flights,
+    max_value_size: usize,
+}
+
+impl Pool {
+    /// The store behind a URL: `redis://`, `rediss://` (feature `tls`), `valkey://`, `valkeys://`, `redis+unix://`,
+    /// each with `user:password@` and `/database` as needed; `sqlite:PATH`, `sqlite:` for the default path, or
+    /// `sqlite::memory:` (feature `embedded`).
+    ///
+    /// A server is connected to with the first request, within 2 s; a request is answered within 5 s or fails.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] for a URL that cannot be used and for a file that is not, or is no longer, this
+    /// version's; [`Error::RedisNotInitialized`] for a file that cannot be opened. No message holds the password.
+    pub fn open(url: &str) -> Result<Self, Error> {
+        match url.split_once(':') {
+            Some(("sqlite", path)) => open_embedded(path),
+            Some(("redis" | "rediss" | "valkey" | "valkeys" | "redis+unix" | "valkey+unix" | "unix", _)) => {
+                Ok(Self::new(RedisStore::open(url)?))
+            }
+            // The text is not shown: what stands before the first colon may be anything.
+            _ => Err(Error::Configuration(
+                "a store's URL begins with redis:, rediss:, valkey:, valkeys:, redis+unix: or sqlite:".into(),
+            )),
+        }
+    }
+
+    /// The Redis server that the parameters name. Connects with the first request.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] for `ssl` without the feature `tls`, and for a time limit of zero.
+    pub fn connect(parameters: RedisParameters) -> Result<Self, Error> {
+        let limits = Limits {
+            connect: parameters.socket_connect_timeout,
+            respond: parameters.response_timeout,
+        };
+        if limits.connect.is_zero() || limits.respond.is_zero() {
+            return Err(Error::Configuration("a time limit is longer than nothing".into()));
+        }
+        let login = redis::login(
+            parameters.username.as_deref(),
+            parameters.password.as_deref(),
+            parameters.rdb,
+        );
+        let address = Address::tcp(&parameters.redis_host, parameters.port, parameters.ssl, login)?;
+        Ok(Self::new(RedisStore::new(address, limits)))
+    }
+
+    /// The greatest length of an encoded value in bytes, 8 MiB by default. A longer one is an error and is not stored;
+    /// a longer one that another has stored counts as none.
+    pub fn with_max_value_size(mut self, bytes: usize) -> Self {
+        self.max_value_size = bytes;
+        self
+    }
+
+    pub(crate) fn new(store: impl Store) -> Self {
+        Self {
+            store: Arc::new(store),
+            flights: Flights::default(),
+            max_value_size: MAX_VALUE_SIZE,
+        }
+    }
+
+    /// The process's pool.
+    pub(crate) fn global() -> Result<Self, Error> {
+        GLOBAL.get_or_try_init(from_environment).cloned()
+    }
+
+    pub(crate) fn flights(&self) -> &Flights {
+        &self.flights
+    }
+
+    pub(crate) fn max_value_size(&self) -> usize {
+        self.max_value_size
+    }
+
+    /// The greatest length of header and payload together.
+    pub(crate) fn bound(&self) -> usize {
+        self.max_value_size
+            .saturating_add(MAX_HEADER)
+            .min(i64::MAX as usize)
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.store, &other.store)
+    }
+
+    pub(crate) fn changed(&self) -> Boxed<()> {
+        self.store.changed()
+    }
+
+    /// Asks the store to take a step. A request whose connection broke is sent once more: with the same tag the step is
+    /// the same one.
+    pub(crate) async fn ask(&self, key: &Key, request: Request) -> Result<Reply, Error> {
+        let operation = operation(&request);
+        let mut answer = self.store.step(key, request.clone()).await;
+        if answer == Err(Failure::Unknown(StoreFailure::Disconnected)) {
+            answer = self.store.step(key, request).await;
+        }
+        answer.map_err(|failure| match failure {
+            Failure::NotReady { address, reason } => Error::RedisNotInitialized { address, reason },
+            Failure::Unknown(reason) | Failure::Refused(reason) => Error::Store {
+                operation,
+                key: key.clone(),
+                reason,
+            },
+        })
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("max_value_size", &self.max_value_size)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a Redis server is, under the names that py-dspinlock gives.
+#[derive(Clone)]
+pub struct RedisParameters {
+    /// The host, `localhost` by default.
+    pub redis_host: String,
+    /// The database number, 0 by default.
+    pub rdb: i64,
+    /// The port, 6379 by default.
+    pub port: u16,
+    /// TLS, off by default; needs the feature `tls`.
+    pub ssl: bool,
+    /// From the name's lookup to the end of the login, 2 s by default.
+    pub socket_connect_timeout: Duration,
+    /// From a request to its answer, 5 s by default.
+    pub response_timeout: Duration,
+    /// The ACL user, none by default.
+    pub username: Option<String>,
+    /// The password, none by default. `Debug` does not show it.
+    pub password: Option<String>,
+}
+
+impl Default for RedisParameters {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            redis_host: "localhost".into(),
+            rdb: 0,
+            port: 6379,
+            ssl: false,
+            socket_connect_timeout: limits.connect,
+            response_timeout: limits.respond,
+            username: None,
+            password: None,
+        }
+    }
+}
+
+impl fmt::Debug for RedisParameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisParameters")
+            .field("redis_host", &self.redis_host)
+            .field("rdb", &self.rdb)
+            .field("port", &self.port)
+            .field("ssl", &self.ssl)
+            .finish_non_exhaustive()
+    }
+}
+
+fn operation(request: &Request) -> &'static str {
+    match request {
+        Request::Read(_) => "read",
+        Request::Acquire(_) => "acquire",
+        Request::Renew(_) => "renew",
+        Request::Publish(_) => "publish",
+        Request::Abort { .. } => "abort",
+        Request::Delete => "delete",
+    }
+}
+
+fn from_environment() -> Result<Pool, Error> {
+    match std::env::var(URL) {
+        Ok(url) => Pool::open(&url),
+        Err(std::env::VarError::NotPresent) => without_url(),
+        Err(std::env::VarError::NotUnicode(_)) => Err(Error::Configuration(format!("{URL} is not UTF-8"))),
+    }
+}
+
+#[cfg(feature = "embedded")]
+fn without_url() -> Result<Pool, Error> {
+    log::warn!(target: "dspinlock", "{URL} is not set: locks are held on this machine only, in the embedded store");
+    open_embedded("")
+}
+
+#[cfg(not(feature = "embedded"))]
+fn without_url() -> Result<Pool, Error> {
+    Err(Error::RedisNotInitialized {
+        address: URL.into(),
+        reason: "not set, and there is no embedded store".into(),
+    })
+}
+
+#[cfg(feature = "embedded")]
+fn open_embedded(path: &str) -> Result<Pool, Error> {
+    use crate::store::embedded::{Embedded, default_path};
+    let limit = Limits::default().respond;
+    Ok(Pool::new(match path {
+        ":memory:" => Embedded::memory()?,
+        "" => Embedded::open(&default_path()?, limit)?,
+        path => Embedded::open(std::path::Path::new(path), limit)?,
+    }))
+}
+
+#[cfg(not(feature = "embedded"))]
+fn open_embedded(_: &str) -> Result<Pool, Error> {
+    Err(Error::Configuration(
+        "sqlite: needs the feature `embedded` of dspinlock".into(),
+    ))
+}

@@ -1,0 +1,11 @@
+//! The behaviour of dspinlock as its users see it: real processes, real servers, the real Python package.
+//!
+//! One binary, so that it is linked once. The attribute's pool is global to a process; tests of the attribute on
+//! several stores therefore run in worker processes (`worker.rs`), tests of the explicit API in this one.
+
+mod crash;
+mod fail_if_key_exists;
+mod round_trips;
+mod stampede;
+mod stores;
+mod worker;

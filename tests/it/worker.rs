@@ -1,0 +1,244 @@
+//! A worker process: this binary, started anew by `dspinlock_testkit::Worker`, calls annotated functions as it is told.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+use std::{env, io, process, thread};
+
+use dspinlock::{Error, dspinlock};
+use dspinlock_testkit::Journal;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinHandle};
+
+/// Not a test: the process that the tests start. Without their word it does nothing.
+#[test]
+fn main() {
+    if env::var_os("DSPINLOCK_TEST_WORKER").is_none() {
+        return;
+    }
+    // The test harness has begun a line of its own.
+    println!();
+    // A single thread, so that a body that blocks it starves everything that runs there.
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let mut calls = HashMap::new();
+    for line in io::stdin().lines().map_while(Result::ok) {
+        let (id, order) = line.split_once(' ').expect("`<id> <order>`");
+        let id: u64 = id.parse().expect("an id");
+        match order {
+            "go" => gate(id).notify_one(),
+            "drop" => drop(calls.remove(&id).map(|call: AbortHandle| call.abort())),
+            call => {
+                calls.insert(id, begin(&runtime, id, call));
+            }
+        }
+    }
+    // The test has let go of its worker; bodies that still run are of no interest.
+    process::exit(0);
+}
+
+fn begin(runtime: &Runtime, id: u64, order: &str) -> AbortHandle {
+    let (function, job) = Job::parse(id, order);
+    let call: JoinHandle<Result<String, Failure>> = match function {
+        "cached" => runtime.spawn(cached(job)),
+        "each" => runtime.spawn(each(job)),
+        "once" => runtime.spawn(once(job)),
+        "shared" => runtime.spawn(async move { shared(&job.key, &job).await }),
+        "shared_each" => runtime.spawn(async move { shared_each(&job.key, &job).await }),
+        "cached_sync" => runtime.spawn_blocking(|| cached_sync(job)),
+        "each_sync" => runtime.spawn_blocking(|| each_sync(job)),
+        other => panic!("no function {other}"),
+    };
+    let handle = call.abort_handle();
+    runtime.spawn(async move {
+        match call.await {
+            Ok(Ok(value)) => say(id, format_args!("ok {value}")),
+            Ok(Err(Failure::Lock(error))) => say(id, format_args!("err {}", variant(&error))),
+            Ok(Err(Failure::Body)) => say(id, "err Body"),
+            Err(error) if error.is_panic() => say(id, "err panic"),
+            Err(_) => say(id, "err dropped"),
+        }
+    });
+    handle
+}
+
+#[dspinlock(
+    key = job.key, cached_if_computed, lease = job.lease, ttl = job.ttl, max_block_time = job.block,
+    max_spinlock_tries = job.tries, spinlock_sleep_thresh = job.sleep
+)]
+async fn cached(job: Job) -> Result<String, Failure> {
+    job.run().await
+}
+
+#[dspinlock(
+    key = job.key, cached_if_computed, lease = job.lease, ttl = job.ttl, max_block_time = job.block,
+    max_spinlock_tries = job.tries, spinlock_sleep_thresh = job.sleep
+)]
+fn cached_sync(job: Job) -> Result<String, Failure> {
+    futures_executor::block_on(job.run())
+}
+
+#[dspinlock(
+    key = job.key, lease = job.lease, ttl = job.ttl, max_block_time = job.block,
+    max_spinlock_tries = job.tries, spinlock_sleep_thresh = job.sleep
+)]
+async fn each(job: Job) -> Result<String, Failure> {
+    job.run().await
+}
+
+#[dspinlock(
+    key = job.key, lease = job.lease, ttl = job.ttl, max_block_time = job.block,
+    max_spinlock_tries = job.tries, spinlock_sleep_thresh = job.sleep
+)]
+fn each_sync(job: Job) -> Result<String, Failure> {
+    futures_executor::block_on(job.run())
+}
+
+#[dspinlock(key = job.key, fail_if_key_exists, lease = job.lease, ttl = job.ttl)]
+async fn once(job: Job) -> Result<String, Failure> {
+    job.run().await
+}
+
+/// A key that Python workers know too.
+#[dspinlock(
+    key = key, name = "", cached_if_computed, lease = job.lease, ttl = job.ttl, max_block_time = job.block,
+    max_spinlock_tries = job.tries, spinlock_sleep_thresh = job.sleep
+)]
+async fn shared(key: &str, job: &Job) -> Result<String, Failure> {
+    job.run().await
+}
+
+#[dspinlock(
+    key = key, name = "", lease = job.lease, ttl = job.ttl, max_block_time = job.block,
+    max_spinlock_tries = job.tries, spinlock_sleep_thresh = job.sleep
+)]
+async fn shared_each(key: &str, job: &Job) -> Result<String, Failure> {
+    job.run().await
+}
+
+/// What to do, and how.
+#[derive(Debug, Clone)]
+struct Job {
+    id: u64,
+    key: String,
+    /// Steps with `+` between them.
+    body: String,
+    value: Option<String>,
+    journal: Option<Journal>,
+    lease: Duration,
+    ttl: Duration,
+    block: Duration,
+    sleep: Duration,
+    tries: u32,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Lock(#[from] Error),
+    #[error("the body failed, as it was told to")]
+    Body,
+}
+
+impl Job {
+    /// `call cached key=a body=sleep:300+err lease=2000`; times are in milliseconds.
+    fn parse(id: u64, order: &str) -> (&str, Self) {
+        let mut words = order.split(' ').skip(1);
+        let function = words.next().expect("a function's name");
+        let mut job = Self {
+            id,
+            key: String::new(),
+            body: String::new(),
+            value: None,
+            journal: None,
+            lease: Duration::from_secs(15),
+            ttl: Duration::from_secs(3600),
+            block: Duration::from_secs(1800),
+            sleep: Duration::from_millis(500),
+            tries: 1000,
+        };
+        for (name, value) in words.map(|word| word.split_once('=').expect("`name=value`")) {
+            match name {
+                "key" => job.key = value.into(),
+                "body" => job.body = value.into(),
+                "value" => job.value = Some(value.into()),
+                "journal" => job.journal = Some(Journal::at(value)),
+                "lease" => job.lease = milliseconds(value),
+                "ttl" => job.ttl = milliseconds(value),
+                "block" => job.block = milliseconds(value),
+                "sleep" => job.sleep = milliseconds(value),
+                "tries" => job.tries = value.parse().expect("a number"),
+                other => panic!("no option {other}"),
+            }
+        }
+        (function, job)
+    }
+
+    /// The body of every function.
+    async fn run(&self) -> Result<String, Failure> {
+        static COMPUTED: AtomicU64 = AtomicU64::new(0);
+        let lease = dspinlock::current();
+        let fence = lease.as_ref().map_or(0, |lease| lease.fence());
+        self.note(format_args!("begin {fence}"));
+        say(self.id, format_args!("began {fence}"));
+        for step in self.body.split('+') {
+            match step.split_once(':').unwrap_or((step, "")) {
+                ("", _) => {}
+                ("sleep", time) => tokio::time::sleep(milliseconds(time)).await,
+                ("block", time) => thread::sleep(milliseconds(time)),
+                ("gate", _) => gate(self.id).notified().await,
+                ("lost", _) => {
+                    lease.as_ref().expect("a body has a lease").lost().await;
+                    say(self.id, "lost");
+                }
+                ("err", _) => return Err(Failure::Body),
+                ("panic", _) => panic!("as told"),
+                ("again", _) => return Box::pin(cached(self.clone())).await,
+                (other, _) => panic!("no step {other}"),
+            }
+        }
+        self.note(format_args!("end {fence}"));
+        let number = COMPUTED.fetch_add(1, Ordering::Relaxed);
+        Ok(self
+            .value
+            .clone()
+            .unwrap_or_else(|| format!("{}-{number}", process::id())))
+    }
+
+    fn note(&self, what: impl Display) {
+        if let Some(journal) = &self.journal {
+            journal.note(&what.to_string());
+        }
+    }
+}
+
+/// The name of an error's variant.
+pub(crate) fn variant(error: &Error) -> String {
+    let text = format!("{error:?}");
+    text.split(['(', ' ', '{']).next().unwrap_or_default().into()
+}
+
+/// What a body waits at until the test says `go`.
+fn gate(id: u64) -> Arc<Notify> {
+    static GATES: LazyLock<Mutex<HashMap<u64, Arc<Notify>>>> = LazyLock::new(Mutex::default);
+    GATES
+        .lock()
+        .expect("no holder panicked")
+        .entry(id)
+        .or_default()
+        .clone()
+}
+
+fn say(id: u64, event: impl Display) {
+    println!(">{id} {event}");
+}
+
+fn milliseconds(text: &str) -> Duration {
+    Duration::from_millis(text.parse().expect("milliseconds"))
+}
