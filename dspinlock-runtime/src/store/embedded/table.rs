@@ -97,12 +97,22 @@ impl Table {
         let before = load(&transaction, key)?.at(now);
         let (after, reply) = protocol::step(before.clone(), now, request);
         let changed = after != before;
+        let mut is_dusty = false;
         if changed {
             save(&transaction, key, &before, &after)?;
-            transaction.prepare_cached(SWEEP)?.execute([to_sql(now / 1000)])?;
+            is_dusty = sweep(&transaction, now)?;
         }
         transaction.commit().map_err(Trouble::of_commit)?;
-        Ok(Step { reply, changed })
+        Ok(Step {
+            reply,
+            changed,
+            is_dusty,
+        })
+    }
+
+    /// Removes a few rows that are over, and tells whether there may be more.
+    pub(super) fn sweep(&mut self) -> Result<bool, Trouble> {
+        sweep(&self.connection, (self.clock)())
     }
 
     /// The next look is the first of its kind: what was before does not count.
