@@ -143,7 +143,7 @@ impl Store for Embedded {
         })
     }
 
-    /// Resolves within about 10 ms of a step of another process, and at once after a step of this one other than a
+    /// Resolves within about 5 ms of a step of another process, and at once after a step of this one other than a
     /// renewal. What is committed after this call is never missed, however late its future is polled.
     fn changed(&self) -> Boxed<()> {
         let waiting = Watch::wait(&self.watch);

@@ -14,7 +14,7 @@ use crate::protocol::{Reply, Request};
 use crate::store::Failure;
 
 /// How often to look for a change of another process while somebody waits for one.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// The first and the longest pause while another process has the file. Short ones, as SQLite keeps no queue: who
 /// pauses for long is overtaken by all who do not.

@@ -1,0 +1,111 @@
+//! Wake-ups: by other processes and by this one.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use dspinlock_runtime::protocol::Reply;
+use dspinlock_runtime::store::embedded::Embedded;
+use dspinlock_runtime::store::{Boxed, Store};
+use tokio::time::timeout;
+
+use crate::{abort, grant, key, open, place, publish, renew, step, wait};
+
+/// Far beyond what a wake-up takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn resolves(changed: Boxed<()>) {
+    let resolved = wait(async { timeout(PATIENCE, changed).await });
+    resolved.expect("a wake-up");
+}
+
+fn is_pending(changed: &mut Boxed<()>) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    pin!(changed).as_mut().poll(&mut context) == Poll::Pending
+}
+
+#[test]
+fn a_step_of_another_process_wakes() {
+    let (_folder, path) = place();
+    // Two connections are to SQLite what two processes are.
+    let (here, there) = (open(&path).expect("a store"), open(&path).expect("a store"));
+    let mut latencies = Vec::new();
+    for round in 0..50 {
+        let tag = round.to_string();
+        let changed = here.changed();
+        grant(&there, &key(round), &tag);
+        let begin = Instant::now();
+        resolves(changed);
+        latencies.push(begin.elapsed());
+    }
+    latencies.sort_unstable();
+    println!("wake-up: median {:?}, longest {:?}", latencies[25], latencies[49]);
+}
+
+#[test]
+fn nothing_that_follows_the_call_is_missed() {
+    let (_folder, path) = place();
+    let (here, there) = (open(&path).expect("a store"), open(&path).expect("a store"));
+    for round in 0..50 {
+        let mut changed = here.changed();
+        // The look that follows the arming sees nothing yet, and what comes then is told.
+        grant(&here, &key(100), &format!("own-{round}"));
+        assert!(!is_pending(&mut changed), "an own step is told at once");
+        let changed = here.changed();
+        assert_eq!(
+            step(&there, &key(100), abort(&format!("own-{round}"))),
+            Ok(Reply::Aborted(true))
+        );
+        resolves(changed);
+    }
+}
+
+#[test]
+fn own_steps_wake_and_renewals_do_not() {
+    let store = Embedded::memory().expect("a store");
+    let mut changed = store.changed();
+    assert!(is_pending(&mut changed));
+    let fence = grant(&store, &key(1), "a");
+    resolves(changed);
+
+    let mut changed = store.changed();
+    assert_eq!(step(&store, &key(1), renew("a", fence)), Ok(Reply::Renewed));
+    assert_eq!(step(&store, &key(2), abort("b")), Ok(Reply::Aborted(false)));
+    assert!(is_pending(&mut changed), "nobody was set free");
+    assert_eq!(
+        step(&store, &key(1), publish("a", fence, b"value")),
+        Ok(Reply::Published)
+    );
+    resolves(changed);
+}
+
+#[test]
+fn what_was_before_does_not_wake() {
+    let (_folder, path) = place();
+    let (here, there) = (open(&path).expect("a store"), open(&path).expect("a store"));
+    drop(here.changed());
+    grant(&there, &key(1), "a");
+    // Its thread has looked and has seen that nobody waits any more.
+    assert!(matches!(step(&here, &key(1), crate::read()), Ok(Reply::Miss)));
+    let mut changed = here.changed();
+    assert!(matches!(step(&here, &key(1), crate::read()), Ok(Reply::Miss)));
+    assert!(is_pending(&mut changed));
+}
+
+#[test]
+fn many_may_wait() {
+    let (_folder, path) = place();
+    let (here, there) = (open(&path).expect("a store"), open(&path).expect("a store"));
+    let all: Vec<_> = (0..100).map(|_| here.changed()).collect();
+    drop(here.changed());
+    grant(&there, &key(1), "a");
+    all.into_iter().for_each(resolves);
+}
+
+#[test]
+fn the_end_of_the_store_wakes() {
+    let store = Embedded::memory().expect("a store");
+    let changed = store.changed();
+    drop(store);
+    resolves(changed);
+}
