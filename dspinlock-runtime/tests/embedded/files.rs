@@ -72,6 +72,37 @@ fn special_names_of_sqlite_are_paths_like_others() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_file_that_was_deleted_is_followed_by_all() {
+    for name in ["locks.sqlite", "locks.sqlite-wal", "locks.sqlite-shm"] {
+        // With or without its companions.
+        let (folder, path) = place();
+        let (one, two) = (open(&path).expect("a store"), open(&path).expect("a store"));
+        let old = grant(&one, &key(1), "a");
+        let companions = ["locks.sqlite-wal", "locks.sqlite-shm"];
+        for gone in companions.iter().filter(|companion| **companion != name) {
+            std::fs::remove_file(folder.path().join(gone)).expect("a companion");
+        }
+        std::fs::remove_file(&path).expect("the file");
+        let new = grant(&two, &key(1), "b");
+        assert!(new > old);
+        assert_eq!(step(&one, &key(1), crate::renew("a", old)), Ok(Reply::Lost));
+        assert!(matches!(
+            step(&one, &key(1), crate::acquire("c")),
+            Ok(Reply::Busy(_))
+        ));
+        assert_eq!(
+            step(&two, &key(1), publish("b", new, b"value")),
+            Ok(Reply::Published)
+        );
+        assert!(matches!(step(&one, &key(1), read()), Ok(Reply::Hit(..))));
+        drop((one, two));
+        let three = open(&path).expect("a store");
+        assert!(matches!(step(&three, &key(1), read()), Ok(Reply::Hit(..))));
+    }
+}
+
+#[test]
 fn rows_that_are_over_are_swept() {
     let (_folder, path) = place();
     let clock = Arc::new(AtomicU64::new(1_000_000_000_000));

@@ -45,6 +45,24 @@ pub fn default_path() -> Result<PathBuf, Error> {
     Ok(folder.join("dspinlock").join("locks.sqlite"))
 }
 
+/// Which file it is that a path leads to now, where the system can tell without opening it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity(Option<(u64, u64)>);
+
+impl Identity {
+    #[cfg(unix)]
+    pub(super) fn of(path: &Path) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self(std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino())))
+    }
+
+    /// Elsewhere a file that is open cannot be taken away.
+    #[cfg(not(unix))]
+    pub(super) fn of(_: &Path) -> Self {
+        Self(None)
+    }
+}
+
 /// Opens the file, which is made where it is missing.
 pub(super) fn open(path: &Path, time_limit: Duration) -> Result<Connection, Error> {
     // To close any descriptor of a file takes away all locks that the process holds on it (POSIX). So a file is never

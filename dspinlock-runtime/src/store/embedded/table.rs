@@ -1,11 +1,15 @@
 //! One row per key, and one step per transaction.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::Clock;
-use crate::error::StoreFailure;
+use super::file::{self, Identity};
+use crate::error::{Error, StoreFailure};
 use crate::protocol::{self, Reply, Request};
 use crate::record::{Record, Slot};
 use crate::store::Failure;
@@ -41,8 +45,16 @@ const SWEPT: usize = 4;
 pub(super) struct Table {
     connection: Connection,
     clock: Clock,
+    /// None for a store in memory.
+    place: Option<Place>,
     /// SQLite's count of other connections' commits, as last seen.
     version: Option<i64>,
+}
+
+/// Where the file is, and which one it was when it was opened.
+pub(super) struct Place {
+    path: PathBuf,
+    identity: Identity,
 }
 
 /// A step that was taken.
@@ -62,12 +74,50 @@ pub(super) enum Trouble {
 }
 
 impl Table {
-    pub(super) fn new(connection: Connection, clock: Clock) -> Self {
-        Self {
+    pub(super) fn open(path: &Path, time_limit: Duration, clock: Clock) -> Result<Self, Error> {
+        // A relative path is one of the moment.
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
+        let connection = file::open(&absolute, time_limit)?;
+        let place = Some(Place {
+            identity: Identity::of(&absolute),
+            path: absolute,
+        });
+        Ok(Self {
             connection,
             clock,
+            place,
             version: None,
+        })
+    }
+
+    pub(super) fn memory(clock: Clock) -> Result<Self, Error> {
+        Ok(Self {
+            connection: file::memory()?,
+            clock,
+            place: None,
+            version: None,
+        })
+    }
+
+    /// Opens the file anew where it was deleted or replaced: whoever opens it now uses another one. All locks in the old
+    /// one are gone with it, as if each had been deleted.
+    pub(super) fn follow_file(&mut self, time_limit: Duration) -> Result<(), Trouble> {
+        let Some(place) = &mut self.place else {
+            return Ok(());
+        };
+        if Identity::of(&place.path) == place.identity {
+            return Ok(());
         }
+        self.connection = file::open(&place.path, time_limit).map_err(|error| {
+            Trouble::Failed(Failure::NotReady {
+                address: place.path.display().to_string(),
+                reason: error.to_string(),
+            })
+        })?;
+        place.identity = Identity::of(&place.path);
+        // No file has this version: whoever waits is told of a change.
+        self.version = self.version.map(|_| -1);
+        Ok(())
     }
 
     /// Takes one step. What turns out to change nothing (a hit, a waiter's look) never asks for the right to write.

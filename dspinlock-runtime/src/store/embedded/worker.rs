@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::table::{Table, Trouble};
+use super::table::{Step, Table, Trouble};
 use super::watch::Watch;
 use crate::error::StoreFailure;
 use crate::protocol::{Reply, Request};
@@ -127,7 +127,7 @@ impl Worker {
         if unwanted {
             return None;
         }
-        let reply = match self.table.step(&job.key, &job.request) {
+        let reply = match self.step(&job) {
             Ok(step) => {
                 self.is_dusty |= step.is_dusty;
                 // A renewal sets nobody free, and many holders renew all the time.
@@ -143,6 +143,14 @@ impl Worker {
         // Nobody listens where the future was dropped.
         let _ = job.reply.send(reply);
         None
+    }
+
+    fn step(&mut self, job: &Job) -> Result<Step, Trouble> {
+        if !matches!(job.request, Request::Read(_)) {
+            let time_left = job.deadline.saturating_duration_since(Instant::now());
+            self.table.follow_file(time_left)?;
+        }
+        self.table.step(&job.key, &job.request)
     }
 
     /// Where it cannot be done now, it is done by another process or after a later step.
