@@ -83,7 +83,7 @@ fn work(url: &str, number: usize, run: u32) -> Result<(), Box<dyn std::error::Er
     for round in 0..2 {
         for turn in 0..files.len() {
             // Half of the workers begin at the end, so that some wait for each other and some do not.
-            let file = &files[if number % 2 == 0 {
+            let file = &files[if number.is_multiple_of(2) {
                 turn
             } else {
                 files.len() - 1 - turn
