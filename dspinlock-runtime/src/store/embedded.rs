@@ -14,6 +14,7 @@
 
 mod file;
 mod table;
+mod trouble;
 mod watch;
 mod worker;
 
@@ -142,7 +143,7 @@ impl Store for Embedded {
     }
 
     /// Resolves within about 5 ms of a step of another process, and at once after a step of this one other than a
-    /// renewal. What is committed after this call is never missed, however late its future is polled.
+    /// renewal. To miss nothing, look again after this call: what a step asked for then does not see, wakes.
     fn changed(&self) -> Boxed<()> {
         let waiting = Watch::wait(&self.watch);
         // The thread looks before it takes any step that is asked for from now on. Where it has ended, nothing changes.

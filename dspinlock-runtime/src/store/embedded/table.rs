@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::Clock;
 use super::file::{self, Identity};
-use crate::error::{Error, StoreFailure};
+use super::trouble::Trouble;
+use crate::error::Error;
 use crate::protocol::{self, Reply, Request};
 use crate::record::{Record, Slot};
 use crate::store::Failure;
@@ -63,14 +64,6 @@ pub(super) struct Step {
     pub(super) changed: bool,
     /// There may be more rows to sweep.
     pub(super) is_dusty: bool,
-}
-
-/// Why a step was not taken.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// Another process has the file; try again.
-    Busy,
-    Failed(Failure),
 }
 
 impl Table {
@@ -242,42 +235,4 @@ fn columns(slot: &Slot) -> (Option<&[u8]>, Option<i64>) {
 /// Later than every date that SQLite can hold is never.
 fn to_sql(time: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
-}
-
-impl From<rusqlite::Error> for Trouble {
-    fn from(error: rusqlite::Error) -> Self {
-        match reason(&error) {
-            None => Self::Busy,
-            Some(reason) => Self::Failed(Failure::Refused(reason)),
-        }
-    }
-}
-
-impl Trouble {
-    /// A commit that was refused is undone; of one that failed half-way nobody knows.
-    fn of_commit(error: rusqlite::Error) -> Self {
-        match reason(&error) {
-            None => Self::Busy,
-            Some(reason @ StoreFailure::Unavailable(_)) => Self::Failed(Failure::Refused(reason)),
-            Some(reason) => Self::Failed(Failure::Unknown(reason)),
-        }
-    }
-}
-
-/// By SQLite's code alone, never by its message; `None` where another connection has the file.
-pub(super) fn reason(error: &rusqlite::Error) -> Option<StoreFailure> {
-    let Some(cause) = error.sqlite_error() else {
-        return Some(StoreFailure::Refused(
-            "the file does not hold what it should".into(),
-        ));
-    };
-    let text = rusqlite::ffi::code_to_str(cause.extended_code);
-    Some(match cause.code {
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => return None,
-        ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::OutOfMemory => {
-            StoreFailure::Unavailable(text.into())
-        }
-        ErrorCode::PermissionDenied => StoreFailure::PermissionDenied,
-        _ => StoreFailure::Refused(format!("{text} ({})", cause.extended_code)),
-    })
 }
