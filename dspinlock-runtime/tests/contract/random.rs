@@ -19,7 +19,7 @@ pub(crate) fn run(bench: &mut dyn Bench, cases: u32) {
     let config = Config {
         cases,
         failure_persistence: None,
-        max_shrink_iters: 20_000,
+        max_shrink_time: 15_000,
         ..Config::default()
     };
     let turns = op::turns(bench.is_open());
