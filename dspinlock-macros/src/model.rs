@@ -128,7 +128,7 @@ fn body(rest: TokenStream, sig: &Signature) -> syn::Result<(Vec<Attribute>, Toke
 
 fn output(sig: &Signature) -> Type {
     match &sig.output {
-        ReturnType::Default => syn::parse_quote!(()),
+        ReturnType::Default => syn::parse_quote_spanned!(sig.ident.span()=> ()),
         ReturnType::Type(_, ty) => Type::clone(ty),
     }
 }

@@ -107,6 +107,7 @@ pub trait Keep<T> {
 #[derive(Debug, Clone, Copy)]
 pub struct Discarded;
 
+#[diagnostic::do_not_recommend]
 impl<T> Keep<T> for Discarded {
     fn judge(_: &T) -> Judgement {
         Judgement::Publish(None)
