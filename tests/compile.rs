@@ -6,3 +6,8 @@
 fn pass() {
     trybuild::TestCases::new().pass("tests/pass/*.rs");
 }
+
+#[test]
+fn fail() {
+    trybuild::TestCases::new().compile_fail("tests/fail/*.rs");
+}
