@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, Lit, LitBool, LitStr, Token, parenthesized};
 
 use crate::duration;
@@ -46,7 +45,7 @@ pub(crate) enum Tries {
 /// A length of time.
 pub(crate) enum Length {
     /// A string, known now.
-    Fixed(Duration, Span),
+    Fixed(Duration, LitStr),
     /// An expression, evaluated at each call.
     PerCall(Expr),
     /// `wait = forever`.
@@ -125,10 +124,10 @@ impl Args {
 
 fn once<T>(slot: &mut Option<Given<T>>, name: Ident, value: T, mistakes: &mut Mistakes) {
     match slot {
-        Some(first) if first.name == name => mistakes.add(name.span(), format_args!("`{name}` is given twice: keep one")),
+        Some(first) if first.name == name => mistakes.add(&name, format_args!("`{name}` is given twice: keep one")),
         Some(first) => {
             let sentence = format_args!("`{name}` is another name of `{}`: keep one", first.name);
-            mistakes.add(name.span(), sentence);
+            mistakes.add(&name, sentence);
         }
         None => *slot = Some(Given { name, value }),
     }
@@ -138,7 +137,7 @@ fn once<T>(slot: &mut Option<Given<T>>, name: Ident, value: T, mistakes: &mut Mi
 fn expression(input: ParseStream, name: &Ident) -> syn::Result<Expr> {
     if !input.peek(Token![=]) {
         let (_, example) = ARGUMENTS[ARGUMENTS.iter().position(|(known, _)| name == known).unwrap_or(0)];
-        return Err(syn::Error::new(name.span(), format_args!("`{name}` needs a value: `{example}`")));
+        return Err(syn::Error::new_spanned(name, format_args!("`{name}` needs a value: `{example}`")));
     }
     input.parse::<Token![=]>()?;
     input.parse::<Expr>().map(ungroup)
@@ -161,7 +160,7 @@ fn key(input: ParseStream, name: &Ident) -> syn::Result<Vec<Expr>> {
 
 fn skip(input: ParseStream, name: &Ident) -> syn::Result<Vec<Ident>> {
     if !input.peek(syn::token::Paren) {
-        return Err(syn::Error::new(name.span(), "name what to leave out of the key in parentheses: `skip(client)`"));
+        return Err(syn::Error::new_spanned(name, "name what to leave out of the key in parentheses: `skip(client)`"));
     }
     let content;
     parenthesized!(content in input);
@@ -172,7 +171,7 @@ fn skip(input: ParseStream, name: &Ident) -> syn::Result<Vec<Ident>> {
 fn text(input: ParseStream, name: &Ident) -> syn::Result<LitStr> {
     match expression(input, name)? {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
-        other => Err(syn::Error::new(other.span(), format_args!("`{name}` is a string literal: `{name} = \"shop\"`"))),
+        other => Err(syn::Error::new_spanned(other, format_args!("`{name}` is a string literal: `{name} = \"shop\"`"))),
     }
 }
 
@@ -183,13 +182,16 @@ fn flag(input: ParseStream) -> syn::Result<bool> {
     input.parse::<Token![=]>()?;
     match ungroup(input.parse()?) {
         Expr::Lit(ExprLit { lit: Lit::Bool(LitBool { value, .. }), .. }) => Ok(value),
-        other => Err(syn::Error::new(other.span(), "a flag stands alone, or is `true` or `false`")),
+        other => Err(syn::Error::new_spanned(other, "a flag stands alone, or is `true` or `false`")),
     }
 }
 
 fn tries(input: ParseStream, name: &Ident) -> syn::Result<Tries> {
     match expression(input, name)? {
-        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse().map(Tries::Fixed),
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number
+            .base10_parse()
+            .map(Tries::Fixed)
+            .map_err(|_| syn::Error::new_spanned(number, format_args!("`{name}` is at most {}", u32::MAX))),
         other => Ok(Tries::PerCall(other)),
     }
 }
@@ -198,7 +200,7 @@ fn on_error(input: ParseStream, name: &Ident) -> syn::Result<OnError> {
     match expression(input, name)? {
         Expr::Path(way) if way.path.is_ident("run_unlocked") => Ok(OnError::RunUnlocked),
         Expr::Path(way) if way.path.is_ident("panic") => Ok(OnError::Panic),
-        other => Err(syn::Error::new(other.span(), "`on_error` is `run_unlocked` or `panic`")),
+        other => Err(syn::Error::new_spanned(other, "`on_error` is `run_unlocked` or `panic`")),
     }
 }
 
@@ -219,16 +221,16 @@ fn set_length(
 fn length(expr: Expr, name: &Ident, mistakes: &mut Mistakes) -> Length {
     if let Some(number) = bare_number(&expr) {
         let sentence = format_args!("a bare number has no unit: `{name} = \"{number}s\"` or `{name} = \"{number}ms\"`");
-        mistakes.add(expr.span(), sentence);
+        mistakes.add(&expr, sentence);
     }
     match expr {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
             let fixed = duration::parse(&text.value()).unwrap_or_else(|| {
-                mistakes.add(text.span(), NO_DURATION);
+                mistakes.add(&text, NO_DURATION);
                 // Any value that raises no second mistake.
                 Duration::from_secs(1)
             });
-            Length::Fixed(fixed, text.span())
+            Length::Fixed(fixed, text)
         }
         expr => Length::PerCall(expr),
     }
@@ -254,19 +256,20 @@ fn unknown(input: ParseStream, name: &Ident, mistakes: &mut Mistakes) -> syn::Re
     let nearest = ARGUMENTS.iter().map(|(known, _)| (distance(&written, known), *known)).min();
     match nearest {
         Some((steps, known)) if steps <= 2 + known.len() / 4 => {
-            mistakes.add(name.span(), format_args!("there is no argument `{name}`: did you mean `{known}`?"));
+            mistakes.add(name, format_args!("there is no argument `{name}`: did you mean `{known}`?"));
         }
         _ => {
             let all = ARGUMENTS.map(|(known, _)| known).join("`, `");
-            mistakes.add(name.span(), format_args!("there is no argument `{name}`; there are `{all}`"));
+            mistakes.add(name, format_args!("there is no argument `{name}`; there are `{all}`"));
         }
     }
     Ok(())
 }
 
-/// How many letters to change, add or leave out; a beginning counts as near.
+/// How many letters to change, add or leave out; a shortened name counts as near.
 fn distance(written: &str, known: &str) -> usize {
-    if known.starts_with(written) {
+    let mut letters = known.chars();
+    if written.len() > 2 && written.chars().all(|letter| letters.any(|other| other == letter)) {
         return 1;
     }
     let known: Vec<char> = known.chars().collect();

@@ -4,10 +4,8 @@
 
 use std::time::Duration;
 
-use proc_macro2::Span;
-use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{FnArg, GenericArgument, PathArguments, Safety, Type, TypeImplTrait, TypePath, TypeReference};
+use syn::{FnArg, GenericArgument, LitStr, PathArguments, Safety, Type, TypeImplTrait, TypePath, TypeReference};
 
 use crate::args::{Given, Length};
 use crate::fallback::Mistakes;
@@ -33,26 +31,26 @@ pub(crate) fn check(guarded: &Guarded, mistakes: &mut Mistakes) {
 fn no_unsafe(guarded: &Guarded, mistakes: &mut Mistakes) {
     if let Safety::Unsafe(token) = guarded.sig.safety {
         let sentence = "a locked function cannot be `unsafe`: lock a safe function that calls it";
-        mistakes.add(token.span, sentence);
+        mistakes.add(token, sentence);
     }
 }
 
 fn no_const(guarded: &Guarded, mistakes: &mut Mistakes) {
     if let Some(token) = guarded.sig.constness {
-        mistakes.add(token.span, "a locked function cannot be `const`: a lock is taken at run time");
+        mistakes.add(token, "a locked function cannot be `const`: a lock is taken at run time");
     }
 }
 
 fn no_extern(guarded: &Guarded, mistakes: &mut Mistakes) {
     if let Some(abi) = &guarded.sig.abi {
         let sentence = "a locked function cannot be `extern`: lock a Rust function that calls it";
-        mistakes.add(abi.span(), sentence);
+        mistakes.add(abi, sentence);
     }
 }
 
 fn no_variadic(guarded: &Guarded, mistakes: &mut Mistakes) {
     if let Some(variadic) = &guarded.sig.variadic {
-        mistakes.add(variadic.span(), "a locked function cannot be variadic: its key is made of known arguments");
+        mistakes.add(variadic, "a locked function cannot be variadic: its key is made of known arguments");
     }
 }
 
@@ -61,7 +59,7 @@ fn no_impl_trait(guarded: &Guarded, mistakes: &mut Mistakes) {
     impl<'ast> Visit<'ast> for Find<'_> {
         fn visit_type_impl_trait(&mut self, ty: &'ast TypeImplTrait) {
             let sentence = "a locked function cannot return `impl Trait`: name the type that it returns";
-            self.0.add(ty.span(), sentence);
+            self.0.add(ty, sentence);
         }
     }
     Find(mistakes).visit_type(&guarded.output);
@@ -70,14 +68,14 @@ fn no_impl_trait(guarded: &Guarded, mistakes: &mut Mistakes) {
 fn no_never(guarded: &Guarded, mistakes: &mut Mistakes) {
     if matches!(guarded.output, Type::Never(_)) {
         let sentence = "a locked function must return: `()` in the place of `!` would do";
-        mistakes.add(guarded.output.span(), sentence);
+        mistakes.add(&guarded.output, sentence);
     }
 }
 
 fn no_boxed_future(guarded: &Guarded, mistakes: &mut Mistakes) {
     if matches!(guarded.form, Form::Sync) && is_boxed_future(&guarded.output) {
         let sentence = "the lock would end before the future begins: make this an `async fn`";
-        mistakes.add(guarded.output.span(), sentence);
+        mistakes.add(&guarded.output, sentence);
     }
 }
 
@@ -90,10 +88,10 @@ fn known_skips(guarded: &Guarded, mistakes: &mut Mistakes) {
         };
         if !is_known {
             let sentence = format_args!("there is no argument `{skipped}` to skip");
-            mistakes.add(skipped.span(), sentence);
+            mistakes.add(skipped, sentence);
         }
         if skips.clone().take(position).any(|earlier| earlier == skipped) {
-            mistakes.add(skipped.span(), format_args!("`{skipped}` is skipped twice: keep one"));
+            mistakes.add(skipped, format_args!("`{skipped}` is skipped twice: keep one"));
         }
     }
 }
@@ -109,7 +107,7 @@ fn skip_without_key(guarded: &Guarded, mistakes: &mut Mistakes) {
     for skipped in guarded.args.skip.iter().flat_map(|skip| &skip.value) {
         if skipped == "self" || is_argument(guarded, skipped) {
             let sentence = format_args!("`key` alone says which arguments count: do not skip `{skipped}` as well");
-            mistakes.add(skipped.span(), sentence);
+            mistakes.add(skipped, sentence);
         }
     }
 }
@@ -117,22 +115,22 @@ fn skip_without_key(guarded: &Guarded, mistakes: &mut Mistakes) {
 fn one_error_way(guarded: &Guarded, mistakes: &mut Mistakes) {
     if let (Some(_), Some(on_error)) = (&guarded.args.map_err, &guarded.args.on_error) {
         let sentence = "`map_err` returns lock errors and `on_error` does not: keep one of them";
-        mistakes.add(on_error.name.span(), sentence);
+        mistakes.add(&on_error.name, sentence);
     }
 }
 
 fn one_patience(guarded: &Guarded, mistakes: &mut Mistakes) {
     if let (Some(wait), Some(_)) = (&guarded.args.wait, &guarded.args.max_spinlock_tries) {
         let sentence = "`wait` stands in the place of `max_spinlock_tries`: keep one of them";
-        mistakes.add(wait.name.span(), sentence);
+        mistakes.add(&wait.name, sentence);
     }
 }
 
 fn no_zero(guarded: &Guarded, mistakes: &mut Mistakes) {
     let args = &guarded.args;
     for given in [&args.ttl, &args.lease, &args.spinlock_sleep_thresh, &args.max_block_time].into_iter().flatten() {
-        if let Some((Duration::ZERO, span)) = fixed(given) {
-            mistakes.add(span, format_args!("`{}` must be longer than zero", given.name));
+        if let Some((Duration::ZERO, text)) = fixed(given) {
+            mistakes.add(text, format_args!("`{}` must be longer than zero", given.name));
         }
     }
 }
@@ -144,22 +142,22 @@ const MIN_LEASE: Duration = Duration::from_millis(100);
 const MAX_BLOCK_TIME: Duration = Duration::from_secs(30 * 60);
 
 fn lease_fits(guarded: &Guarded, mistakes: &mut Mistakes) {
-    let Some((lease, span)) = guarded.args.lease.as_ref().and_then(fixed) else { return };
+    let Some((lease, text)) = guarded.args.lease.as_ref().and_then(fixed) else { return };
     if !lease.is_zero() && lease < MIN_LEASE {
-        mistakes.add(span, "a lease must be at least 100ms long, or it lapses between two heartbeats");
+        mistakes.add(text, "a lease must be at least 100ms long, or it lapses between two heartbeats");
     }
     let most = match &guarded.args.max_block_time {
         Some(given) => fixed(given).map(|(most, _)| most),
         None => Some(MAX_BLOCK_TIME),
     };
     if most.is_some_and(|most| !most.is_zero() && lease > most) {
-        mistakes.add(span, "a lease must not be longer than `max_block_time`, which is \"30m\" by default");
+        mistakes.add(text, "a lease must not be longer than `max_block_time`, which is \"30m\" by default");
     }
 }
 
-fn fixed(given: &Given<Length>) -> Option<(Duration, Span)> {
-    match given.value {
-        Length::Fixed(duration, span) => Some((duration, span)),
+fn fixed(given: &Given<Length>) -> Option<(Duration, &LitStr)> {
+    match &given.value {
+        Length::Fixed(duration, text) => Some((*duration, text)),
         _ => None,
     }
 }
@@ -170,7 +168,7 @@ fn clean_prefix(guarded: &Guarded, mistakes: &mut Mistakes) {
     let is_clean = text.bytes().all(|byte| !matches!(byte, b'{' | b'}' | b',' | ..b' ' | 0x7f));
     if !is_clean || text.is_empty() || text.len() > 64 {
         let sentence = "a prefix is 1 to 64 bytes without braces, commas and control characters";
-        mistakes.add(prefix.value.span(), sentence);
+        mistakes.add(&prefix.value, sentence);
     }
 }
 
@@ -180,7 +178,7 @@ fn owned_value(guarded: &Guarded, mistakes: &mut Mistakes) {
     impl<'ast> Visit<'ast> for Find<'_> {
         fn visit_type_reference(&mut self, ty: &'ast TypeReference) {
             let sentence = "a cached value outlives the call and cannot be borrowed: return an owned one, like `String`";
-            self.0.add(ty.span(), sentence);
+            self.0.add(ty, sentence);
         }
 
         // Function pointers and `PhantomData` hold no borrowed value.
@@ -217,22 +215,22 @@ fn receiver_needs_key(guarded: &Guarded, mistakes: &mut Mistakes) {
     let is_skipped = guarded.args.skip.iter().flat_map(|skip| &skip.value).any(|skipped| skipped == "self");
     if let (Some(receiver), false) = (receiver, is_skipped) {
         let sentence = "say what of `self` is part of the key, with `key = (self.id, ..)`, or that nothing is, with `skip(self)`";
-        mistakes.add(receiver.span(), sentence);
+        mistakes.add(receiver, sentence);
     }
 }
 
 fn parts_need_names(guarded: &Guarded, mistakes: &mut Mistakes) {
-    for span in guarded.arguments.iter().filter_map(|argument| argument.nameless) {
+    for part in guarded.arguments.iter().filter_map(|argument| argument.nameless.as_ref()) {
         let sentence = "what has no name would be missing from the key: name it (and `skip` it if it must not count), or say `key = ...`";
-        mistakes.add(span, sentence);
+        mistakes.add(part, sentence);
     }
 }
 
 fn cfg_needs_key(guarded: &Guarded, mistakes: &mut Mistakes) {
     for argument in &guarded.arguments {
-        if let (Some(span), false) = (argument.cfg, argument.names.iter().all(|name| guarded.skips(name))) {
+        if let (Some(cfg), false) = (&argument.cfg, argument.names.iter().all(|name| guarded.skips(name))) {
             let sentence = "an argument that may not be there cannot be part of the key: `skip` it, or say `key = ...`";
-            mistakes.add(span, sentence);
+            mistakes.add(cfg, sentence);
         }
     }
 }

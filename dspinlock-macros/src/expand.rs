@@ -30,7 +30,7 @@ pub(crate) fn expand(guarded: &Guarded) -> TokenStream {
     let block = match form {
         Form::Sync => quote!(#call #returning.run_blocking(move || -> #output { #body })),
         Form::Async => future,
-        Form::AsyncTrait { prologue } => quote!(Box::pin(async move { #(#prologue)* #future })),
+        Form::AsyncTrait { prologue } => quote!(::std::boxed::Box::pin(async move { #(#prologue)* #future })),
     };
     quote!(#(#attrs)* #vis #sig { #block })
 }

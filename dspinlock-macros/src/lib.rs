@@ -6,6 +6,8 @@ mod duration;
 mod expand;
 mod fallback;
 mod model;
+#[cfg(test)]
+mod tests;
 
 use proc_macro2::TokenStream;
 

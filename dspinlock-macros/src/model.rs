@@ -1,9 +1,8 @@
 //! Arguments and function → [`Guarded`]: plain data that keeps its originals for their spans.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
-use quote::quote;
+use quote::{ToTokens, quote};
 use syn::parse::{ParseStream, Parser};
-use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{
     AttrStyle, Attribute, Expr, FnArg, GenericArgument, GenericParam, Local, Pat, PathArguments, ReturnType,
@@ -41,9 +40,9 @@ pub(crate) struct Argument {
     /// The names that its pattern binds, in order.
     pub(crate) names: Vec<Ident>,
     /// A part of it that no name stands for, as in `_` or `Point { x, .. }`.
-    pub(crate) nameless: Option<Span>,
+    pub(crate) nameless: Option<TokenStream>,
     /// Under `#[cfg]`: it may not be there.
-    pub(crate) cfg: Option<Span>,
+    pub(crate) cfg: Option<Attribute>,
 }
 
 impl Guarded {
@@ -138,27 +137,35 @@ fn argument(input: &FnArg, prologue: &[Stmt]) -> Option<Argument> {
     let mut names = Names::default();
     names.visit_pat(original_pattern(&argument.pat, prologue).unwrap_or(&argument.pat));
     let cfg = argument.attrs.iter().find(|attr| attr.path().is_ident("cfg"));
-    Some(Argument { names: names.names, nameless: names.nameless, cfg: cfg.map(Spanned::span) })
+    Some(Argument { names: names.names, nameless: names.nameless, cfg: cfg.cloned() })
 }
 
 #[derive(Default)]
 struct Names {
     names: Vec<Ident>,
-    nameless: Option<Span>,
+    nameless: Option<TokenStream>,
 }
 
 impl<'ast> Visit<'ast> for Names {
     fn visit_pat(&mut self, pat: &'ast Pat) {
         match pat {
             Pat::Ident(named) => self.names.push(named.ident.clone()),
-            Pat::Wild(_) | Pat::Rest(_) | Pat::Macro(_) | Pat::Verbatim(_) => self.nameless = Some(pat.span()),
-            Pat::Struct(fields) => self.nameless = fields.rest.as_ref().map(Spanned::span).or(self.nameless),
+            Pat::Wild(_) | Pat::Rest(_) | Pat::Macro(_) | Pat::Verbatim(_) => {
+                self.nameless = Some(pat.to_token_stream());
+            }
+            Pat::Struct(fields) => {
+                if let Some(rest) = &fields.rest {
+                    self.nameless = Some(rest.to_token_stream());
+                }
+            }
             _ => {}
         }
         // A name for the whole makes up for what has none inside it.
-        let whole = matches!(pat, Pat::Ident(_)).then_some(self.nameless);
+        let whole = matches!(pat, Pat::Ident(_)).then(|| self.nameless.clone());
         visit::visit_pat(self, pat);
-        self.nameless = whole.unwrap_or(self.nameless);
+        if let Some(before) = whole {
+            self.nameless = before;
+        }
     }
 
     // Constants inside a pattern bind nothing.

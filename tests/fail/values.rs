@@ -64,9 +64,4 @@ async fn no_comma(id: u64) -> Result {
     Ok(id)
 }
 
-#[dspinlock(key = "{user}")]
-async fn format(id: u64) -> Result {
-    Ok(id)
-}
-
 fn main() {}
