@@ -8,7 +8,7 @@ where
     'life0: 'async_trait,
     Self: 'async_trait,
 {
-    Box::pin(async move {
+    ::std::boxed::Box::pin(async move {
         if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
             Result<u64, Failure>,
         > {

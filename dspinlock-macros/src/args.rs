@@ -108,7 +108,12 @@ impl Args {
             "prefix" => once(&mut self.prefix, name.clone(), text(input, &name)?, m),
             "cached_if_computed" => once(&mut self.cached_if_computed, name, flag(input)?, m),
             "fail_if_key_exists" => once(&mut self.fail_if_key_exists, name, flag(input)?, m),
-            "max_spinlock_tries" => once(&mut self.max_spinlock_tries, name.clone(), tries(input, &name)?, m),
+            "max_spinlock_tries" => once(
+                &mut self.max_spinlock_tries,
+                name.clone(),
+                tries(input, &name)?,
+                m,
+            ),
             "spinlock_sleep_thresh" => set_length(&mut self.spinlock_sleep_thresh, name, input, m)?,
             "wait" => set_length(&mut self.wait, name, input, m)?,
             "ttl" | "expire_at_timedelta" => set_length(&mut self.ttl, name, input, m)?,
@@ -124,7 +129,9 @@ impl Args {
 
 fn once<T>(slot: &mut Option<Given<T>>, name: Ident, value: T, mistakes: &mut Mistakes) {
     match slot {
-        Some(first) if first.name == name => mistakes.add(&name, format_args!("`{name}` is given twice: keep one")),
+        Some(first) if first.name == name => {
+            mistakes.add(&name, format_args!("`{name}` is given twice: keep one"))
+        }
         Some(first) => {
             let sentence = format_args!("`{name}` is another name of `{}`: keep one", first.name);
             mistakes.add(&name, sentence);
@@ -137,7 +144,10 @@ fn once<T>(slot: &mut Option<Given<T>>, name: Ident, value: T, mistakes: &mut Mi
 fn expression(input: ParseStream, name: &Ident) -> syn::Result<Expr> {
     if !input.peek(Token![=]) {
         let (_, example) = ARGUMENTS[ARGUMENTS.iter().position(|(known, _)| name == known).unwrap_or(0)];
-        return Err(syn::Error::new_spanned(name, format_args!("`{name}` needs a value: `{example}`")));
+        return Err(syn::Error::new_spanned(
+            name,
+            format_args!("`{name}` needs a value: `{example}`"),
+        ));
     }
     input.parse::<Token![=]>()?;
     input.parse::<Expr>().map(ungroup)
@@ -160,7 +170,10 @@ fn key(input: ParseStream, name: &Ident) -> syn::Result<Vec<Expr>> {
 
 fn skip(input: ParseStream, name: &Ident) -> syn::Result<Vec<Ident>> {
     if !input.peek(syn::token::Paren) {
-        return Err(syn::Error::new_spanned(name, "name what to leave out of the key in parentheses: `skip(client)`"));
+        return Err(syn::Error::new_spanned(
+            name,
+            "name what to leave out of the key in parentheses: `skip(client)`",
+        ));
     }
     let content;
     parenthesized!(content in input);
@@ -170,8 +183,13 @@ fn skip(input: ParseStream, name: &Ident) -> syn::Result<Vec<Ident>> {
 
 fn text(input: ParseStream, name: &Ident) -> syn::Result<LitStr> {
     match expression(input, name)? {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
-        other => Err(syn::Error::new_spanned(other, format_args!("`{name}` is a string literal: `{name} = \"shop\"`"))),
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) => Ok(text),
+        other => Err(syn::Error::new_spanned(
+            other,
+            format_args!("`{name}` is a string literal: `{name} = \"shop\"`"),
+        )),
     }
 }
 
@@ -181,14 +199,23 @@ fn flag(input: ParseStream) -> syn::Result<bool> {
     }
     input.parse::<Token![=]>()?;
     match ungroup(input.parse()?) {
-        Expr::Lit(ExprLit { lit: Lit::Bool(LitBool { value, .. }), .. }) => Ok(value),
-        other => Err(syn::Error::new_spanned(other, "a flag stands alone, or is `true` or `false`")),
+        Expr::Lit(ExprLit {
+            lit: Lit::Bool(LitBool { value, .. }),
+            ..
+        }) => Ok(value),
+        other => Err(syn::Error::new_spanned(
+            other,
+            "a flag stands alone, or is `true` or `false`",
+        )),
     }
 }
 
 fn tries(input: ParseStream, name: &Ident) -> syn::Result<Tries> {
     match expression(input, name)? {
-        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number
+        Expr::Lit(ExprLit {
+            lit: Lit::Int(number),
+            ..
+        }) => number
             .base10_parse()
             .map(Tries::Fixed)
             .map_err(|_| syn::Error::new_spanned(number, format_args!("`{name}` is at most {}", u32::MAX))),
@@ -200,7 +227,10 @@ fn on_error(input: ParseStream, name: &Ident) -> syn::Result<OnError> {
     match expression(input, name)? {
         Expr::Path(way) if way.path.is_ident("run_unlocked") => Ok(OnError::RunUnlocked),
         Expr::Path(way) if way.path.is_ident("panic") => Ok(OnError::Panic),
-        other => Err(syn::Error::new_spanned(other, "`on_error` is `run_unlocked` or `panic`")),
+        other => Err(syn::Error::new_spanned(
+            other,
+            "`on_error` is `run_unlocked` or `panic`",
+        )),
     }
 }
 
@@ -220,11 +250,14 @@ fn set_length(
 
 fn length(expr: Expr, name: &Ident, mistakes: &mut Mistakes) -> Length {
     if let Some(number) = bare_number(&expr) {
-        let sentence = format_args!("a bare number has no unit: `{name} = \"{number}s\"` or `{name} = \"{number}ms\"`");
+        let sentence =
+            format_args!("a bare number has no unit: `{name} = \"{number}s\"` or `{name} = \"{number}ms\"`");
         mistakes.add(&expr, sentence);
     }
     match expr {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) => {
             let fixed = duration::parse(&text.value()).unwrap_or_else(|| {
                 mistakes.add(&text, NO_DURATION);
                 // Any value that raises no second mistake.
@@ -236,13 +269,17 @@ fn length(expr: Expr, name: &Ident, mistakes: &mut Mistakes) -> Length {
     }
 }
 
-const NO_DURATION: &str =
-    "this is no duration: write whole numbers with falling units d, h, m, s, ms, us, ns, like \"1h30m\" or \"500ms\"";
+const NO_DURATION: &str = "this is no duration: write whole numbers with falling units d, h, m, s, ms, us, ns, like \"1h30m\" or \"500ms\"";
 
 fn bare_number(expr: &Expr) -> Option<String> {
     match expr {
-        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => Some(number.base10_digits().to_owned()),
-        Expr::Lit(ExprLit { lit: Lit::Float(_), .. }) => Some("1".to_owned()),
+        Expr::Lit(ExprLit {
+            lit: Lit::Int(number),
+            ..
+        }) => Some(number.base10_digits().to_owned()),
+        Expr::Lit(ExprLit {
+            lit: Lit::Float(_), ..
+        }) => Some("1".to_owned()),
         Expr::Unary(negative) => bare_number(&negative.expr),
         _ => None,
     }
@@ -253,14 +290,23 @@ fn unknown(input: ParseStream, name: &Ident, mistakes: &mut Mistakes) -> syn::Re
         input.parse::<TokenTree>()?;
     }
     let written = name.to_string();
-    let nearest = ARGUMENTS.iter().map(|(known, _)| (distance(&written, known), *known)).min();
+    let nearest = ARGUMENTS
+        .iter()
+        .map(|(known, _)| (distance(&written, known), *known))
+        .min();
     match nearest {
         Some((steps, known)) if steps <= 2 + known.len() / 4 => {
-            mistakes.add(name, format_args!("there is no argument `{name}`: did you mean `{known}`?"));
+            mistakes.add(
+                name,
+                format_args!("there is no argument `{name}`: did you mean `{known}`?"),
+            );
         }
         _ => {
             let all = ARGUMENTS.map(|(known, _)| known).join("`, `");
-            mistakes.add(name, format_args!("there is no argument `{name}`; there are `{all}`"));
+            mistakes.add(
+                name,
+                format_args!("there is no argument `{name}`; there are `{all}`"),
+            );
         }
     }
     Ok(())

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use syn::visit::{self, Visit};
-use syn::{FnArg, GenericArgument, LitStr, PathArguments, Safety, Type, TypeImplTrait, TypePath, TypeReference};
+use syn::{
+    FnArg, GenericArgument, LitStr, PathArguments, Safety, Type, TypeImplTrait, TypePath, TypeReference,
+};
 
 use crate::args::{Given, Length};
 use crate::fallback::Mistakes;
@@ -13,10 +15,26 @@ use crate::model::{Form, Guarded, is_boxed_future};
 
 /// Notes all that is wrong with a function or with its arguments.
 pub(crate) fn check(guarded: &Guarded, mistakes: &mut Mistakes) {
-    for reject in [no_unsafe, no_const, no_extern, no_variadic, no_impl_trait, no_never, no_boxed_future] {
+    for reject in [
+        no_unsafe,
+        no_const,
+        no_extern,
+        no_variadic,
+        no_impl_trait,
+        no_never,
+        no_boxed_future,
+    ] {
         reject(guarded, mistakes);
     }
-    for reject in [known_skips, skip_without_key, one_error_way, one_patience, no_zero, lease_fits, clean_prefix] {
+    for reject in [
+        known_skips,
+        skip_without_key,
+        one_error_way,
+        one_patience,
+        no_zero,
+        lease_fits,
+        clean_prefix,
+    ] {
         reject(guarded, mistakes);
     }
     owned_value(guarded, mistakes);
@@ -37,7 +55,10 @@ fn no_unsafe(guarded: &Guarded, mistakes: &mut Mistakes) {
 
 fn no_const(guarded: &Guarded, mistakes: &mut Mistakes) {
     if let Some(token) = guarded.sig.constness {
-        mistakes.add(token, "a locked function cannot be `const`: a lock is taken at run time");
+        mistakes.add(
+            token,
+            "a locked function cannot be `const`: a lock is taken at run time",
+        );
     }
 }
 
@@ -50,7 +71,10 @@ fn no_extern(guarded: &Guarded, mistakes: &mut Mistakes) {
 
 fn no_variadic(guarded: &Guarded, mistakes: &mut Mistakes) {
     if let Some(variadic) = &guarded.sig.variadic {
-        mistakes.add(variadic, "a locked function cannot be variadic: its key is made of known arguments");
+        mistakes.add(
+            variadic,
+            "a locked function cannot be variadic: its key is made of known arguments",
+        );
     }
 }
 
@@ -97,7 +121,11 @@ fn known_skips(guarded: &Guarded, mistakes: &mut Mistakes) {
 }
 
 fn is_argument(guarded: &Guarded, name: &syn::Ident) -> bool {
-    guarded.arguments.iter().flat_map(|argument| &argument.names).any(|known| known == name)
+    guarded
+        .arguments
+        .iter()
+        .flat_map(|argument| &argument.names)
+        .any(|known| known == name)
 }
 
 fn skip_without_key(guarded: &Guarded, mistakes: &mut Mistakes) {
@@ -106,7 +134,8 @@ fn skip_without_key(guarded: &Guarded, mistakes: &mut Mistakes) {
     }
     for skipped in guarded.args.skip.iter().flat_map(|skip| &skip.value) {
         if skipped == "self" || is_argument(guarded, skipped) {
-            let sentence = format_args!("`key` alone says which arguments count: do not skip `{skipped}` as well");
+            let sentence =
+                format_args!("`key` alone says which arguments count: do not skip `{skipped}` as well");
             mistakes.add(skipped, sentence);
         }
     }
@@ -128,7 +157,15 @@ fn one_patience(guarded: &Guarded, mistakes: &mut Mistakes) {
 
 fn no_zero(guarded: &Guarded, mistakes: &mut Mistakes) {
     let args = &guarded.args;
-    for given in [&args.ttl, &args.lease, &args.spinlock_sleep_thresh, &args.max_block_time].into_iter().flatten() {
+    for given in [
+        &args.ttl,
+        &args.lease,
+        &args.spinlock_sleep_thresh,
+        &args.max_block_time,
+    ]
+    .into_iter()
+    .flatten()
+    {
         if let Some((Duration::ZERO, text)) = fixed(given) {
             mistakes.add(text, format_args!("`{}` must be longer than zero", given.name));
         }
@@ -142,16 +179,24 @@ const MIN_LEASE: Duration = Duration::from_millis(100);
 const MAX_BLOCK_TIME: Duration = Duration::from_secs(30 * 60);
 
 fn lease_fits(guarded: &Guarded, mistakes: &mut Mistakes) {
-    let Some((lease, text)) = guarded.args.lease.as_ref().and_then(fixed) else { return };
+    let Some((lease, text)) = guarded.args.lease.as_ref().and_then(fixed) else {
+        return;
+    };
     if !lease.is_zero() && lease < MIN_LEASE {
-        mistakes.add(text, "a lease must be at least 100ms long, or it lapses between two heartbeats");
+        mistakes.add(
+            text,
+            "a lease must be at least 100ms long, or it lapses between two heartbeats",
+        );
     }
     let most = match &guarded.args.max_block_time {
         Some(given) => fixed(given).map(|(most, _)| most),
         None => Some(MAX_BLOCK_TIME),
     };
     if most.is_some_and(|most| !most.is_zero() && lease > most) {
-        mistakes.add(text, "a lease must not be longer than `max_block_time`, which is \"30m\" by default");
+        mistakes.add(
+            text,
+            "a lease must not be longer than `max_block_time`, which is \"30m\" by default",
+        );
     }
 }
 
@@ -163,9 +208,13 @@ fn fixed(given: &Given<Length>) -> Option<(Duration, &LitStr)> {
 }
 
 fn clean_prefix(guarded: &Guarded, mistakes: &mut Mistakes) {
-    let Some(prefix) = &guarded.args.prefix else { return };
+    let Some(prefix) = &guarded.args.prefix else {
+        return;
+    };
     let text = prefix.value.value();
-    let is_clean = text.bytes().all(|byte| !matches!(byte, b'{' | b'}' | b',' | ..b' ' | 0x7f));
+    let is_clean = text
+        .bytes()
+        .all(|byte| !matches!(byte, b'{' | b'}' | b',' | ..b' ' | 0x7f));
     if !is_clean || text.is_empty() || text.len() > 64 {
         let sentence = "a prefix is 1 to 64 bytes without braces, commas and control characters";
         mistakes.add(&prefix.value, sentence);
@@ -177,7 +226,8 @@ fn owned_value(guarded: &Guarded, mistakes: &mut Mistakes) {
     struct Find<'a>(&'a mut Mistakes);
     impl<'ast> Visit<'ast> for Find<'_> {
         fn visit_type_reference(&mut self, ty: &'ast TypeReference) {
-            let sentence = "a cached value outlives the call and cannot be borrowed: return an owned one, like `String`";
+            let sentence =
+                "a cached value outlives the call and cannot be borrowed: return an owned one, like `String`";
             self.0.add(ty, sentence);
         }
 
@@ -185,7 +235,12 @@ fn owned_value(guarded: &Guarded, mistakes: &mut Mistakes) {
         fn visit_type_fn_ptr(&mut self, _: &'ast syn::TypeFnPtr) {}
 
         fn visit_type_path(&mut self, ty: &'ast TypePath) {
-            if ty.path.segments.last().is_none_or(|last| last.ident != "PhantomData") {
+            if ty
+                .path
+                .segments
+                .last()
+                .is_none_or(|last| last.ident != "PhantomData")
+            {
                 visit::visit_type_path(self, ty);
             }
         }
@@ -211,8 +266,17 @@ fn kept_part(output: &Type) -> &Type {
 }
 
 fn receiver_needs_key(guarded: &Guarded, mistakes: &mut Mistakes) {
-    let receiver = guarded.sig.inputs.iter().find(|input| matches!(input, FnArg::Receiver(_)));
-    let is_skipped = guarded.args.skip.iter().flat_map(|skip| &skip.value).any(|skipped| skipped == "self");
+    let receiver = guarded
+        .sig
+        .inputs
+        .iter()
+        .find(|input| matches!(input, FnArg::Receiver(_)));
+    let is_skipped = guarded
+        .args
+        .skip
+        .iter()
+        .flat_map(|skip| &skip.value)
+        .any(|skipped| skipped == "self");
     if let (Some(receiver), false) = (receiver, is_skipped) {
         let sentence = "say what of `self` is part of the key, with `key = (self.id, ..)`, or that nothing is, with `skip(self)`";
         mistakes.add(receiver, sentence);
@@ -220,7 +284,11 @@ fn receiver_needs_key(guarded: &Guarded, mistakes: &mut Mistakes) {
 }
 
 fn parts_need_names(guarded: &Guarded, mistakes: &mut Mistakes) {
-    for part in guarded.arguments.iter().filter_map(|argument| argument.nameless.as_ref()) {
+    for part in guarded
+        .arguments
+        .iter()
+        .filter_map(|argument| argument.nameless.as_ref())
+    {
         let sentence = "what has no name would be missing from the key: name it (and `skip` it if it must not count), or say `key = ...`";
         mistakes.add(part, sentence);
     }
@@ -228,8 +296,12 @@ fn parts_need_names(guarded: &Guarded, mistakes: &mut Mistakes) {
 
 fn cfg_needs_key(guarded: &Guarded, mistakes: &mut Mistakes) {
     for argument in &guarded.arguments {
-        if let (Some(cfg), false) = (&argument.cfg, argument.names.iter().all(|name| guarded.skips(name))) {
-            let sentence = "an argument that may not be there cannot be part of the key: `skip` it, or say `key = ...`";
+        if let (Some(cfg), false) = (
+            &argument.cfg,
+            argument.names.iter().all(|name| guarded.skips(name)),
+        ) {
+            let sentence =
+                "an argument that may not be there cannot be part of the key: `skip` it, or say `key = ...`";
             mistakes.add(cfg, sentence);
         }
     }

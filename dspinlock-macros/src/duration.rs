@@ -65,8 +65,8 @@ mod tests {
         let too_long = format!("{}d", u64::MAX);
         let over = format!("{0}s1000ms", u64::MAX);
         for text in [
-            "", " ", "5", "s", "1.5s", "-1s", "+1s", "1 s", "1s ", "1s1s", "1m1h", "1sec", "1S", "１s", "1µs", "1w", "0",
-            "1h30", &too_long, &over,
+            "", " ", "5", "s", "1.5s", "-1s", "+1s", "1 s", "1s ", "1s1s", "1m1h", "1sec", "1S", "１s",
+            "1µs", "1w", "0", "1h30", &too_long, &over,
         ] {
             assert_eq!(parse(text), None, "{text:?}");
         }

@@ -13,7 +13,15 @@ use crate::model::{Form, Guarded};
 
 /// The function, with its body behind the lock.
 pub(crate) fn expand(guarded: &Guarded) -> TokenStream {
-    let Guarded { attrs, vis, sig, output, body, form, .. } = guarded;
+    let Guarded {
+        attrs,
+        vis,
+        sig,
+        output,
+        body,
+        form,
+        ..
+    } = guarded;
     let call = call(guarded);
     // The whole step has the span of the return type, where its one bound can be broken.
     let at = derived(output.span());
@@ -48,10 +56,12 @@ fn call(guarded: &Guarded) -> TokenStream {
         });
         quote_spanned!(at=> .part(#borrowed))
     });
-    let per_call = settings(guarded).into_iter().filter_map(|(name, value)| match value {
-        Value::PerCall(expr) => Some(quote_spanned!(derived(expr.span())=> .#name(#expr))),
-        Value::Fixed(_) => None,
-    });
+    let per_call = settings(guarded)
+        .into_iter()
+        .filter_map(|(name, value)| match value {
+            Value::PerCall(expr) => Some(quote_spanned!(derived(expr.span())=> .#name(#expr))),
+            Value::Fixed(_) => None,
+        });
     let cached = guarded.is_cached().then(|| quote!(.cached()));
     let carry = carry(guarded);
     let call = quote!({ const { &#site }.call() #(#parts)* #(#per_call)* #cached #carry });
@@ -65,15 +75,24 @@ fn site(guarded: &Guarded) -> TokenStream {
     let function = guarded.sig.ident.unraw().to_string();
     let name = guarded.args.name.iter().map(|name| &name.value);
     let prefix = guarded.args.prefix.iter().map(|prefix| &prefix.value);
-    let skipped: Vec<usize> =
-        guarded.generics().filter(|(_, name)| guarded.skips(name)).map(|(position, _)| position).collect();
+    let skipped: Vec<usize> = guarded
+        .generics()
+        .filter(|(_, name)| guarded.skips(name))
+        .map(|(position, _)| position)
+        .collect();
     let skipped = (!skipped.is_empty()).then(|| quote!(.skipped_generics(&[#(#skipped),*])));
-    let fail = guarded.args.fail_if_key_exists.as_ref().is_some_and(|flag| flag.value);
+    let fail = guarded
+        .args
+        .fail_if_key_exists
+        .as_ref()
+        .is_some_and(|flag| flag.value);
     let fail = fail.then(|| quote!(.fail_if_key_exists()));
-    let fixed = settings(guarded).into_iter().filter_map(|(name, value)| match value {
-        Value::Fixed(value) => Some(quote!(.#name(#value))),
-        Value::PerCall(_) => None,
-    });
+    let fixed = settings(guarded)
+        .into_iter()
+        .filter_map(|(name, value)| match value {
+            Value::Fixed(value) => Some(quote!(.#name(#value))),
+            Value::PerCall(_) => None,
+        });
     quote! {
         ::dspinlock::__private::Site::new(::core::concat!(::core::module_path!(), "::", #function))
             #(.name(#name))* #(.prefix(#prefix))* #skipped #fail #(#fixed)*
@@ -91,7 +110,10 @@ fn parts(guarded: &Guarded) -> Vec<Expr> {
 /// A string literal is a format string over the arguments; all else is what it is.
 fn part(expr: Expr) -> Expr {
     match &expr {
-        Expr::Lit(ExprLit { lit: Lit::Str(format), .. }) => {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(format),
+            ..
+        }) => {
             let at = derived(format.span());
             syn::parse_quote_spanned!(at=> ::core::format_args!(#format))
         }
@@ -118,7 +140,9 @@ fn settings(guarded: &Guarded) -> Vec<(Ident, Value)> {
         ("max_block_time", &args.max_block_time),
         ("lease", &args.lease),
     ];
-    let lengths = lengths.into_iter().filter_map(|(name, given)| Some((name, &given.as_ref()?.value)));
+    let lengths = lengths
+        .into_iter()
+        .filter_map(|(name, given)| Some((name, &given.as_ref()?.value)));
     let lengths = lengths.map(|(name, length)| match length {
         Length::Fixed(duration, _) => (format_ident!("{name}"), Value::Fixed(constant(*duration))),
         Length::PerCall(expr) => (format_ident!("{name}"), Value::PerCall(quote!(#expr))),

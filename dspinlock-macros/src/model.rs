@@ -32,7 +32,9 @@ pub(crate) enum Form {
     Async,
     /// What `#[async_trait]` makes of an async method: `Box::pin(async move { prologue; body })`, where the prologue
     /// binds the arguments and calls the receiver `__self`.
-    AsyncTrait { prologue: Vec<Stmt> },
+    AsyncTrait {
+        prologue: Vec<Stmt>,
+    },
 }
 
 /// One argument of the function, but not its receiver.
@@ -55,12 +57,21 @@ impl Guarded {
             let sig = input.parse()?;
             Ok((attrs, vis, sig, input.parse::<TokenStream>()?))
         };
-        let (mut attrs, vis, sig, rest): (_, _, Signature, _) =
-            parser.parse2(item).map_err(|error| no_function.unwrap_or(error))?;
+        let (mut attrs, vis, sig, rest): (_, _, Signature, _) = parser
+            .parse2(item)
+            .map_err(|error| no_function.unwrap_or(error))?;
         let (inner, body) = body(rest, &sig)?;
         attrs.extend(inner);
-        let mut guarded =
-            Self { args, attrs, vis, output: output(&sig), arguments: Vec::new(), form: Form::Sync, body, sig };
+        let mut guarded = Self {
+            args,
+            attrs,
+            vis,
+            output: output(&sig),
+            arguments: Vec::new(),
+            form: Form::Sync,
+            body,
+            sig,
+        };
         guarded.recognise();
         Ok(guarded)
     }
@@ -73,7 +84,12 @@ impl Guarded {
             (self.output, self.body) = (method.output, method.body);
             prologue = method.prologue;
         }
-        self.arguments = self.sig.inputs.iter().filter_map(|input| argument(input, &prologue)).collect();
+        self.arguments = self
+            .sig
+            .inputs
+            .iter()
+            .filter_map(|input| argument(input, &prologue))
+            .collect();
         if !prologue.is_empty() {
             self.form = Form::AsyncTrait { prologue };
         }
@@ -91,24 +107,38 @@ impl Guarded {
 
     /// Whether `skip(...)` names this.
     pub(crate) fn skips(&self, name: &Ident) -> bool {
-        self.args.skip.iter().flat_map(|skip| &skip.value).any(|skipped| skipped == name)
+        self.args
+            .skip
+            .iter()
+            .flat_map(|skip| &skip.value)
+            .any(|skipped| skipped == name)
     }
 
     /// The names that make the key where the attribute does not say it.
     pub(crate) fn key_names(&self) -> impl Iterator<Item = &Ident> {
-        self.arguments.iter().flat_map(|argument| &argument.names).filter(|name| !self.skips(name))
+        self.arguments
+            .iter()
+            .flat_map(|argument| &argument.names)
+            .filter(|name| !self.skips(name))
     }
 
     /// Whether values are kept.
     pub(crate) fn is_cached(&self) -> bool {
-        self.args.cached_if_computed.as_ref().is_some_and(|flag| flag.value)
+        self.args
+            .cached_if_computed
+            .as_ref()
+            .is_some_and(|flag| flag.value)
     }
 }
 
 fn not_a_function(item: &TokenStream) -> Option<syn::Error> {
     let is_fn = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if word == "fn");
     let names_fn = item.clone().into_iter().any(|token| is_fn(&token));
-    let first = item.clone().into_iter().next().map_or_else(Span::call_site, |token| token.span());
+    let first = item
+        .clone()
+        .into_iter()
+        .next()
+        .map_or_else(Span::call_site, |token| token.span());
     (!names_fn).then(|| syn::Error::new(first, "`#[dspinlock]` belongs on a function or a method"))
 }
 
@@ -118,10 +148,18 @@ fn body(rest: TokenStream, sig: &Signature) -> syn::Result<(Vec<Attribute>, Toke
         let content;
         syn::braced!(content in input);
         let inner = content.call(Attribute::parse_inner)?;
-        let outer = inner.into_iter().map(|attr| Attribute { style: AttrStyle::Outer, ..attr });
+        let outer = inner.into_iter().map(|attr| Attribute {
+            style: AttrStyle::Outer,
+            ..attr
+        });
         Ok((outer.collect(), content.parse()?))
     };
-    let no_body = || syn::Error::new(sig.ident.span(), "there is no body to lock: put `#[dspinlock]` on the implementation");
+    let no_body = || {
+        syn::Error::new(
+            sig.ident.span(),
+            "there is no body to lock: put `#[dspinlock]` on the implementation",
+        )
+    };
     parser.parse2(rest).map_err(|_| no_body())
 }
 
@@ -133,11 +171,17 @@ fn output(sig: &Signature) -> Type {
 }
 
 fn argument(input: &FnArg, prologue: &[Stmt]) -> Option<Argument> {
-    let FnArg::Typed(argument) = input else { return None };
+    let FnArg::Typed(argument) = input else {
+        return None;
+    };
     let mut names = Names::default();
     names.visit_pat(original_pattern(&argument.pat, prologue).unwrap_or(&argument.pat));
     let cfg = argument.attrs.iter().find(|attr| attr.path().is_ident("cfg"));
-    Some(Argument { names: names.names, nameless: names.nameless, cfg: cfg.cloned() })
+    Some(Argument {
+        names: names.names,
+        nameless: names.nameless,
+        cfg: cfg.cloned(),
+    })
 }
 
 #[derive(Default)]
@@ -180,21 +224,44 @@ struct AsyncTraitMethod {
 
 /// Takes apart what `#[async_trait]` (0.1) makes of a method; `None` for every other function.
 fn async_trait_method(sig: &Signature, body: &TokenStream) -> Option<AsyncTraitMethod> {
-    sig.generics.lifetimes().find(|param| param.lifetime.ident == "async_trait")?;
-    let Expr::Call(pin) = syn::parse2(body.clone()).ok()? else { return None };
-    let Some(Expr::Async(block)) = pin.args.first() else { return None };
+    sig.generics
+        .lifetimes()
+        .find(|param| param.lifetime.ident == "async_trait")?;
+    let Expr::Call(pin) = syn::parse2(body.clone()).ok()? else {
+        return None;
+    };
+    let Some(Expr::Async(block)) = pin.args.first() else {
+        return None;
+    };
     let mut prologue = block.block.stmts.clone();
-    let at = prologue.iter().rposition(|stmt| matches!(stmt, Stmt::Local(local) if is_result(local)))?;
-    let Stmt::Local(Local { pat: Pat::Type(pat), init: Some(init), .. }) = prologue.remove(at) else { return None };
+    let at = prologue
+        .iter()
+        .rposition(|stmt| matches!(stmt, Stmt::Local(local) if is_result(local)))?;
+    let Stmt::Local(Local {
+        pat: Pat::Type(pat),
+        init: Some(init),
+        ..
+    }) = prologue.remove(at)
+    else {
+        return None;
+    };
     prologue.truncate(at);
-    let Expr::Block(body) = *init.expr else { return None };
+    let Expr::Block(body) = *init.expr else {
+        return None;
+    };
     let stmts = body.block.stmts;
-    Some(AsyncTraitMethod { prologue, output: *pat.ty, body: quote!(#(#stmts)*) })
+    Some(AsyncTraitMethod {
+        prologue,
+        output: *pat.ty,
+        body: quote!(#(#stmts)*),
+    })
 }
 
 /// `let __ret: T = { body };` or `let _: () = { body };`
 fn is_result(local: &Local) -> bool {
-    let Pat::Type(typed) = &local.pat else { return false };
+    let Pat::Type(typed) = &local.pat else {
+        return false;
+    };
     match &*typed.pat {
         Pat::Wild(_) => true,
         Pat::Ident(named) => named.ident == "__ret",
@@ -209,7 +276,11 @@ fn original_pattern<'a>(pat: &Pat, prologue: &'a [Stmt]) -> Option<&'a Pat> {
     let name = positional.ident.to_string();
     name.strip_prefix("__arg")?.parse::<usize>().ok()?;
     let bound = prologue.iter().find_map(|stmt| match stmt {
-        Stmt::Local(Local { pat, init: Some(init), .. }) if mentions(&init.expr, &name) => Some(pat),
+        Stmt::Local(Local {
+            pat,
+            init: Some(init),
+            ..
+        }) if mentions(&init.expr, &name) => Some(pat),
         _ => None,
     });
     bound
@@ -217,7 +288,9 @@ fn original_pattern<'a>(pat: &Pat, prologue: &'a [Stmt]) -> Option<&'a Pat> {
 
 fn mentions(expr: &Expr, name: &str) -> bool {
     match expr {
-        Expr::Block(block) => matches!(block.block.stmts.last(), Some(Stmt::Expr(last, None)) if mentions(last, name)),
+        Expr::Block(block) => {
+            matches!(block.block.stmts.last(), Some(Stmt::Expr(last, None)) if mentions(last, name))
+        }
         Expr::Path(path) => path.path.is_ident(name),
         _ => false,
     }
@@ -234,7 +307,9 @@ pub(crate) fn is_boxed_future(ty: &Type) -> bool {
             let mut inner = inner.into_iter().flatten();
             match last.ident.to_string().as_str() {
                 "BoxFuture" | "LocalBoxFuture" => true,
-                "Pin" | "Box" => inner.any(|arg| matches!(arg, GenericArgument::Type(ty) if is_boxed_future(ty))),
+                "Pin" | "Box" => {
+                    inner.any(|arg| matches!(arg, GenericArgument::Type(ty) if is_boxed_future(ty)))
+                }
                 _ => false,
             }
         }),

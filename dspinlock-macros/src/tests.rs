@@ -37,7 +37,11 @@ fn sync_fn() {
             id += 1;
         }
     };
-    check(quote!(on_error = panic), item, expect_file!["../snapshots/sync_fn.rs"]);
+    check(
+        quote!(on_error = panic),
+        item,
+        expect_file!["../snapshots/sync_fn.rs"],
+    );
 }
 
 #[test]
@@ -93,5 +97,9 @@ fn async_trait_method() {
             })
         }
     };
-    check(quote!(key = (self.id, a)), item, expect_file!["../snapshots/async_trait_method.rs"]);
+    check(
+        quote!(key = (self.id, a)),
+        item,
+        expect_file!["../snapshots/async_trait_method.rs"],
+    );
 }

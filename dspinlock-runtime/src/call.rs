@@ -41,8 +41,16 @@ struct Draft {
 impl Call {
     pub(crate) fn new(site: &'static Site) -> Self {
         let hasher = KeyHasher::new(site.is_shared());
-        let draft = Box::new(Draft { site, options: site.options.clone(), hasher });
-        Self { draft, carry: ByFrom, keep: PhantomData }
+        let draft = Box::new(Draft {
+            site,
+            options: site.options.clone(),
+            hasher,
+        });
+        Self {
+            draft,
+            carry: ByFrom,
+            keep: PhantomData,
+        }
     }
 }
 
@@ -92,7 +100,11 @@ impl<K, J> Call<K, J> {
     /// `cached_if_computed`.
     pub fn cached(mut self) -> Call<Kept, J> {
         self.draft.options.cached_if_computed = true;
-        Call { draft: self.draft, carry: self.carry, keep: PhantomData }
+        Call {
+            draft: self.draft,
+            carry: self.carry,
+            keep: PhantomData,
+        }
     }
 
     /// `map_err = path`.
@@ -111,13 +123,23 @@ impl<K, J> Call<K, J> {
     }
 
     fn carrying<L>(self, carry: L) -> Call<K, L> {
-        Call { draft: self.draft, carry, keep: PhantomData }
+        Call {
+            draft: self.draft,
+            carry,
+            keep: PhantomData,
+        }
     }
 
     /// The type that the function returns. The only step with a bound on it: what comes after does not depend on the
     /// bound, so that a type that breaks it gets one error and no second one at `run` or `await`.
     pub fn returning<R: Outcome<K, J>>(self) -> Returning<R, J> {
-        Returning { draft: self.draft, verdict: Verdict { carry: self.carry, rules: R::RULES } }
+        Returning {
+            draft: self.draft,
+            verdict: Verdict {
+                carry: self.carry,
+                rules: R::RULES,
+            },
+        }
     }
 }
 
@@ -132,11 +154,14 @@ impl<R, J> Returning<R, J> {
     /// Runs an async body under the lock, or takes another's outcome in its place.
     pub fn run<F: Future<Output = R>>(self, body: F) -> Run<F, R, J> {
         let entering = self.draft.enter(type_name::<F>());
-        Run { phase: Phase::Enter(entering), verdict: self.verdict, work: Work::Body { body } }
+        Run {
+            phase: Phase::Enter(entering),
+            verdict: self.verdict,
+            work: Work::Body { body },
+        }
     }
 
     /// Runs a sync body under the lock, or takes another's outcome in its place. Parks the thread meanwhile.
-    #[track_caller]
     pub fn run_blocking<F: FnOnce() -> R>(self, body: F) -> R {
         let mut entering = self.draft.enter(type_name::<F>());
         let lead = loop {
@@ -153,7 +178,9 @@ impl<R, J> Returning<R, J> {
         };
         match self.verdict.settle(lead, outcome) {
             Settled::Return(outcome) => outcome,
-            Settled::Publish(publishing, outcome) => self.verdict.published(blocking::wait(publishing), outcome),
+            Settled::Publish(publishing, outcome) => {
+                self.verdict.published(blocking::wait(publishing), outcome)
+            }
         }
     }
 }
@@ -172,12 +199,12 @@ pin_project! {
 }
 
 pin_project! {
-    /// The body, and later its outcome, in the same place.
+    /// The body, and later its outcome, in the same place; boxed, as it may be larger than the body ever was.
     #[project = WorkProj]
     #[project_replace = WorkTaken]
     enum Work<F, R> {
         Body { #[pin] body: F },
-        Done { outcome: R },
+        Done { outcome: Box<R> },
         Over,
     }
 }
@@ -211,7 +238,9 @@ impl<F: Future<Output = R>, R, J> Future for Run<F, R, J> {
 /// Each step ends with the outcome of the call, or with `None` and the next phase.
 impl<F: Future<Output = R>, R, J> RunProj<'_, F, R, J> {
     fn poll_enter(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
-        let Phase::Enter(entering) = self.phase else { return Poll::Ready(None) };
+        let Phase::Enter(entering) = self.phase else {
+            return Poll::Ready(None);
+        };
         let entered = ready!(entering.future.as_mut().poll(cx));
         match self.verdict.entered(entering, entered) {
             Step::Again => {}
@@ -223,8 +252,12 @@ impl<F: Future<Output = R>, R, J> RunProj<'_, F, R, J> {
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
         // The lead is a local while the body runs: a panic drops it, and that aborts, even where the future is kept.
-        let Phase::Body(lead) = mem::replace(self.phase, Phase::Over) else { return Poll::Ready(None) };
-        let WorkProj::Body { body } = self.work.as_mut().project() else { return Poll::Ready(None) };
+        let Phase::Body(lead) = mem::replace(self.phase, Phase::Over) else {
+            return Poll::Ready(None);
+        };
+        let WorkProj::Body { body } = self.work.as_mut().project() else {
+            return Poll::Ready(None);
+        };
         let polled = match &lead {
             Some(lead) => lead.scope(|| body.poll(cx)),
             None => body.poll(cx),
@@ -236,7 +269,9 @@ impl<F: Future<Output = R>, R, J> RunProj<'_, F, R, J> {
         match self.verdict.settle(lead, outcome) {
             Settled::Return(outcome) => Poll::Ready(Some(outcome)),
             Settled::Publish(publishing, outcome) => {
-                self.work.set(Work::Done { outcome });
+                self.work.set(Work::Done {
+                    outcome: Box::new(outcome),
+                });
                 *self.phase = Phase::Publish(publishing);
                 Poll::Ready(None)
             }
@@ -244,12 +279,14 @@ impl<F: Future<Output = R>, R, J> RunProj<'_, F, R, J> {
     }
 
     fn poll_publish(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
-        let Phase::Publish(publishing) = self.phase else { return Poll::Ready(None) };
+        let Phase::Publish(publishing) = self.phase else {
+            return Poll::Ready(None);
+        };
         let published = ready!(publishing.as_mut().poll(cx));
         let WorkTaken::Done { outcome } = self.work.as_mut().project_replace(Work::Over) else {
             return Poll::Ready(None);
         };
-        Poll::Ready(Some(self.verdict.published(published, outcome)))
+        Poll::Ready(Some(self.verdict.published(published, *outcome)))
     }
 }
 
@@ -277,7 +314,6 @@ enum Settled<R> {
 }
 
 impl<R, J> Verdict<R, J> {
-    #[track_caller]
     fn entered(&self, entering: &mut Entering, entered: Result<Entered, Error>) -> Step<R> {
         match entered {
             Ok(Entered::Lead(lead)) => Step::Body(Some(lead)),
@@ -295,22 +331,24 @@ impl<R, J> Verdict<R, J> {
         }
     }
 
-    #[track_caller]
     fn settle(&self, lead: Option<Lead>, outcome: R) -> Settled<R> {
-        let Some(lead) = lead else { return Settled::Return(outcome) };
+        let Some(lead) = lead else {
+            return Settled::Return(outcome);
+        };
         match (self.rules.keep)(&outcome) {
             // Dropping the lead aborts.
             Judgement::Abort => Settled::Return(outcome),
             Judgement::Publish(bytes) => Settled::Publish(lead.publish(bytes.map(Bytes::from)), outcome),
             Judgement::Unencodable => {
-                let error = Error::Codec { key: lead.key().clone() };
+                let error = Error::Codec {
+                    key: lead.key().clone(),
+                };
                 drop(lead);
                 Settled::Return(self.published(Err(error), outcome))
             }
         }
     }
 
-    #[track_caller]
     fn published(&self, published: Result<(), Error>, outcome: R) -> R {
         match published {
             Ok(()) => outcome,
@@ -318,7 +356,6 @@ impl<R, J> Verdict<R, J> {
         }
     }
 
-    #[track_caller]
     fn carry(&self, error: Error) -> Option<R> {
         (self.rules.carry)(&self.carry, error)
     }
@@ -332,7 +369,10 @@ struct Entering {
 
 impl Entering {
     fn refuse(&mut self, tag: String) {
-        let order = self.order.as_mut().expect("only a call that was entered can be answered");
+        let order = self
+            .order
+            .as_mut()
+            .expect("only a call that was entered can be answered");
         order.refuse = Some(tag);
         self.future = engine::enter(Order::clone(order));
     }
@@ -342,15 +382,31 @@ impl Draft {
     /// Not generic: one copy serves every annotated function.
     fn enter(self, body_type: &'static str) -> Entering {
         match self.order(body_type) {
-            Ok(order) => Entering { future: engine::enter(order.clone()), order: Some(Box::new(order)) },
-            Err(error) => Entering { future: Box::pin(std::future::ready(Err(error))), order: None },
+            Ok(order) => Entering {
+                future: engine::enter(order.clone()),
+                order: Some(Box::new(order)),
+            },
+            Err(error) => Entering {
+                future: Box::pin(std::future::ready(Err(error))),
+                order: None,
+            },
         }
     }
 
     fn order(self, body_type: &'static str) -> Result<Order, Error> {
-        let Self { site, options, hasher } = self;
+        let Self {
+            site,
+            options,
+            hasher,
+        } = self;
         let key = hasher.finish(site, options.prefix.clone(), body_type)?;
-        Ok(Order { key, site: Cow::Borrowed(site.label()), options, shared: site.is_shared(), refuse: None })
+        Ok(Order {
+            key,
+            site: Cow::Borrowed(site.label()),
+            options,
+            shared: site.is_shared(),
+            refuse: None,
+        })
     }
 }
 

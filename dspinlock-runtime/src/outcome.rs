@@ -58,8 +58,11 @@ pub trait Judge<R, K>: Sized {
 }
 
 impl<T, E: CarriesLockError, K: Keep<T>> Judge<Result<T, E>, K> for ByFrom {
-    const RULES: Rules<Result<T, E>, Self> =
-        Rules { keep: judge::<K, T, E>, restore: restore::<K, T, E>, carry: |_, error| Some(Err(E::carry(error))) };
+    const RULES: Rules<Result<T, E>, Self> = Rules {
+        keep: judge::<K, T, E>,
+        restore: restore::<K, T, E>,
+        carry: |_, error| Some(Err(E::carry(error))),
+    };
 }
 
 impl<T, E, M: BecomesError<E>, K: Keep<T>> Judge<Result<T, E>, K> for MapErr<M> {
@@ -71,12 +74,19 @@ impl<T, E, M: BecomesError<E>, K: Keep<T>> Judge<Result<T, E>, K> for MapErr<M> 
 }
 
 impl<T, E, K: Keep<T>> Judge<Result<T, E>, K> for OnError<Fallible> {
-    const RULES: Rules<Result<T, E>, Self> =
-        Rules { keep: judge::<K, T, E>, restore: restore::<K, T, E>, carry: OnError::carry };
+    const RULES: Rules<Result<T, E>, Self> = Rules {
+        keep: judge::<K, T, E>,
+        restore: restore::<K, T, E>,
+        carry: OnError::carry,
+    };
 }
 
 impl<T, K: Keep<T>> Judge<T, K> for OnError<Plain> {
-    const RULES: Rules<T, Self> = Rules { keep: K::judge, restore: K::decode, carry: OnError::carry };
+    const RULES: Rules<T, Self> = Rules {
+        keep: K::judge,
+        restore: K::decode,
+        carry: OnError::carry,
+    };
 }
 
 fn judge<K: Keep<T>, T, E>(outcome: &Result<T, E>) -> Judgement {
@@ -192,17 +202,18 @@ impl<Kind> OnError<Kind> {
     where
         Kind: Copy,
     {
-        Self { panic, kind: PhantomData }
+        Self {
+            panic,
+            kind: PhantomData,
+        }
     }
 
-    #[track_caller]
     fn carry<R>(&self, error: Error) -> Option<R> {
         on_error(self.panic, &error);
         None
     }
 }
 
-#[track_caller]
 fn on_error(panic: bool, error: &Error) {
     if panic {
         panic!("{error}");

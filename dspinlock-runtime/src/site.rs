@@ -23,7 +23,12 @@ pub struct Site {
 impl Site {
     /// A function with every option at its default.
     pub const fn new(path: &'static str) -> Self {
-        Self { path, name: None, skipped_generics: &[], options: Options::DEFAULT }
+        Self {
+            path,
+            name: None,
+            skipped_generics: &[],
+            options: Options::DEFAULT,
+        }
     }
 
     /// One call of this function.

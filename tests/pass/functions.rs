@@ -116,6 +116,12 @@ pub fn unlocked(id: u64) -> Result<u64, std::num::TryFromIntError> {
     u64::try_from(i128::from(id))
 }
 
+/// An error of any type.
+#[dspinlock]
+pub async fn any_error(text: &str) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(text.parse()?)
+}
+
 /// A coercion in the body.
 #[dspinlock(key = 1)]
 pub async fn coerced(id: u64) -> Result<Box<dyn Fn() -> u64 + Send>, Failure> {

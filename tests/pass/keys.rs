@@ -147,4 +147,11 @@ pub fn tries(id: u64) -> Result {
     Ok(id)
 }
 
-fn main() {}
+fn is_send<T: Send>(_: T) {}
+
+fn main() {
+    // Only compiled: nothing is polled. What the key borrows does not live as long as the body.
+    is_send(format(1, String::new()));
+    is_send(temporary(String::new()));
+    is_send(awaited_twice(1));
+}
