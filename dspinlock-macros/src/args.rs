@@ -1,15 +1,14 @@
 //! The tokens between the attribute's parentheses → [`Args`]. Never sees the function.
 
-use std::time::Duration;
-
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Expr, ExprLit, Lit, LitBool, LitStr, Token, parenthesized};
 
-use crate::duration;
+use crate::duration::Length;
 use crate::fallback::Mistakes;
+use crate::names;
 
 /// Everything the attribute was told; each part keeps the name it was given by, for its span.
 #[derive(Default)]
@@ -42,41 +41,12 @@ pub(crate) enum Tries {
     PerCall(Expr),
 }
 
-/// A length of time.
-pub(crate) enum Length {
-    /// A string, known now.
-    Fixed(Duration, LitStr),
-    /// An expression, evaluated at each call.
-    PerCall(Expr),
-    /// `wait = forever`.
-    Forever,
-}
-
 /// What becomes of a lock error that is not returned.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OnError {
     RunUnlocked,
     Panic,
 }
-
-/// Each argument as it should look, to show to whoever wrote it otherwise.
-const ARGUMENTS: [(&str, &str); 15] = [
-    ("key", "key = id"),
-    ("skip", "skip(client, trace_id)"),
-    ("name", "name = \"price\""),
-    ("prefix", "prefix = \"shop\""),
-    ("cached_if_computed", "cached_if_computed"),
-    ("fail_if_key_exists", "fail_if_key_exists"),
-    ("max_spinlock_tries", "max_spinlock_tries = 10"),
-    ("spinlock_sleep_thresh", "spinlock_sleep_thresh = \"500ms\""),
-    ("wait", "wait = \"2m\""),
-    ("ttl", "ttl = \"1h\""),
-    ("expire_at_timedelta", "expire_at_timedelta = \"1h\""),
-    ("max_block_time", "max_block_time = \"30m\""),
-    ("lease", "lease = \"15s\""),
-    ("map_err", "map_err = MyError::Lock"),
-    ("on_error", "on_error = run_unlocked"),
-];
 
 impl Args {
     /// Reads all that can be read and notes what cannot.
@@ -114,14 +84,29 @@ impl Args {
                 tries(input, &name)?,
                 m,
             ),
-            "spinlock_sleep_thresh" => set_length(&mut self.spinlock_sleep_thresh, name, input, m)?,
-            "wait" => set_length(&mut self.wait, name, input, m)?,
-            "ttl" | "expire_at_timedelta" => set_length(&mut self.ttl, name, input, m)?,
-            "max_block_time" => set_length(&mut self.max_block_time, name, input, m)?,
-            "lease" => set_length(&mut self.lease, name, input, m)?,
+            "spinlock_sleep_thresh" => {
+                once(
+                    &mut self.spinlock_sleep_thresh,
+                    name.clone(),
+                    length(input, &name, m)?,
+                    m,
+                );
+            }
+            "wait" => once(&mut self.wait, name.clone(), length(input, &name, m)?, m),
+            "ttl" | "expire_at_timedelta" => once(&mut self.ttl, name.clone(), length(input, &name, m)?, m),
+            "max_block_time" => once(
+                &mut self.max_block_time,
+                name.clone(),
+                length(input, &name, m)?,
+                m,
+            ),
+            "lease" => once(&mut self.lease, name.clone(), length(input, &name, m)?, m),
             "map_err" => once(&mut self.map_err, name.clone(), expression(input, &name)?, m),
             "on_error" => once(&mut self.on_error, name.clone(), on_error(input, &name)?, m),
-            _ => unknown(input, &name, m)?,
+            _ => {
+                m.add(&name, names::unknown(&name));
+                skip_value(input)?;
+            }
         }
         Ok(())
     }
@@ -140,14 +125,16 @@ fn once<T>(slot: &mut Option<Given<T>>, name: Ident, value: T, mistakes: &mut Mi
     }
 }
 
+/// Whether a flag was given, and not as `false`.
+pub(crate) fn is_on(flag: &Option<Given<bool>>) -> bool {
+    flag.as_ref().is_some_and(|flag| flag.value)
+}
+
 /// The expression after `name =`.
 fn expression(input: ParseStream, name: &Ident) -> syn::Result<Expr> {
     if !input.peek(Token![=]) {
-        let (_, example) = ARGUMENTS[ARGUMENTS.iter().position(|(known, _)| name == known).unwrap_or(0)];
-        return Err(syn::Error::new_spanned(
-            name,
-            format_args!("`{name}` needs a value: `{example}`"),
-        ));
+        let sentence = format_args!("`{name}` needs a value: `{}`", names::example(name));
+        return Err(syn::Error::new_spanned(name, sentence));
     }
     input.parse::<Token![=]>()?;
     input.parse::<Expr>().map(ungroup)
@@ -223,6 +210,10 @@ fn tries(input: ParseStream, name: &Ident) -> syn::Result<Tries> {
     }
 }
 
+fn length(input: ParseStream, name: &Ident, mistakes: &mut Mistakes) -> syn::Result<Length> {
+    Ok(Length::read(expression(input, name)?, name, mistakes))
+}
+
 fn on_error(input: ParseStream, name: &Ident) -> syn::Result<OnError> {
     match expression(input, name)? {
         Expr::Path(way) if way.path.is_ident("run_unlocked") => Ok(OnError::RunUnlocked),
@@ -234,99 +225,10 @@ fn on_error(input: ParseStream, name: &Ident) -> syn::Result<OnError> {
     }
 }
 
-fn set_length(
-    slot: &mut Option<Given<Length>>,
-    name: Ident,
-    input: ParseStream,
-    mistakes: &mut Mistakes,
-) -> syn::Result<()> {
-    let value = match expression(input, &name)? {
-        Expr::Path(word) if name == "wait" && word.path.is_ident("forever") => Length::Forever,
-        expr => length(expr, &name, mistakes),
-    };
-    once(slot, name, value, mistakes);
-    Ok(())
-}
-
-fn length(expr: Expr, name: &Ident, mistakes: &mut Mistakes) -> Length {
-    if let Some(number) = bare_number(&expr) {
-        let sentence =
-            format_args!("a bare number has no unit: `{name} = \"{number}s\"` or `{name} = \"{number}ms\"`");
-        mistakes.add(&expr, sentence);
-    }
-    match expr {
-        Expr::Lit(ExprLit {
-            lit: Lit::Str(text), ..
-        }) => {
-            let fixed = duration::parse(&text.value()).unwrap_or_else(|| {
-                mistakes.add(&text, NO_DURATION);
-                // Any value that raises no second mistake.
-                Duration::from_secs(1)
-            });
-            Length::Fixed(fixed, text)
-        }
-        expr => Length::PerCall(expr),
-    }
-}
-
-const NO_DURATION: &str = "this is no duration: write whole numbers with falling units d, h, m, s, ms, us, ns, like \"1h30m\" or \"500ms\"";
-
-fn bare_number(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Lit(ExprLit {
-            lit: Lit::Int(number),
-            ..
-        }) => Some(number.base10_digits().to_owned()),
-        Expr::Lit(ExprLit {
-            lit: Lit::Float(_), ..
-        }) => Some("1".to_owned()),
-        Expr::Unary(negative) => bare_number(&negative.expr),
-        _ => None,
-    }
-}
-
-fn unknown(input: ParseStream, name: &Ident, mistakes: &mut Mistakes) -> syn::Result<()> {
+/// To the comma before the next argument.
+fn skip_value(input: ParseStream) -> syn::Result<()> {
     while !input.is_empty() && !input.peek(Token![,]) {
         input.parse::<TokenTree>()?;
     }
-    let written = name.to_string();
-    let nearest = ARGUMENTS
-        .iter()
-        .map(|(known, _)| (distance(&written, known), *known))
-        .min();
-    match nearest {
-        Some((steps, known)) if steps <= 2 + known.len() / 4 => {
-            mistakes.add(
-                name,
-                format_args!("there is no argument `{name}`: did you mean `{known}`?"),
-            );
-        }
-        _ => {
-            let all = ARGUMENTS.map(|(known, _)| known).join("`, `");
-            mistakes.add(
-                name,
-                format_args!("there is no argument `{name}`; there are `{all}`"),
-            );
-        }
-    }
     Ok(())
-}
-
-/// How many letters to change, add or leave out; a shortened name counts as near.
-fn distance(written: &str, known: &str) -> usize {
-    let mut letters = known.chars();
-    if written.len() > 2 && written.chars().all(|letter| letters.any(|other| other == letter)) {
-        return 1;
-    }
-    let known: Vec<char> = known.chars().collect();
-    let mut row: Vec<usize> = (0..=known.len()).collect();
-    for (i, a) in written.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in known.iter().enumerate() {
-            let changed = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[known.len()]
 }

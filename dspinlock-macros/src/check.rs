@@ -2,45 +2,44 @@
 //!
 //! What a type can or cannot do is not known here: the traits of the run-time crate reject it, with the same care.
 
-use std::time::Duration;
-
 use syn::visit::{self, Visit};
 use syn::{
-    FnArg, GenericArgument, LitStr, PathArguments, Safety, Type, TypeImplTrait, TypePath, TypeReference,
+    FnArg, GenericArgument, PathArguments, Safety, Type, TypeImplTrait, TypeParamBound, TypePath,
+    TypeReference,
 };
 
-use crate::args::{Given, Length};
 use crate::fallback::Mistakes;
-use crate::model::{Form, Guarded, is_boxed_future};
+use crate::model::{Form, Guarded};
+use crate::options;
+
+type Rejection = fn(&Guarded, &mut Mistakes);
+
+/// What the function or its arguments must not be.
+const WRONG: [Rejection; 10] = [
+    no_unsafe,
+    no_const,
+    no_extern,
+    no_variadic,
+    no_impl_trait,
+    no_never,
+    no_boxed_future,
+    known_skips,
+    one_key,
+    owned_value,
+];
+
+/// What must be said where there is no `key`.
+const MISSING: [Rejection; 3] = [receiver_needs_key, parts_need_names, cfg_needs_key];
 
 /// Notes all that is wrong with a function or with its arguments.
 pub(crate) fn check(guarded: &Guarded, mistakes: &mut Mistakes) {
-    for reject in [
-        no_unsafe,
-        no_const,
-        no_extern,
-        no_variadic,
-        no_impl_trait,
-        no_never,
-        no_boxed_future,
-    ] {
+    options::check(&guarded.args, mistakes);
+    for reject in WRONG {
         reject(guarded, mistakes);
     }
-    for reject in [
-        known_skips,
-        skip_without_key,
-        one_error_way,
-        one_patience,
-        no_zero,
-        lease_fits,
-        clean_prefix,
-    ] {
-        reject(guarded, mistakes);
-    }
-    owned_value(guarded, mistakes);
-    // What is missing may be in an argument that could not be read.
+    // After another mistake nothing is called missing: it may be in the argument that could not be read.
     if guarded.args.key.is_none() && mistakes.is_empty() {
-        for reject in [receiver_needs_key, parts_need_names, cfg_needs_key] {
+        for reject in MISSING {
             reject(guarded, mistakes);
         }
     }
@@ -103,12 +102,40 @@ fn no_boxed_future(guarded: &Guarded, mistakes: &mut Mistakes) {
     }
 }
 
+/// The future in `Pin<Box<dyn Future ..>>`, `Box<dyn Future ..>` or `BoxFuture<..>`, however qualified.
+fn is_boxed_future(ty: &Type) -> bool {
+    match ty {
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
+            let inner = match &last.arguments {
+                PathArguments::AngleBracketed(inner) => Some(&inner.args),
+                _ => None,
+            };
+            let mut inner = inner.into_iter().flatten();
+            match last.ident.to_string().as_str() {
+                "BoxFuture" | "LocalBoxFuture" => true,
+                "Pin" | "Box" => {
+                    inner.any(|arg| matches!(arg, GenericArgument::Type(ty) if is_boxed_future(ty)))
+                }
+                _ => false,
+            }
+        }),
+        Type::TraitObject(object) => object.bounds.iter().any(|bound| {
+            matches!(bound, TypeParamBound::Trait(bound)
+                if bound.path.segments.last().is_some_and(|last| last.ident == "Future"))
+        }),
+        _ => false,
+    }
+}
+
 fn known_skips(guarded: &Guarded, mistakes: &mut Mistakes) {
-    let skips = guarded.args.skip.iter().flat_map(|skip| &skip.value);
+    let skips = guarded.skipped();
     for (position, skipped) in skips.clone().enumerate() {
         let is_known = match skipped == "self" {
             true => guarded.sig.receiver().is_some(),
-            false => is_argument(guarded, skipped) || guarded.generics().any(|(_, name)| name == skipped),
+            false => {
+                guarded.names().any(|name| name == skipped)
+                    || guarded.generics().any(|(_, name)| name == skipped)
+            }
         };
         if !is_known {
             let sentence = format_args!("there is no argument `{skipped}` to skip");
@@ -120,104 +147,16 @@ fn known_skips(guarded: &Guarded, mistakes: &mut Mistakes) {
     }
 }
 
-fn is_argument(guarded: &Guarded, name: &syn::Ident) -> bool {
-    guarded
-        .arguments
-        .iter()
-        .flat_map(|argument| &argument.names)
-        .any(|known| known == name)
-}
-
-fn skip_without_key(guarded: &Guarded, mistakes: &mut Mistakes) {
+fn one_key(guarded: &Guarded, mistakes: &mut Mistakes) {
     if guarded.args.key.is_none() {
         return;
     }
-    for skipped in guarded.args.skip.iter().flat_map(|skip| &skip.value) {
-        if skipped == "self" || is_argument(guarded, skipped) {
+    for skipped in guarded.skipped() {
+        if skipped == "self" || guarded.names().any(|name| name == skipped) {
             let sentence =
                 format_args!("`key` alone says which arguments count: do not skip `{skipped}` as well");
             mistakes.add(skipped, sentence);
         }
-    }
-}
-
-fn one_error_way(guarded: &Guarded, mistakes: &mut Mistakes) {
-    if let (Some(_), Some(on_error)) = (&guarded.args.map_err, &guarded.args.on_error) {
-        let sentence = "`map_err` returns lock errors and `on_error` does not: keep one of them";
-        mistakes.add(&on_error.name, sentence);
-    }
-}
-
-fn one_patience(guarded: &Guarded, mistakes: &mut Mistakes) {
-    if let (Some(wait), Some(_)) = (&guarded.args.wait, &guarded.args.max_spinlock_tries) {
-        let sentence = "`wait` stands in the place of `max_spinlock_tries`: keep one of them";
-        mistakes.add(&wait.name, sentence);
-    }
-}
-
-fn no_zero(guarded: &Guarded, mistakes: &mut Mistakes) {
-    let args = &guarded.args;
-    for given in [
-        &args.ttl,
-        &args.lease,
-        &args.spinlock_sleep_thresh,
-        &args.max_block_time,
-    ]
-    .into_iter()
-    .flatten()
-    {
-        if let Some((Duration::ZERO, text)) = fixed(given) {
-            mistakes.add(text, format_args!("`{}` must be longer than zero", given.name));
-        }
-    }
-}
-
-/// The shortest lease: a third of it must leave time for a round trip.
-const MIN_LEASE: Duration = Duration::from_millis(100);
-
-/// The default of `max_block_time`.
-const MAX_BLOCK_TIME: Duration = Duration::from_secs(30 * 60);
-
-fn lease_fits(guarded: &Guarded, mistakes: &mut Mistakes) {
-    let Some((lease, text)) = guarded.args.lease.as_ref().and_then(fixed) else {
-        return;
-    };
-    if !lease.is_zero() && lease < MIN_LEASE {
-        mistakes.add(
-            text,
-            "a lease must be at least 100ms long, or it lapses between two heartbeats",
-        );
-    }
-    let most = match &guarded.args.max_block_time {
-        Some(given) => fixed(given).map(|(most, _)| most),
-        None => Some(MAX_BLOCK_TIME),
-    };
-    if most.is_some_and(|most| !most.is_zero() && lease > most) {
-        mistakes.add(
-            text,
-            "a lease must not be longer than `max_block_time`, which is \"30m\" by default",
-        );
-    }
-}
-
-fn fixed(given: &Given<Length>) -> Option<(Duration, &LitStr)> {
-    match &given.value {
-        Length::Fixed(duration, text) => Some((*duration, text)),
-        _ => None,
-    }
-}
-
-fn clean_prefix(guarded: &Guarded, mistakes: &mut Mistakes) {
-    let Some(prefix) = &guarded.args.prefix else {
-        return;
-    };
-    let text = prefix.value.value();
-    let is_clean = text
-        .bytes()
-        .all(|byte| !matches!(byte, b'{' | b'}' | b',' | ..b' ' | 0x7f));
-    if !is_clean || text.is_empty() || text.len() > 64 {
-        let sentence = "a prefix is 1 to 64 bytes without braces, commas and control characters";
-        mistakes.add(&prefix.value, sentence);
     }
 }
 
@@ -271,12 +210,7 @@ fn receiver_needs_key(guarded: &Guarded, mistakes: &mut Mistakes) {
         .inputs
         .iter()
         .find(|input| matches!(input, FnArg::Receiver(_)));
-    let is_skipped = guarded
-        .args
-        .skip
-        .iter()
-        .flat_map(|skip| &skip.value)
-        .any(|skipped| skipped == "self");
+    let is_skipped = guarded.skipped().any(|skipped| skipped == "self");
     if let (Some(receiver), false) = (receiver, is_skipped) {
         let sentence = "say what of `self` is part of the key, with `key = (self.id, ..)`, or that nothing is, with `skip(self)`";
         mistakes.add(receiver, sentence);

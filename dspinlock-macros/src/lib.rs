@@ -4,11 +4,14 @@
 //! cannot be locked, [`expand`] writes the function anew. Where there was a mistake, [`fallback`] writes it as it was.
 
 mod args;
+mod async_trait;
 mod check;
 mod duration;
 mod expand;
 mod fallback;
 mod model;
+mod names;
+mod options;
 #[cfg(test)]
 mod tests;
 

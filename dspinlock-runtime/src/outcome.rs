@@ -198,10 +198,7 @@ pub struct OnError<Kind> {
 }
 
 impl<Kind> OnError<Kind> {
-    pub(crate) const fn new(panic: bool, _kind: Kind) -> Self
-    where
-        Kind: Copy,
-    {
+    pub(crate) fn new(panic: bool) -> Self {
         Self {
             panic,
             kind: PhantomData,

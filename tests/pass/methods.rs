@@ -118,6 +118,9 @@ pub trait Stocks {
     async fn stock(&self, id: u64, text: &str) -> Result;
     async fn restock(&mut self, pair: (u64, u64), list: &mut Vec<u64>) -> Result<String>;
     async fn clear(self: Box<Self>, id: String);
+    async fn ping()
+    where
+        Self: Sized;
     async fn count(id: u64) -> Option<u64>
     where
         Self: Sized;
@@ -161,6 +164,9 @@ impl Stocks for Shop {
         self.sold.clear();
         self.name = id;
     }
+
+    #[dspinlock(key = "ping", on_error = panic)]
+    async fn ping() {}
 
     #[dspinlock(on_error = panic, cached_if_computed)]
     async fn count(id: u64) -> Option<u64> {
