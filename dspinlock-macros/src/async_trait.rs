@@ -75,15 +75,14 @@ pub(crate) fn original_pattern<'a>(pat: &Pat, prologue: &'a [Stmt]) -> Option<&'
     let Pat::Ident(positional) = pat else { return None };
     let name = positional.ident.to_string();
     name.strip_prefix("__arg")?.parse::<usize>().ok()?;
-    let bound = prologue.iter().find_map(|stmt| match stmt {
+    prologue.iter().find_map(|stmt| match stmt {
         Stmt::Local(Local {
             pat,
             init: Some(init),
             ..
         }) if mentions(&init.expr, &name) => Some(pat),
         _ => None,
-    });
-    bound
+    })
 }
 
 fn mentions(expr: &Expr, name: &str) -> bool {

@@ -50,7 +50,7 @@ pub(crate) fn unknown(name: &Ident) -> String {
 /// How many letters to change, add or leave out; a shortened name counts as near.
 fn distance(written: &str, known: &str) -> usize {
     let mut letters = known.chars();
-    if written.len() > 2 && written.chars().all(|letter| letters.any(|other| other == letter)) {
+    if written.len() > 3 && written.chars().all(|letter| letters.any(|other| other == letter)) {
         return 1;
     }
     let known: Vec<char> = known.chars().collect();

@@ -71,11 +71,8 @@ impl<R, J> Verdict<R, J> {
             Judgement::Abort => Settled::Return(outcome),
             Judgement::Publish(bytes) => Settled::Publish(lead.publish(bytes.map(Bytes::from)), outcome),
             Judgement::Unencodable => {
-                let error = Error::Codec {
-                    key: lead.key().clone(),
-                };
-                drop(lead);
-                Settled::Return(self.published(Err(error), outcome))
+                let key = lead.key().clone();
+                Settled::Return(self.published(Err(Error::Codec { key }), outcome))
             }
         }
     }
