@@ -1,7 +1,7 @@
 //! The attribute of the `dspinlock` crate: use it through that crate.
 //!
-//! The way of a function: [`args`] reads what stands in the parentheses, [`model`] the function, [`check`] rejects what
-//! cannot be locked, [`expand`] writes the function anew. Where there was a mistake, [`fallback`] writes it as it was.
+//! The way of a function: `args` reads what stands in the parentheses, `model` the function, `check` rejects what
+//! cannot be locked, `expand` writes the function anew. Where there is a mistake, `fallback` writes it as it was.
 
 mod args;
 mod async_trait;

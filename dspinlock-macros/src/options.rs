@@ -1,4 +1,4 @@
-//! The rejections of [`check`](crate::check) that need not see the function.
+//! The rejections of `check` that need not see the function.
 
 use std::time::Duration;
 
