@@ -151,7 +151,7 @@ impl Stocks for Shop {
         Ok(stock + 1)
     }
 
-    #[dspinlock(skip(self, list))]
+    #[dspinlock(key = (self.id, low, list.len()))]
     async fn restock(&mut self, (low, mut high): (u64, u64), list: &mut Vec<u64>) -> Result<String> {
         high += 1;
         list.extend(low..high);
