@@ -1,10 +1,13 @@
 //! The tokens between the attribute's parentheses → [`Args`]. Never sees the function.
 
+use std::fmt::Display;
+
 use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Expr, ExprLit, Lit, LitBool, LitStr, Token, parenthesized};
+use syn::{Expr, ExprLit, Lit, LitStr, Token, parenthesized};
 
 use crate::duration::Length;
 use crate::fallback::Mistakes;
@@ -54,7 +57,12 @@ impl Args {
         let mut args = Self::default();
         let parser = |input: ParseStream| {
             while !input.is_empty() {
-                args.argument(input, mistakes)?;
+                let name = input.call(Ident::parse_any)?;
+                args.set(Argument {
+                    name,
+                    input,
+                    mistakes,
+                })?;
                 if !input.is_empty() {
                     input.parse::<Token![,]>()?;
                 }
@@ -68,60 +76,24 @@ impl Args {
         args
     }
 
-    fn argument(&mut self, input: ParseStream, mistakes: &mut Mistakes) -> syn::Result<()> {
-        let name = input.call(Ident::parse_any)?;
-        let m = mistakes;
-        match name.to_string().as_str() {
-            "key" => once(&mut self.key, name.clone(), key(input, &name)?, m),
-            "skip" => once(&mut self.skip, name.clone(), skip(input, &name)?, m),
-            "name" => once(&mut self.name, name.clone(), text(input, &name)?, m),
-            "prefix" => once(&mut self.prefix, name.clone(), text(input, &name)?, m),
-            "cached_if_computed" => once(&mut self.cached_if_computed, name, flag(input)?, m),
-            "fail_if_key_exists" => once(&mut self.fail_if_key_exists, name, flag(input)?, m),
-            "max_spinlock_tries" => once(
-                &mut self.max_spinlock_tries,
-                name.clone(),
-                tries(input, &name)?,
-                m,
-            ),
-            "spinlock_sleep_thresh" => {
-                once(
-                    &mut self.spinlock_sleep_thresh,
-                    name.clone(),
-                    length(input, &name, m)?,
-                    m,
-                );
-            }
-            "wait" => once(&mut self.wait, name.clone(), length(input, &name, m)?, m),
-            "ttl" | "expire_at_timedelta" => once(&mut self.ttl, name.clone(), length(input, &name, m)?, m),
-            "max_block_time" => once(
-                &mut self.max_block_time,
-                name.clone(),
-                length(input, &name, m)?,
-                m,
-            ),
-            "lease" => once(&mut self.lease, name.clone(), length(input, &name, m)?, m),
-            "map_err" => once(&mut self.map_err, name.clone(), expression(input, &name)?, m),
-            "on_error" => once(&mut self.on_error, name.clone(), on_error(input, &name)?, m),
-            _ => {
-                m.add(&name, names::unknown(&name));
-                skip_value(input)?;
-            }
+    fn set(&mut self, argument: Argument) -> syn::Result<()> {
+        match argument.name.to_string().as_str() {
+            "key" => argument.into(&mut self.key, Argument::key),
+            "skip" => argument.into(&mut self.skip, Argument::skip),
+            "name" => argument.into(&mut self.name, Argument::text),
+            "prefix" => argument.into(&mut self.prefix, Argument::text),
+            "cached_if_computed" => argument.into(&mut self.cached_if_computed, Argument::flag),
+            "fail_if_key_exists" => argument.into(&mut self.fail_if_key_exists, Argument::flag),
+            "max_spinlock_tries" => argument.into(&mut self.max_spinlock_tries, Argument::tries),
+            "spinlock_sleep_thresh" => argument.into(&mut self.spinlock_sleep_thresh, Argument::length),
+            "wait" => argument.into(&mut self.wait, Argument::length),
+            "ttl" | "expire_at_timedelta" => argument.into(&mut self.ttl, Argument::length),
+            "max_block_time" => argument.into(&mut self.max_block_time, Argument::length),
+            "lease" => argument.into(&mut self.lease, Argument::length),
+            "map_err" => argument.into(&mut self.map_err, Argument::expression),
+            "on_error" => argument.into(&mut self.on_error, Argument::on_error),
+            _ => argument.unknown(),
         }
-        Ok(())
-    }
-}
-
-fn once<T>(slot: &mut Option<Given<T>>, name: Ident, value: T, mistakes: &mut Mistakes) {
-    match slot {
-        Some(first) if first.name == name => {
-            mistakes.add(&name, format_args!("`{name}` is given twice: keep one"))
-        }
-        Some(first) => {
-            let sentence = format_args!("`{name}` is another name of `{}`: keep one", first.name);
-            mistakes.add(&name, sentence);
-        }
-        None => *slot = Some(Given { name, value }),
     }
 }
 
@@ -130,14 +102,125 @@ pub(crate) fn is_on(flag: &Option<Given<bool>>) -> bool {
     flag.as_ref().is_some_and(|flag| flag.value)
 }
 
-/// The expression after `name =`.
-fn expression(input: ParseStream, name: &Ident) -> syn::Result<Expr> {
-    if !input.peek(Token![=]) {
-        let sentence = format_args!("`{name}` needs a value: `{}`", names::example(name));
-        return Err(syn::Error::new_spanned(name, sentence));
+/// One argument, of which the name is read and the value is not.
+struct Argument<'a> {
+    name: Ident,
+    input: ParseStream<'a>,
+    mistakes: &'a mut Mistakes,
+}
+
+impl Argument<'_> {
+    /// Reads the value into its place, which must be free.
+    fn into<T>(
+        mut self,
+        slot: &mut Option<Given<T>>,
+        read: fn(&mut Self) -> syn::Result<T>,
+    ) -> syn::Result<()> {
+        let value = read(&mut self)?;
+        let name = self.name;
+        match slot {
+            None => *slot = Some(Given { name, value }),
+            Some(first) => {
+                let sentence = match first.name == name {
+                    true => format!("`{name}` is given twice: keep one"),
+                    false => format!("`{name}` is another name of `{}`: keep one", first.name),
+                };
+                self.mistakes.add(&name, sentence);
+            }
+        }
+        Ok(())
     }
-    input.parse::<Token![=]>()?;
-    input.parse::<Expr>().map(ungroup)
+
+    fn expression(&mut self) -> syn::Result<Expr> {
+        if !self.input.peek(Token![=]) {
+            let name = &self.name;
+            return wrong(
+                name,
+                format_args!("`{name}` needs a value: `{}`", names::example(name)),
+            );
+        }
+        self.input.parse::<Token![=]>()?;
+        self.input.parse::<Expr>().map(ungroup)
+    }
+
+    fn key(&mut self) -> syn::Result<Vec<Expr>> {
+        Ok(match self.expression()? {
+            Expr::Tuple(tuple) => tuple.elems.into_iter().map(ungroup).collect(),
+            single => vec![single],
+        })
+    }
+
+    fn skip(&mut self) -> syn::Result<Vec<Ident>> {
+        if !self.input.peek(syn::token::Paren) {
+            let sentence = "name what to leave out of the key in parentheses: `skip(client)`";
+            return wrong(&self.name, sentence);
+        }
+        let content;
+        parenthesized!(content in self.input);
+        let names = Punctuated::<Ident, Token![,]>::parse_terminated_with(&content, Ident::parse_any)?;
+        Ok(names.into_iter().collect())
+    }
+
+    fn text(&mut self) -> syn::Result<LitStr> {
+        match self.expression()? {
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text), ..
+            }) => Ok(text),
+            other => {
+                let sentence = format!("`{}` is a string: `{}`", self.name, names::example(&self.name));
+                wrong(other, sentence)
+            }
+        }
+    }
+
+    fn flag(&mut self) -> syn::Result<bool> {
+        if !self.input.peek(Token![=]) {
+            return Ok(true);
+        }
+        match self.expression()? {
+            Expr::Lit(ExprLit {
+                lit: Lit::Bool(on), ..
+            }) => Ok(on.value),
+            other => wrong(other, "a flag stands alone, or is `true` or `false`"),
+        }
+    }
+
+    fn tries(&mut self) -> syn::Result<Tries> {
+        match self.expression()? {
+            Expr::Lit(ExprLit {
+                lit: Lit::Int(number),
+                ..
+            }) => match number.base10_parse() {
+                Ok(tries) => Ok(Tries::Fixed(tries)),
+                Err(_) => wrong(number, format_args!("`{}` is at most {}", self.name, u32::MAX)),
+            },
+            other => Ok(Tries::PerCall(other)),
+        }
+    }
+
+    fn length(&mut self) -> syn::Result<Length> {
+        Ok(Length::read(self.expression()?, &self.name, self.mistakes))
+    }
+
+    fn on_error(&mut self) -> syn::Result<OnError> {
+        match self.expression()? {
+            Expr::Path(way) if way.path.is_ident("run_unlocked") => Ok(OnError::RunUnlocked),
+            Expr::Path(way) if way.path.is_ident("panic") => Ok(OnError::Panic),
+            other => wrong(other, "`on_error` is `run_unlocked` or `panic`"),
+        }
+    }
+
+    fn unknown(self) -> syn::Result<()> {
+        self.mistakes.add(&self.name, names::unknown(&self.name));
+        while !self.input.is_empty() && !self.input.peek(Token![,]) {
+            self.input.parse::<TokenTree>()?;
+        }
+        Ok(())
+    }
+}
+
+fn wrong<T>(culprit: impl ToTokens, sentence: impl Display) -> syn::Result<T> {
+    Err(syn::Error::new_spanned(culprit, sentence))
 }
 
 /// Out of the invisible parentheses that `macro_rules!` puts around what it was given.
@@ -146,89 +229,4 @@ fn ungroup(expr: Expr) -> Expr {
         Expr::Group(group) => ungroup(*group.expr),
         expr => expr,
     }
-}
-
-fn key(input: ParseStream, name: &Ident) -> syn::Result<Vec<Expr>> {
-    Ok(match expression(input, name)? {
-        Expr::Tuple(tuple) => tuple.elems.into_iter().map(ungroup).collect(),
-        single => vec![single],
-    })
-}
-
-fn skip(input: ParseStream, name: &Ident) -> syn::Result<Vec<Ident>> {
-    if !input.peek(syn::token::Paren) {
-        return Err(syn::Error::new_spanned(
-            name,
-            "name what to leave out of the key in parentheses: `skip(client)`",
-        ));
-    }
-    let content;
-    parenthesized!(content in input);
-    let names = Punctuated::<Ident, Token![,]>::parse_terminated_with(&content, Ident::parse_any)?;
-    Ok(names.into_iter().collect())
-}
-
-fn text(input: ParseStream, name: &Ident) -> syn::Result<LitStr> {
-    match expression(input, name)? {
-        Expr::Lit(ExprLit {
-            lit: Lit::Str(text), ..
-        }) => Ok(text),
-        other => Err(syn::Error::new_spanned(
-            other,
-            format_args!("`{name}` is a string literal: `{name} = \"shop\"`"),
-        )),
-    }
-}
-
-fn flag(input: ParseStream) -> syn::Result<bool> {
-    if !input.peek(Token![=]) {
-        return Ok(true);
-    }
-    input.parse::<Token![=]>()?;
-    match ungroup(input.parse()?) {
-        Expr::Lit(ExprLit {
-            lit: Lit::Bool(LitBool { value, .. }),
-            ..
-        }) => Ok(value),
-        other => Err(syn::Error::new_spanned(
-            other,
-            "a flag stands alone, or is `true` or `false`",
-        )),
-    }
-}
-
-fn tries(input: ParseStream, name: &Ident) -> syn::Result<Tries> {
-    match expression(input, name)? {
-        Expr::Lit(ExprLit {
-            lit: Lit::Int(number),
-            ..
-        }) => number
-            .base10_parse()
-            .map(Tries::Fixed)
-            .map_err(|_| syn::Error::new_spanned(number, format_args!("`{name}` is at most {}", u32::MAX))),
-        other => Ok(Tries::PerCall(other)),
-    }
-}
-
-fn length(input: ParseStream, name: &Ident, mistakes: &mut Mistakes) -> syn::Result<Length> {
-    Ok(Length::read(expression(input, name)?, name, mistakes))
-}
-
-fn on_error(input: ParseStream, name: &Ident) -> syn::Result<OnError> {
-    match expression(input, name)? {
-        Expr::Path(way) if way.path.is_ident("run_unlocked") => Ok(OnError::RunUnlocked),
-        Expr::Path(way) if way.path.is_ident("panic") => Ok(OnError::Panic),
-        other => Err(syn::Error::new_spanned(
-            other,
-            "`on_error` is `run_unlocked` or `panic`",
-        )),
-    }
-}
-
-/// To the comma before the next argument.
-fn skip_value(input: ParseStream) -> syn::Result<()> {
-    while !input.is_empty() && !input.peek(Token![,]) {
-        input.parse::<TokenTree>()?;
-    }
-    Ok(())
 }

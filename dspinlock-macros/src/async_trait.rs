@@ -70,7 +70,7 @@ fn is_result(local: &Local) -> bool {
     }
 }
 
-/// The pattern that the prologue binds an argument called `__arg1` to.
+/// The pattern that the prologue binds an argument called `__arg1` to, which is a plain name where it was `_`.
 pub(crate) fn original_pattern<'a>(pat: &Pat, prologue: &'a [Stmt]) -> Option<&'a Pat> {
     let Pat::Ident(positional) = pat else { return None };
     let name = positional.ident.to_string();

@@ -175,7 +175,11 @@ fn argument(input: &FnArg, prologue: &[Stmt]) -> Option<Argument> {
         return None;
     };
     let mut names = Names::default();
-    names.visit_pat(async_trait::original_pattern(&argument.pat, prologue).unwrap_or(&argument.pat));
+    match async_trait::original_pattern(&argument.pat, prologue) {
+        Some(Pat::Ident(wild)) => names.nameless = Some(wild.to_token_stream()),
+        Some(pat) => names.visit_pat(pat),
+        None => names.visit_pat(&argument.pat),
+    }
     let cfg = argument.attrs.iter().find(|attr| attr.path().is_ident("cfg"));
     Some(Argument {
         names: names.names,

@@ -19,7 +19,6 @@ use crate::site::{Options, Site, Wait};
 use crate::verdict::{Settled, Step, Verdict};
 
 /// One call on its way to a key. `K` says whether its value is kept, `J` what becomes of a lock error.
-#[derive(Debug)]
 pub struct Call<K = Discarded, J = ByFrom> {
     // Boxed, as it lives in the caller's future where a key expression awaits.
     draft: Box<Draft>,
@@ -27,7 +26,6 @@ pub struct Call<K = Discarded, J = ByFrom> {
     keep: PhantomData<fn() -> K>,
 }
 
-#[derive(Debug)]
 struct Draft {
     site: &'static Site,
     options: Options,
@@ -137,7 +135,6 @@ impl<K, J> Call<K, J> {
 }
 
 /// A call that knows what its outcomes mean, and lacks only the body.
-#[derive(Debug)]
 pub struct Returning<R, J> {
     draft: Box<Draft>,
     verdict: Verdict<R, J>,

@@ -14,7 +14,6 @@ use crate::Error;
 use crate::codec::{self, Unencodable};
 
 /// How the outcome `R` of one function is treated.
-#[derive(Debug, Clone, Copy)]
 pub struct Rules<R, J> {
     /// The bytes to publish, `None` where no value is kept; `Err` where the outcome is the function's own error.
     pub(crate) keep: fn(&R) -> Judgement,
@@ -25,7 +24,6 @@ pub struct Rules<R, J> {
 }
 
 /// What becomes of an outcome.
-#[derive(Debug)]
 pub enum Judgement {
     /// An `Err` of the function's own: the lock is aborted.
     Abort,
@@ -114,7 +112,6 @@ pub trait Keep<T> {
 }
 
 /// Without `cached_if_computed`: the value is the caller's alone and may be of any type.
-#[derive(Debug, Clone, Copy)]
 pub struct Discarded;
 
 #[diagnostic::do_not_recommend]
@@ -129,7 +126,6 @@ impl<T> Keep<T> for Discarded {
 }
 
 /// With `cached_if_computed`.
-#[derive(Debug, Clone, Copy)]
 pub struct Kept;
 
 #[diagnostic::do_not_recommend]
@@ -147,7 +143,6 @@ impl<T: Serialize + DeserializeOwned> Keep<T> for Kept {
 }
 
 /// The default: a lock error becomes the function's error by `From`.
-#[derive(Debug, Clone, Copy)]
 pub struct ByFrom;
 
 /// An error type that lock errors turn into by themselves.
@@ -169,7 +164,6 @@ impl<E: From<Error>> CarriesLockError for E {
 }
 
 /// `map_err = path`.
-#[derive(Debug, Clone, Copy)]
 pub struct MapErr<M>(pub(crate) fn(Error) -> M);
 
 /// The result of `map_err` is the error of the function: a trait of its own, for the words of its message.
@@ -191,7 +185,6 @@ impl<E> BecomesError<E> for E {
 }
 
 /// `on_error = ...`: for functions that cannot return a lock error, or should not.
-#[derive(Debug, Clone, Copy)]
 pub struct OnError<Kind> {
     panic: bool,
     kind: PhantomData<Kind>,
@@ -219,16 +212,13 @@ fn on_error(panic: bool, error: &Error) {
 }
 
 /// A function whose `Err` is never kept.
-#[derive(Debug, Clone, Copy)]
 pub struct Fallible;
 
 /// A function whose every outcome is a value.
-#[derive(Debug, Clone, Copy)]
 pub struct Plain;
 
 /// Tells `Result` from every other type without specialization: the method below is found first where `R` is a
 /// `Result`, and the one behind `Deref` everywhere else.
-#[derive(Debug)]
 pub struct Shape<R>(PhantomData<fn() -> R>);
 
 impl<R> Shape<R> {
@@ -255,7 +245,6 @@ impl<R> Deref for Shape<R> {
 }
 
 /// The shape of everything that is no `Result`.
-#[derive(Debug)]
 pub struct AnyShape;
 
 impl AnyShape {

@@ -8,7 +8,6 @@ use crate::engine::{Boxed, Entered, Lead};
 use crate::outcome::{Judgement, Outcome, Rules};
 
 /// What the outcomes of one call mean.
-#[derive(Debug)]
 pub(crate) struct Verdict<R, J> {
     carry: J,
     rules: Rules<R, J>,

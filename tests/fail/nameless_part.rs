@@ -27,6 +27,14 @@ fn conditional(id: u64, #[cfg(not(windows))] other: u64) -> Result {
     Ok(id + other)
 }
 
+#[async_trait::async_trait]
+trait Sells {
+    #[dspinlock(skip(self))]
+    async fn sell(&self, _: u64, id: u64) -> Result {
+        Ok(id)
+    }
+}
+
 fn main() {
     let _ = Point { x: 1, y: 2 }.y;
 }
