@@ -177,6 +177,14 @@ pub(crate) struct Entering {
 }
 
 impl Entering {
+    /// A call that need not ask the engine.
+    pub(crate) fn answered(answer: Result<Entered, Error>) -> Self {
+        Self {
+            future: Box::pin(std::future::ready(answer)),
+            order: None,
+        }
+    }
+
     /// Asks once more, and says that the value with this tag could not be read.
     pub(crate) fn refuse(&mut self, tag: String) {
         let order = self
@@ -196,10 +204,7 @@ impl Draft {
                 future: engine::enter(order.clone()),
                 order: Some(Box::new(order)),
             },
-            Err(error) => Entering {
-                future: Box::pin(std::future::ready(Err(error))),
-                order: None,
-            },
+            Err(error) => Entering::answered(Err(error)),
         }
     }
 

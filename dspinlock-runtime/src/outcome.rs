@@ -253,3 +253,36 @@ impl AnyShape {
         Plain
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the shim writes for `on_error`: it names the type, and method resolution tells the shapes apart.
+    macro_rules! judge {
+        ($ty:ty, $outcome:expr) => {{
+            fn rules<K, R: Outcome<K, OnError<Kind>>, Kind>(_: Kind, _: K) -> Rules<R, OnError<Kind>> {
+                R::RULES
+            }
+            (rules::<_, $ty, _>(Shape::<$ty>::new().kind(), Kept).keep)(&$outcome)
+        }};
+    }
+
+    #[test]
+    fn err_is_never_kept_and_all_else_is() {
+        type Alias<T> = std::result::Result<T, ()>;
+        fn generic<T: Serialize + DeserializeOwned>(value: T) -> Judgement {
+            judge!(T, value)
+        }
+        assert!(matches!(
+            judge!(Result<u8, ()>, Ok(1)),
+            Judgement::Publish(Some(_))
+        ));
+        assert!(matches!(judge!(Result<u8, ()>, Err(())), Judgement::Abort));
+        assert!(matches!(judge!(Alias<u8>, Err(())), Judgement::Abort));
+        assert!(matches!(judge!(Option<u8>, None), Judgement::Publish(Some(_))));
+        assert!(matches!(judge!((), ()), Judgement::Publish(Some(_))));
+        // A bare parameter is plain, whatever it stands for.
+        assert!(matches!(generic(Err::<u8, u8>(1)), Judgement::Publish(Some(_))));
+    }
+}

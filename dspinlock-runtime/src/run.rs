@@ -125,3 +125,55 @@ impl<F: Future<Output = R>, R, J> RunProj<'_, F, R, J> {
         Poll::Ready(Some(self.verdict.published(published, *outcome)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocking;
+    use crate::codec;
+    use crate::engine::Entered;
+    use crate::outcome::{ByFrom, Discarded, Kept, MapErr, OnError, Outcome, Plain};
+
+    fn down() -> Result<Entered, Error> {
+        Err(Error::Configuration("down".into()))
+    }
+
+    /// Runs a body that returns `outcome` after the engine's answer.
+    fn run<K, J, R: Outcome<K, J>>(answer: Result<Entered, Error>, carry: J, outcome: R) -> R {
+        let body = std::future::ready(outcome);
+        blocking::wait(Run::new(Entering::answered(answer), Verdict::new(carry), body))
+    }
+
+    #[test]
+    fn a_hit_is_decoded_and_the_body_is_not_run() {
+        let payload = codec::encode(&7).expect("numbers can be encoded").into();
+        let hit = Ok(Entered::Hit {
+            payload,
+            tag: String::new(),
+        });
+        let never = async { unreachable!("the value was there") };
+        let run = Run::new(Entering::answered(hit), Verdict::new::<Kept>(ByFrom), never);
+        let outcome: Result<u64, Error> = blocking::wait(run);
+        assert!(matches!(outcome, Ok(7)));
+    }
+
+    #[test]
+    fn a_lock_error_becomes_the_error_of_the_function() {
+        let by_from: Result<u64, Error> = run::<Kept, _, _>(down(), ByFrom, Ok(1));
+        assert!(matches!(by_from, Err(Error::Configuration(_))));
+        let map = MapErr(|error: Error| error.to_string());
+        let mapped: Result<u64, String> = run::<Discarded, _, _>(down(), map, Ok(1));
+        assert_eq!(mapped, Err("down".to_owned()));
+    }
+
+    #[test]
+    fn run_unlocked_runs_the_body() {
+        assert_eq!(run::<Kept, _, _>(down(), OnError::<Plain>::new(false), 1), 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "down")]
+    fn panic_panics_with_the_error() {
+        run::<Kept, _, _>(down(), OnError::<Plain>::new(true), 1);
+    }
+}
