@@ -57,14 +57,23 @@ fn who_only_reads_does_not_wait_for_writers() {
 fn blocked_steps_are_taken_in_order() {
     let (_folder, path) = place();
     let store = open(&path).expect("a store");
-    let hog = hog(&path);
-    let first = store.step(&key(1), acquire("a"));
-    let second = store.step(&key(1), abort("a"));
-    let third = store.step(&key(1), acquire("b"));
-    hog.execute_batch("COMMIT").expect("an end");
-    assert!(matches!(wait(first), Ok(Reply::Acquired(_))));
-    assert_eq!(wait(second), Ok(Reply::Aborted(true)));
-    assert!(matches!(wait(third), Ok(Reply::Acquired(_))));
+    for round in 0..300 {
+        let (hog, tag) = (hog(&path), round.to_string());
+        let key = key((round % 256) as u8);
+        // The file becomes free somewhere between these steps.
+        let release = std::thread::spawn(move || hog.execute_batch("COMMIT").expect("an end"));
+        let steps: Vec<_> = (0..10)
+            .flat_map(|_| [store.step(&key, acquire(&tag)), store.step(&key, abort(&tag))])
+            .collect();
+        for (at, reply) in steps.into_iter().map(wait).enumerate() {
+            let expected = match at % 2 {
+                0 => matches!(reply, Ok(Reply::Acquired(_))),
+                _ => reply == Ok(Reply::Aborted(true)),
+            };
+            assert!(expected, "step {at} of round {round}: {reply:?}");
+        }
+        release.join().expect("the file is free");
+    }
 }
 
 #[test]
