@@ -175,6 +175,7 @@ impl<'a> Call<'a> {
         let mut claim = Claim::new(self.pool, &self.order.key);
         let mut patience = Patience::new(&self.order.options);
         let mut stale = None;
+        let mut late = false;
         let mut waiter: Option<Waiter> = None;
         loop {
             // Armed before the store is asked: a change from here on is not missed.
@@ -184,8 +185,15 @@ impl<'a> Call<'a> {
             });
             let sent = Instant::now();
             let next = match self.ask(&mut claim, stale.take()).await {
-                // So late that a beat is due: ask again, for a full lease.
-                Ok(Reply::Acquired(_)) if sent.elapsed() > self.terms.lease / 3 => continue,
+                // So late that a beat is due: ask again, for a full lease. Only once, as the link may be that slow.
+                Ok(Reply::Acquired(_)) if !late && sent.elapsed() > self.terms.lease / 3 => {
+                    late = true;
+                    continue;
+                }
+                Ok(Reply::Acquired(_)) if Instant::now() >= self.terms.deadline(sent) => {
+                    let key = self.order.key.clone();
+                    return Err(Error::LeaseLost { key });
+                }
                 Ok(Reply::Acquired(fence)) => {
                     return Ok(Granted::Lease(Lease::start(
                         claim,

@@ -158,7 +158,7 @@ pub(crate) struct Terms {
 impl Terms {
     /// Until when a lease that the store granted or renewed after `sent` is surely held: less 2 % for clocks that run
     /// at different speeds and 50 ms for threads that come late.
-    fn deadline(&self, sent: Instant) -> Instant {
+    pub(crate) fn deadline(&self, sent: Instant) -> Instant {
         sent + (self.lease - self.lease / 50).saturating_sub(Duration::from_millis(50))
     }
 }
