@@ -287,8 +287,6 @@ fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Pool>) -> Op<
 fn delete_state(key: Result<Key, Error>, pool: Option<Pool>) -> Op<bool> {
     Op::new(async move {
         let (key, pool) = (key?, pool.map_or_else(Pool::global, Ok)?);
-        let deleted = pool.ask(&key, Request::Delete).await? == Reply::Deleted(true);
-        pool.flights().wake(&key);
-        Ok(deleted)
+        Ok(pool.here().ask(&key, Request::Delete).await? == Reply::Deleted(true))
     })
 }

@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use self::table::Table;
 use self::watch::Watch;
 use self::worker::{Job, Message, Worker};
-use super::{Boxed, Failure, Store};
+use super::{Boxed, Change, Failure, Store};
 use crate::error::{Error, StoreFailure};
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
@@ -143,13 +143,14 @@ impl Store for Embedded {
         })
     }
 
-    /// Resolves within about 10 ms of a step of another process, and at once after a step of this one other than a
-    /// renewal. What is committed after this call is never missed, however late its future is polled.
-    fn changed(&self) -> Boxed<()> {
+    /// The change resolves within about 10 ms of a step of another process, and at once after a step of this one other
+    /// than a renewal; it may also resolve for another key's step.
+    fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
         let waiting = Watch::wait(&self.watch);
         // The thread looks before it takes any step that is asked for from now on. Where it has ended, nothing changes.
         let _ = self.jobs.send(Message::Look);
-        Box::pin(waiting)
+        let reply = self.step(key, request);
+        Box::pin(async move { Ok((reply.await?, Box::pin(waiting) as Change)) })
     }
 }
 
