@@ -1,16 +1,17 @@
 //! The tokens between the attribute's parentheses → [`Args`]. Never sees the function.
 
-use std::time::Duration;
+use std::fmt::Display;
 
-use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Lit, LitBool, LitStr, Token, parenthesized};
+use syn::{Expr, ExprLit, Lit, LitStr, Token, parenthesized};
 
-use crate::duration;
+use crate::duration::Length;
 use crate::fallback::Mistakes;
+use crate::names;
 
 /// Everything the attribute was told; each part keeps the name it was given by, for its span.
 #[derive(Default)]
@@ -43,16 +44,6 @@ pub(crate) enum Tries {
     PerCall(Expr),
 }
 
-/// A length of time.
-pub(crate) enum Length {
-    /// A string, known now.
-    Fixed(Duration, Span),
-    /// An expression, evaluated at each call.
-    PerCall(Expr),
-    /// `wait = forever`.
-    Forever,
-}
-
 /// What becomes of a lock error that is not returned.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OnError {
@@ -60,32 +51,18 @@ pub(crate) enum OnError {
     Panic,
 }
 
-/// Each argument as it should look, to show to whoever wrote it otherwise.
-const ARGUMENTS: [(&str, &str); 15] = [
-    ("key", "key = id"),
-    ("skip", "skip(client, trace_id)"),
-    ("name", "name = \"price\""),
-    ("prefix", "prefix = \"shop\""),
-    ("cached_if_computed", "cached_if_computed"),
-    ("fail_if_key_exists", "fail_if_key_exists"),
-    ("max_spinlock_tries", "max_spinlock_tries = 10"),
-    ("spinlock_sleep_thresh", "spinlock_sleep_thresh = \"500ms\""),
-    ("wait", "wait = \"2m\""),
-    ("ttl", "ttl = \"1h\""),
-    ("expire_at_timedelta", "expire_at_timedelta = \"1h\""),
-    ("max_block_time", "max_block_time = \"30m\""),
-    ("lease", "lease = \"15s\""),
-    ("map_err", "map_err = MyError::Lock"),
-    ("on_error", "on_error = run_unlocked"),
-];
-
 impl Args {
     /// Reads all that can be read and notes what cannot.
     pub(crate) fn parse(tokens: TokenStream, mistakes: &mut Mistakes) -> Self {
         let mut args = Self::default();
         let parser = |input: ParseStream| {
             while !input.is_empty() {
-                args.argument(input, mistakes)?;
+                let name = input.call(Ident::parse_any)?;
+                args.set(Argument {
+                    name,
+                    input,
+                    mistakes,
+                })?;
                 if !input.is_empty() {
                     input.parse::<Token![,]>()?;
                 }
@@ -99,59 +76,151 @@ impl Args {
         args
     }
 
-    fn argument(&mut self, input: ParseStream, mistakes: &mut Mistakes) -> syn::Result<()> {
-        let name = input.call(Ident::parse_any)?;
-        let m = mistakes;
-        match name.to_string().as_str() {
-            "key" => once(&mut self.key, name.clone(), key(input, &name)?, m),
-            "skip" => once(&mut self.skip, name.clone(), skip(input, &name)?, m),
-            "name" => once(&mut self.name, name.clone(), text(input, &name)?, m),
-            "prefix" => once(&mut self.prefix, name.clone(), text(input, &name)?, m),
-            "cached_if_computed" => once(&mut self.cached_if_computed, name, flag(input)?, m),
-            "fail_if_key_exists" => once(&mut self.fail_if_key_exists, name, flag(input)?, m),
-            "max_spinlock_tries" => once(
-                &mut self.max_spinlock_tries,
-                name.clone(),
-                tries(input, &name)?,
-                m,
-            ),
-            "spinlock_sleep_thresh" => set_length(&mut self.spinlock_sleep_thresh, name, input, m)?,
-            "wait" => set_length(&mut self.wait, name, input, m)?,
-            "ttl" | "expire_at_timedelta" => set_length(&mut self.ttl, name, input, m)?,
-            "max_block_time" => set_length(&mut self.max_block_time, name, input, m)?,
-            "lease" => set_length(&mut self.lease, name, input, m)?,
-            "map_err" => once(&mut self.map_err, name.clone(), expression(input, &name)?, m),
-            "on_error" => once(&mut self.on_error, name.clone(), on_error(input, &name)?, m),
-            _ => unknown(input, &name, m)?,
+    fn set(&mut self, argument: Argument) -> syn::Result<()> {
+        match argument.name.to_string().as_str() {
+            "key" => argument.into(&mut self.key, Argument::key),
+            "skip" => argument.into(&mut self.skip, Argument::skip),
+            "name" => argument.into(&mut self.name, Argument::text),
+            "prefix" => argument.into(&mut self.prefix, Argument::text),
+            "cached_if_computed" => argument.into(&mut self.cached_if_computed, Argument::flag),
+            "fail_if_key_exists" => argument.into(&mut self.fail_if_key_exists, Argument::flag),
+            "max_spinlock_tries" => argument.into(&mut self.max_spinlock_tries, Argument::tries),
+            "spinlock_sleep_thresh" => argument.into(&mut self.spinlock_sleep_thresh, Argument::length),
+            "wait" => argument.into(&mut self.wait, Argument::length),
+            "ttl" | "expire_at_timedelta" => argument.into(&mut self.ttl, Argument::length),
+            "max_block_time" => argument.into(&mut self.max_block_time, Argument::length),
+            "lease" => argument.into(&mut self.lease, Argument::length),
+            "map_err" => argument.into(&mut self.map_err, Argument::expression),
+            "on_error" => argument.into(&mut self.on_error, Argument::on_error),
+            _ => argument.unknown(),
+        }
+    }
+}
+
+/// Whether a flag was given, and not as `false`.
+pub(crate) fn is_on(flag: &Option<Given<bool>>) -> bool {
+    flag.as_ref().is_some_and(|flag| flag.value)
+}
+
+/// One argument, of which the name is read and the value is not.
+struct Argument<'a> {
+    name: Ident,
+    input: ParseStream<'a>,
+    mistakes: &'a mut Mistakes,
+}
+
+impl Argument<'_> {
+    /// Reads the value into its place, which must be free.
+    fn into<T>(
+        mut self,
+        slot: &mut Option<Given<T>>,
+        read: fn(&mut Self) -> syn::Result<T>,
+    ) -> syn::Result<()> {
+        let value = read(&mut self)?;
+        let name = self.name;
+        match slot {
+            None => *slot = Some(Given { name, value }),
+            Some(first) => {
+                let sentence = match first.name == name {
+                    true => format!("`{name}` is given twice: keep one"),
+                    false => format!("`{name}` is another name of `{}`: keep one", first.name),
+                };
+                self.mistakes.add(&name, sentence);
+            }
+        }
+        Ok(())
+    }
+
+    fn expression(&mut self) -> syn::Result<Expr> {
+        if !self.input.peek(Token![=]) {
+            let name = &self.name;
+            return wrong(
+                name,
+                format_args!("`{name}` needs a value: `{}`", names::example(name)),
+            );
+        }
+        self.input.parse::<Token![=]>()?;
+        self.input.parse::<Expr>().map(ungroup)
+    }
+
+    fn key(&mut self) -> syn::Result<Vec<Expr>> {
+        Ok(match self.expression()? {
+            Expr::Tuple(tuple) => tuple.elems.into_iter().map(ungroup).collect(),
+            single => vec![single],
+        })
+    }
+
+    fn skip(&mut self) -> syn::Result<Vec<Ident>> {
+        if !self.input.peek(syn::token::Paren) {
+            let sentence = "name what to leave out of the key in parentheses: `skip(client)`";
+            return wrong(&self.name, sentence);
+        }
+        let content;
+        parenthesized!(content in self.input);
+        let names = Punctuated::<Ident, Token![,]>::parse_terminated_with(&content, Ident::parse_any)?;
+        Ok(names.into_iter().collect())
+    }
+
+    fn text(&mut self) -> syn::Result<LitStr> {
+        match self.expression()? {
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text), ..
+            }) => Ok(text),
+            other => {
+                let sentence = format!("`{}` is a string: `{}`", self.name, names::example(&self.name));
+                wrong(other, sentence)
+            }
+        }
+    }
+
+    fn flag(&mut self) -> syn::Result<bool> {
+        if !self.input.peek(Token![=]) {
+            return Ok(true);
+        }
+        match self.expression()? {
+            Expr::Lit(ExprLit {
+                lit: Lit::Bool(on), ..
+            }) => Ok(on.value),
+            other => wrong(other, "a flag stands alone, or is `true` or `false`"),
+        }
+    }
+
+    fn tries(&mut self) -> syn::Result<Tries> {
+        match self.expression()? {
+            Expr::Lit(ExprLit {
+                lit: Lit::Int(number),
+                ..
+            }) => match number.base10_parse() {
+                Ok(tries) => Ok(Tries::Fixed(tries)),
+                Err(_) => wrong(number, format_args!("`{}` is at most {}", self.name, u32::MAX)),
+            },
+            other => Ok(Tries::PerCall(other)),
+        }
+    }
+
+    fn length(&mut self) -> syn::Result<Length> {
+        Ok(Length::read(self.expression()?, &self.name, self.mistakes))
+    }
+
+    fn on_error(&mut self) -> syn::Result<OnError> {
+        match self.expression()? {
+            Expr::Path(way) if way.path.is_ident("run_unlocked") => Ok(OnError::RunUnlocked),
+            Expr::Path(way) if way.path.is_ident("panic") => Ok(OnError::Panic),
+            other => wrong(other, "`on_error` is `run_unlocked` or `panic`"),
+        }
+    }
+
+    fn unknown(self) -> syn::Result<()> {
+        self.mistakes.add(&self.name, names::unknown(&self.name));
+        while !self.input.is_empty() && !self.input.peek(Token![,]) {
+            self.input.parse::<TokenTree>()?;
         }
         Ok(())
     }
 }
 
-fn once<T>(slot: &mut Option<Given<T>>, name: Ident, value: T, mistakes: &mut Mistakes) {
-    match slot {
-        Some(first) if first.name == name => {
-            mistakes.add(name.span(), format_args!("`{name}` is given twice: keep one"))
-        }
-        Some(first) => {
-            let sentence = format_args!("`{name}` is another name of `{}`: keep one", first.name);
-            mistakes.add(name.span(), sentence);
-        }
-        None => *slot = Some(Given { name, value }),
-    }
-}
-
-/// The expression after `name =`.
-fn expression(input: ParseStream, name: &Ident) -> syn::Result<Expr> {
-    if !input.peek(Token![=]) {
-        let (_, example) = ARGUMENTS[ARGUMENTS.iter().position(|(known, _)| name == known).unwrap_or(0)];
-        return Err(syn::Error::new(
-            name.span(),
-            format_args!("`{name}` needs a value: `{example}`"),
-        ));
-    }
-    input.parse::<Token![=]>()?;
-    input.parse::<Expr>().map(ungroup)
+fn wrong<T>(culprit: impl ToTokens, sentence: impl Display) -> syn::Result<T> {
+    Err(syn::Error::new_spanned(culprit, sentence))
 }
 
 /// Out of the invisible parentheses that `macro_rules!` puts around what it was given.
@@ -160,170 +229,4 @@ fn ungroup(expr: Expr) -> Expr {
         Expr::Group(group) => ungroup(*group.expr),
         expr => expr,
     }
-}
-
-fn key(input: ParseStream, name: &Ident) -> syn::Result<Vec<Expr>> {
-    Ok(match expression(input, name)? {
-        Expr::Tuple(tuple) => tuple.elems.into_iter().map(ungroup).collect(),
-        single => vec![single],
-    })
-}
-
-fn skip(input: ParseStream, name: &Ident) -> syn::Result<Vec<Ident>> {
-    if !input.peek(syn::token::Paren) {
-        return Err(syn::Error::new(
-            name.span(),
-            "name what to leave out of the key in parentheses: `skip(client)`",
-        ));
-    }
-    let content;
-    parenthesized!(content in input);
-    let names = Punctuated::<Ident, Token![,]>::parse_terminated_with(&content, Ident::parse_any)?;
-    Ok(names.into_iter().collect())
-}
-
-fn text(input: ParseStream, name: &Ident) -> syn::Result<LitStr> {
-    match expression(input, name)? {
-        Expr::Lit(ExprLit {
-            lit: Lit::Str(text), ..
-        }) => Ok(text),
-        other => Err(syn::Error::new(
-            other.span(),
-            format_args!("`{name}` is a string literal: `{name} = \"shop\"`"),
-        )),
-    }
-}
-
-fn flag(input: ParseStream) -> syn::Result<bool> {
-    if !input.peek(Token![=]) {
-        return Ok(true);
-    }
-    input.parse::<Token![=]>()?;
-    match ungroup(input.parse()?) {
-        Expr::Lit(ExprLit {
-            lit: Lit::Bool(LitBool { value, .. }),
-            ..
-        }) => Ok(value),
-        other => Err(syn::Error::new(
-            other.span(),
-            "a flag stands alone, or is `true` or `false`",
-        )),
-    }
-}
-
-fn tries(input: ParseStream, name: &Ident) -> syn::Result<Tries> {
-    match expression(input, name)? {
-        Expr::Lit(ExprLit {
-            lit: Lit::Int(number),
-            ..
-        }) => number.base10_parse().map(Tries::Fixed),
-        other => Ok(Tries::PerCall(other)),
-    }
-}
-
-fn on_error(input: ParseStream, name: &Ident) -> syn::Result<OnError> {
-    match expression(input, name)? {
-        Expr::Path(way) if way.path.is_ident("run_unlocked") => Ok(OnError::RunUnlocked),
-        Expr::Path(way) if way.path.is_ident("panic") => Ok(OnError::Panic),
-        other => Err(syn::Error::new(
-            other.span(),
-            "`on_error` is `run_unlocked` or `panic`",
-        )),
-    }
-}
-
-fn set_length(
-    slot: &mut Option<Given<Length>>,
-    name: Ident,
-    input: ParseStream,
-    mistakes: &mut Mistakes,
-) -> syn::Result<()> {
-    let value = match expression(input, &name)? {
-        Expr::Path(word) if name == "wait" && word.path.is_ident("forever") => Length::Forever,
-        expr => length(expr, &name, mistakes),
-    };
-    once(slot, name, value, mistakes);
-    Ok(())
-}
-
-fn length(expr: Expr, name: &Ident, mistakes: &mut Mistakes) -> Length {
-    if let Some(number) = bare_number(&expr) {
-        let sentence =
-            format_args!("a bare number has no unit: `{name} = \"{number}s\"` or `{name} = \"{number}ms\"`");
-        mistakes.add(expr.span(), sentence);
-    }
-    match expr {
-        Expr::Lit(ExprLit {
-            lit: Lit::Str(text), ..
-        }) => {
-            let fixed = duration::parse(&text.value()).unwrap_or_else(|| {
-                mistakes.add(text.span(), NO_DURATION);
-                // Any value that raises no second mistake.
-                Duration::from_secs(1)
-            });
-            Length::Fixed(fixed, text.span())
-        }
-        expr => Length::PerCall(expr),
-    }
-}
-
-const NO_DURATION: &str = "this is no duration: write whole numbers with falling units d, h, m, s, ms, us, ns, like \"1h30m\" or \"500ms\"";
-
-fn bare_number(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Lit(ExprLit {
-            lit: Lit::Int(number),
-            ..
-        }) => Some(number.base10_digits().to_owned()),
-        Expr::Lit(ExprLit {
-            lit: Lit::Float(_), ..
-        }) => Some("1".to_owned()),
-        Expr::Unary(negative) => bare_number(&negative.expr),
-        _ => None,
-    }
-}
-
-fn unknown(input: ParseStream, name: &Ident, mistakes: &mut Mistakes) -> syn::Result<()> {
-    while !input.is_empty() && !input.peek(Token![,]) {
-        input.parse::<TokenTree>()?;
-    }
-    let written = name.to_string();
-    let nearest = ARGUMENTS
-        .iter()
-        .map(|(known, _)| (distance(&written, known), *known))
-        .min();
-    match nearest {
-        Some((steps, known)) if steps <= 2 + known.len() / 4 => {
-            mistakes.add(
-                name.span(),
-                format_args!("there is no argument `{name}`: did you mean `{known}`?"),
-            );
-        }
-        _ => {
-            let all = ARGUMENTS.map(|(known, _)| known).join("`, `");
-            mistakes.add(
-                name.span(),
-                format_args!("there is no argument `{name}`; there are `{all}`"),
-            );
-        }
-    }
-    Ok(())
-}
-
-/// How many letters to change, add or leave out; a beginning counts as near.
-fn distance(written: &str, known: &str) -> usize {
-    if known.starts_with(written) {
-        return 1;
-    }
-    let known: Vec<char> = known.chars().collect();
-    let mut row: Vec<usize> = (0..=known.len()).collect();
-    for (i, a) in written.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in known.iter().enumerate() {
-            let changed = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[known.len()]
 }

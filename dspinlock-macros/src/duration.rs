@@ -1,6 +1,71 @@
-//! `"1h30m"` → `Duration`. Knows nothing of tokens.
+//! `"1h30m"` → [`Length`].
 
 use std::time::Duration;
+
+use proc_macro2::Ident;
+use syn::{Expr, ExprLit, Lit, LitStr};
+
+use crate::fallback::Mistakes;
+
+/// A length of time.
+pub(crate) enum Length {
+    /// A string, known now.
+    Fixed(Duration, LitStr),
+    /// An expression, evaluated at each call.
+    PerCall(Expr),
+    /// `wait = forever`.
+    Forever,
+}
+
+impl Length {
+    /// The value of the argument `name`. What is no duration is noted, and replaced by one that raises no second mistake.
+    pub(crate) fn read(expr: Expr, name: &Ident, mistakes: &mut Mistakes) -> Self {
+        if let Some(number) = bare_number(&expr) {
+            let sentence = format_args!(
+                "a bare number has no unit: `{name} = \"{number}s\"` or `{name} = \"{number}ms\"`"
+            );
+            mistakes.add(&expr, sentence);
+        }
+        match expr {
+            Expr::Path(word) if name == "wait" && word.path.is_ident("forever") => Self::Forever,
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text), ..
+            }) => {
+                let fixed = parse(&text.value()).unwrap_or_else(|| {
+                    mistakes.add(&text, NO_DURATION);
+                    Duration::from_secs(1)
+                });
+                Self::Fixed(fixed, text)
+            }
+            expr => Self::PerCall(expr),
+        }
+    }
+
+    /// Where it is known now: how long, and where that is said.
+    pub(crate) fn fixed(&self) -> Option<(Duration, &LitStr)> {
+        match self {
+            Self::Fixed(duration, text) => Some((*duration, text)),
+            Self::PerCall(_) | Self::Forever => None,
+        }
+    }
+}
+
+const NO_DURATION: &str = "this is no duration: write whole numbers with falling units d, h, m, s, ms, us, ns, \
+                           like \"1h30m\" or \"500ms\"";
+
+fn bare_number(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Lit(ExprLit {
+            lit: Lit::Int(number),
+            ..
+        }) => Some(number.base10_digits().to_owned()),
+        Expr::Lit(ExprLit {
+            lit: Lit::Float(_), ..
+        }) => Some("1".to_owned()),
+        Expr::Unary(negative) => bare_number(&negative.expr),
+        _ => None,
+    }
+}
 
 /// Units from long to short, in nanoseconds.
 const UNITS: [(&str, u64); 7] = [
@@ -14,7 +79,7 @@ const UNITS: [(&str, u64); 7] = [
 ];
 
 /// Whole numbers with units, the longest unit first, nothing between them; `None` for all else.
-pub(crate) fn parse(text: &str) -> Option<Duration> {
+fn parse(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut units = &UNITS[..];
     let mut total = Duration::ZERO;

@@ -8,7 +8,8 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, ExprReference, Lit, Token};
 
-use crate::args::{Length, OnError, Tries};
+use crate::args::{OnError, Tries, is_on};
+use crate::duration::Length;
 use crate::model::{Form, Guarded};
 
 /// The function, with its body behind the lock.
@@ -38,7 +39,7 @@ pub(crate) fn expand(guarded: &Guarded) -> TokenStream {
     let block = match form {
         Form::Sync => quote!(#call #returning.run_blocking(move || -> #output { #body })),
         Form::Async => future,
-        Form::AsyncTrait { prologue } => quote!(Box::pin(async move { #(#prologue)* #future })),
+        Form::AsyncTrait { prologue } => quote!(::std::boxed::Box::pin(async move { #(#prologue)* #future })),
     };
     quote!(#(#attrs)* #vis #sig { #block })
 }
@@ -81,11 +82,7 @@ fn site(guarded: &Guarded) -> TokenStream {
         .map(|(position, _)| position)
         .collect();
     let skipped = (!skipped.is_empty()).then(|| quote!(.skipped_generics(&[#(#skipped),*])));
-    let fail = guarded
-        .args
-        .fail_if_key_exists
-        .as_ref()
-        .is_some_and(|flag| flag.value);
+    let fail = is_on(&guarded.args.fail_if_key_exists);
     let fail = fail.then(|| quote!(.fail_if_key_exists()));
     let fixed = settings(guarded)
         .into_iter()
@@ -103,7 +100,10 @@ fn site(guarded: &Guarded) -> TokenStream {
 fn parts(guarded: &Guarded) -> Vec<Expr> {
     match &guarded.args.key {
         Some(key) => key.value.iter().cloned().map(part).collect(),
-        None => guarded.key_names().map(|name| syn::parse_quote!(#name)).collect(),
+        None => {
+            let counted = guarded.names().filter(|name| !guarded.skips(name));
+            counted.map(|name| syn::parse_quote!(#name)).collect()
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What is left when the attribute cannot do its work: the errors, and the function as it was, so that its callers
 //! raise no errors of their own.
 
-use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use std::fmt::Display;
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
 
 /// All that is wrong, so that it can be said at once.
 #[derive(Debug, Default)]
@@ -10,8 +12,8 @@ pub(crate) struct Mistakes(Option<syn::Error>);
 
 impl Mistakes {
     /// One more mistake, in one sentence that says what would be right.
-    pub(crate) fn add(&mut self, span: Span, sentence: impl std::fmt::Display) {
-        self.push(syn::Error::new(span, sentence));
+    pub(crate) fn add(&mut self, culprit: impl ToTokens, sentence: impl Display) {
+        self.push(syn::Error::new_spanned(culprit, sentence));
     }
 
     /// One more mistake that the parser found.

@@ -1,11 +1,19 @@
-//! The attribute of the `dspinlock` crate.
+//! The attribute of the `dspinlock` crate: use it through that crate.
+//!
+//! The way of a function: `args` reads what stands in the parentheses, `model` the function, `check` rejects what
+//! cannot be locked, `expand` writes the function anew. Where there is a mistake, `fallback` writes it as it was.
 
 mod args;
+mod async_trait;
 mod check;
 mod duration;
 mod expand;
 mod fallback;
 mod model;
+mod names;
+mod options;
+#[cfg(test)]
+mod tests;
 
 use proc_macro2::TokenStream;
 
@@ -13,7 +21,53 @@ use crate::args::Args;
 use crate::fallback::Mistakes;
 use crate::model::Guarded;
 
-/// Runs a function once per key.
+/// Runs a function once per key across every thread, process and host that shares a store.
+///
+/// The first caller takes the lock and computes. Callers that arrive meanwhile wait and are handed its result (with
+/// `cached_if_computed`) or run one after another (without). Later callers read the result and never touch the lock.
+///
+/// ```ignore
+/// #[dspinlock(key = (user.id, region), cached_if_computed, ttl = "10m")]
+/// async fn report(user: &User, region: &str) -> Result<Report, Failure> {
+///     // Runs once for a user and region, anywhere, until ten minutes later.
+/// }
+/// ```
+///
+/// It stands on functions and methods, sync and async, in implementations of traits too, native or under
+/// `#[async_trait]` (then on the method, with `#[async_trait]` on the `impl`).
+///
+/// # Arguments
+///
+/// | argument | default | meaning |
+/// |---|---|---|
+/// | `key = expr` | all arguments but `self` | what results are kept apart by: a tuple is a key of several parts, a string literal is a format string over the arguments, as in `"user:{id}"` |
+/// | `skip(a, b)` | none | arguments that do not count, also `self`, and type and const parameters |
+/// | `name = "..."` | the function's full path | the first part of the key; functions of one name share results, and `""` shares them with Python |
+/// | `prefix = "..."` | `"dspinlock"` | the first part of every key in the store |
+/// | `cached_if_computed` | off | a result is kept, and returned to whoever asks |
+/// | `fail_if_key_exists` | off | a key that exists is an error: the function runs at most once in the life of its key |
+/// | `max_spinlock_tries = 10` | `10` | how often to look for a free key |
+/// | `spinlock_sleep_thresh = "500ms"` | `"500ms"` | how long to sleep between two looks at most |
+/// | `wait = "2m"` or `wait = forever` | tries × sleep | how long to wait in all |
+/// | `ttl = "1h"` | `"1h"` | how long a result stays; also known as `expire_at_timedelta` |
+/// | `max_block_time = "30m"` | `"30m"` | how long one caller may keep others out |
+/// | `lease = "15s"` | `"15s"` | how long a lock outlives a process that died |
+/// | `map_err = path` | `From` | makes the function's error of a lock error |
+/// | `on_error = run_unlocked` or `panic` | none | what becomes of a lock error where it is not returned |
+///
+/// Durations are whole numbers with units (`d`, `h`, `m`, `s`, `ms`, `us`, `ns`), as in `"1h30m"`, or any expression of
+/// type `Duration`, which is evaluated at each call and may use the arguments.
+///
+/// The key is evaluated before the body, by reference; `?` and `.await` work in it. Its parts are `serde::Serialize`.
+///
+/// # Results
+///
+/// `Ok` is kept, `Err` never: whoever got an error leaves the key free for the next. Lock errors are returned as the
+/// function's own error, which must be `From<dspinlock::Error>` (as `anyhow::Error` is) or be made by `map_err`. A
+/// function that returns no `Result` must say what becomes of them with `on_error`.
+///
+/// A kept value is owned and implements `serde::Serialize` and `serde::Deserialize`; it need not be `Clone`. Beware of
+/// `Option<Option<T>>` and `Option<()>`: MessagePack knows one kind of nothing, so that `Some(None)` is kept as `None`.
 #[proc_macro_attribute]
 pub fn dspinlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let item = TokenStream::from(item);

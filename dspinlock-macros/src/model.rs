@@ -1,16 +1,15 @@
 //! Arguments and function → [`Guarded`]: plain data that keeps its originals for their spans.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
-use quote::quote;
+use quote::ToTokens;
 use syn::parse::{ParseStream, Parser};
-use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{
-    AttrStyle, Attribute, Expr, FnArg, GenericArgument, GenericParam, Local, Pat, PathArguments, ReturnType,
-    Signature, Stmt, Type, TypeParamBound, Visibility,
+    AttrStyle, Attribute, Expr, FnArg, GenericParam, Pat, ReturnType, Signature, Stmt, Type, Visibility,
 };
 
-use crate::args::Args;
+use crate::args::{Args, is_on};
+use crate::async_trait;
 
 /// A function with the attribute's arguments.
 pub(crate) struct Guarded {
@@ -43,9 +42,9 @@ pub(crate) struct Argument {
     /// The names that its pattern binds, in order.
     pub(crate) names: Vec<Ident>,
     /// A part of it that no name stands for, as in `_` or `Point { x, .. }`.
-    pub(crate) nameless: Option<Span>,
+    pub(crate) nameless: Option<TokenStream>,
     /// Under `#[cfg]`: it may not be there.
-    pub(crate) cfg: Option<Span>,
+    pub(crate) cfg: Option<Attribute>,
 }
 
 impl Guarded {
@@ -78,22 +77,19 @@ impl Guarded {
     }
 
     fn recognise(&mut self) {
-        let mut prologue = Vec::new();
         if self.sig.asyncness.is_some() {
             self.form = Form::Async;
-        } else if let Some(method) = async_trait_method(&self.sig, &self.body) {
+        } else if let Some(method) = async_trait::method(&self.sig, &self.body) {
             (self.output, self.body) = (method.output, method.body);
-            prologue = method.prologue;
-        }
-        self.arguments = self
-            .sig
-            .inputs
-            .iter()
-            .filter_map(|input| argument(input, &prologue))
-            .collect();
-        if !prologue.is_empty() {
+            let prologue = method.prologue;
             self.form = Form::AsyncTrait { prologue };
         }
+        let prologue = match &self.form {
+            Form::AsyncTrait { prologue } => prologue.as_slice(),
+            Form::Sync | Form::Async => &[],
+        };
+        let inputs = self.sig.inputs.iter();
+        self.arguments = inputs.filter_map(|input| argument(input, prologue)).collect();
     }
 
     /// The positions of the function's own type and const parameters, by name.
@@ -106,29 +102,24 @@ impl Guarded {
         named.enumerate()
     }
 
-    /// Whether `skip(...)` names this.
-    pub(crate) fn skips(&self, name: &Ident) -> bool {
-        self.args
-            .skip
-            .iter()
-            .flat_map(|skip| &skip.value)
-            .any(|skipped| skipped == name)
+    /// The names in `skip(...)`.
+    pub(crate) fn skipped(&self) -> impl Iterator<Item = &Ident> + Clone {
+        self.args.skip.iter().flat_map(|skip| &skip.value)
     }
 
-    /// The names that make the key where the attribute does not say it.
-    pub(crate) fn key_names(&self) -> impl Iterator<Item = &Ident> {
-        self.arguments
-            .iter()
-            .flat_map(|argument| &argument.names)
-            .filter(|name| !self.skips(name))
+    /// Whether `skip(...)` names this.
+    pub(crate) fn skips(&self, name: &Ident) -> bool {
+        self.skipped().any(|skipped| skipped == name)
+    }
+
+    /// All names that the arguments bind.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Ident> {
+        self.arguments.iter().flat_map(|argument| &argument.names)
     }
 
     /// Whether values are kept.
     pub(crate) fn is_cached(&self) -> bool {
-        self.args
-            .cached_if_computed
-            .as_ref()
-            .is_some_and(|flag| flag.value)
+        is_on(&self.args.cached_if_computed)
     }
 }
 
@@ -166,8 +157,16 @@ fn body(rest: TokenStream, sig: &Signature) -> syn::Result<(Vec<Attribute>, Toke
 
 fn output(sig: &Signature) -> Type {
     match &sig.output {
-        ReturnType::Default => syn::parse_quote!(()),
-        ReturnType::Type(_, ty) => Type::clone(ty),
+        ReturnType::Default => syn::parse_quote_spanned!(sig.ident.span()=> ()),
+        ReturnType::Type(_, ty) => ungroup(ty).clone(),
+    }
+}
+
+/// Out of the invisible parentheses that `macro_rules!` puts around a type it was given.
+fn ungroup(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => ungroup(&group.elem),
+        ty => ty,
     }
 }
 
@@ -176,19 +175,23 @@ fn argument(input: &FnArg, prologue: &[Stmt]) -> Option<Argument> {
         return None;
     };
     let mut names = Names::default();
-    names.visit_pat(original_pattern(&argument.pat, prologue).unwrap_or(&argument.pat));
+    match async_trait::original_pattern(&argument.pat, prologue) {
+        Some(Pat::Ident(wild)) => names.nameless = Some(wild.to_token_stream()),
+        Some(pat) => names.visit_pat(pat),
+        None => names.visit_pat(&argument.pat),
+    }
     let cfg = argument.attrs.iter().find(|attr| attr.path().is_ident("cfg"));
     Some(Argument {
         names: names.names,
         nameless: names.nameless,
-        cfg: cfg.map(Spanned::span),
+        cfg: cfg.cloned(),
     })
 }
 
 #[derive(Default)]
 struct Names {
     names: Vec<Ident>,
-    nameless: Option<Span>,
+    nameless: Option<TokenStream>,
 }
 
 impl<'ast> Visit<'ast> for Names {
@@ -196,122 +199,23 @@ impl<'ast> Visit<'ast> for Names {
         match pat {
             Pat::Ident(named) => self.names.push(named.ident.clone()),
             Pat::Wild(_) | Pat::Rest(_) | Pat::Macro(_) | Pat::Verbatim(_) => {
-                self.nameless = Some(pat.span())
+                self.nameless = Some(pat.to_token_stream());
             }
-            Pat::Struct(fields) => self.nameless = fields.rest.as_ref().map(Spanned::span).or(self.nameless),
+            Pat::Struct(fields) => {
+                if let Some(rest) = &fields.rest {
+                    self.nameless = Some(rest.to_token_stream());
+                }
+            }
             _ => {}
         }
         // A name for the whole makes up for what has none inside it.
-        let whole = matches!(pat, Pat::Ident(_)).then_some(self.nameless);
+        let whole = matches!(pat, Pat::Ident(_)).then(|| self.nameless.clone());
         visit::visit_pat(self, pat);
-        self.nameless = whole.unwrap_or(self.nameless);
+        if let Some(before) = whole {
+            self.nameless = before;
+        }
     }
 
     // Constants inside a pattern bind nothing.
     fn visit_expr(&mut self, _: &'ast Expr) {}
-}
-
-struct AsyncTraitMethod {
-    prologue: Vec<Stmt>,
-    output: Type,
-    body: TokenStream,
-}
-
-/// Takes apart what `#[async_trait]` (0.1) makes of a method; `None` for every other function.
-fn async_trait_method(sig: &Signature, body: &TokenStream) -> Option<AsyncTraitMethod> {
-    sig.generics
-        .lifetimes()
-        .find(|param| param.lifetime.ident == "async_trait")?;
-    let Expr::Call(pin) = syn::parse2(body.clone()).ok()? else {
-        return None;
-    };
-    let Some(Expr::Async(block)) = pin.args.first() else {
-        return None;
-    };
-    let mut prologue = block.block.stmts.clone();
-    let at = prologue
-        .iter()
-        .rposition(|stmt| matches!(stmt, Stmt::Local(local) if is_result(local)))?;
-    let Stmt::Local(Local {
-        pat: Pat::Type(pat),
-        init: Some(init),
-        ..
-    }) = prologue.remove(at)
-    else {
-        return None;
-    };
-    prologue.truncate(at);
-    let Expr::Block(body) = *init.expr else {
-        return None;
-    };
-    let stmts = body.block.stmts;
-    Some(AsyncTraitMethod {
-        prologue,
-        output: *pat.ty,
-        body: quote!(#(#stmts)*),
-    })
-}
-
-/// `let __ret: T = { body };` or `let _: () = { body };`
-fn is_result(local: &Local) -> bool {
-    let Pat::Type(typed) = &local.pat else {
-        return false;
-    };
-    match &*typed.pat {
-        Pat::Wild(_) => true,
-        Pat::Ident(named) => named.ident == "__ret",
-        _ => false,
-    }
-}
-
-/// `#[async_trait]` calls an argument with a pattern `__arg1` and binds the pattern in the prologue, by
-/// `let (a, b) = { let __arg1 = __arg1; __arg1 };` or, for `_`, `let __arg1 = __arg1;`.
-fn original_pattern<'a>(pat: &Pat, prologue: &'a [Stmt]) -> Option<&'a Pat> {
-    let Pat::Ident(positional) = pat else { return None };
-    let name = positional.ident.to_string();
-    name.strip_prefix("__arg")?.parse::<usize>().ok()?;
-    let bound = prologue.iter().find_map(|stmt| match stmt {
-        Stmt::Local(Local {
-            pat,
-            init: Some(init),
-            ..
-        }) if mentions(&init.expr, &name) => Some(pat),
-        _ => None,
-    });
-    bound
-}
-
-fn mentions(expr: &Expr, name: &str) -> bool {
-    match expr {
-        Expr::Block(block) => {
-            matches!(block.block.stmts.last(), Some(Stmt::Expr(last, None)) if mentions(last, name))
-        }
-        Expr::Path(path) => path.path.is_ident(name),
-        _ => false,
-    }
-}
-
-/// The future in `Pin<Box<dyn Future ..>>`, `Box<dyn Future ..>` or `BoxFuture<..>`, however qualified.
-pub(crate) fn is_boxed_future(ty: &Type) -> bool {
-    match ty {
-        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
-            let inner = match &last.arguments {
-                PathArguments::AngleBracketed(inner) => Some(&inner.args),
-                _ => None,
-            };
-            let mut inner = inner.into_iter().flatten();
-            match last.ident.to_string().as_str() {
-                "BoxFuture" | "LocalBoxFuture" => true,
-                "Pin" | "Box" => {
-                    inner.any(|arg| matches!(arg, GenericArgument::Type(ty) if is_boxed_future(ty)))
-                }
-                _ => false,
-            }
-        }),
-        Type::TraitObject(object) => object.bounds.iter().any(|bound| {
-            matches!(bound, TypeParamBound::Trait(bound)
-                if bound.path.segments.last().is_some_and(|last| last.ident == "Future"))
-        }),
-        _ => false,
-    }
 }

@@ -1,29 +1,24 @@
 //! The rim of the engine: the only code that is compiled anew for every annotated function, and therefore little.
 //!
 //! The shim builds a [`Call`] (options and key), names the return type with [`Call::returning`] and hands the body to
-//! [`Returning::run`] or [`Returning::run_blocking`]. From there on the engine decides; this file only polls the body
-//! and turns values into bytes and back.
+//! [`Returning::run`] or [`Returning::run_blocking`]. From there on the engine decides. `run.rs` is the future of an
+//! async call, `verdict.rs` what sync and async calls have in common.
 
 use std::any::type_name;
 use std::marker::PhantomData;
-use std::mem;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
-
-use bytes::Bytes;
-use pin_project_lite::pin_project;
 
 use crate::Error;
 use crate::blocking;
-use crate::engine::{self, Boxed, Entered, Lead, Order};
+use crate::engine::{self, Boxed, Entered, Order};
 use crate::key::{KeyHasher, KeyPart, site_name};
 use crate::options::{Options, Wait};
-use crate::outcome::{ByFrom, Discarded, Judgement, Kept, MapErr, OnError, Outcome, Rules};
+use crate::outcome::{ByFrom, Discarded, Kept, MapErr, OnError, Outcome};
+use crate::run::Run;
 use crate::site::Site;
+use crate::verdict::{Settled, Step, Verdict};
 
 /// One call on its way to a key. `K` says whether its value is kept, `J` what becomes of a lock error.
-#[derive(Debug)]
 pub struct Call<K = Discarded, J = ByFrom> {
     // Boxed, as it lives in the caller's future where a key expression awaits.
     draft: Box<Draft>,
@@ -31,7 +26,6 @@ pub struct Call<K = Discarded, J = ByFrom> {
     keep: PhantomData<fn() -> K>,
 }
 
-#[derive(Debug)]
 struct Draft {
     site: &'static Site,
     options: Options,
@@ -113,13 +107,13 @@ impl<K, J> Call<K, J> {
     }
 
     /// `on_error = run_unlocked`.
-    pub fn run_unlocked<Kind: Copy>(self, kind: Kind) -> Call<K, OnError<Kind>> {
-        self.carrying(OnError::new(false, kind))
+    pub fn run_unlocked<Kind>(self, _: Kind) -> Call<K, OnError<Kind>> {
+        self.carrying(OnError::new(false))
     }
 
     /// `on_error = panic`.
-    pub fn panic<Kind: Copy>(self, kind: Kind) -> Call<K, OnError<Kind>> {
-        self.carrying(OnError::new(true, kind))
+    pub fn panic<Kind>(self, _: Kind) -> Call<K, OnError<Kind>> {
+        self.carrying(OnError::new(true))
     }
 
     fn carrying<L>(self, carry: L) -> Call<K, L> {
@@ -135,16 +129,12 @@ impl<K, J> Call<K, J> {
     pub fn returning<R: Outcome<K, J>>(self) -> Returning<R, J> {
         Returning {
             draft: self.draft,
-            verdict: Verdict {
-                carry: self.carry,
-                rules: R::RULES,
-            },
+            verdict: Verdict::new(self.carry),
         }
     }
 }
 
 /// A call that knows what its outcomes mean, and lacks only the body.
-#[derive(Debug)]
 pub struct Returning<R, J> {
     draft: Box<Draft>,
     verdict: Verdict<R, J>,
@@ -153,16 +143,10 @@ pub struct Returning<R, J> {
 impl<R, J> Returning<R, J> {
     /// Runs an async body under the lock, or takes another's outcome in its place.
     pub fn run<F: Future<Output = R>>(self, body: F) -> Run<F, R, J> {
-        let entering = self.draft.enter(type_name::<F>());
-        Run {
-            phase: Phase::Enter(entering),
-            verdict: self.verdict,
-            work: Work::Body { body },
-        }
+        Run::new(self.draft.enter(type_name::<F>()), self.verdict, body)
     }
 
     /// Runs a sync body under the lock, or takes another's outcome in its place. Parks the thread meanwhile.
-    #[track_caller]
     pub fn run_blocking<F: FnOnce() -> R>(self, body: F) -> R {
         let mut entering = self.draft.enter(type_name::<F>());
         let lead = loop {
@@ -186,193 +170,23 @@ impl<R, J> Returning<R, J> {
     }
 }
 
-pin_project! {
-    /// The future of one call: the user's body, once, and a few words around it. (An `async fn` in its place would
-    /// hold the body twice.)
-    #[project = RunProj]
-    #[must_use = "futures do nothing unless awaited"]
-    pub struct Run<F, R, J> {
-        // Before the phase: a dropped body has ended when its lead gives the lock up.
-        #[pin]
-        work: Work<F, R>,
-        phase: Phase,
-        verdict: Verdict<R, J>,
-    }
-}
-
-pin_project! {
-    /// The body, and later its outcome, in the same place.
-    #[project = WorkProj]
-    #[project_replace = WorkTaken]
-    enum Work<F, R> {
-        Body { #[pin] body: F },
-        Done { outcome: R },
-        Over,
-    }
-}
-
-enum Phase {
-    Enter(Entering),
-    Body(Option<Lead>),
-    Publish(Boxed<Result<(), Error>>),
-    Over,
-}
-
-impl<F: Future<Output = R>, R, J> Future for Run<F, R, J> {
-    type Output = R;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
-        let mut this = self.project();
-        loop {
-            if let Some(outcome) = ready!(match this.phase {
-                Phase::Enter(_) => this.poll_enter(cx),
-                Phase::Body(_) => this.poll_body(cx),
-                Phase::Publish(_) => this.poll_publish(cx),
-                Phase::Over => panic!("a locked call was polled after it had ended"),
-            }) {
-                *this.phase = Phase::Over;
-                return Poll::Ready(outcome);
-            }
-        }
-    }
-}
-
-/// Each step ends with the outcome of the call, or with `None` and the next phase.
-impl<F: Future<Output = R>, R, J> RunProj<'_, F, R, J> {
-    fn poll_enter(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
-        let Phase::Enter(entering) = self.phase else {
-            return Poll::Ready(None);
-        };
-        let entered = ready!(entering.future.as_mut().poll(cx));
-        match self.verdict.entered(entering, entered) {
-            Step::Again => {}
-            Step::Return(outcome) => return Poll::Ready(Some(outcome)),
-            Step::Body(lead) => *self.phase = Phase::Body(lead),
-        }
-        Poll::Ready(None)
-    }
-
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
-        // The lead is a local while the body runs: a panic drops it, and that aborts, even where the future is kept.
-        let Phase::Body(lead) = mem::replace(self.phase, Phase::Over) else {
-            return Poll::Ready(None);
-        };
-        let WorkProj::Body { body } = self.work.as_mut().project() else {
-            return Poll::Ready(None);
-        };
-        let polled = match &lead {
-            Some(lead) => lead.scope(|| body.poll(cx)),
-            None => body.poll(cx),
-        };
-        let Poll::Ready(outcome) = polled else {
-            *self.phase = Phase::Body(lead);
-            return Poll::Pending;
-        };
-        match self.verdict.settle(lead, outcome) {
-            Settled::Return(outcome) => Poll::Ready(Some(outcome)),
-            Settled::Publish(publishing, outcome) => {
-                self.work.set(Work::Done { outcome });
-                *self.phase = Phase::Publish(publishing);
-                Poll::Ready(None)
-            }
-        }
-    }
-
-    fn poll_publish(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
-        let Phase::Publish(publishing) = self.phase else {
-            return Poll::Ready(None);
-        };
-        let published = ready!(publishing.as_mut().poll(cx));
-        let WorkTaken::Done { outcome } = self.work.as_mut().project_replace(Work::Over) else {
-            return Poll::Ready(None);
-        };
-        Poll::Ready(Some(self.verdict.published(published, outcome)))
-    }
-}
-
-/// What the outcomes of one call mean.
-#[derive(Debug)]
-struct Verdict<R, J> {
-    carry: J,
-    rules: Rules<R, J>,
-}
-
-/// What follows from the engine's answer.
-enum Step<R> {
-    /// Ask the engine once more.
-    Again,
-    /// Run the body, under a lease or (`on_error = run_unlocked`) without.
-    Body(Option<Lead>),
-    /// The outcome came from elsewhere.
-    Return(R),
-}
-
-/// What follows from the body's outcome.
-enum Settled<R> {
-    Return(R),
-    Publish(Boxed<Result<(), Error>>, R),
-}
-
-impl<R, J> Verdict<R, J> {
-    #[track_caller]
-    fn entered(&self, entering: &mut Entering, entered: Result<Entered, Error>) -> Step<R> {
-        match entered {
-            Ok(Entered::Lead(lead)) => Step::Body(Some(lead)),
-            Ok(Entered::Hit { payload, tag }) => match (self.rules.restore)(&payload) {
-                Some(outcome) => Step::Return(outcome),
-                None => {
-                    entering.refuse(tag);
-                    Step::Again
-                }
-            },
-            Err(error) => match self.carry(error) {
-                Some(outcome) => Step::Return(outcome),
-                None => Step::Body(None),
-            },
-        }
-    }
-
-    #[track_caller]
-    fn settle(&self, lead: Option<Lead>, outcome: R) -> Settled<R> {
-        let Some(lead) = lead else {
-            return Settled::Return(outcome);
-        };
-        match (self.rules.keep)(&outcome) {
-            // Dropping the lead aborts.
-            Judgement::Abort => Settled::Return(outcome),
-            Judgement::Publish(bytes) => Settled::Publish(lead.publish(bytes.map(Bytes::from)), outcome),
-            Judgement::Unencodable => {
-                let error = Error::Codec {
-                    key: lead.key().clone(),
-                };
-                drop(lead);
-                Settled::Return(self.published(Err(error), outcome))
-            }
-        }
-    }
-
-    #[track_caller]
-    fn published(&self, published: Result<(), Error>, outcome: R) -> R {
-        match published {
-            Ok(()) => outcome,
-            Err(error) => self.carry(error).unwrap_or(outcome),
-        }
-    }
-
-    #[track_caller]
-    fn carry(&self, error: Error) -> Option<R> {
-        (self.rules.carry)(&self.carry, error)
-    }
-}
-
 /// A call at the engine's door, and what to ask again with where a hit turns out to be unreadable.
-struct Entering {
-    future: Boxed<Result<Entered, Error>>,
+pub(crate) struct Entering {
+    pub(crate) future: Boxed<Result<Entered, Error>>,
     order: Option<Box<Order>>,
 }
 
 impl Entering {
-    fn refuse(&mut self, tag: String) {
+    /// A call that need not ask the engine.
+    pub(crate) fn answered(answer: Result<Entered, Error>) -> Self {
+        Self {
+            future: Box::pin(std::future::ready(answer)),
+            order: None,
+        }
+    }
+
+    /// Asks once more, and says that the value with this tag could not be read.
+    pub(crate) fn refuse(&mut self, tag: String) {
         let order = self
             .order
             .as_mut()
@@ -390,10 +204,7 @@ impl Draft {
                 future: engine::enter(order.clone()),
                 order: Some(Box::new(order)),
             },
-            Err(error) => Entering {
-                future: Box::pin(std::future::ready(Err(error))),
-                order: None,
-            },
+            Err(error) => Entering::answered(Err(error)),
         }
     }
 

@@ -1,4 +1,6 @@
 //! The bytes of a kept value: MessagePack with field names, behind one byte that says so.
+//!
+//! MessagePack has one `nil`, so that `Some(None)` and `Some(())` come back as `None`.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,6 +37,8 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
     use serde::Deserialize;
     use serde::ser::Error;
 
@@ -51,10 +55,10 @@ mod tests {
     }
 
     #[derive(Debug, Serialize, Deserialize)]
-    struct Nest(Option<Box<Nest>>);
+    struct Nest(Vec<Nest>);
 
     fn nest(depth: usize) -> Nest {
-        (0..depth).fold(Nest(None), |inner, _| Nest(Some(Box::new(inner))))
+        (0..depth).fold(Nest(Vec::new()), |inner, _| Nest(vec![inner]))
     }
 
     #[test]
@@ -68,6 +72,53 @@ mod tests {
         assert_eq!(decode::<Option<u8>>(&encode(&None::<u8>).unwrap()), Some(None));
         let text = "\0".repeat(1 << 20);
         assert_eq!(decode::<String>(&encode(&text).unwrap()), Some(text));
+    }
+
+    #[test]
+    fn every_shape_comes_back() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        enum Shape {
+            Unit,
+            Tuple(i64, f64),
+            Struct {
+                map: BTreeMap<u32, (char, u128)>,
+                inner: Option<Box<Shape>>,
+            },
+        }
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(untagged)]
+        enum Untagged {
+            Number(u8),
+            Text(String),
+        }
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Whole {
+            shapes: Vec<Shape>,
+            untagged: [Untagged; 2],
+            #[serde(skip_serializing_if = "Option::is_none", default)]
+            left_out: Option<u8>,
+            #[serde(flatten)]
+            price: Price,
+        }
+        let inner = Some(Box::new(Shape::Tuple(i64::MIN, f64::INFINITY)));
+        let map = BTreeMap::from([(7, ('\u{1F980}', u128::MAX))]);
+        let value = || Whole {
+            shapes: vec![
+                Shape::Unit,
+                Shape::Struct {
+                    map: map.clone(),
+                    inner: None,
+                },
+            ],
+            untagged: [Untagged::Number(7), Untagged::Text("seven".into())],
+            left_out: None,
+            price: Price {
+                amount: u64::MAX,
+                currency: String::new(),
+            },
+        };
+        assert_eq!(decode(&encode(&value()).unwrap()), Some(value()));
+        assert_eq!(decode(&encode(&inner).unwrap()), Some(inner));
     }
 
     #[test]
@@ -101,7 +152,8 @@ mod tests {
 
     #[test]
     fn deep_values_are_a_miss_and_not_an_overflow() {
-        assert!(decode::<Nest>(&encode(&nest(20)).unwrap()).is_some());
+        assert!(decode::<Nest>(&encode(&nest(100)).unwrap()).is_some());
+        assert!(decode::<Nest>(&encode(&nest(200)).unwrap()).is_none());
         let mut bytes = vec![FORMAT];
         bytes.extend(std::iter::repeat_n(0x91, 1 << 20));
         assert!(decode::<Nest>(&bytes).is_none());

@@ -60,7 +60,11 @@ pub(crate) fn enter(order: Order) -> Boxed<Result<Entered, Error>> {
             Granted::Lease(lease) => {
                 let frame = Frame::within(parent, lease.held().clone());
                 let max_value_size = pool.max_value_size();
-                Ok(Entered::Lead(Lead { lease, frame, max_value_size }))
+                Ok(Entered::Lead(Lead {
+                    lease,
+                    frame,
+                    max_value_size,
+                }))
             }
             Granted::Found(Found { payload, tag }) => Ok(Entered::Hit { payload, tag }),
             Granted::Computed => unreachable!("a caller that wants the value is never told COMPUTED"),
@@ -139,7 +143,13 @@ impl<'a> Call<'a> {
         };
         let want_value = attribute && order.options.cached_if_computed;
         let patience = Patience::new(&order.options);
-        Ok(Self { pool, order, want_value, terms, patience })
+        Ok(Self {
+            pool,
+            order,
+            want_value,
+            terms,
+            patience,
+        })
     }
 
     /// Follow another call of this process, or take the seat, read, and ask for the lock.
@@ -196,7 +206,10 @@ impl<'a> Call<'a> {
 
     /// The hit path: one round trip, no lock.
     async fn read(&mut self) -> Result<Option<Found>, Error> {
-        let request = Request::Read(Read { shared: self.order.shared, bound: self.pool.bound() });
+        let request = Request::Read(Read {
+            shared: self.order.shared,
+            bound: self.pool.bound(),
+        });
         match self.pool.ask(&self.order.key, request).await? {
             Reply::Hit(value, _) => Ok(self.found(value)),
             _ => Ok(None),
@@ -209,6 +222,7 @@ impl<'a> Call<'a> {
     /// next change, so that none is missed, and sleeps only then.
     async fn acquire(&mut self, mut claim: Claim) -> Result<Granted, Error> {
         let mut stale = None;
+        let mut late = false;
         let mut watched = false;
         loop {
             let sent = Instant::now();
@@ -217,11 +231,23 @@ impl<'a> Call<'a> {
                 Err(error) => (Err(error), None),
             };
             let next = match answer {
-                // So late that a beat is due: ask again, for a full lease.
-                Ok(Reply::Acquired(_)) if sent.elapsed() > self.terms.lease / 3 => continue,
+                // So late that a beat is due: ask again, for a full lease. Only once, as the link may be that slow.
+                Ok(Reply::Acquired(_)) if !late && sent.elapsed() > self.terms.lease / 3 => {
+                    late = true;
+                    continue;
+                }
+                Ok(Reply::Acquired(_)) if Instant::now() >= self.terms.deadline(sent) => {
+                    let key = self.order.key.clone();
+                    return Err(Error::LeaseLost { key });
+                }
                 Ok(Reply::Acquired(fence)) => {
                     claim.pool = self.pool.clone();
-                    return Ok(Granted::Lease(Lease::start(claim, fence, sent, self.terms.clone())));
+                    return Ok(Granted::Lease(Lease::start(
+                        claim,
+                        fence,
+                        sent,
+                        self.terms.clone(),
+                    )));
                 }
                 Ok(Reply::Hit(value, _)) => match self.found(value) {
                     Some(found) => {
@@ -301,7 +327,10 @@ impl<'a> Call<'a> {
     }
 
     fn gave_up(&self, waited: Duration) -> Error {
-        Error::SpinlockTriesExceeded { key: self.order.key.clone(), waited }
+        Error::SpinlockTriesExceeded {
+            key: self.order.key.clone(),
+            waited,
+        }
     }
 
     /// The value of a hit. One that is damaged is as good as none, and is refused from now on.
@@ -309,7 +338,10 @@ impl<'a> Call<'a> {
         let intact = value.is_intact();
         let tag = value.header.value.map(|stored| stored.tag).unwrap_or_default();
         if intact {
-            return Some(Found { payload: value.payload, tag });
+            return Some(Found {
+                payload: value.payload,
+                tag,
+            });
         }
         self.order.refuse = Some(tag);
         None

@@ -91,7 +91,11 @@ impl Flights {
                 let flight = entry.get_mut();
                 let (word, words) = oneshot::channel();
                 flight.joined += 1;
-                flight.queue.push_back(Member { number: flight.joined, accepts, word });
+                flight.queue.push_back(Member {
+                    number: flight.joined,
+                    accepts,
+                    word,
+                });
                 Joined::Queue(words)
             }
         }
@@ -99,19 +103,30 @@ impl Flights {
 
     /// Whether a body of this process is at work on the key, under a lease that it keeps.
     pub(crate) fn is_led(&self, key: &Key) -> bool {
-        let lead = self.shard(key).get(key).and_then(|flight| flight.lead.as_ref()?.upgrade());
+        let lead = self
+            .shard(key)
+            .get(key)
+            .and_then(|flight| flight.lead.as_ref()?.upgrade());
         lead.is_some_and(|held| !held.is_lost())
     }
 
     fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Flight>> {
         let shard = self.0.hasher.hash_one(key) as usize % SHARDS;
-        self.0.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.shards[shard]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Seat {
     fn new(flights: Flights, key: Key, cold: bool) -> Self {
-        Self { flights, key, asked: 0, cold, passed: false }
+        Self {
+            flights,
+            key,
+            asked: 0,
+            cold,
+            passed: false,
+        }
     }
 
     /// Whether the last holder of the seat knew that there is no computed value.
@@ -157,7 +172,9 @@ impl Seat {
     fn pass(&mut self) {
         loop {
             let mut shard = self.flights.shard(&self.key);
-            let Some(flight) = shard.get_mut(&self.key) else { return };
+            let Some(flight) = shard.get_mut(&self.key) else {
+                return;
+            };
             flight.lead = None;
             let Some(next) = flight.queue.pop_front() else {
                 shard.remove(&self.key);
@@ -183,7 +200,9 @@ impl Drop for Seat {
 
 impl fmt::Debug for Seat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seat").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Seat")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 
@@ -211,7 +230,10 @@ mod tests {
     }
 
     fn found() -> Found {
-        Found { payload: "value".into(), tag: "tag".into() }
+        Found {
+            payload: "value".into(),
+            tag: "tag".into(),
+        }
     }
 
     #[test]
@@ -223,21 +245,32 @@ mod tests {
         let late = queue(&flights, true);
         first.land(&found());
         assert!(matches!(blocking::wait(early), Ok(Word::Value(_))));
-        let Ok(Word::Seat(second)) = blocking::wait(exclusive) else { panic!("not a value for an exclusive caller") };
+        let Ok(Word::Seat(second)) = blocking::wait(exclusive) else {
+            panic!("not a value for an exclusive caller")
+        };
         assert!(!second.is_cold());
         drop(second);
-        assert!(matches!(blocking::wait(late), Ok(Word::Seat(_))), "a late caller asks for itself");
+        assert!(
+            matches!(blocking::wait(late), Ok(Word::Seat(_))),
+            "a late caller asks for itself"
+        );
     }
 
     #[test]
     fn the_seat_passes_over_those_who_left_and_ends_with_the_last() {
         let flights = Flights::default();
         let first = seat(&flights);
-        let (gone, leaves, last) = (queue(&flights, true), queue(&flights, true), queue(&flights, true));
+        let (gone, leaves, last) = (
+            queue(&flights, true),
+            queue(&flights, true),
+            queue(&flights, true),
+        );
         drop(gone);
         drop(first);
         drop(leaves); // with the seat in its hands
-        let Ok(Word::Seat(seat)) = blocking::wait(last) else { panic!("the seat was lost") };
+        let Ok(Word::Seat(seat)) = blocking::wait(last) else {
+            panic!("the seat was lost")
+        };
         drop(seat);
         assert!(flights.shard(&key()).is_empty());
     }

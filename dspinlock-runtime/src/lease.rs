@@ -124,7 +124,10 @@ impl Lease {
             Reply::Published | Reply::Done => {
                 self.claim.disarm();
                 if let Some((seat, payload)) = self.claim.seat.take().zip(payload) {
-                    seat.land(&Found { payload, tag: held.tag.clone() });
+                    seat.land(&Found {
+                        payload,
+                        tag: held.tag.clone(),
+                    });
                 }
                 Ok(Published::Kept)
             }
@@ -168,7 +171,7 @@ pub(crate) struct Terms {
 impl Terms {
     /// Until when a lease that the store granted or renewed after `sent` is surely held: less 2 % for clocks that run
     /// at different speeds and 50 ms for threads that come late.
-    fn deadline(&self, sent: Instant) -> Instant {
+    pub(crate) fn deadline(&self, sent: Instant) -> Instant {
         sent + (self.lease - self.lease / 50).saturating_sub(Duration::from_millis(50))
     }
 }
@@ -285,7 +288,13 @@ pub(crate) struct Claim {
 impl Claim {
     pub(crate) fn new(pool: &Pool, key: &Key, seat: Option<Seat>) -> Self {
         let tag = uuid::Uuid::new_v4().to_string();
-        Self { pool: pool.clone(), key: key.clone(), tag, seat, armed: false }
+        Self {
+            pool: pool.clone(),
+            key: key.clone(),
+            tag,
+            seat,
+            armed: false,
+        }
     }
 
     /// The store is about to be asked, by way of `pool`.

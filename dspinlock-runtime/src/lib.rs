@@ -25,6 +25,8 @@ mod engine;
 mod flight;
 mod heart;
 mod outcome;
+mod run;
+mod verdict;
 mod wait;
 
 pub use error::Error;
@@ -32,7 +34,8 @@ pub use error::Error;
 /// What the shim of the attribute calls. Not for people: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::call::{Call, Returning, Run, never};
+    pub use crate::call::{Call, Returning, never};
     pub use crate::outcome::{Judge, Judgement, Keep, Outcome, Rules, Shape};
+    pub use crate::run::Run;
     pub use crate::site::Site;
 }

@@ -14,7 +14,6 @@ use crate::Error;
 use crate::codec::{self, Unencodable};
 
 /// How the outcome `R` of one function is treated.
-#[derive(Debug, Clone, Copy)]
 pub struct Rules<R, J> {
     /// The bytes to publish, `None` where no value is kept; `Err` where the outcome is the function's own error.
     pub(crate) keep: fn(&R) -> Judgement,
@@ -25,7 +24,6 @@ pub struct Rules<R, J> {
 }
 
 /// What becomes of an outcome.
-#[derive(Debug)]
 pub enum Judgement {
     /// An `Err` of the function's own: the lock is aborted.
     Abort,
@@ -114,9 +112,9 @@ pub trait Keep<T> {
 }
 
 /// Without `cached_if_computed`: the value is the caller's alone and may be of any type.
-#[derive(Debug, Clone, Copy)]
 pub struct Discarded;
 
+#[diagnostic::do_not_recommend]
 impl<T> Keep<T> for Discarded {
     fn judge(_: &T) -> Judgement {
         Judgement::Publish(None)
@@ -128,7 +126,6 @@ impl<T> Keep<T> for Discarded {
 }
 
 /// With `cached_if_computed`.
-#[derive(Debug, Clone, Copy)]
 pub struct Kept;
 
 #[diagnostic::do_not_recommend]
@@ -146,7 +143,6 @@ impl<T: Serialize + DeserializeOwned> Keep<T> for Kept {
 }
 
 /// The default: a lock error becomes the function's error by `From`.
-#[derive(Debug, Clone, Copy)]
 pub struct ByFrom;
 
 /// An error type that lock errors turn into by themselves.
@@ -168,7 +164,6 @@ impl<E: From<Error>> CarriesLockError for E {
 }
 
 /// `map_err = path`.
-#[derive(Debug, Clone, Copy)]
 pub struct MapErr<M>(pub(crate) fn(Error) -> M);
 
 /// The result of `map_err` is the error of the function: a trait of its own, for the words of its message.
@@ -190,31 +185,25 @@ impl<E> BecomesError<E> for E {
 }
 
 /// `on_error = ...`: for functions that cannot return a lock error, or should not.
-#[derive(Debug, Clone, Copy)]
 pub struct OnError<Kind> {
     panic: bool,
     kind: PhantomData<Kind>,
 }
 
 impl<Kind> OnError<Kind> {
-    pub(crate) const fn new(panic: bool, _kind: Kind) -> Self
-    where
-        Kind: Copy,
-    {
+    pub(crate) fn new(panic: bool) -> Self {
         Self {
             panic,
             kind: PhantomData,
         }
     }
 
-    #[track_caller]
     fn carry<R>(&self, error: Error) -> Option<R> {
         on_error(self.panic, &error);
         None
     }
 }
 
-#[track_caller]
 fn on_error(panic: bool, error: &Error) {
     if panic {
         panic!("{error}");
@@ -223,16 +212,13 @@ fn on_error(panic: bool, error: &Error) {
 }
 
 /// A function whose `Err` is never kept.
-#[derive(Debug, Clone, Copy)]
 pub struct Fallible;
 
 /// A function whose every outcome is a value.
-#[derive(Debug, Clone, Copy)]
 pub struct Plain;
 
 /// Tells `Result` from every other type without specialization: the method below is found first where `R` is a
 /// `Result`, and the one behind `Deref` everywhere else.
-#[derive(Debug)]
 pub struct Shape<R>(PhantomData<fn() -> R>);
 
 impl<R> Shape<R> {
@@ -259,12 +245,44 @@ impl<R> Deref for Shape<R> {
 }
 
 /// The shape of everything that is no `Result`.
-#[derive(Debug)]
 pub struct AnyShape;
 
 impl AnyShape {
     /// No `Result`.
     pub const fn kind(&self) -> Plain {
         Plain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the shim writes for `on_error`: it names the type, and method resolution tells the shapes apart.
+    macro_rules! judge {
+        ($ty:ty, $outcome:expr) => {{
+            fn rules<K, R: Outcome<K, OnError<Kind>>, Kind>(_: Kind, _: K) -> Rules<R, OnError<Kind>> {
+                R::RULES
+            }
+            (rules::<_, $ty, _>(Shape::<$ty>::new().kind(), Kept).keep)(&$outcome)
+        }};
+    }
+
+    #[test]
+    fn err_is_never_kept_and_all_else_is() {
+        type Alias<T> = std::result::Result<T, ()>;
+        fn generic<T: Serialize + DeserializeOwned>(value: T) -> Judgement {
+            judge!(T, value)
+        }
+        assert!(matches!(
+            judge!(Result<u8, ()>, Ok(1)),
+            Judgement::Publish(Some(_))
+        ));
+        assert!(matches!(judge!(Result<u8, ()>, Err(())), Judgement::Abort));
+        assert!(matches!(judge!(Alias<u8>, Err(())), Judgement::Abort));
+        assert!(matches!(judge!(Option<u8>, None), Judgement::Publish(Some(_))));
+        assert!(matches!(judge!((), ()), Judgement::Publish(Some(_))));
+        // A bare parameter is plain, whatever it stands for.
+        assert!(matches!(generic(Err::<u8, u8>(1)), Judgement::Publish(Some(_))));
     }
 }

@@ -136,12 +136,18 @@ impl Pool {
 
     /// This pool by the way that is shortest for the caller.
     pub(crate) fn here(&self) -> Self {
-        Self { way: self.store.here(), ..self.clone() }
+        Self {
+            way: self.store.here(),
+            ..self.clone()
+        }
     }
 
     /// This pool by the way that depends on no runtime of a user's.
     pub(crate) fn in_background(&self) -> Self {
-        Self { way: None, ..self.clone() }
+        Self {
+            way: None,
+            ..self.clone()
+        }
     }
 
     /// Asks the store to take a step. A request whose connection broke, or whose runtime ended, is sent once more from
@@ -157,7 +163,11 @@ impl Pool {
             Err(Failure::NotReady { .. }) => self.way.is_some(),
             _ => false,
         };
-        let answer = if again { self.store.step(key, request).await } else { answer };
+        let answer = if again {
+            self.store.step(key, request).await
+        } else {
+            answer
+        };
         answer.map_err(|failure| explain(operation, key, failure))
     }
 
@@ -175,7 +185,11 @@ impl Pool {
 fn explain(operation: &'static str, key: &Key, failure: Failure) -> Error {
     match failure {
         Failure::NotReady { address, reason } => Error::RedisNotInitialized { address, reason },
-        Failure::Unknown(reason) | Failure::Refused(reason) => Error::Store { operation, key: key.clone(), reason },
+        Failure::Unknown(reason) | Failure::Refused(reason) => Error::Store {
+            operation,
+            key: key.clone(),
+            reason,
+        },
     }
 }
 

@@ -3,9 +3,18 @@
 //! One binary, so that it is linked once. The attribute's pool is global to a process; tests of the attribute on
 //! several stores therefore run in worker processes (`worker.rs`), tests of the explicit API in this one.
 
+mod bad_input;
 mod crash;
+mod errors;
+mod executors;
+mod explicit;
 mod fail_if_key_exists;
+mod interop;
+mod links;
+mod logs;
+mod records;
 mod round_trips;
+mod semantics;
 mod stampede;
 mod stores;
 mod worker;

@@ -21,6 +21,7 @@ fn main() {
     }
     // The test harness has begun a line of its own.
     println!();
+    crate::logs::listen();
     // A single thread, so that a body that blocks it starves everything that runs there.
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
@@ -33,6 +34,10 @@ fn main() {
         let id: u64 = id.parse().expect("an id");
         match order {
             "go" => gate(id).notify_one(),
+            "logs" => {
+                crate::logs::lines().iter().for_each(|line| say(id, line));
+                say(id, "end");
+            }
             "drop" => drop(calls.remove(&id).map(|call: AbortHandle| call.abort())),
             call => {
                 calls.insert(id, begin(&runtime, id, call));
@@ -58,7 +63,12 @@ fn begin(runtime: &Runtime, id: u64, order: &str) -> AbortHandle {
     let handle = call.abort_handle();
     runtime.spawn(async move {
         match call.await {
+            Ok(Ok(value)) if value.len() > 1000 => say(id, format_args!("ok {} bytes", value.len())),
             Ok(Ok(value)) => say(id, format_args!("ok {value}")),
+            // What is private to a test must be in no message and in no log.
+            Ok(Err(Failure::Lock(error))) if crate::logs::leaks(Some(&error)) => {
+                say(id, format_args!("err LEAK {error:?} {:?}", crate::logs::lines()));
+            }
             Ok(Err(Failure::Lock(error))) => say(id, format_args!("err {}", variant(&error))),
             Ok(Err(Failure::Body)) => say(id, "err Body"),
             Err(error) if error.is_panic() => say(id, "err panic"),
@@ -168,6 +178,7 @@ impl Job {
                 "key" => job.key = value.into(),
                 "body" => job.body = value.into(),
                 "value" => job.value = Some(value.into()),
+                "size" => job.value = Some("secret".repeat(value.parse::<usize>().expect("a number") / 6)),
                 "journal" => job.journal = Some(Journal::at(value)),
                 "lease" => job.lease = milliseconds(value),
                 "ttl" => job.ttl = milliseconds(value),

@@ -6,14 +6,15 @@
 //! - **kill -9** at any moment leaves it whole: it is in WAL mode, and a step is one transaction. After a loss of power
 //!   the last steps may be missing; nobody holds a lock of that machine then, and fences go on growing with its clock.
 //! - It must be on a local disk: processes meet in memory that a network file system does not share.
-//! - It must not be deleted or replaced while it is open. A process that has it open goes on with the old file, and
-//!   one that opens it afterwards makes a new one: they no longer see each other.
+//! - It should not be deleted or replaced while it is open. A process notices that with its next step other than a
+//!   read, and goes on with the new file; all locks and values in the old one are gone, as if each had been deleted.
 //! - It must not be carried over a fork: a store that was opened before a fork refuses every step in the child.
 //! - All times are the machine's clock. Setting it forward ends leases early, setting it back prolongs them; a fence
 //!   never goes back while its key is there.
 
 mod file;
 mod table;
+mod trouble;
 mod watch;
 mod worker;
 
@@ -79,16 +80,14 @@ impl Embedded {
     /// For tests: [`Embedded::open`] with a clock of one's own.
     #[doc(hidden)]
     pub fn open_with_clock(path: &Path, time_limit: Duration, clock: Clock) -> Result<Self, Error> {
-        let connection = file::open(path, time_limit)?;
-        let table = Table::new(connection, clock);
+        let table = Table::open(path, time_limit, clock)?;
         Self::start(table, path.display().to_string(), time_limit)
     }
 
     /// For tests: [`Embedded::memory`] with a clock of one's own.
     #[doc(hidden)]
     pub fn memory_with_clock(clock: Clock) -> Result<Self, Error> {
-        let table = Table::new(file::memory()?, clock);
-        Self::start(table, ":memory:".into(), TIME_LIMIT)
+        Self::start(Table::memory(clock)?, ":memory:".into(), TIME_LIMIT)
     }
 
     fn start(table: Table, address: String, time_limit: Duration) -> Result<Self, Error> {
@@ -119,6 +118,17 @@ impl Embedded {
     }
 }
 
+impl Embedded {
+    /// Resolves within about 5 ms of a step of another process, and at once after a step of this one other than a
+    /// renewal. To miss nothing, look again after this call: what a step asked for then does not see, wakes.
+    pub fn changed(&self) -> Change {
+        let waiting = Watch::wait(&self.watch);
+        // The thread looks before it takes any step that is asked for from now on. Where it has ended, nothing changes.
+        let _ = self.jobs.send(Message::Look);
+        Box::pin(waiting)
+    }
+}
+
 impl Store for Embedded {
     /// Steps are taken in the order in which they are asked for, except that a [`Request::Read`] may overtake steps
     /// that wait for another process to let go of the file.
@@ -143,14 +153,10 @@ impl Store for Embedded {
         })
     }
 
-    /// The change resolves within about 10 ms of a step of another process, and at once after a step of this one other
-    /// than a renewal; it may also resolve for another key's step.
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
-        let waiting = Watch::wait(&self.watch);
-        // The thread looks before it takes any step that is asked for from now on. Where it has ended, nothing changes.
-        let _ = self.jobs.send(Message::Look);
+        let changed = self.changed();
         let reply = self.step(key, request);
-        Box::pin(async move { Ok((reply.await?, Box::pin(waiting) as Change)) })
+        Box::pin(async move { Ok((reply.await?, changed)) })
     }
 }
 

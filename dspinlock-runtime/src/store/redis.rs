@@ -63,7 +63,9 @@ impl RedisStore {
     }
 
     pub(crate) fn new(address: Address, limits: Limits) -> Self {
-        Self { links: Links::new(address, limits) }
+        Self {
+            links: Links::new(address, limits),
+        }
     }
 }
 
@@ -107,10 +109,15 @@ impl Store for Session {
         Box::pin(async move {
             let generation = link.generation().await?;
             // Joined before the request goes out: what is pushed behind the reply is not missed.
-            let watched = watches.filter(|_| generation.is_tracking()).map(|watches| watches.join(&names[0]));
+            let watched = watches
+                .filter(|_| generation.is_tracking())
+                .map(|watches| watches.join(&names[0]));
             let (script, arguments) = script(names, request);
             let Some(watched) = watched else {
-                return Ok((run(link, script, arguments).await?, Box::pin(std::future::pending()) as Change));
+                return Ok((
+                    run(link, script, arguments).await?,
+                    Box::pin(std::future::pending()) as Change,
+                ));
             };
             let mut answer = tracked(&generation, arguments.command("EVALSHA", script.hash())).await;
             if reply::is_unknown_script(&answer) {
@@ -127,7 +134,11 @@ async fn tracked(generation: &Generation, command: Cmd) -> Answer {
     pair.cmd("CLIENT").arg("CACHING").arg("YES");
     pair.add_command(command);
     // A registration that is refused leaves the waiter to its timer.
-    generation.pipeline(pair).await?.pop().unwrap_or_else(|| Err(reply::unexpected()))
+    generation
+        .pipeline(pair)
+        .await?
+        .pop()
+        .unwrap_or_else(|| Err(reply::unexpected()))
 }
 
 /// Plain reads, no script: one command where the value alone decides.
@@ -142,14 +153,17 @@ async fn read(link: Link, [state, value]: [String; 2], request: Read) -> Result<
     let mut pair = Pipeline::with_capacity(2);
     pair.cmd("GETRANGE").arg(state).arg(0).arg(MAX_STATE);
     pair.add_command(bounded);
-    let [state, value] = <[Answer; 2]>::try_from(generation.pipeline(pair).await?).map_err(|_| reply::unexpected())?;
+    let [state, value] =
+        <[Answer; 2]>::try_from(generation.pipeline(pair).await?).map_err(|_| reply::unexpected())?;
     reply::read(request, Some(state), value)
 }
 
 /// Runs a script by its hash; a server that has forgotten it is given the text, which it then remembers.
 async fn run(link: Link, script: &'static Script, arguments: Arguments) -> Result<Reply, Failure> {
     let generation = link.generation().await?;
-    let mut answer = generation.send(&arguments.command("EVALSHA", script.hash())).await;
+    let mut answer = generation
+        .send(&arguments.command("EVALSHA", script.hash()))
+        .await;
     if reply::is_unknown_script(&answer) {
         answer = generation.send(&arguments.command("EVAL", script.text())).await;
     }

@@ -4,7 +4,10 @@ mod bench;
 mod random;
 mod scenarios;
 
-use bench::{Bench, Embedded, Pure, Redis};
+use bench::{Embedded, Pure, Redis};
+
+/// Random sequences per store: as many as take some seconds on a server.
+const CASES: u32 = 500;
 
 #[test]
 fn pure_function() {
@@ -33,20 +36,20 @@ fn valkey() {
 
 #[test]
 fn random_steps_on_an_embedded_file() {
-    random::run(&mut Embedded::file(), 200);
+    random::run(&mut Embedded::file(), CASES);
 }
 
 #[test]
 fn random_steps_in_embedded_memory() {
-    random::run(&mut Embedded::memory(), 200);
+    random::run(&mut Embedded::memory(), CASES);
 }
 
 #[test]
 fn random_steps_on_redis() {
-    random::run(&mut Redis::start(), 200);
+    random::run(&mut Redis::start(), CASES);
 }
 
 #[test]
 fn random_steps_on_valkey() {
-    random::run(&mut Redis::valkey(), 200);
+    random::run(&mut Redis::valkey(), CASES);
 }

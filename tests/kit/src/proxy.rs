@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
+use std::time::Duration;
 
 /// A TCP proxy on a free port of 127.0.0.1.
 ///
@@ -28,6 +29,7 @@ struct State {
     connections: usize,
     requests_stalled: bool,
     replies_stalled: bool,
+    delay: Duration,
     closed: bool,
 }
 
@@ -118,6 +120,11 @@ impl Proxy {
         });
     }
 
+    /// Makes every reply come so much later.
+    pub fn delay(&self, delay: Duration) {
+        self.shared.set(|state| state.delay = delay);
+    }
+
     /// Breaks every open connection; new ones are taken.
     pub fn cut(&self) {
         self.shared.set(|state| {
@@ -169,6 +176,7 @@ fn serve(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
     let replies = shared.clone();
     thread::spawn(move || {
         pump(server, client, |_| {
+            thread::sleep(replies.state().delay);
             replies.pass(|state| state.replies_stalled);
             *answered.lock().expect("no thread of the proxy panicked") = true;
         });

@@ -108,9 +108,8 @@ impl Redis {
     /// # Panics
     ///
     /// Where the server refuses it.
-    pub fn raw(&self, command: &[&str]) -> Value {
-        self.try_raw(command)
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    pub fn raw<A: AsRef<[u8]>>(&self, command: &[A]) -> Value {
+        self.try_raw(command).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Sends one command; the answer may be an error.
@@ -118,13 +117,23 @@ impl Redis {
     /// # Errors
     ///
     /// What the server, or the connection to it, says.
-    pub fn try_raw(&self, command: &[&str]) -> RedisResult<Value> {
+    pub fn try_raw<A: AsRef<[u8]>>(&self, command: &[A]) -> RedisResult<Value> {
         let mut connection = connect(self.folder.path())?;
-        redis::cmd(command[0]).arg(&command[1..]).query(&mut connection)
+        let mut request = redis::Cmd::new();
+        for word in command {
+            request.arg(word.as_ref());
+        }
+        request.query(&mut connection)
     }
 
-    /// The string at `key`, `None` where there is none.
+    /// The text at `key`, `None` where there is none.
     pub fn get(&self, key: &str) -> Option<String> {
+        self.bytes(key)
+            .map(|bytes| String::from_utf8(bytes).expect("a text"))
+    }
+
+    /// The bytes at `key`, `None` where there are none.
+    pub fn bytes(&self, key: &str) -> Option<Vec<u8>> {
         redis::from_redis_value(self.raw(&["GET", key])).expect("a string, or nothing")
     }
 

@@ -46,13 +46,25 @@ impl Worker {
 
     /// Starts one with further environment variables.
     pub fn with(url: &str, environment: &[(&str, &str)]) -> Self {
+        let url = ("DSPINLOCK_URL", url);
+        Self::in_environment(std::iter::once(url).chain(environment.iter().copied()))
+    }
+
+    /// Starts one that was not told where its store is.
+    pub fn without_url(environment: &[(&str, &str)]) -> Self {
+        Self::in_environment(environment.iter().copied())
+    }
+
+    fn in_environment<'a>(environment: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let program = std::env::current_exe().expect("a test knows its own binary");
         let mut command = Command::new(program);
         command
             .args(["worker::main", "--exact", "--nocapture", "--test-threads=1"])
-            .env("DSPINLOCK_URL", url)
+            .env_remove("DSPINLOCK_URL")
             .env("DSPINLOCK_TEST_WORKER", "1")
-            .envs(environment.iter().copied());
+            // Bodies panic when they are told to; nobody wants to read where.
+            .env("RUST_BACKTRACE", "0")
+            .envs(environment);
         let mut lines = Lines::start(&mut command);
         let calls = Arc::<Mutex<HashMap<u64, Sender<String>>>>::default();
         let (output, readers) = (lines.take_output(), calls.clone());
@@ -86,10 +98,21 @@ impl Worker {
 
     /// Makes the worker begin a call; events of it are heard through the answer.
     pub fn call(&self, job: &Job) -> Call<'_> {
+        self.order(&format!("call {}", job.0))
+    }
+
+    /// What the library has logged in the worker so far.
+    pub fn logs(&self) -> Vec<String> {
+        let call = self.order("logs");
+        let lines = std::iter::from_fn(|| call.event());
+        lines.take_while(|line| line != "end").collect()
+    }
+
+    fn order(&self, order: &str) -> Call<'_> {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let (send, events) = channel();
         lock(&self.calls).insert(id, send);
-        self.lines.say(&format!("{id} call {}", job.0));
+        self.lines.say(&format!("{id} {order}"));
         Call {
             worker: self,
             id,

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-use super::table::{SCHEMA, reason};
+use super::table::SCHEMA;
+use super::trouble::reason;
 use crate::error::Error;
 
 /// "dspl" in SQLite's header: whose file it is.
@@ -17,6 +18,9 @@ const APPLICATION: i32 = 0x6473_706c;
 
 /// The version of the tables. A file of another version is never touched.
 const FORMAT: i32 = 1;
+
+/// The length of SQLite's shortest page.
+const SHORTEST: u64 = 512;
 
 /// How long to sleep before a busy file is tried again, when it is opened.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -42,6 +46,24 @@ pub fn default_path() -> Result<PathBuf, Error> {
     Ok(folder.join("dspinlock").join("locks.sqlite"))
 }
 
+/// Which file it is that a path leads to now, where the system can tell without opening it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity(Option<(u64, u64)>);
+
+impl Identity {
+    #[cfg(unix)]
+    pub(super) fn of(path: &Path) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self(std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino())))
+    }
+
+    /// Elsewhere a file that is open cannot be taken away.
+    #[cfg(not(unix))]
+    pub(super) fn of(_: &Path) -> Self {
+        Self(None)
+    }
+}
+
 /// Opens the file, which is made where it is missing.
 pub(super) fn open(path: &Path, time_limit: Duration) -> Result<Connection, Error> {
     // To close any descriptor of a file takes away all locks that the process holds on it (POSIX). So a file is never
@@ -55,11 +77,7 @@ pub(super) fn open(path: &Path, time_limit: Duration) -> Result<Connection, Erro
     make(&file).map_err(|error| failed(error.into()))?;
     let deadline = Instant::now() + time_limit;
     patiently(deadline, || inspect(&file)).map_err(failed)?;
-    let connection = Connection::open_with_flags(
-        &file,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )
-    .map_err(|error| failed(error.into()))?;
+    let connection = connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
     patiently(deadline, || set_up(&connection)).map_err(failed)?;
     Ok(connection)
 }
@@ -93,11 +111,20 @@ fn make(file: &Path) -> io::Result<()> {
 
 /// Looks at the file without the right to write: SQLite would tidy up even in a file that is not ours.
 fn inspect(file: &Path) -> Result<(), Trouble> {
-    let connection = Connection::open_with_flags(
-        file,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
+    // To SQLite, what is shorter than its shortest page is empty, and may be overwritten.
+    if (1..SHORTEST).contains(&std::fs::metadata(file)?.len()) {
+        return Err(Trouble::Foreign);
+    }
+    let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     snapshot(&connection, is_new).map(drop)
+}
+
+/// No mutex: a connection is its thread's alone. No waiting inside SQLite: readers would wait with the writers, and its
+/// pauses grow so long that others overtake.
+fn connect(file: &Path, access: OpenFlags) -> Result<Connection, Trouble> {
+    let connection = Connection::open_with_flags(file, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    Ok(connection)
 }
 
 /// Several readings of one moment: another process may be making the tables right now.

@@ -1,11 +1,16 @@
 //! One row per key, and one step per transaction.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::Clock;
-use crate::error::StoreFailure;
+use super::file::{self, Identity};
+use super::trouble::Trouble;
+use crate::error::Error;
 use crate::protocol::{self, Reply, Request};
 use crate::record::{Record, Slot};
 use crate::store::Failure;
@@ -35,36 +40,77 @@ const DELETE: &str = "DELETE FROM lock WHERE key = ?1";
 /// A few rows only, so that no step takes long; as no step adds more than one, they do not pile up.
 const SWEEP: &str = "DELETE FROM lock WHERE rowid IN (SELECT rowid FROM lock
     WHERE max(state_until, value_until) < ?1 ORDER BY max(state_until, value_until) LIMIT 4)";
+const SWEPT: usize = 4;
 
 /// The open file and the clock.
 pub(super) struct Table {
     connection: Connection,
     clock: Clock,
+    /// None for a store in memory.
+    place: Option<Place>,
     /// SQLite's count of other connections' commits, as last seen.
     version: Option<i64>,
+}
+
+/// Where the file is, and which one it was when it was opened.
+pub(super) struct Place {
+    path: PathBuf,
+    identity: Identity,
 }
 
 /// A step that was taken.
 pub(super) struct Step {
     pub(super) reply: Reply,
     pub(super) changed: bool,
-}
-
-/// Why a step was not taken.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// Another process has the file; try again.
-    Busy,
-    Failed(Failure),
+    /// There may be more rows to sweep.
+    pub(super) is_dusty: bool,
 }
 
 impl Table {
-    pub(super) fn new(connection: Connection, clock: Clock) -> Self {
-        Self {
+    pub(super) fn open(path: &Path, time_limit: Duration, clock: Clock) -> Result<Self, Error> {
+        // A relative path is one of the moment.
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
+        let connection = file::open(&absolute, time_limit)?;
+        let place = Some(Place {
+            identity: Identity::of(&absolute),
+            path: absolute,
+        });
+        Ok(Self {
             connection,
             clock,
+            place,
             version: None,
+        })
+    }
+
+    pub(super) fn memory(clock: Clock) -> Result<Self, Error> {
+        Ok(Self {
+            connection: file::memory()?,
+            clock,
+            place: None,
+            version: None,
+        })
+    }
+
+    /// Opens the file anew where it was deleted or replaced: whoever opens it now uses another one. All locks in the old
+    /// one are gone with it, as if each had been deleted.
+    pub(super) fn follow_file(&mut self, time_limit: Duration) -> Result<(), Trouble> {
+        let Some(place) = &mut self.place else {
+            return Ok(());
+        };
+        if Identity::of(&place.path) == place.identity {
+            return Ok(());
         }
+        self.connection = file::open(&place.path, time_limit).map_err(|error| {
+            Trouble::Failed(Failure::NotReady {
+                address: place.path.display().to_string(),
+                reason: error.to_string(),
+            })
+        })?;
+        place.identity = Identity::of(&place.path);
+        // No file has this version: whoever waits is told of a change.
+        self.version = self.version.map(|_| -1);
+        Ok(())
     }
 
     /// Takes one step. What turns out to change nothing (a hit, a waiter's look) never asks for the right to write.
@@ -80,6 +126,7 @@ impl Table {
                 return Ok(Step {
                     reply,
                     changed: false,
+                    is_dusty: false,
                 });
             }
         }
@@ -93,12 +140,22 @@ impl Table {
         let before = load(&transaction, key)?.at(now);
         let (after, reply) = protocol::step(before.clone(), now, request);
         let changed = after != before;
+        let mut is_dusty = false;
         if changed {
             save(&transaction, key, &before, &after)?;
-            transaction.prepare_cached(SWEEP)?.execute([to_sql(now / 1000)])?;
+            is_dusty = sweep(&transaction, now)?;
         }
         transaction.commit().map_err(Trouble::of_commit)?;
-        Ok(Step { reply, changed })
+        Ok(Step {
+            reply,
+            changed,
+            is_dusty,
+        })
+    }
+
+    /// Removes a few rows that are over, and tells whether there may be more.
+    pub(super) fn sweep(&mut self) -> Result<bool, Trouble> {
+        sweep(&self.connection, (self.clock)())
     }
 
     /// The next look is the first of its kind: what was before does not count.
@@ -162,6 +219,11 @@ fn save(connection: &Connection, key: &str, before: &Record, after: &Record) -> 
     Ok(())
 }
 
+fn sweep(connection: &Connection, now: u64) -> Result<bool, Trouble> {
+    let swept = connection.prepare_cached(SWEEP)?.execute([to_sql(now / 1000)])?;
+    Ok(swept == SWEPT)
+}
+
 /// A step never writes an entry of a wrong type: it leaves or removes it.
 fn columns(slot: &Slot) -> (Option<&[u8]>, Option<i64>) {
     match slot {
@@ -173,42 +235,4 @@ fn columns(slot: &Slot) -> (Option<&[u8]>, Option<i64>) {
 /// Later than every date that SQLite can hold is never.
 fn to_sql(time: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
-}
-
-impl From<rusqlite::Error> for Trouble {
-    fn from(error: rusqlite::Error) -> Self {
-        match reason(&error) {
-            None => Self::Busy,
-            Some(reason) => Self::Failed(Failure::Refused(reason)),
-        }
-    }
-}
-
-impl Trouble {
-    /// A commit that was refused is undone; of one that failed half-way nobody knows.
-    fn of_commit(error: rusqlite::Error) -> Self {
-        match reason(&error) {
-            None => Self::Busy,
-            Some(reason @ StoreFailure::Unavailable(_)) => Self::Failed(Failure::Refused(reason)),
-            Some(reason) => Self::Failed(Failure::Unknown(reason)),
-        }
-    }
-}
-
-/// By SQLite's code alone, never by its message; `None` where another connection has the file.
-pub(super) fn reason(error: &rusqlite::Error) -> Option<StoreFailure> {
-    let Some(cause) = error.sqlite_error() else {
-        return Some(StoreFailure::Refused(
-            "the file does not hold what it should".into(),
-        ));
-    };
-    let text = rusqlite::ffi::code_to_str(cause.extended_code);
-    Some(match cause.code {
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => return None,
-        ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::OutOfMemory => {
-            StoreFailure::Unavailable(text.into())
-        }
-        ErrorCode::PermissionDenied => StoreFailure::PermissionDenied,
-        _ => StoreFailure::Refused(format!("{text} ({})", cause.extended_code)),
-    })
 }

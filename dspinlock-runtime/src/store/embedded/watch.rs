@@ -41,3 +41,20 @@ impl Drop for Registered {
         self.0.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocking::wait;
+
+    #[test]
+    fn a_dropped_future_waits_no_more() {
+        let watch = Arc::new(Watch::default());
+        let (one, two) = (Watch::wait(&watch), Watch::wait(&watch));
+        drop(one);
+        assert!(watch.is_watched());
+        watch.wake();
+        wait(two);
+        assert!(!watch.is_watched());
+    }
+}

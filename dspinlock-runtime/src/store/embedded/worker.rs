@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::table::{Table, Trouble};
+use super::table::{Step, Table};
+use super::trouble::Trouble;
 use super::watch::Watch;
 use crate::error::StoreFailure;
 use crate::protocol::{Reply, Request};
 use crate::store::Failure;
 
 /// How often to look for a change of another process while somebody waits for one.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// The first and the longest pause while another process has the file. Short ones, as SQLite keeps no queue: who
 /// pauses for long is overtaken by all who do not.
@@ -45,6 +46,8 @@ pub(super) struct Worker {
     pause: Duration,
     /// When to look again, while somebody waits.
     look_at: Instant,
+    /// There may be rows to sweep; that is done when there is nothing else to do.
+    is_dusty: bool,
 }
 
 impl Worker {
@@ -56,6 +59,8 @@ impl Worker {
             blocked: VecDeque::new(),
             pause: PAUSE.0,
             look_at: Instant::now(),
+            // Whoever had the file before may have left some.
+            is_dusty: true,
         }
     }
 
@@ -65,6 +70,7 @@ impl Worker {
             match self.next() {
                 Ok(Message::Step(job)) => self.accept(job),
                 Ok(Message::Look) => self.look(),
+                Err(RecvTimeoutError::Timeout) if self.is_dusty => self.sweep(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) if self.blocked.is_empty() => break,
                 Err(RecvTimeoutError::Disconnected) => std::thread::sleep(self.pause),
@@ -86,7 +92,8 @@ impl Worker {
             .is_watched()
             .then(|| self.look_at.saturating_duration_since(Instant::now()));
         let retry = (!self.blocked.is_empty()).then_some(self.pause);
-        match look.into_iter().chain(retry).min() {
+        let sweep = self.is_dusty.then_some(Duration::ZERO);
+        match look.into_iter().chain(retry).chain(sweep).min() {
             Some(pause) => self.inbox.recv_timeout(pause),
             None => self.inbox.recv().map_err(RecvTimeoutError::from),
         }
@@ -121,8 +128,9 @@ impl Worker {
         if unwanted {
             return None;
         }
-        let reply = match self.table.step(&job.key, &job.request) {
+        let reply = match self.step(&job) {
             Ok(step) => {
+                self.is_dusty |= step.is_dusty;
                 // A renewal sets nobody free, and many holders renew all the time.
                 if step.changed && !matches!(job.request, Request::Renew(_)) {
                     self.watch.wake();
@@ -136,6 +144,19 @@ impl Worker {
         // Nobody listens where the future was dropped.
         let _ = job.reply.send(reply);
         None
+    }
+
+    fn step(&mut self, job: &Job) -> Result<Step, Trouble> {
+        if !matches!(job.request, Request::Read(_)) {
+            let time_left = job.deadline.saturating_duration_since(Instant::now());
+            self.table.follow_file(time_left)?;
+        }
+        self.table.step(&job.key, &job.request)
+    }
+
+    /// Where it cannot be done now, it is done by another process or after a later step.
+    fn sweep(&mut self) {
+        self.is_dusty = self.table.sweep().unwrap_or(false);
     }
 
     fn look(&mut self) {

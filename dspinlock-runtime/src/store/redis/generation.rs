@@ -40,17 +40,23 @@ impl Generation {
         let read = Arc::<AtomicU64>::default();
         let stream = Counted::open(address, read.clone()).await?;
         // The deadlines are ours: the redis crate's own timer would need a runtime around each call.
-        let mut config = AsyncConnectionConfig::new().set_response_timeout(None).set_pipeline_buffer_size(1024);
+        let mut config = AsyncConnectionConfig::new()
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(1024);
         if let Some(watches) = watches.clone() {
             config = config.set_push_sender(move |push: PushInfo| {
                 watches.pushed(&push);
                 Ok::<(), ()>(())
             });
         }
-        let (connection, driver) =
-            MultiplexedConnection::new_with_config(&address.login, stream, config).await.map_err(login_failure)?;
+        let (connection, driver) = MultiplexedConnection::new_with_config(&address.login, stream, config)
+            .await
+            .map_err(login_failure)?;
         let ended = Arc::new(Semaphore::new(0));
-        let end = EndsWithDriver { ended: ended.clone(), watches: watches.clone() };
+        let end = EndsWithDriver {
+            ended: ended.clone(),
+            watches: watches.clone(),
+        };
         let driver = tokio::spawn(async move {
             let _end = end;
             driver.await;
@@ -79,9 +85,16 @@ impl Generation {
         }
         if track {
             // What this connection itself changes, it knows.
-            setup.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN").arg("NOLOOP");
+            setup
+                .cmd("CLIENT")
+                .arg("TRACKING")
+                .arg("ON")
+                .arg("OPTIN")
+                .arg("NOLOOP");
         }
-        let Ok(answers) = self.pipeline(setup).await else { return };
+        let Ok(answers) = self.pipeline(setup).await else {
+            return;
+        };
         let tracking = track && answers.last().is_some_and(Result::is_ok);
         self.tracking.store(tracking, Ordering::Relaxed);
         if track && !tracking {
@@ -108,7 +121,9 @@ impl Generation {
     /// Several commands in one round trip, each with its own reply.
     pub(super) async fn pipeline(&self, commands: Pipeline) -> Result<Vec<Answer>, Failure> {
         let mut connection = self.connection.clone();
-        let replies = self.call(connection.send_packed_commands(&commands, 0, commands.len())).await?;
+        let replies = self
+            .call(connection.send_packed_commands(&commands, 0, commands.len()))
+            .await?;
         Ok(replies.into_iter().map(checked).collect())
     }
 
@@ -188,10 +203,17 @@ const IDLE_TICKS: u32 = 15;
 /// by the runtime that drives the connection: a starved runtime is not a dead connection.
 async fn watch(generation: Weak<Generation>) {
     let (mut seen, mut silent, mut idle) = (0, 0, 0);
-    let Some(tick) = generation.upgrade().map(|generation| generation.respond / SILENT_TICKS) else { return };
+    let Some(tick) = generation
+        .upgrade()
+        .map(|generation| generation.respond / SILENT_TICKS)
+    else {
+        return;
+    };
     loop {
         background::sleep(tick).await;
-        let Some(generation) = generation.upgrade().filter(|generation| generation.is_open()) else { return };
+        let Some(generation) = generation.upgrade().filter(|generation| generation.is_open()) else {
+            return;
+        };
         let read = generation.read.load(Ordering::Relaxed);
         let owed = generation.in_flight.load(Ordering::Relaxed) > 0;
         silent = if owed && read == seen { silent + 1 } else { 0 };

@@ -43,7 +43,13 @@ impl Link {
         watches: Option<Arc<Watches>>,
     ) -> Self {
         let state = watch::Sender::new(State::Down);
-        Self(Arc::new(Inner { address, limits, home, watches, state }))
+        Self(Arc::new(Inner {
+            address,
+            limits,
+            home,
+            watches,
+            state,
+        }))
     }
 
     /// The generation that is up; else the outcome of an attempt that began no earlier than the last one failed.
@@ -91,13 +97,19 @@ impl Link {
             start
         });
         if start {
-            let attempt = Attempt { link: self.clone(), outcome: None };
+            let attempt = Attempt {
+                link: self.clone(),
+                outcome: None,
+            };
             self.0.home.spawn(attempt.run());
         }
     }
 
     fn failure(&self, reason: &str) -> Failure {
-        Failure::NotReady { address: self.0.address.to_string(), reason: reason.into() }
+        Failure::NotReady {
+            address: self.0.address.to_string(),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -126,6 +138,9 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.link.0.state.send_replace(self.outcome.take().unwrap_or(State::Gone));
+        self.link
+            .0
+            .state
+            .send_replace(self.outcome.take().unwrap_or(State::Gone));
     }
 }

@@ -29,9 +29,18 @@ impl Links {
         let (address, watches) = (Arc::new(address), Arc::<Watches>::default());
         let home = background::handle().clone();
         let link = Link::new(address.clone(), limits, home, Some(watches.clone()));
-        let background = Arc::new(Session { link, watches: Some(watches) });
+        let background = Arc::new(Session {
+            link,
+            watches: Some(watches),
+        });
         let closed = Arc::new(Semaphore::new(0));
-        Arc::new(Self { address, limits, background, by_runtime: RwLock::default(), closed })
+        Arc::new(Self {
+            address,
+            limits,
+            background,
+            by_runtime: RwLock::default(),
+            closed,
+        })
     }
 
     /// The session of the background thread.
@@ -44,9 +53,16 @@ impl Links {
         if blocking::is_waiting() {
             return self.background.clone();
         }
-        let Ok(runtime) = Handle::try_current() else { return self.background.clone() };
+        let Ok(runtime) = Handle::try_current() else {
+            return self.background.clone();
+        };
         let id = runtime.id();
-        let known = self.by_runtime.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        let known = self
+            .by_runtime
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .cloned();
         match known {
             Some(session) if !session.link.is_gone() => session,
             // A runtime that has ended, or cannot drive a connection.
@@ -62,13 +78,24 @@ impl Links {
         let mut by_runtime = self.by_runtime.write().unwrap_or_else(PoisonError::into_inner);
         let entry = by_runtime.entry(id);
         let std::collections::hash_map::Entry::Vacant(entry) = entry else {
-            let std::collections::hash_map::Entry::Occupied(entry) = entry else { unreachable!() };
+            let std::collections::hash_map::Entry::Occupied(entry) = entry else {
+                unreachable!()
+            };
             return entry.get().clone();
         };
         let link = Link::new(self.address.clone(), self.limits, runtime.clone(), None);
-        let session = entry.insert(Arc::new(Session { link: link.clone(), watches: None })).clone();
+        let session = entry
+            .insert(Arc::new(Session {
+                link: link.clone(),
+                watches: None,
+            }))
+            .clone();
         drop(by_runtime);
-        let supervisor = Supervisor { links: Arc::downgrade(self), id, link };
+        let supervisor = Supervisor {
+            links: Arc::downgrade(self),
+            id,
+            link,
+        };
         let closed = self.closed.clone();
         runtime.spawn(async move {
             let _supervisor = supervisor;
@@ -95,7 +122,11 @@ impl Drop for Supervisor {
     fn drop(&mut self) {
         self.link.retire();
         if let Some(links) = self.links.upgrade() {
-            links.by_runtime.write().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+            links
+                .by_runtime
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&self.id);
         }
     }
 }

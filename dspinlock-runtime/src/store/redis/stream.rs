@@ -41,7 +41,9 @@ async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
             Ok(Box::new(stream))
         }
         #[cfg(unix)]
-        Place::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await.map_err(failed)?)),
+        Place::Unix(path) => Ok(Box::new(
+            tokio::net::UnixStream::connect(path).await.map_err(failed)?,
+        )),
         #[cfg(not(unix))]
         Place::Unix(_) => Err("unix sockets are not available on this system".into()),
     }
@@ -55,7 +57,8 @@ impl AsyncRead for Counted {
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.read.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        self.read
+            .fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
         poll
     }
 }

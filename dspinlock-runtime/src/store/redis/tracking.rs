@@ -21,7 +21,11 @@ impl Watches {
     /// From now on, no push for `name` is missed.
     pub(super) fn join(self: &Arc<Self>, name: &str) -> Watched {
         let changes = self.lock().entry(name.into()).or_default().subscribe();
-        Watched { watches: self.clone(), name: name.into(), changes }
+        Watched {
+            watches: self.clone(),
+            name: name.into(),
+            changes,
+        }
     }
 
     /// What the server says: these names have changed, or all of them.
@@ -68,7 +72,10 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         let mut watched = self.watches.lock();
-        if watched.get(&self.name).is_some_and(|changes| changes.receiver_count() == 1) {
+        if watched
+            .get(&self.name)
+            .is_some_and(|changes| changes.receiver_count() == 1)
+        {
             watched.remove(&self.name);
         }
     }

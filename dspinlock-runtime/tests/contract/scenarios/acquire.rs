@@ -239,7 +239,7 @@ fn a_grant_overwrites_what_is_no_value(lock: &mut Lock<'_>) {
 }
 
 fn a_megabyte_comes_back_as_it_was(lock: &mut Lock<'_>) {
-    let payload: Vec<u8> = (0..1 << 20).map(|at: u32| (at * 31 >> 3) as u8).collect();
+    let payload: Vec<u8> = (0..1 << 20).map(|at: u32| ((at * 31) >> 3) as u8).collect();
     lock.compute("a", Some(&payload));
     for reply in [lock.acquire("b"), lock.read(false), lock.read(true)] {
         let (value, _) = hit(reply);

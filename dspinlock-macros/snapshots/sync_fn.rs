@@ -1,0 +1,20 @@
+#[must_use]
+#[allow(unused)]
+fn price(mut id: u64, (a, b): (u8, u8)) {
+    {
+        const {
+            &::dspinlock::__private::Site::new(
+                ::core::concat!(::core::module_path!(), "::", "price"),
+            )
+        }
+            .call()
+            .part(&id)
+            .part(&a)
+            .part(&b)
+            .panic(::dspinlock::__private::Shape::<()>::new().kind())
+    }
+        .returning::<()>()
+        .run_blocking(move || -> () {
+            id += 1;
+        })
+}

@@ -1,0 +1,400 @@
+//! What happens in a sequence. Fences and stale bytes are named by what they refer to: they differ from store to store.
+
+use std::cmp::Ordering;
+
+use bytes::Bytes;
+use dspinlock_runtime::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
+use dspinlock_runtime::value::Holder;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::strategy::Strategy;
+
+use crate::bench::{Entry, Foreign};
+
+/// One turn of the clock, in milliseconds. Leases end half a step after a turn, so that no stall of a slow machine
+/// decides whether something is gone.
+pub(crate) const STEP: u64 = 1_000_000;
+
+pub(crate) const TAGS: [&str; 3] = ["a", "b-b", "c~c"];
+
+/// One thing that happens to one of two keys.
+#[derive(Debug, Clone)]
+pub(crate) struct Turn {
+    pub(crate) key: usize,
+    pub(crate) op: Op,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    Acquire {
+        tag: usize,
+        lease: u64,
+        cached: bool,
+        fail_if_key_exists: bool,
+        want_value: bool,
+        refuse: Option<usize>,
+        stale: Stale,
+        bound: usize,
+    },
+    Renew {
+        tag: usize,
+        fence: Fence,
+        lease: u64,
+    },
+    Publish {
+        tag: usize,
+        fence: Fence,
+        ttl: u64,
+        payload: Option<Vec<u8>>,
+    },
+    Abort {
+        tag: usize,
+    },
+    Delete,
+    Read {
+        shared: bool,
+        bound: usize,
+    },
+    Advance(u64),
+    Put {
+        entry: Entry,
+        content: Content,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stale {
+    No,
+    /// The bytes that the key's last waiter saw.
+    Seen,
+    Other,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fence {
+    /// The last that this tag was granted on this key, or 0.
+    Own,
+    /// The last but so many that anybody was granted.
+    Back(usize),
+    Other(u64),
+}
+
+/// What somebody else writes.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    Nothing,
+    WrongType,
+    /// `tag,stamp,number` as Python writes it; one of the tags or its own.
+    State(Option<usize>, &'static str, Option<u64>),
+    /// A value of a foreign fence, with or without a payload.
+    Value {
+        tag: usize,
+        fence: u64,
+        value: Option<(usize, u64)>,
+        left: Option<u64>,
+    },
+    Garbage(Vec<u8>, Option<u64>),
+}
+
+pub(crate) fn turns(foreign: bool) -> impl Strategy<Value = Vec<Turn>> {
+    let key = || prop_oneof![4 => Just(0_usize), 1 => Just(1_usize)];
+    let single = (key(), op(foreign)).prop_map(|(key, op)| vec![Turn { key, op }]);
+    // Chance alone computes too seldom.
+    let computed = (key(), tag(), time(), time(), payload(), bound());
+    let computed = computed.prop_map(|(key, tag, lease, ttl, payload, bound)| {
+        let fence = Fence::Own;
+        let acquire = Op::Acquire {
+            tag,
+            lease,
+            cached: true,
+            fail_if_key_exists: false,
+            want_value: true,
+            refuse: None,
+            stale: Stale::No,
+            bound,
+        };
+        let publish = Op::Publish {
+            tag,
+            fence,
+            ttl,
+            payload,
+        };
+        [acquire, publish].map(|op| Turn { key, op }).into()
+    });
+    vec(prop_oneof![8 => single, 1 => computed], 1..30).prop_map(|turns: Vec<Vec<Turn>>| turns.concat())
+}
+
+fn tag() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => Just(0), 2 => Just(1), 1 => Just(2)]
+}
+
+fn op(foreign: bool) -> impl Strategy<Value = Op> {
+    let acquire = (
+        tag(),
+        time(),
+        any::<bool>(),
+        prop::bool::weighted(0.15),
+        prop::bool::weighted(0.8),
+        option::weighted(0.2, tag()),
+        stale(),
+        bound(),
+    );
+    let acquire = acquire.prop_map(
+        |(tag, lease, cached, fail_if_key_exists, want_value, refuse, stale, bound)| Op::Acquire {
+            tag,
+            lease,
+            cached,
+            fail_if_key_exists,
+            want_value,
+            refuse,
+            stale,
+            bound,
+        },
+    );
+    let renew = (tag(), fence(), time()).prop_map(|(tag, fence, lease)| Op::Renew { tag, fence, lease });
+    let publish = (tag(), fence(), time(), payload()).prop_map(|(tag, fence, ttl, payload)| Op::Publish {
+        tag,
+        fence,
+        ttl,
+        payload,
+    });
+    let put = prop_oneof![
+        state().prop_map(|content| Op::Put {
+            entry: Entry::State,
+            content
+        }),
+        value().prop_map(|content| Op::Put {
+            entry: Entry::Value,
+            content
+        }),
+    ];
+    prop_oneof![
+        10 => acquire,
+        4 => renew,
+        8 => publish,
+        3 => tag().prop_map(|tag| Op::Abort { tag }),
+        1 => Just(Op::Delete),
+        5 => (any::<bool>(), bound()).prop_map(|(shared, bound)| Op::Read { shared, bound }),
+        4 => (1..6_u64).prop_map(Op::Advance),
+        if foreign { 5 } else { 0 } => put,
+    ]
+}
+
+/// A lease or a ttl, half a turn of the clock longer than a whole number of them.
+fn time() -> impl Strategy<Value = u64> {
+    (0..8_u64).prop_map(|steps| steps * STEP + STEP / 2)
+}
+
+fn bound() -> impl Strategy<Value = usize> {
+    prop_oneof![8 => Just(8_usize << 20), 1 => 0..200_usize]
+}
+
+fn payload() -> impl Strategy<Value = Option<Vec<u8>>> {
+    option::weighted(0.8, vec(any::<u8>(), 0..40))
+}
+
+fn stale() -> impl Strategy<Value = Stale> {
+    prop_oneof![5 => Just(Stale::No), 2 => Just(Stale::Seen), 1 => Just(Stale::Other)]
+}
+
+fn fence() -> impl Strategy<Value = Fence> {
+    prop_oneof![
+        8 => Just(Fence::Own),
+        2 => (0..5_usize).prop_map(Fence::Back),
+        1 => fence_number().prop_map(Fence::Other),
+    ]
+}
+
+/// Fences that no clock of ours gives: of long ago, and of the far future up to the greatest.
+fn fence_number() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        0..5_u64,
+        (1_u64 << 52)..(1 << 52) + 5,
+        (1_u64 << 53) - 3..(1 << 53) + 2
+    ]
+}
+
+fn left() -> impl Strategy<Value = Option<u64>> {
+    option::weighted(0.7, time())
+}
+
+fn state() -> impl Strategy<Value = Content> {
+    let number = prop_oneof![4 => Just("0"), 4 => Just("1"), 1 => Just("2"), 1 => Just("-1"), 1 => Just("x")];
+    prop_oneof![
+        2 => Just(Content::Nothing),
+        1 => Just(Content::WrongType),
+        6 => (option::of(tag()), number, left())
+            .prop_map(|(tag, number, left)| Content::State(tag, number, left)),
+        1 => garbage(),
+    ]
+}
+
+fn value() -> impl Strategy<Value = Content> {
+    let facts = (tag(), fence_number(), option::of((tag(), fence_number())), left());
+    prop_oneof![
+        2 => Just(Content::Nothing),
+        1 => Just(Content::WrongType),
+        4 => facts.prop_map(|(tag, fence, value, left)| Content::Value { tag, fence, value, left }),
+        1 => garbage(),
+    ]
+}
+
+fn garbage() -> impl Strategy<Value = Content> {
+    let text = prop_oneof![
+        vec(any::<u8>(), 0..30),
+        "[a,01Z:.+\\-\n\u{0}]{0,60}".prop_map(String::into_bytes),
+        "dspinlock1,[ab-],[0-9]{1,17},[ab-],[0-9]{0,2},1,2,3,[0-3],[0-9a-f]{7,9},1,h,s\n[xy]{0,3}"
+            .prop_map(String::into_bytes),
+        "[ab ]{0,2},20[0-9]{2}-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:00(\\.[0-9]{0,10})?(Z|[+-][0-2][0-9]:[0-6]0)?,-?[01]{1,2}"
+            .prop_map(String::into_bytes),
+    ];
+    (text, left()).prop_map(|(text, left)| Content::Garbage(text, left))
+}
+
+impl Content {
+    pub(crate) fn bytes(&self) -> Foreign {
+        match self {
+            Self::Nothing => Foreign::Nothing,
+            Self::WrongType => Foreign::WrongType,
+            Self::State(tag, number, left) => {
+                let tag = tag.map_or("python", |tag| TAGS[tag]);
+                let text = format!("{tag},2001-02-03T04:05:06.000007+00:00,{number}");
+                Foreign::Bytes(text.into(), *left)
+            }
+            Self::Value {
+                tag,
+                fence,
+                value,
+                left,
+            } => {
+                let own = match value {
+                    None => "-,0,0,0,0,0,0,".into(),
+                    Some((tag, fence)) => format!("{},{fence},1,2,3,5,00c0ffee,", TAGS[*tag]),
+                };
+                let payload = if value.is_some() { "value" } else { "" };
+                let text = format!("dspinlock1,{},{fence},{own}1,host,site\n{payload}", TAGS[*tag]);
+                Foreign::Bytes(text.into(), *left)
+            }
+            Self::Garbage(bytes, left) => Foreign::Bytes(bytes.clone().into(), *left),
+        }
+    }
+}
+
+impl Op {
+    /// The request, in the words of one store.
+    pub(crate) fn request(&self, key: usize, grants: &Grants) -> Request {
+        let tag_of = |tag: &usize| TAGS[*tag].to_string();
+        match self {
+            Self::Acquire {
+                tag,
+                lease,
+                cached,
+                fail_if_key_exists,
+                want_value,
+                refuse,
+                stale,
+                bound,
+            } => Request::Acquire(Acquire {
+                tag: tag_of(tag),
+                lease: *lease,
+                max_block: 4 * STEP + STEP / 2,
+                cached: *cached,
+                fail_if_key_exists: *fail_if_key_exists,
+                want_value: *want_value,
+                refuse: refuse.as_ref().map(tag_of),
+                stale: match stale {
+                    Stale::No => None,
+                    Stale::Seen => grants.busy[key].clone(),
+                    Stale::Other => Some(Bytes::from_static(b"a,2001-02-03T04:05:06Z,0")),
+                },
+                holder: holder(),
+                bound: *bound,
+            }),
+            Self::Renew { tag, fence, lease } => Request::Renew(Renew {
+                tag: tag_of(tag),
+                fence: grants.fence(key, *tag, *fence),
+                lease: *lease,
+            }),
+            Self::Publish {
+                tag,
+                fence,
+                ttl,
+                payload,
+            } => Request::Publish(Publish {
+                tag: tag_of(tag),
+                fence: grants.fence(key, *tag, *fence),
+                ttl: *ttl,
+                took: 42,
+                payload: payload.clone().map(Bytes::from),
+                holder: holder(),
+            }),
+            Self::Abort { tag } => Request::Abort { tag: tag_of(tag) },
+            Self::Read { shared, bound } => Request::Read(Read {
+                shared: *shared,
+                bound: *bound,
+            }),
+            Self::Delete | Self::Advance(_) | Self::Put { .. } => Request::Delete,
+        }
+    }
+}
+
+fn holder() -> Holder {
+    Holder {
+        process: 1,
+        host: "host".into(),
+        site: "a::b<C, D>".into(),
+    }
+}
+
+/// Every grant of one store, in order: its key, its tag and its fence.
+#[derive(Debug, Default)]
+pub(crate) struct Grants {
+    all: Vec<(usize, String, u64)>,
+    /// The state of each key, as its last waiter saw it.
+    busy: [Option<Bytes>; 2],
+}
+
+impl Grants {
+    pub(crate) fn note(&mut self, key: usize, request: &Request, reply: &Reply) {
+        match (request, reply) {
+            (Request::Acquire(request), Reply::Acquired(fence)) => {
+                self.all.push((key, request.tag.clone(), *fence));
+            }
+            (_, Reply::Busy(busy)) => self.busy[key] = Some(busy.raw.clone()),
+            _ => {}
+        }
+    }
+
+    fn fence(&self, key: usize, tag: usize, fence: Fence) -> u64 {
+        let last = match fence {
+            Fence::Other(fence) => return fence,
+            Fence::Own => self
+                .all
+                .iter()
+                .rev()
+                .find(|grant| grant.0 == key && grant.1 == TAGS[tag]),
+            Fence::Back(back) => self.all.iter().rev().nth(back),
+        };
+        last.map_or(0, |grant| grant.2)
+    }
+
+    /// The first grant that bore this fence.
+    pub(crate) fn position(&self, fence: u64) -> Option<usize> {
+        self.all.iter().position(|grant| grant.2 == fence)
+    }
+
+    /// The last fence stands to all before as it does in the other store.
+    pub(crate) fn same_order(&self, other: &Self) -> Result<(), String> {
+        let order = |grants: &Self| -> Vec<Ordering> {
+            let last = grants.all.last().map_or(0, |grant| grant.2);
+            grants.all.iter().map(|grant| grant.2.cmp(&last)).collect()
+        };
+        match order(self) == order(other) {
+            true => Ok(()),
+            false => Err(format!(
+                "the fences stand otherwise: expected {self:?}\n   found {other:?}"
+            )),
+        }
+    }
+}

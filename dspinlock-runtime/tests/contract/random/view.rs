@@ -1,0 +1,104 @@
+//! A reply or a record without what may differ from store to store: moments, and fences that stem from them.
+
+use std::fmt;
+
+use bytes::Bytes;
+use dspinlock_runtime::protocol::{Reply, Request};
+use dspinlock_runtime::record::{Record, Slot};
+use dspinlock_runtime::state::State;
+use dspinlock_runtime::value::{Header, Value};
+
+use super::op::{Grants, STEP};
+use crate::bench::Bench;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct View(String);
+
+impl View {
+    pub(crate) fn of(taken: &Option<(Request, Reply)>, grants: &Grants, bench: &mut dyn Bench) -> Self {
+        let Some((_, reply)) = taken else {
+            return Self("no step".into());
+        };
+        Self(match reply {
+            Reply::Hit(value, left) => format!("Hit({}, {})", self::value(value, grants), time(*left)),
+            Reply::Acquired(fence) => format!("Acquired({})", self::fence(*fence, grants)),
+            Reply::Busy(busy) => {
+                let now = bench.now();
+                let near = busy.now.abs_diff(now) < STEP * 1000 / 4;
+                format!("Busy({}, {}, now: {near})", state(&busy.raw), time(busy.left))
+            }
+            Reply::Exists(left) => format!("Exists({})", time(*left)),
+            other => format!("{other:?}"),
+        })
+    }
+
+    pub(crate) fn of_record(record: &Record, grants: &Grants, bench: &mut dyn Bench) -> Self {
+        let now = bench.now() / 1000;
+        let slot = |slot: &Slot, print: &dyn Fn(&Bytes) -> String| match slot {
+            Slot::Bytes { bytes, until } => {
+                let left = until.map(|until| until.saturating_sub(now));
+                format!("{} for {}", print(bytes), time(left))
+            }
+            other => format!("{other:?}"),
+        };
+        let value = |bytes: &Bytes| match Value::parse(bytes) {
+            Some(parsed) => self::value(&parsed, grants),
+            None => format!("{bytes:?}"),
+        };
+        Self(format!(
+            "{} | {}",
+            slot(&record.state, &state),
+            slot(&record.value, &value)
+        ))
+    }
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// To the nearest half of a step: what passes in a test is far less.
+fn time(left: Option<u64>) -> String {
+    left.map_or("ever".into(), |left| {
+        format!("{}½", (left + STEP / 4) / (STEP / 2))
+    })
+}
+
+fn fence(fence: u64, grants: &Grants) -> String {
+    grants
+        .position(fence)
+        .map_or_else(|| fence.to_string(), |position| format!("grant {position}"))
+}
+
+/// Without its stamp, unless a foreign one, which is of long ago.
+fn state(raw: &Bytes) -> String {
+    match State::parse(raw) {
+        Ok(state) if is_recent(state.stamp.unsigned_abs()) => format!("{},{}", state.tag, state.computed),
+        _ => format!("{raw:?}"),
+    }
+}
+
+fn value(value: &Value, grants: &Grants) -> String {
+    let mut header: Header = value.header.clone();
+    let fence = |number: u64| self::fence(number, grants);
+    let fences = (
+        fence(header.fence),
+        header.value.as_ref().map(|value| fence(value.fence)),
+    );
+    header.fence = 0;
+    if let Some(value) = &mut header.value {
+        value.fence = 0;
+        if is_recent(value.made) {
+            (value.made, value.fresh_until) = (0, 0);
+        }
+    }
+    let header = header.to_string();
+    format!("{} {fences:?} {:?}", header.trim_end(), value.payload)
+}
+
+/// After 2020, in microseconds since 1970.
+fn is_recent(moment: u64) -> bool {
+    moment > 1_577_836_800_000_000
+}

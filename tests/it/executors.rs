@@ -1,0 +1,140 @@
+//! A handle is bound to no runtime: it works in the next test, in plain threads, and under another executor.
+
+use std::time::{Duration, Instant};
+
+use dspinlock::{Acquired, Error, HashDSpinlock, Pool, dspinlock};
+use futures_executor::{LocalPool, block_on};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::semantics::in_memory;
+use crate::stores::Store;
+
+/// Every feature of a handle that waits or beats.
+async fn exercise(pool: Pool) -> u64 {
+    let lock = HashDSpinlock::new("example").unwrap().pool(&pool);
+    let Acquired::Locked(lease) = lock.acquire().await.unwrap() else {
+        panic!("nothing is cached");
+    };
+    let brief = lock
+        .clone()
+        .wait(dspinlock::Wait::AtMost(Duration::from_millis(50)));
+    assert!(matches!(
+        brief.acquire().await,
+        Err(Error::SpinlockTriesExceeded { .. })
+    ));
+    let fence = lease.fence();
+    lease.release().await.unwrap();
+    assert!(lock.delete_state().await.unwrap());
+    fence
+}
+
+/// Without timers and without IO of its own.
+fn bare() -> Runtime {
+    Builder::new_current_thread().build().unwrap()
+}
+
+fn full() -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_handle_outlives_the_runtime_in_which_it_was_made() {
+    for store in Store::each() {
+        let first = full();
+        let pool = first.block_on(async {
+            let pool = Pool::open(&store.url()).unwrap();
+            exercise(pool.clone()).await;
+            pool
+        });
+        drop(first);
+        let mut fences = vec![full().block_on(exercise(pool.clone()))];
+        fences.push(bare().block_on(exercise(pool.clone())));
+        let handle = pool.clone();
+        fences.push(std::thread::spawn(|| block_on(exercise(handle))).join().unwrap());
+        fences.push(LocalPool::new().run_until(exercise(pool.clone())));
+        fences.push(bare().block_on(exercise(pool)));
+        assert!(fences.is_sorted(), "{fences:?}");
+    }
+}
+
+#[test]
+fn a_blocking_call_inside_a_runtime_does_not_deadlock() {
+    for store in Store::each() {
+        let pool = Pool::open(&store.url()).unwrap();
+        let lock = HashDSpinlock::new("example").unwrap().pool(&pool);
+        for runtime in [bare(), full()] {
+            let lock = lock.clone();
+            runtime.block_on(async move {
+                let Acquired::Locked(lease) = lock.acquire_blocking().unwrap() else {
+                    panic!("nothing is cached");
+                };
+                lease.release_blocking().unwrap();
+            });
+        }
+    }
+}
+
+#[test]
+fn a_runtime_that_is_gone_leaves_nothing_held() {
+    for store in Store::each() {
+        let pool = Pool::open(&store.url()).unwrap();
+        let lock = HashDSpinlock::new("example").unwrap().pool(&pool);
+        let runtime = full();
+        let (send, held) = std::sync::mpsc::channel();
+        let holder = lock.clone();
+        runtime.spawn(async move {
+            let lease = holder.acquire().await;
+            send.send(()).unwrap();
+            std::future::pending::<()>().await;
+            drop(lease);
+        });
+        held.recv().unwrap();
+        runtime.shutdown_background();
+        let start = Instant::now();
+        assert!(matches!(lock.acquire_blocking().unwrap(), Acquired::Locked(_)));
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+}
+
+#[dspinlock(key = "shared between tests", cached_if_computed, on_error = panic)]
+async fn answer() -> u32 {
+    // Needs no runtime, so that every executor can run it.
+    42
+}
+
+#[tokio::test]
+async fn the_attribute_works_in_one_test() {
+    in_memory();
+    assert_eq!(answer().await, 42);
+}
+
+#[tokio::test]
+async fn and_in_the_next() {
+    in_memory();
+    assert_eq!(answer().await, 42);
+}
+
+#[test]
+fn and_under_another_executor() {
+    in_memory();
+    assert_eq!(block_on(answer()), 42);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_clock_of_the_callers_runtime_is_of_no_matter() {
+    let pool = Pool::open("sqlite::memory:").unwrap();
+    let lock = HashDSpinlock::new("example").unwrap().pool(&pool);
+    let holder = lock.clone();
+    let thread = std::thread::spawn(move || {
+        let lease = holder.acquire_blocking().unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        drop(lease);
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(matches!(lock.acquire().await.unwrap(), Acquired::Locked(_)));
+    thread.join().unwrap();
+}

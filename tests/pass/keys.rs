@@ -1,0 +1,157 @@
+//! Every form of a key, and every argument of the attribute.
+#![deny(warnings, clippy::all)]
+
+use std::time::Duration;
+
+use dspinlock::dspinlock;
+
+type Result<T = u64> = std::result::Result<T, anyhow::Error>;
+
+#[derive(serde::Serialize)]
+pub struct User {
+    id: u64,
+    name: String,
+}
+
+async fn look_up(id: u64) -> Result<String> {
+    Ok(id.to_string())
+}
+
+fn ttl_of(user: &User) -> Duration {
+    Duration::from_secs(user.id)
+}
+
+#[dspinlock(key = user.id)]
+pub async fn field(user: User) -> Result {
+    Ok(user.id)
+}
+
+#[dspinlock(key = (user.id, &user.name, "v2"))]
+pub async fn tuple(user: User) -> Result<User> {
+    Ok(user)
+}
+
+#[dspinlock(key = "user:{id}:{name:?}")]
+pub async fn format(id: u64, name: String) -> Result<String> {
+    Ok(format!("{id}{name}"))
+}
+
+#[dspinlock(key = "the only one")]
+pub fn constant() -> Result {
+    Ok(1)
+}
+
+#[dspinlock(key = ())]
+pub fn nothing() -> Result {
+    Ok(1)
+}
+
+#[dspinlock]
+pub fn no_arguments() -> Result {
+    Ok(1)
+}
+
+#[dspinlock(key = a + b)]
+pub fn operator(a: u64, b: u64) -> Result {
+    Ok(a * b)
+}
+
+#[dspinlock(key = if id > 5 { id } else { 5 })]
+pub fn branch(id: u64) -> Result {
+    Ok(id)
+}
+
+#[dspinlock(key = { let next = id + 1; next * next })]
+pub fn block(id: u64) -> Result {
+    Ok(id)
+}
+
+#[dspinlock(key = look_up(id).await?)]
+pub async fn awaited(id: u64) -> Result {
+    Ok(id)
+}
+
+#[dspinlock(key = (look_up(id).await?, id, look_up(id + 1).await?))]
+pub async fn awaited_twice(id: u64) -> Result {
+    Ok(id)
+}
+
+#[dspinlock(key = text.parse::<u64>()?)]
+pub fn question_mark(text: String) -> Result {
+    Ok(text.parse()?)
+}
+
+#[dspinlock(key = std::cell::RefCell::new(id.clone()).borrow().len())]
+pub async fn temporary(id: String) -> Result<String> {
+    Ok(id)
+}
+
+#[dspinlock(skip(client))]
+pub async fn skipped(id: u64, client: std::rc::Rc<u64>) -> Result {
+    Ok(id + *client)
+}
+
+#[dspinlock(skip(client,))]
+pub async fn skipped_cfg(id: u64, #[cfg(not(windows))] client: &std::cell::Cell<u64>) -> Result {
+    Ok(id + client.get())
+}
+
+#[dspinlock(key = id)]
+pub async fn keyed_cfg(id: u64, #[cfg(windows)] client: &std::cell::Cell<u64>) -> Result {
+    Ok(id)
+}
+
+#[dspinlock(
+    key = id,
+    name = "shop.price",
+    prefix = "shop",
+    cached_if_computed = true,
+    fail_if_key_exists = false,
+    max_spinlock_tries = 3,
+    spinlock_sleep_thresh = "250ms",
+    expire_at_timedelta = "1d2h",
+    max_block_time = "1m",
+    lease = "5s",
+    map_err = anyhow::Error::new,
+)]
+pub async fn everything(id: u64) -> Result {
+    Ok(id)
+}
+
+#[dspinlock(key = id, name = "", wait = forever, fail_if_key_exists)]
+pub fn waits_forever(id: &str) -> Result<usize> {
+    Ok(id.len())
+}
+
+#[dspinlock(key = id, wait = "0s", spinlock_sleep_thresh = "1ms")]
+pub fn waits_never(id: &[u8]) -> Result<usize> {
+    Ok(id.len())
+}
+
+const TRIES: u32 = 4;
+
+#[dspinlock(
+    key = user.id,
+    ttl = ttl_of(&user),
+    lease = Duration::from_secs(2),
+    wait = if user.name.is_empty() { Duration::ZERO } else { Duration::from_secs(1) },
+    max_block_time = ttl_of(&user) * 2,
+    spinlock_sleep_thresh = Duration::from_millis(user.id),
+)]
+pub async fn per_call(user: User) -> Result<String> {
+    Ok(user.name)
+}
+
+#[dspinlock(max_spinlock_tries = TRIES + 1)]
+pub fn tries(id: u64) -> Result {
+    Ok(id)
+}
+
+fn is_send<T: Send>(_: T) {}
+
+fn main() {
+    // Only compiled: nothing is polled. What the key borrows does not live as long as the body.
+    is_send(format(1, String::new()));
+    is_send(temporary(String::new()));
+    is_send(awaited_twice(1));
+}
