@@ -1,6 +1,7 @@
 //! Random sequences of steps, of turns of the clock and of foreign writes: every reply and every record of a store is
 //! held against the pure function's.
 
+mod draw;
 mod op;
 mod view;
 
@@ -22,7 +23,7 @@ pub(crate) fn run(bench: &mut dyn Bench, cases: u32) {
         max_shrink_time: 15_000,
         ..Config::default()
     };
-    let turns = op::turns(bench.is_open());
+    let turns = draw::turns(bench.is_open());
     let bench = RefCell::new(bench);
     let result = TestRunner::new(config).run(&turns, |turns| {
         let bench = &mut **bench.borrow_mut();

@@ -1,6 +1,8 @@
 //! Wake-ups: by other processes and by this one.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -67,7 +69,10 @@ fn what_the_look_after_the_call_does_not_see_wakes() {
 
 #[test]
 fn own_steps_wake_and_renewals_do_not() {
-    let store = Embedded::memory().expect("a store");
+    // A second passes from step to step: each renewal writes a later end.
+    let clock = AtomicU64::new(1_000_000_000_000);
+    let clock = Arc::new(move || clock.fetch_add(1_000_000, Ordering::SeqCst));
+    let store = Embedded::memory_with_clock(clock).expect("a store");
     let mut changed = store.changed();
     assert!(is_pending(&mut changed));
     let fence = grant(&store, &key(1), "a");

@@ -119,8 +119,11 @@ impl User {
     fn new() -> Self {
         let (folder, _) = place();
         let program = folder.path().join("program");
-        // Another user may not be able to reach the target folder.
-        fs::copy(std::env::current_exe().expect("this binary"), &program).expect("a copy of it");
+        // Another user may not be able to reach the target folder. Copied by another process: a descriptor of ours would
+        // be inherited by the children of other tests, and a program that is open for writing cannot be run.
+        let this = std::env::current_exe().expect("this binary");
+        let copied = Command::new("cp").arg(this).arg(&program).status();
+        assert!(copied.is_ok_and(|status| status.success()));
         fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("permissions");
         let user = Self { folder, program };
         user.unlocked(|| {});

@@ -8,6 +8,7 @@ use dspinlock_runtime::store::embedded::{Embedded, TIME_LIMIT};
 use dspinlock_runtime::store::{Failure, Store};
 use dspinlock_testkit::eventually;
 use rusqlite::Connection;
+use tokio::time::timeout;
 
 use crate::{abort, acquire, grant, key, open, place, publish, read, step, wait};
 
@@ -57,14 +58,23 @@ fn who_only_reads_does_not_wait_for_writers() {
 fn blocked_steps_are_taken_in_order() {
     let (_folder, path) = place();
     let store = open(&path).expect("a store");
-    let hog = hog(&path);
-    let first = store.step(&key(1), acquire("a"));
-    let second = store.step(&key(1), abort("a"));
-    let third = store.step(&key(1), acquire("b"));
-    hog.execute_batch("COMMIT").expect("an end");
-    assert!(matches!(wait(first), Ok(Reply::Acquired(_))));
-    assert_eq!(wait(second), Ok(Reply::Aborted(true)));
-    assert!(matches!(wait(third), Ok(Reply::Acquired(_))));
+    for round in 0..300 {
+        let (hog, tag) = (hog(&path), round.to_string());
+        let key = key((round % 256) as u8);
+        // The file becomes free somewhere between these steps.
+        let release = std::thread::spawn(move || hog.execute_batch("COMMIT").expect("an end"));
+        let steps: Vec<_> = (0..10)
+            .flat_map(|_| [store.step(&key, acquire(&tag)), store.step(&key, abort(&tag))])
+            .collect();
+        for (at, reply) in steps.into_iter().map(wait).enumerate() {
+            let expected = match at % 2 {
+                0 => matches!(reply, Ok(Reply::Acquired(_))),
+                _ => reply == Ok(Reply::Aborted(true)),
+            };
+            assert!(expected, "step {at} of round {round}: {reply:?}");
+        }
+        release.join().expect("the file is free");
+    }
 }
 
 #[test]
@@ -82,8 +92,10 @@ fn what_was_asked_for_before_the_end_is_still_done() {
     let (_folder, path) = place();
     let store = open(&path).expect("a store");
     let hog = hog(&path);
-    let last = store.step(&key(1), acquire("a"));
+    let mut last = store.step(&key(1), acquire("a"));
     drop(store);
+    let early = wait(async { timeout(Duration::from_millis(100), &mut last).await });
+    assert!(early.is_err(), "given up: {early:?}");
     hog.execute_batch("COMMIT").expect("an end");
     assert!(matches!(wait(last), Ok(Reply::Acquired(_))));
 }
