@@ -139,7 +139,7 @@ impl<'a> Call<'a> {
             lease,
             ttl: order.options.ttl,
             max_block: order.options.max_block_time,
-            holder: Holder::here(&order.site),
+            site: order.site.clone(),
         };
         let want_value = attribute && order.options.cached_if_computed;
         let patience = Patience::new(&order.options);
@@ -296,7 +296,7 @@ impl<'a> Call<'a> {
             want_value: self.want_value,
             refuse: self.order.refuse.clone(),
             stale,
-            holder: self.terms.holder.clone(),
+            holder: Holder::here(&self.terms.site),
             bound: self.pool.bound(),
         });
         let (reply, change) = if watched {

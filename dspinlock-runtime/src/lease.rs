@@ -1,5 +1,6 @@
 //! The right to compute and to publish, held by one caller.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -118,7 +119,7 @@ impl Lease {
             ttl: millis(held.terms.ttl),
             took: micros(held.acquired.elapsed()),
             payload: payload.clone(),
-            holder: held.terms.holder.clone(),
+            holder: Holder::here(&held.terms.site),
         });
         match self.claim.pool.ask(&held.key, request).await? {
             Reply::Published | Reply::Done => {
@@ -165,7 +166,8 @@ pub(crate) struct Terms {
     pub lease: Duration,
     pub ttl: Duration,
     pub max_block: Duration,
-    pub holder: Holder,
+    /// The site's name.
+    pub site: Cow<'static, str>,
 }
 
 impl Terms {
