@@ -24,36 +24,29 @@ pub(crate) fn in_memory() {
 #[test]
 fn without_a_cache_each_body_runs_one_at_a_time_under_growing_fences() {
     for store in Store::each() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let journal = Journal::at(folder.path().join("journal"));
-        let workers = Worker::several(4, &store.url());
-        let job = Job::new("each", "key")
-            .with("body", "sleep:2")
-            .with("sleep", 5)
-            .with("journal", journal.path().display());
-        let (bodies, values, errors) = finish(&begin(&workers, 5, &job));
-        assert_eq!(
-            (bodies, values.len(), errors),
-            (20, 20, vec![]),
-            "on {}",
-            store.url()
-        );
-        let lines = journal.lines();
-        let mut last = 0;
-        for pair in lines.chunks(2) {
-            let fence: u64 = pair[0].strip_prefix("begin ").unwrap().parse().unwrap();
-            assert!(fence > last, "{lines:?}");
-            assert_eq!(pair[1], format!("end {fence}"), "two bodies at once: {lines:?}");
-            last = fence;
+        for function in ["each", "each_sync", "shared_each"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let journal = Journal::at(folder.path().join("journal"));
+            let workers = Worker::several(4, &store.url());
+            let job = Job::new(function, function)
+                .with("body", "sleep:2")
+                .with("sleep", 5)
+                .with("journal", journal.path().display());
+            let (bodies, values, errors) = finish(&begin(&workers, 5, &job));
+            assert_eq!(
+                (bodies, values.len(), errors),
+                (20, 20, vec![]),
+                "{function} on {}",
+                store.url()
+            );
+            in_turn(&journal, &[]);
         }
         if let Store::Redis(server) = &store {
-            let states: Vec<_> = server
-                .keys()
-                .into_iter()
-                .filter(|k| !k.starts_with('{'))
-                .collect();
+            let names = server.keys().into_iter().filter(|key| !key.starts_with('{'));
+            let states: Vec<_> = names.filter_map(|name| server.get(&name)).collect();
+            assert_eq!(states.len(), 3);
             assert!(
-                server.get(&states[0]).unwrap().ends_with(",1"),
+                states.iter().all(|state| state.ends_with(",1")),
                 "COMPUTED is left"
             );
         }
@@ -174,6 +167,22 @@ fn a_foreign_lock_is_taken_over_when_it_is_older_than_max_block_time() {
         let call = worker.call(&job.clone().with("sleep", 1000).with("tries", 8));
         assert_eq!(call.story().1.is_ok(), taken, "{stamp}");
         assert!(start.elapsed() > Duration::from_secs(5), "{stamp}");
+    }
+}
+
+/// One body after another, under growing fences; only one whose process was killed has no end.
+pub(crate) fn in_turn(journal: &Journal, killed: &[u32]) {
+    let (mut open, mut last) = (None, 0);
+    for line in journal.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (fence, process): (u64, u32) = (words[1].parse().unwrap(), words[2].parse().unwrap());
+        if words[0] == "end" {
+            assert_eq!(open.take(), Some(process), "{line} in {:?}", journal.lines());
+            continue;
+        }
+        let free = open.is_none_or(|holder| killed.contains(&holder));
+        assert!(free && fence > last, "{line} in {:?}", journal.lines());
+        (open, last) = (Some(process), fence);
     }
 }
 
