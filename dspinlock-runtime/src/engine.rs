@@ -158,9 +158,8 @@ impl<'a> Call<'a> {
         // To whom an existing key is an error, and who does not wait, asks for itself and at once.
         if !self.order.options.fail_if_key_exists && self.patience.waits() {
             match self.follow().await? {
-                Some(Word::Value(found)) => return Ok(Granted::Found(found)),
-                Some(Word::Seat(taken)) => seat = Some(taken),
-                None => {}
+                Word::Value(found) => return Ok(Granted::Found(found)),
+                Word::Seat(taken) => seat = Some(taken),
             }
         }
         let reads = self.want_value && !self.order.options.fail_if_key_exists && self.order.refuse.is_none();
@@ -179,27 +178,32 @@ impl<'a> Call<'a> {
         self.acquire(claim).await
     }
 
-    /// Joins the flight of this key. `None` where the one who goes for all makes no progress: then this call goes too.
-    async fn follow(&mut self) -> Result<Option<Word>, Error> {
+    /// Joins the flight of this key. Where the one who goes for all takes long, one of those who follow looks too.
+    async fn follow(&mut self) -> Result<Word, Error> {
         let flights = self.pool.flights();
         let accepts = self.want_value && self.order.refuse.is_none();
-        let mut words = match flights.join(&self.order.key, accepts) {
-            Joined::Seat(seat) => return Ok(Some(Word::Seat(seat))),
-            Joined::Queue(words) => words,
-        };
         loop {
-            let rest = match self.patience.following(Instant::now()) {
-                Next::Sleep(rest) => rest,
-                Next::TakeOver(_) => Duration::ZERO,
-                Next::GiveUp(waited) => return Err(self.gave_up(waited)),
+            let mut words = match flights.join(&self.order.key, accepts) {
+                Joined::Seat(seat) => return Ok(Word::Seat(seat)),
+                Joined::Queue(words) => words,
             };
-            tokio::select! {
-                biased;
-                word = &mut words => return Ok(word.ok()),
-                () = background::sleep(rest) => {}
-            }
-            if !flights.is_led(&self.order.key) {
-                return Ok(None);
+            loop {
+                let rest = match self.patience.following(Instant::now()) {
+                    Next::Sleep(rest) => rest,
+                    Next::TakeOver(_) => Duration::ZERO,
+                    Next::GiveUp(waited) => return Err(self.gave_up(waited)),
+                };
+                tokio::select! {
+                    biased;
+                    word = &mut words => match word {
+                        Ok(word) => return Ok(word),
+                        Err(_) => break,
+                    },
+                    () = background::sleep(rest) => {}
+                }
+                if let Some(scout) = flights.scout(&self.order.key) {
+                    return Ok(Word::Seat(scout));
+                }
             }
         }
     }

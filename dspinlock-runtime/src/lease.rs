@@ -46,7 +46,7 @@ impl Lease {
         });
         heart::start(&held);
         if let Some(seat) = &mut claim.seat {
-            seat.lead(&held);
+            seat.lead();
         }
         Self { held, claim }
     }
@@ -210,6 +210,7 @@ impl Held {
         if !self.lost.is_closed() {
             log::warn!(target: "dspinlock", "the lease on {} was lost", self.key);
             self.lost.close();
+            self.pool.flights().scatter(&self.key);
         }
     }
 
