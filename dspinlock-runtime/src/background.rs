@@ -1,4 +1,5 @@
-//! The library's own thread: every connection, every timer and every heartbeat lives here, never on a user's runtime.
+//! The library's own thread: every timer and every heartbeat lives here, and the connection that serves all who have no
+//! tokio runtime of their own.
 //!
 //! So a handle made under one runtime works under the next, under another executor and in plain threads, and a body
 //! that blocks its thread starves nobody's heartbeat.
@@ -23,6 +24,11 @@ static RUNTIME: Lazy<Handle> = Lazy::new(|| {
     handle
 });
 
+/// The background thread's runtime.
+pub(crate) fn handle() -> &'static Handle {
+    &RUNTIME
+}
+
 /// Runs `future` on the background thread.
 pub(crate) fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
@@ -36,3 +42,14 @@ pub(crate) fn sleep(duration: Duration) -> Sleep {
     let _context = RUNTIME.enter();
     tokio::time::sleep(duration)
 }
+
+/// A limit whose ticks must each be seen by the one who waits: a starved executor gets to see what has come meanwhile
+/// before its time is over.
+pub(crate) async fn patience(limit: Duration) {
+    for _ in 0..TICKS {
+        sleep(limit / TICKS).await;
+    }
+}
+
+/// Ticks of a limit.
+const TICKS: u32 = 5;

@@ -1,12 +1,23 @@
 //! Parks a thread on a future.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
+thread_local! {
+    static WAITING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread is inside of [`wait`]: what it waits for must not depend on the runtime around it.
+pub(crate) fn is_waiting() -> bool {
+    WAITING.get()
+}
+
 /// Polls `future` on this thread and parks in between. No task, no runtime.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
+    let _waiting = Waiting(WAITING.replace(true));
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
@@ -16,6 +27,15 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
             // A wake between the poll and here is remembered: it makes `park` return at once.
             Poll::Pending => thread::park(),
         }
+    }
+}
+
+/// Puts back what was, also when the future panics.
+struct Waiting(bool);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.set(self.0);
     }
 }
 

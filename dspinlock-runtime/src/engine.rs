@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::background;
 use crate::current::Frame;
 use crate::error::Error;
-use crate::flight::Waiter;
+use crate::flight::{Found, Joined, Seat, Word};
 use crate::key::Key;
 use crate::lease::{Claim, Lease, Published, Terms, millis};
 use crate::options::Options;
@@ -17,6 +17,7 @@ use crate::pool::Pool;
 use crate::protocol::{Acquire, Read, Reply, Request};
 use crate::state::BadState;
 pub(crate) use crate::store::Boxed;
+use crate::store::Change;
 use crate::value::{Holder, Value};
 use crate::wait::{Next, Patience};
 
@@ -53,31 +54,29 @@ pub(crate) struct Lead {
 /// Takes the lock of the global pool, waits for another's result, or reads it.
 pub(crate) fn enter(order: Order) -> Boxed<Result<Entered, Error>> {
     Box::pin(async move {
-        let pool = Pool::global()?;
+        let pool = Pool::global()?.here();
         let parent = Frame::here();
-        let mut call = Call::new(&pool, order, true)?;
-        if let Some(hit) = call.read().await? {
-            return Ok(hit);
-        }
-        let lease = match call.acquire().await? {
-            Granted::Lease(lease) => lease,
-            Granted::Hit(value) => return Ok(hit(value)),
+        match Call::new(&pool, order, true)?.run().await? {
+            Granted::Lease(lease) => {
+                let frame = Frame::within(parent, lease.held().clone());
+                let max_value_size = pool.max_value_size();
+                Ok(Entered::Lead(Lead {
+                    lease,
+                    frame,
+                    max_value_size,
+                }))
+            }
+            Granted::Found(Found { payload, tag }) => Ok(Entered::Hit { payload, tag }),
             Granted::Computed => unreachable!("a caller that wants the value is never told COMPUTED"),
-        };
-        let frame = Frame::within(parent, lease.held().clone());
-        Ok(Entered::Lead(Lead {
-            lease,
-            frame,
-            max_value_size: pool.max_value_size(),
-        }))
+        }
     })
 }
 
 /// Takes the lock of `pool` for the explicit API, which asks whether the key is computed, never for the value.
 pub(crate) async fn acquire(pool: Pool, order: Order) -> Result<Option<Lease>, Error> {
-    match Call::new(&pool, order, false)?.acquire().await? {
+    match Call::new(&pool.here(), order, false)?.run().await? {
         Granted::Lease(lease) => Ok(Some(lease)),
-        Granted::Hit(_) | Granted::Computed => Ok(None),
+        Granted::Found(_) | Granted::Computed => Ok(None),
     }
 }
 
@@ -114,10 +113,10 @@ impl Lead {
     }
 }
 
-/// How an acquire ended.
+/// How a call ended its way to the store.
 enum Granted {
     Lease(Lease),
-    Hit(Value),
+    Found(Found),
     Computed,
 }
 
@@ -127,6 +126,7 @@ struct Call<'a> {
     order: Order,
     want_value: bool,
     terms: Terms,
+    patience: Patience,
 }
 
 impl<'a> Call<'a> {
@@ -139,52 +139,102 @@ impl<'a> Call<'a> {
             lease,
             ttl: order.options.ttl,
             max_block: order.options.max_block_time,
-            holder: Holder::here(&order.site),
+            site: order.site.clone(),
         };
         let want_value = attribute && order.options.cached_if_computed;
+        let patience = Patience::new(&order.options);
         Ok(Self {
             pool,
             order,
             want_value,
             terms,
+            patience,
         })
     }
 
-    /// The hit path: one round trip, no lock. A caller to whom an existing key is an error has no use for it.
-    async fn read(&mut self) -> Result<Option<Entered>, Error> {
-        let options = &self.order.options;
-        if !self.want_value || options.fail_if_key_exists || self.order.refuse.is_some() {
-            return Ok(None);
+    /// Follow another call of this process, or take the seat, read, and ask for the lock.
+    async fn run(mut self) -> Result<Granted, Error> {
+        let mut seat = None;
+        // To whom an existing key is an error, and who does not wait, asks for itself and at once.
+        if !self.order.options.fail_if_key_exists && self.patience.waits() {
+            match self.follow().await? {
+                Word::Value(found) => return Ok(Granted::Found(found)),
+                Word::Seat(taken) => seat = Some(taken),
+            }
         }
+        let reads = self.want_value && !self.order.options.fail_if_key_exists && self.order.refuse.is_none();
+        if reads && !seat.as_ref().is_some_and(Seat::is_cold) {
+            if let Some(seat) = &mut seat {
+                seat.ask();
+            }
+            if let Some(found) = self.read().await? {
+                if let Some(seat) = seat {
+                    seat.land(&found);
+                }
+                return Ok(Granted::Found(found));
+            }
+        }
+        let claim = Claim::new(self.pool, &self.order.key, seat);
+        self.acquire(claim).await
+    }
+
+    /// Joins the flight of this key. Where the one who goes for all takes long, one of those who follow looks too.
+    async fn follow(&mut self) -> Result<Word, Error> {
+        let flights = self.pool.flights();
+        let accepts = self.want_value && self.order.refuse.is_none();
+        loop {
+            let mut words = match flights.join(&self.order.key, accepts) {
+                Joined::Seat(seat) => return Ok(Word::Seat(seat)),
+                Joined::Queue(words) => words,
+            };
+            loop {
+                let rest = match self.patience.following(Instant::now()) {
+                    Next::Sleep(rest) => rest,
+                    Next::TakeOver(_) => Duration::ZERO,
+                    Next::GiveUp(waited) => return Err(self.gave_up(waited)),
+                };
+                tokio::select! {
+                    biased;
+                    word = &mut words => match word {
+                        Ok(word) => return Ok(word),
+                        Err(_) => break,
+                    },
+                    () = background::sleep(rest) => {}
+                }
+                if let Some(scout) = flights.scout(&self.order.key) {
+                    return Ok(Word::Seat(scout));
+                }
+            }
+        }
+    }
+
+    /// The hit path: one round trip, no lock.
+    async fn read(&mut self) -> Result<Option<Found>, Error> {
         let request = Request::Read(Read {
             shared: self.order.shared,
             bound: self.pool.bound(),
         });
         match self.pool.ask(&self.order.key, request).await? {
-            Reply::Hit(value, _) if value.is_intact() => Ok(Some(hit(value))),
-            Reply::Hit(value, _) => {
-                self.refuse(&value);
-                Ok(None)
-            }
+            Reply::Hit(value, _) => Ok(self.found(value)),
             _ => Ok(None),
         }
     }
 
     /// Asks for the lock until it is granted, or another's result is there, or patience is at its end.
-    async fn acquire(&mut self) -> Result<Granted, Error> {
-        let mut claim = Claim::new(self.pool, &self.order.key);
-        let mut patience = Patience::new(&self.order.options);
+    ///
+    /// The first look goes the short way. Who has to wait looks again together with the server's promise to tell of the
+    /// next change, so that none is missed, and sleeps only then.
+    async fn acquire(&mut self, mut claim: Claim) -> Result<Granted, Error> {
         let mut stale = None;
         let mut late = false;
-        let mut waiter: Option<Waiter> = None;
+        let mut watched = false;
         loop {
-            // Armed before the store is asked: a change from here on is not missed.
-            let changed = waiter.as_mut().map(|waiter| {
-                waiter.rearm();
-                self.pool.changed()
-            });
             let sent = Instant::now();
-            let next = match self.ask(&mut claim, stale.take()).await {
+            let (answer, change) = match self.ask(&mut claim, stale.take(), watched).await {
+                Ok((reply, change)) => (Ok(reply), change),
+                Err(error) => (Err(error), None),
+            };
+            let next = match answer {
                 // So late that a beat is due: ask again, for a full lease. Only once, as the link may be that slow.
                 Ok(Reply::Acquired(_)) if !late && sent.elapsed() > self.terms.lease / 3 => {
                     late = true;
@@ -195,6 +245,7 @@ impl<'a> Call<'a> {
                     return Err(Error::LeaseLost { key });
                 }
                 Ok(Reply::Acquired(fence)) => {
+                    claim.pool = self.pool.clone();
                     return Ok(Granted::Lease(Lease::start(
                         claim,
                         fence,
@@ -202,38 +253,45 @@ impl<'a> Call<'a> {
                         self.terms.clone(),
                     )));
                 }
-                Ok(Reply::Hit(value, _)) if value.is_intact() => return Ok(Granted::Hit(value)),
-                Ok(Reply::Hit(value, _)) => {
-                    self.refuse(&value);
-                    continue;
-                }
-                Ok(Reply::Busy(busy)) => patience.busy(Instant::now(), &busy),
+                Ok(Reply::Hit(value, _)) => match self.found(value) {
+                    Some(found) => {
+                        if let Some(seat) = claim.seat.take() {
+                            seat.land(&found);
+                        }
+                        return Ok(Granted::Found(found));
+                    }
+                    None => continue,
+                },
+                Ok(Reply::Busy(busy)) => self.patience.busy(Instant::now(), &busy),
                 Ok(reply) => return self.refused(reply),
                 // The store may be back before a caller that waits already has lost its patience.
-                Err(Error::Store { .. } | Error::RedisNotInitialized { .. }) if patience.has_begun() => {
-                    patience.failed(Instant::now())
+                Err(Error::Store { .. } | Error::RedisNotInitialized { .. }) if self.patience.has_begun() => {
+                    self.patience.failed(Instant::now())
                 }
                 Err(error) => return Err(error),
             };
-            match (next, &mut waiter) {
-                (Next::TakeOver(raw), _) => stale = Some(raw),
-                (Next::GiveUp(waited), _) => {
-                    return Err(Error::SpinlockTriesExceeded {
-                        key: self.order.key.clone(),
-                        waited,
-                    });
+            match next {
+                Next::TakeOver(raw) => stale = Some(raw),
+                Next::GiveUp(waited) => return Err(self.gave_up(waited)),
+                Next::Sleep(_) if !watched => watched = true,
+                Next::Sleep(rest) => {
+                    watched = false;
+                    sleep(rest, change).await;
                 }
-                // Arm the wake-ups, then look once more.
-                (Next::Sleep(_), None) => waiter = Some(self.pool.flights().join(&self.order.key)),
-                (Next::Sleep(rest), Some(waiter)) => sleep(rest, waiter, changed).await,
             }
         }
     }
 
     /// One ACQUIRE. While it is under way, and after a grant, the claim is armed.
-    async fn ask(&self, claim: &mut Claim, stale: Option<Bytes>) -> Result<Reply, Error> {
+    async fn ask(
+        &self,
+        claim: &mut Claim,
+        stale: Option<Bytes>,
+        watched: bool,
+    ) -> Result<(Reply, Option<Change>), Error> {
         let options = &self.order.options;
-        let request = Acquire {
+        let key = &self.order.key;
+        let request = Request::Acquire(Acquire {
             tag: claim.tag.clone(),
             lease: millis(self.terms.lease),
             max_block: millis(self.terms.max_block),
@@ -242,15 +300,21 @@ impl<'a> Call<'a> {
             want_value: self.want_value,
             refuse: self.order.refuse.clone(),
             stale,
-            holder: self.terms.holder.clone(),
+            holder: Holder::here(&self.terms.site),
             bound: self.pool.bound(),
+        });
+        let (reply, change) = if watched {
+            claim.arm(&self.pool.in_background());
+            let (reply, change) = self.pool.ask_watched(key, request).await?;
+            (reply, Some(change))
+        } else {
+            claim.arm(self.pool);
+            (self.pool.ask(key, request).await?, None)
         };
-        claim.arm();
-        let reply = self.pool.ask(&self.order.key, Request::Acquire(request)).await?;
         if !matches!(reply, Reply::Acquired(_)) {
             claim.disarm();
         }
-        Ok(reply)
+        Ok((reply, change))
     }
 
     fn refused(&self, reply: Reply) -> Result<Granted, Error> {
@@ -266,25 +330,31 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A value that is damaged is as good as none.
-    fn refuse(&mut self, value: &Value) {
-        self.order.refuse = value.header.value.as_ref().map(|stored| stored.tag.clone());
+    fn gave_up(&self, waited: Duration) -> Error {
+        Error::SpinlockTriesExceeded {
+            key: self.order.key.clone(),
+            waited,
+        }
+    }
+
+    /// The value of a hit. One that is damaged is as good as none, and is refused from now on.
+    fn found(&mut self, value: Value) -> Option<Found> {
+        let intact = value.is_intact();
+        let tag = value.header.value.map(|stored| stored.tag).unwrap_or_default();
+        if intact {
+            return Some(Found {
+                payload: value.payload,
+                tag,
+            });
+        }
+        self.order.refuse = Some(tag);
+        None
     }
 }
 
-async fn sleep(rest: Duration, waiter: &mut Waiter, changed: Option<Boxed<()>>) {
-    let changed = changed.unwrap_or_else(|| Box::pin(std::future::pending()));
+async fn sleep(rest: Duration, change: Option<Change>) {
     tokio::select! {
         () = background::sleep(rest) => {}
-        () = waiter.woken() => {}
-        () = changed => {}
-    }
-}
-
-fn hit(value: Value) -> Entered {
-    let tag = value.header.value.map(|stored| stored.tag).unwrap_or_default();
-    Entered::Hit {
-        payload: value.payload,
-        tag,
+        () = change.unwrap_or_else(|| Box::pin(std::future::pending())) => {}
     }
 }

@@ -1,5 +1,6 @@
 //! The right to compute and to publish, held by one caller.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
+use crate::flight::{Found, Seat};
 use crate::key::Key;
 use crate::lock::Op;
 use crate::pool::Pool;
@@ -28,9 +30,10 @@ pub struct Lease {
 
 impl Lease {
     /// The lock is ours since the request that was sent at `sent`; the heartbeat starts.
-    pub(crate) fn start(claim: Claim, fence: u64, sent: Instant, terms: Terms) -> Self {
+    pub(crate) fn start(mut claim: Claim, fence: u64, sent: Instant, terms: Terms) -> Self {
         let held = Arc::new(Held {
-            pool: claim.pool.clone(),
+            // The heartbeat must not depend on the caller's runtime.
+            pool: claim.pool.in_background(),
             key: claim.key.clone(),
             tag: claim.tag.clone(),
             fence,
@@ -42,6 +45,9 @@ impl Lease {
             lost: Semaphore::new(0),
         });
         heart::start(&held);
+        if let Some(seat) = &mut claim.seat {
+            seat.lead();
+        }
         Self { held, claim }
     }
 
@@ -103,19 +109,27 @@ impl Lease {
         if self.is_lost() {
             return Ok(Published::TooLate);
         }
+        if let Some(seat) = &mut self.claim.seat {
+            seat.ask();
+        }
         let held = &self.held;
         let request = Request::Publish(Publish {
             tag: held.tag.clone(),
             fence: held.fence,
             ttl: millis(held.terms.ttl),
             took: micros(held.acquired.elapsed()),
-            payload,
-            holder: held.terms.holder.clone(),
+            payload: payload.clone(),
+            holder: Holder::here(&held.terms.site),
         });
-        match held.pool.ask(&held.key, request).await? {
+        match self.claim.pool.ask(&held.key, request).await? {
             Reply::Published | Reply::Done => {
                 self.claim.disarm();
-                held.pool.flights().wake(&held.key);
+                if let Some((seat, payload)) = self.claim.seat.take().zip(payload) {
+                    seat.land(&Found {
+                        payload,
+                        tag: held.tag.clone(),
+                    });
+                }
                 Ok(Published::Kept)
             }
             _ => Ok(Published::Lost),
@@ -152,7 +166,8 @@ pub(crate) struct Terms {
     pub lease: Duration,
     pub ttl: Duration,
     pub max_block: Duration,
-    pub holder: Holder,
+    /// The site's name.
+    pub site: Cow<'static, str>,
 }
 
 impl Terms {
@@ -195,6 +210,7 @@ impl Held {
         if !self.lost.is_closed() {
             log::warn!(target: "dspinlock", "the lease on {} was lost", self.key);
             self.lost.close();
+            self.pool.flights().scatter(&self.key);
         }
     }
 
@@ -260,29 +276,37 @@ impl fmt::Debug for Held {
     }
 }
 
-/// A tag under which the store may hold the key for this call. Dropping it gives the key up at once, from the
-/// background: by tag alone, on the connection of the request and behind it.
+/// A tag under which the store may hold the key for this call, and the seat of this process's flight. Dropping it
+/// gives the key up at once, from the background: by tag alone, on the connection of the request and behind it. The
+/// seat passes on when that is done.
 pub(crate) struct Claim {
+    /// The store by the way that the last request took.
     pub(crate) pool: Pool,
     pub(crate) key: Key,
     pub(crate) tag: String,
+    pub(crate) seat: Option<Seat>,
     armed: bool,
 }
 
 impl Claim {
-    pub(crate) fn new(pool: &Pool, key: &Key) -> Self {
+    pub(crate) fn new(pool: &Pool, key: &Key, seat: Option<Seat>) -> Self {
         let tag = uuid::Uuid::new_v4().to_string();
         Self {
             pool: pool.clone(),
             key: key.clone(),
             tag,
+            seat,
             armed: false,
         }
     }
 
-    /// The store is about to be asked.
-    pub(crate) fn arm(&mut self) {
+    /// The store is about to be asked, by way of `pool`.
+    pub(crate) fn arm(&mut self, pool: &Pool) {
+        self.pool = pool.clone();
         self.armed = true;
+        if let Some(seat) = &mut self.seat {
+            seat.ask();
+        }
     }
 
     /// The store holds nothing for this tag.
@@ -297,11 +321,12 @@ impl Drop for Claim {
             return;
         }
         let (pool, key, tag) = (self.pool.clone(), self.key.clone(), std::mem::take(&mut self.tag));
+        let seat = self.seat.take();
         background::spawn(async move {
             if let Err(error) = pool.ask(&key, Request::Abort { tag }).await {
                 log::warn!(target: "dspinlock", "{key} stays locked until its lease is over: {error}");
             }
-            pool.flights().wake(&key);
+            drop(seat);
         });
     }
 }

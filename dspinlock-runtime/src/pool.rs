@@ -11,7 +11,7 @@ use crate::flight::Flights;
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
 use crate::store::redis::{self, Address, Limits, RedisStore};
-use crate::store::{Boxed, Failure, SharedStore, Store};
+use crate::store::{Change, Failure, SharedStore, Store};
 use crate::value::MAX_HEADER;
 
 static GLOBAL: OnceCell<Pool> = OnceCell::new();
@@ -42,6 +42,8 @@ pub fn init(pool: Pool) -> Result<(), Error> {
 #[derive(Clone)]
 pub struct Pool {
     store: SharedStore,
+    /// The way to the store that is shortest for one caller, where there are several.
+    way: Option<SharedStore>,
     flights: Flights,
     max_value_size: usize,
 }
@@ -102,6 +104,7 @@ impl Pool {
     pub(crate) fn new(store: impl Store) -> Self {
         Self {
             store: Arc::new(store),
+            way: None,
             flights: Flights::default(),
             max_value_size: MAX_VALUE_SIZE,
         }
@@ -131,26 +134,62 @@ impl Pool {
         Arc::ptr_eq(&self.store, &other.store)
     }
 
-    pub(crate) fn changed(&self) -> Boxed<()> {
-        self.store.changed()
+    /// This pool by the way that is shortest for the caller.
+    pub(crate) fn here(&self) -> Self {
+        Self {
+            way: self.store.here(),
+            ..self.clone()
+        }
     }
 
-    /// Asks the store to take a step. A request whose connection broke is sent once more: with the same tag the step is
-    /// the same one.
+    /// This pool by the way that depends on no runtime of a user's.
+    pub(crate) fn in_background(&self) -> Self {
+        Self {
+            way: None,
+            ..self.clone()
+        }
+    }
+
+    /// Asks the store to take a step. A request whose connection broke, or whose runtime ended, is sent once more from
+    /// the background: with the same tag the step is the same one.
     pub(crate) async fn ask(&self, key: &Key, request: Request) -> Result<Reply, Error> {
         let operation = operation(&request);
-        let mut answer = self.store.step(key, request.clone()).await;
-        if answer == Err(Failure::Unknown(StoreFailure::Disconnected)) {
-            answer = self.store.step(key, request).await;
+        let answer = match &self.way {
+            None => self.store.step(key, request.clone()).await,
+            Some(way) => way.step(key, request.clone()).await,
+        };
+        let again = match &answer {
+            Err(Failure::Unknown(reason)) => *reason == StoreFailure::Disconnected,
+            Err(Failure::NotReady { .. }) => self.way.is_some(),
+            _ => false,
+        };
+        let answer = if again {
+            self.store.step(key, request).await
+        } else {
+            answer
+        };
+        answer.map_err(|failure| explain(operation, key, failure))
+    }
+
+    /// Asks the store to take a step and to tell of the next change, in the background.
+    pub(crate) async fn ask_watched(&self, key: &Key, request: Request) -> Result<(Reply, Change), Error> {
+        let operation = operation(&request);
+        let mut answer = self.store.step_watched(key, request.clone()).await;
+        if matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected))) {
+            answer = self.store.step_watched(key, request).await;
         }
-        answer.map_err(|failure| match failure {
-            Failure::NotReady { address, reason } => Error::RedisNotInitialized { address, reason },
-            Failure::Unknown(reason) | Failure::Refused(reason) => Error::Store {
-                operation,
-                key: key.clone(),
-                reason,
-            },
-        })
+        answer.map_err(|failure| explain(operation, key, failure))
+    }
+}
+
+fn explain(operation: &'static str, key: &Key, failure: Failure) -> Error {
+    match failure {
+        Failure::NotReady { address, reason } => Error::RedisNotInitialized { address, reason },
+        Failure::Unknown(reason) | Failure::Refused(reason) => Error::Store {
+            operation,
+            key: key.clone(),
+            reason,
+        },
     }
 }
 

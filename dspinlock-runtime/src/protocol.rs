@@ -318,5 +318,5 @@ fn abort(mut record: Record, tag: &str) -> (Record, Reply) {
 
 /// The millisecond at which `milliseconds` from `now` are over.
 fn deadline(now: u64, milliseconds: u64) -> u64 {
-    now / 1000 + milliseconds
+    (now / 1000).saturating_add(milliseconds)
 }

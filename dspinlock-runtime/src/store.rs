@@ -23,11 +23,19 @@ pub trait Store: Send + Sync + 'static {
     /// A dropped future may or may not have taken its step. Steps asked for later are taken later.
     fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>>;
 
-    /// Resolves when a step of another process may have changed a record; never where the store cannot tell.
-    fn changed(&self) -> Boxed<()> {
-        Box::pin(std::future::pending())
+    /// Takes a step and tells of the next change: the second future resolves when the record may have changed since
+    /// the step was taken, or never, where the store cannot tell. A change that comes before it is polled is remembered.
+    fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>>;
+
+    /// This store by the way that is shortest for the caller, where there are several. Steps that must not overtake one
+    /// another take the same way.
+    fn here(&self) -> Option<SharedStore> {
+        None
     }
 }
+
+/// The next change of a record.
+pub type Change = Boxed<()>;
 
 /// Every store behind one pointer.
 pub type SharedStore = Arc<dyn Store>;

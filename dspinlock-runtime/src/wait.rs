@@ -72,9 +72,19 @@ impl Patience {
         self.sleep(now, Duration::MAX)
     }
 
-    /// Whether this caller has begun to wait.
+    /// Another call of this process is after the same key.
+    pub(crate) fn following(&mut self, now: Instant) -> Next {
+        self.sleep(now, Duration::MAX)
+    }
+
+    /// Whether this caller waits at all.
+    pub(crate) fn waits(&self) -> bool {
+        self.budget.is_none_or(|budget| !budget.is_zero())
+    }
+
+    /// Whether this caller has seen another hold the key.
     pub(crate) fn has_begun(&self) -> bool {
-        self.since.is_some()
+        self.seen.is_some()
     }
 
     /// A full sleep uses up a try, a wake-up does not: what counts is the time.

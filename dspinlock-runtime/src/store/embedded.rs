@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 use self::table::Table;
 use self::watch::Watch;
 use self::worker::{Job, Message, Worker};
-use super::{Boxed, Failure, Store};
+use super::{Boxed, Change, Failure, Store};
 use crate::error::{Error, StoreFailure};
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
@@ -118,6 +118,17 @@ impl Embedded {
     }
 }
 
+impl Embedded {
+    /// Resolves within about 5 ms of a step of another process, and at once after a step of this one other than a
+    /// renewal. To miss nothing, look again after this call: what a step asked for then does not see, wakes.
+    pub fn changed(&self) -> Change {
+        let waiting = Watch::wait(&self.watch);
+        // The thread looks before it takes any step that is asked for from now on. Where it has ended, nothing changes.
+        let _ = self.jobs.send(Message::Look);
+        Box::pin(waiting)
+    }
+}
+
 impl Store for Embedded {
     /// Steps are taken in the order in which they are asked for, except that a [`Request::Read`] may overtake steps
     /// that wait for another process to let go of the file.
@@ -142,13 +153,10 @@ impl Store for Embedded {
         })
     }
 
-    /// Resolves within about 5 ms of a step of another process, and at once after a step of this one other than a
-    /// renewal. To miss nothing, look again after this call: what a step asked for then does not see, wakes.
-    fn changed(&self) -> Boxed<()> {
-        let waiting = Watch::wait(&self.watch);
-        // The thread looks before it takes any step that is asked for from now on. Where it has ended, nothing changes.
-        let _ = self.jobs.send(Message::Look);
-        Box::pin(waiting)
+    fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
+        let changed = self.changed();
+        let reply = self.step(key, request);
+        Box::pin(async move { Ok((reply.await?, changed)) })
     }
 }
 

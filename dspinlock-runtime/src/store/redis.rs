@@ -1,29 +1,37 @@
 //! Redis and Valkey: the only place that imports the redis crate.
 
 mod address;
+mod generation;
 mod link;
+mod links;
 mod reply;
 mod scripts;
+mod stream;
 #[cfg(feature = "tls")]
 mod tls;
+mod tracking;
 
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value};
 
 pub(crate) use self::address::{Address, login};
+use self::generation::Generation;
 use self::link::Link;
+use self::links::Links;
 use self::scripts::Script;
-use super::{Boxed, Failure, Store};
+use self::tracking::Watches;
+use super::{Boxed, Change, Failure, SharedStore, Store};
 use crate::key::Key;
 use crate::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
 use crate::state::MAX_STATE;
 
 /// One Redis server.
 pub struct RedisStore {
-    link: Link,
+    links: Arc<Links>,
 }
 
 /// How long things may take.
@@ -56,49 +64,125 @@ impl RedisStore {
 
     pub(crate) fn new(address: Address, limits: Limits) -> Self {
         Self {
-            link: Link::new(address, limits),
+            links: Links::new(address, limits),
         }
     }
 }
 
+/// By way of the background thread, unless the caller asks for the way from [`here`](Store::here).
 impl Store for RedisStore {
+    fn here(&self) -> Option<SharedStore> {
+        Some(self.links.here())
+    }
+
     fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
-        let names = [key.state_name(), key.value_name()];
-        let link = self.link.clone();
-        let (script, arguments) = match request {
-            Request::Read(request) => return Box::pin(read(link, names, request)),
-            Request::Acquire(request) => (&scripts::ACQUIRE, Arguments::new(names).acquire(request)),
-            Request::Renew(request) => (&scripts::RENEW, Arguments::new(names).renew(request)),
-            Request::Publish(request) => (&scripts::PUBLISH, Arguments::new(names).publish(request)),
-            Request::Abort { tag } => (&scripts::ABORT, Arguments::new(names).text(tag)),
-            Request::Delete => (&scripts::DELETE, Arguments::new(names)),
-        };
-        Box::pin(run(link, script, arguments))
+        self.links.background().step(key, request)
+    }
+
+    fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
+        self.links.background().step_watched(key, request)
     }
 }
 
+/// One server by way of one connection. Steps are taken in the order in which their futures are first polled.
+struct Session {
+    link: Link,
+    /// On the background thread's connection.
+    watches: Option<Arc<Watches>>,
+}
+
+impl Store for Session {
+    fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
+        let link = self.link.clone();
+        match request {
+            Request::Read(request) => {
+                let state = request.shared.then(|| key.state_name());
+                Box::pin(read(link, state, key.value_name(), request))
+            }
+            request => {
+                let (script, arguments) = script([key.state_name(), key.value_name()], request);
+                Box::pin(run(link, script, arguments))
+            }
+        }
+    }
+
+    fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
+        let (link, names) = (self.link.clone(), [key.state_name(), key.value_name()]);
+        let watches = self.watches.clone();
+        Box::pin(async move {
+            let generation = link.generation().await?;
+            // Joined before the request goes out: what is pushed behind the reply is not missed.
+            let watched = watches
+                .filter(|_| generation.is_tracking())
+                .map(|watches| watches.join(&names[0]));
+            let (script, arguments) = script(names, request);
+            let Some(watched) = watched else {
+                return Ok((
+                    run(link, script, arguments).await?,
+                    Box::pin(std::future::pending()) as Change,
+                ));
+            };
+            let mut answer = tracked(&generation, arguments.command("EVALSHA", script.hash())).await;
+            if reply::is_unknown_script(&answer) {
+                answer = tracked(&generation, arguments.command("EVAL", script.text())).await;
+            }
+            Ok((reply::parse(answer?)?, Box::pin(watched.changed()) as Change))
+        })
+    }
+}
+
+/// Registers what the command reads and runs it, in one round trip.
+async fn tracked(generation: &Generation, command: Cmd) -> Answer {
+    let mut pair = Pipeline::with_capacity(2);
+    pair.cmd("CLIENT").arg("CACHING").arg("YES");
+    pair.add_command(command);
+    // A registration that is refused leaves the waiter to its timer.
+    generation
+        .pipeline(pair)
+        .await?
+        .pop()
+        .unwrap_or_else(|| Err(reply::unexpected()))
+}
+
 /// Plain reads, no script: one command where the value alone decides.
-async fn read(link: Link, [state, value]: [String; 2], request: Read) -> Result<Reply, Failure> {
+async fn read(link: Link, state: Option<String>, value: String, request: Read) -> Result<Reply, Failure> {
+    let generation = link.generation().await?;
     let mut bounded = redis::cmd("GETRANGE");
     // One byte more than the bound tells that there is more.
     bounded.arg(value).arg(0).arg(request.bound);
-    if !request.shared {
-        return reply::read(request, None, link.send(bounded).await);
-    }
+    let Some(state) = state else {
+        return reply::read(request, None, generation.send(&bounded).await);
+    };
     let mut pair = Pipeline::with_capacity(2);
     pair.cmd("GETRANGE").arg(state).arg(0).arg(MAX_STATE);
     pair.add_command(bounded);
-    let [state, value] = link.send_pair(pair).await?;
+    let [state, value] =
+        <[Answer; 2]>::try_from(generation.pipeline(pair).await?).map_err(|_| reply::unexpected())?;
     reply::read(request, Some(state), value)
 }
 
 /// Runs a script by its hash; a server that has forgotten it is given the text, which it then remembers.
 async fn run(link: Link, script: &'static Script, arguments: Arguments) -> Result<Reply, Failure> {
-    match link.send(arguments.command("EVALSHA", script.hash())).await {
-        Err(Failure::Refused(reason)) if reply::is_unknown_script(&reason) => {
-            reply::parse(link.send(arguments.command("EVAL", script.text())).await?)
-        }
-        other => reply::parse(other?),
+    let generation = link.generation().await?;
+    let mut answer = generation
+        .send(&arguments.command("EVALSHA", script.hash()))
+        .await;
+    if reply::is_unknown_script(&answer) {
+        answer = generation.send(&arguments.command("EVAL", script.text())).await;
+    }
+    reply::parse(answer?)
+}
+
+/// The script that takes a step, and what it is told.
+fn script(names: [String; 2], request: Request) -> (&'static Script, Arguments) {
+    let arguments = Arguments::new(names);
+    match request {
+        Request::Acquire(request) => (&scripts::ACQUIRE, arguments.acquire(request)),
+        Request::Renew(request) => (&scripts::RENEW, arguments.renew(request)),
+        Request::Publish(request) => (&scripts::PUBLISH, arguments.publish(request)),
+        Request::Abort { tag } => (&scripts::ABORT, arguments.text(tag)),
+        Request::Delete => (&scripts::DELETE, arguments),
+        Request::Read(_) => unreachable!("a read is no script"),
     }
 }
 

@@ -93,6 +93,11 @@ impl Redis {
         &certificates.authority
     }
 
+    /// The server's process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The TCP port.
     pub fn port(&self) -> u16 {
         self.port

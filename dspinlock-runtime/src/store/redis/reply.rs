@@ -71,8 +71,8 @@ pub(super) fn refused(error: &RedisError) -> Failure {
     })
 }
 
-pub(super) fn is_unknown_script(reason: &StoreFailure) -> bool {
-    matches!(reason, StoreFailure::Refused(code) if code == "NOSCRIPT")
+pub(super) fn is_unknown_script(answer: &Answer) -> bool {
+    matches!(answer, Err(Failure::Refused(StoreFailure::Refused(code))) if code == "NOSCRIPT")
 }
 
 fn slot(answer: Answer) -> Result<Slot, Failure> {
@@ -115,6 +115,6 @@ fn left(item: Option<Value>) -> Result<Option<u64>, Failure> {
     }
 }
 
-fn unexpected() -> Failure {
+pub(super) fn unexpected() -> Failure {
     Failure::Refused(StoreFailure::Refused("a reply that no step gives".into()))
 }

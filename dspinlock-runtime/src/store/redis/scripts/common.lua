@@ -104,9 +104,11 @@ local function stamp()
     math.floor(seconds / 3600), math.floor(seconds / 60) % 60, seconds % 60, micros % 1000000)
 end
 
-local function is_held(tag, fence, computed)
+-- How the tag and the fence hold the key: 'BLOCKED', 'COMPUTED' or not at all.
+local function is_held(tag, fence)
   local state = read_state()
-  if not state or state.bad or state.tag ~= tag or state.computed ~= computed then return false end
+  if not state or state.bad or state.tag ~= tag then return nil end
   local value = read_value(nil)
-  return value ~= nil and value.fence == tonumber(fence)
+  if not value or value.fence ~= tonumber(fence) then return nil end
+  return state.computed and 'COMPUTED' or 'BLOCKED'
 end

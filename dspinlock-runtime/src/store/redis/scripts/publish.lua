@@ -1,7 +1,8 @@
 local tag, fence, ttl, took, length, checksum = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
 local holder, payload = ARGV[7], ARGV[8]
-if is_held(tag, fence, true) then return {'DONE'} end
-if not is_held(tag, fence, false) then return {'LOST'} end
+local held = is_held(tag, fence)
+if held == 'COMPUTED' then return {'DONE'} end
+if held ~= 'BLOCKED' then return {'LOST'} end
 local till = deadline(ttl)
 local head = 'dspinlock1,' .. tag .. ',' .. fence .. ','
 if payload then

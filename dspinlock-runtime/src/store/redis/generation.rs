@@ -1,0 +1,275 @@
+//! One connection from its login to its end.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value};
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+use super::stream::Counted;
+use super::tracking::Watches;
+use super::{Address, Answer, Limits, reply, scripts};
+use crate::background;
+use crate::error::StoreFailure;
+use crate::store::Failure;
+
+/// A connection, logged in, with the scripts loaded, its driver on the runtime that made it.
+pub(super) struct Generation {
+    connection: MultiplexedConnection,
+    driver: AbortHandle,
+    /// Closed when the driver ends: latched, and everybody who waits is told.
+    ended: Arc<Semaphore>,
+    /// Bytes read so far.
+    read: Arc<AtomicU64>,
+    in_flight: AtomicUsize,
+    /// Exchanges that ended with a reply.
+    answered: AtomicU64,
+    /// It was ended because an answer was overdue.
+    silent: AtomicBool,
+    respond: Duration,
+    /// The server pushes changes of what was read.
+    tracking: AtomicBool,
+}
+
+impl Generation {
+    /// Connects on the current runtime. With `watches`, the server is asked to push changes to them.
+    pub(super) async fn connect(
+        address: &Address,
+        limits: Limits,
+        watches: Option<Arc<Watches>>,
+    ) -> Result<Arc<Self>, String> {
+        let read = Arc::<AtomicU64>::default();
+        let stream = Counted::open(address, read.clone()).await?;
+        // The deadlines are ours: the redis crate's own timer would need a runtime around each call.
+        let mut config = AsyncConnectionConfig::new()
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(1024);
+        if let Some(watches) = watches.clone() {
+            config = config.set_push_sender(move |push: PushInfo| {
+                watches.pushed(&push);
+                Ok::<(), ()>(())
+            });
+        }
+        let (connection, driver) = MultiplexedConnection::new_with_config(&address.login, stream, config)
+            .await
+            .map_err(login_failure)?;
+        let ended = Arc::new(Semaphore::new(0));
+        let end = EndsWithDriver {
+            ended: ended.clone(),
+            watches: watches.clone(),
+        };
+        let driver = tokio::spawn(async move {
+            let _end = end;
+            driver.await;
+        });
+        let generation = Self {
+            connection,
+            driver: driver.abort_handle(),
+            ended,
+            read,
+            in_flight: AtomicUsize::new(0),
+            answered: AtomicU64::new(0),
+            silent: AtomicBool::new(false),
+            respond: limits.respond,
+            tracking: AtomicBool::new(false),
+        };
+        generation.prepare(watches.is_some()).await;
+        let generation = Arc::new(generation);
+        tokio::spawn(watch(Arc::downgrade(&generation)));
+        Ok(generation)
+    }
+
+    /// Loads the scripts, once per connection and never inside a call. A login that may not load still has EVAL to
+    /// fall back on; one that may not be told of changes polls.
+    async fn prepare(&self, track: bool) {
+        let mut setup = Pipeline::new();
+        for script in scripts::all() {
+            setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
+        }
+        if track {
+            // What this connection itself changes, it knows.
+            setup
+                .cmd("CLIENT")
+                .arg("TRACKING")
+                .arg("ON")
+                .arg("OPTIN")
+                .arg("NOLOOP");
+        }
+        let Ok(answers) = self.pipeline(setup).await else {
+            return;
+        };
+        let tracking = track && answers.last().is_some_and(Result::is_ok);
+        self.tracking.store(tracking, Ordering::Relaxed);
+        if track && !tracking {
+            log::warn!(target: "dspinlock", "the server does not push changes: waiting callers poll");
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.ended.is_closed()
+    }
+
+    /// Whether the server pushes changes to this connection.
+    pub(super) fn is_tracking(&self) -> bool {
+        self.tracking.load(Ordering::Relaxed)
+    }
+
+    /// One command, one reply.
+    pub(super) async fn send(&self, command: &Cmd) -> Answer {
+        let mut connection = self.connection.clone();
+        let reply = self.call(connection.send_packed_command(command)).await?;
+        checked(reply)
+    }
+
+    /// Several commands in one round trip, each with its own reply.
+    pub(super) async fn pipeline(&self, commands: Pipeline) -> Result<Vec<Answer>, Failure> {
+        let mut connection = self.connection.clone();
+        let replies = self
+            .call(connection.send_packed_commands(&commands, 0, commands.len()))
+            .await?;
+        Ok(replies.into_iter().map(checked).collect())
+    }
+
+    /// One exchange. It ends with the reply or with the generation, which [`watch`] ends when an answer is overdue: what
+    /// comes behind a request that is not answered would not be answered either. (A request future of the redis crate
+    /// may hang for ever when its driver ends.)
+    async fn call<T>(&self, exchange: impl Future<Output = RedisResult<T>>) -> Result<T, Failure> {
+        let _in_flight = InFlight::enter(&self.in_flight);
+        tokio::select! {
+            biased;
+            reply = exchange => {
+                self.answered.fetch_add(1, Ordering::Relaxed);
+                reply.map_err(|error| self.classify(&error))
+            }
+            _ = self.ended.acquire() => Err(self.lost()),
+        }
+    }
+
+    fn lost(&self) -> Failure {
+        let silent = self.silent.load(Ordering::Relaxed);
+        Failure::Unknown(if silent {
+            StoreFailure::Timeout
+        } else {
+            StoreFailure::Disconnected
+        })
+    }
+
+    fn classify(&self, error: &RedisError) -> Failure {
+        if error.is_unrecoverable_error() || error.is_io_error() {
+            self.end();
+            return self.lost();
+        }
+        reply::refused(error)
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.close();
+        self.driver.abort();
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The end of a driver, whatever ended it, its runtime's included.
+struct EndsWithDriver {
+    ended: Arc<Semaphore>,
+    watches: Option<Arc<Watches>>,
+}
+
+impl Drop for EndsWithDriver {
+    fn drop(&mut self) {
+        self.ended.close();
+        // Changes may have been missed.
+        if let Some(watches) = &self.watches {
+            watches.wake_all();
+        }
+    }
+}
+
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl<'a> InFlight<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How many ticks without a byte, while one is owed, are too many; together they are the limit of a request.
+const SILENT_TICKS: u32 = 5;
+/// How many ticks without an answer are too many where bytes do come: a long value, or pushes.
+const UNANSWERED_TICKS: u32 = 4 * SILENT_TICKS;
+/// After how many idle ticks a connection is asked whether it is still there.
+const IDLE_TICKS: u32 = 15;
+
+/// Ends a generation that owes an answer and has been silent for too long: one timer for all of its requests. Ticks are
+/// counted, never elapsed time, and by the runtime that drives the connection: a starved runtime is not a dead
+/// connection.
+async fn watch(generation: Weak<Generation>) {
+    let mut seen = (0, 0);
+    let (mut silent, mut unanswered, mut idle) = (0, 0, 0);
+    let Some(tick) = generation
+        .upgrade()
+        .map(|generation| generation.respond / SILENT_TICKS)
+    else {
+        return;
+    };
+    loop {
+        background::sleep(tick).await;
+        let Some(generation) = generation.upgrade().filter(|generation| generation.is_open()) else {
+            return;
+        };
+        let now = (
+            generation.read.load(Ordering::Relaxed),
+            generation.answered.load(Ordering::Relaxed),
+        );
+        let owed = generation.in_flight.load(Ordering::Relaxed) > 0;
+        silent = if owed && now.0 == seen.0 { silent + 1 } else { 0 };
+        unanswered = if owed && now.1 == seen.1 {
+            unanswered + 1
+        } else {
+            0
+        };
+        idle = if owed || now != seen { 0 } else { idle + 1 };
+        seen = now;
+        if silent >= SILENT_TICKS || unanswered >= UNANSWERED_TICKS {
+            generation.silent.store(true, Ordering::Relaxed);
+            generation.end();
+        }
+        if idle >= IDLE_TICKS {
+            idle = 0;
+            tokio::spawn(async move {
+                let _ = generation.send(&redis::cmd("PING")).await;
+            });
+        }
+    }
+}
+
+/// Inside a pipeline a server's refusal comes as a value.
+fn checked(reply: Value) -> Answer {
+    match reply {
+        Value::ServerError(error) => Err(reply::refused(&RedisError::from(error))),
+        other => Ok(other),
+    }
+}
+
+fn login_failure(error: RedisError) -> String {
+    match error.code() {
+        // The code alone: a message may quote what was sent.
+        Some(code) => format!("the login was refused ({code})"),
+        None => error.category().into(),
+    }
+}

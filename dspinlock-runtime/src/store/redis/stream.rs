@@ -1,0 +1,82 @@
+//! The byte stream to a server: TCP without delay, a unix socket, or TLS; it counts what is read.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::address::{Address, Place};
+
+/// What every stream can do.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// An open stream.
+pub(super) struct Counted {
+    stream: Box<dyn Stream>,
+    read: Arc<AtomicU64>,
+}
+
+impl Counted {
+    /// Opens a stream on the current runtime; `read` counts its bytes.
+    pub(super) async fn open(address: &Address, read: Arc<AtomicU64>) -> Result<Self, String> {
+        let stream = open(address).await?;
+        Ok(Self { stream, read })
+    }
+}
+
+async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
+    let failed = |error: std::io::Error| error.to_string();
+    match &address.place {
+        Place::Tcp { host, port } => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(failed)?;
+            stream.set_nodelay(true).map_err(failed)?;
+            #[cfg(feature = "tls")]
+            if address.tls {
+                return Ok(Box::new(super::tls::wrap(host, stream).await?));
+            }
+            Ok(Box::new(stream))
+        }
+        #[cfg(unix)]
+        Place::Unix(path) => Ok(Box::new(
+            tokio::net::UnixStream::connect(path).await.map_err(failed)?,
+        )),
+        #[cfg(not(unix))]
+        Place::Unix(_) => Err("unix sockets are not available on this system".into()),
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.read
+            .fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        poll
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,82 @@
+//! Changes that the server pushes: which names are watched, and who is to be woken.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redis::{PushInfo, PushKind, Value};
+use tokio::sync::watch;
+
+/// The watched names of one server. Pushes arrive on the background thread's connection.
+#[derive(Default)]
+pub(super) struct Watches(Mutex<HashMap<String, watch::Sender<()>>>);
+
+/// One watched name. A change that comes before it is waited for is remembered.
+pub(super) struct Watched {
+    watches: Arc<Watches>,
+    name: String,
+    changes: watch::Receiver<()>,
+}
+
+impl Watches {
+    /// From now on, no push for `name` is missed.
+    pub(super) fn join(self: &Arc<Self>, name: &str) -> Watched {
+        let changes = self.lock().entry(name.into()).or_default().subscribe();
+        Watched {
+            watches: self.clone(),
+            name: name.into(),
+            changes,
+        }
+    }
+
+    /// What the server says: these names have changed, or all of them.
+    pub(super) fn pushed(&self, push: &PushInfo) {
+        if push.kind != PushKind::Invalidate {
+            return;
+        }
+        match push.data.first() {
+            Some(Value::Array(names)) => {
+                let watched = self.lock();
+                for name in names {
+                    if let Value::BulkString(name) = name
+                        && let Ok(name) = std::str::from_utf8(name)
+                        && let Some(changes) = watched.get(name)
+                    {
+                        changes.send_replace(());
+                    }
+                }
+            }
+            _ => self.wake_all(),
+        }
+    }
+
+    /// Anything may have changed.
+    pub(super) fn wake_all(&self) {
+        for changes in self.lock().values() {
+            changes.send_replace(());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watched {
+    /// The first change since the name was joined.
+    pub(super) async fn changed(mut self) {
+        // The sender stays in the map for as long as this watch does.
+        let _ = self.changes.changed().await;
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let mut watched = self.watches.lock();
+        if watched
+            .get(&self.name)
+            .is_some_and(|changes| changes.receiver_count() == 1)
+        {
+            watched.remove(&self.name);
+        }
+    }
+}
