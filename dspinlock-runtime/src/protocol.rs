@@ -176,7 +176,8 @@ fn read(record: &Record, request: &Read) -> Reply {
 }
 
 fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
-    let value = record.value.as_value(request.bound);
+    // Also of a value that is too long for this caller, the fence counts.
+    let value = record.value.as_value(usize::MAX);
     let state = match record.state.as_state() {
         None => return grant(value, now, request),
         Some(Err(bad)) => return (record, Reply::Bad(bad)),
@@ -188,8 +189,9 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
         return (record, Reply::Exists(left));
     }
     if state.computed {
-        let current = value
-            .clone()
+        let current = record
+            .value
+            .as_value(request.bound)
             .filter(|value| value.header.value.as_ref().is_some_and(|v| v.tag == state.tag));
         let refused = request.refuse.as_deref() == Some(state.tag);
         let reply = match current {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Text, so that a person can see with `GETRANGE` who holds what; every field but the last is free of commas. The Lua
-//! scripts read and write the same line (`scripts/common.lua`).
+//! scripts read and write the same line (`scripts/read.lua`).
 
 use std::fmt;
 use std::str::FromStr;

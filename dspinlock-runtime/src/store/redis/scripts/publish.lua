@@ -4,12 +4,11 @@ local held = is_held(tag, fence)
 if held == 'COMPUTED' then return {'DONE'} end
 if held ~= 'BLOCKED' then return {'LOST'} end
 local till = deadline(ttl)
-local head = 'dspinlock1,' .. tag .. ',' .. fence .. ','
+local value = '-,0,0,0,0,0,0,'
 if payload then
-  head = head .. tag .. ',' .. fence .. ',' .. digits(now) .. ',' .. till .. ',' .. took .. ',' .. length .. ',' .. checksum .. ','
-else
-  head = head .. '-,0,0,0,0,0,0,'
+  value = table.concat({tag, fence, string.format('%.0f', now), till, took, length, checksum, ''}, ',')
 end
-redis.call('SET', V, head .. holder .. '\n' .. (payload or ''), 'PXAT', till)
+local head = 'dspinlock1,' .. tag .. ',' .. fence .. ',' .. value .. holder .. '\n'
+redis.call('SET', V, head .. (payload or ''), 'PXAT', till)
 redis.call('SET', S, tag .. ',' .. stamp() .. ',1', 'PXAT', till)
 return {'PUBLISHED'}
