@@ -34,6 +34,10 @@ pub(crate) struct Order {
     pub refuse: Option<String>,
 }
 
+/// How long a waiter lets a key be that a Python worker has just released: py-dspinlock watches the key it writes, so its
+/// own write sends it to look again, and it raises an error where the key is another's by then.
+const PYTHON_LOOKS: Duration = Duration::from_millis(20);
+
 /// What the engine found for a call.
 #[derive(Debug)]
 pub(crate) enum Entered {
@@ -227,6 +231,7 @@ impl<'a> Call<'a> {
     async fn acquire(&mut self, mut claim: Claim) -> Result<Granted, Error> {
         let mut stale = None;
         let mut late = false;
+        let mut foreign = false;
         let mut watched = false;
         loop {
             let sent = Instant::now();
@@ -262,7 +267,10 @@ impl<'a> Call<'a> {
                     }
                     None => continue,
                 },
-                Ok(Reply::Busy(busy)) => self.patience.busy(Instant::now(), &busy),
+                Ok(Reply::Busy(busy)) => {
+                    foreign = busy.foreign;
+                    self.patience.busy(Instant::now(), &busy)
+                }
                 Ok(reply) => return self.refused(reply),
                 // The store may be back before a caller that waits already has lost its patience.
                 Err(Error::Store { .. } | Error::RedisNotInitialized { .. }) if self.patience.has_begun() => {
@@ -277,6 +285,10 @@ impl<'a> Call<'a> {
                 Next::Sleep(rest) => {
                     watched = false;
                     sleep(rest, change).await;
+                    if foreign {
+                        // A Python worker that has released looks at the key once more, and must find what it wrote.
+                        background::sleep(PYTHON_LOOKS).await;
+                    }
                 }
             }
         }

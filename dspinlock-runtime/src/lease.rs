@@ -25,7 +25,8 @@ use crate::{background, blocking, heart};
 #[must_use = "a lease that is dropped gives the lock up at once"]
 pub struct Lease {
     held: Arc<Held>,
-    claim: Claim,
+    // Boxed, as a lease lives in the futures of its callers.
+    claim: Box<Claim>,
 }
 
 impl Lease {
@@ -48,7 +49,10 @@ impl Lease {
         if let Some(seat) = &mut claim.seat {
             seat.lead();
         }
-        Self { held, claim }
+        Self {
+            held,
+            claim: Box::new(claim),
+        }
     }
 
     /// A number that grows with every grant of this key: what a resource checks to refuse a holder that was paused.

@@ -134,6 +134,8 @@ pub struct Busy {
     pub left: Option<u64>,
     /// The store's clock, in microseconds since 1970.
     pub now: u64,
+    /// The holder keeps no fence: a Python worker.
+    pub foreign: bool,
 }
 
 /// Takes one step at `now` (microseconds since 1970, the store's clock).
@@ -211,12 +213,15 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
             Reply::Acquired(value.header.fence),
         ),
         value if mine || request.stale.as_ref() == Some(&record.state.bytes()) => grant(value, now, request),
-        _ => busy(record, now, request),
+        value => {
+            let foreign = value.is_none_or(|value| value.header.tag != state.tag);
+            busy(record, now, request, foreign)
+        }
     }
 }
 
-/// Reads the state only; one without expiry is given one.
-fn busy(mut record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
+/// A state without expiry is given one.
+fn busy(mut record: Record, now: u64, request: &Acquire, foreign: bool) -> (Record, Reply) {
     let raw = record.state.bytes();
     if record.state.left(now).is_none() {
         record.state = Slot::Bytes {
@@ -225,7 +230,15 @@ fn busy(mut record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
         };
     }
     let left = record.state.left(now);
-    (record, Reply::Busy(Busy { raw, left, now }))
+    (
+        record,
+        Reply::Busy(Busy {
+            raw,
+            left,
+            now,
+            foreign,
+        }),
+    )
 }
 
 /// Both entries are written whole, until the same moment; a value that was there is gone.

@@ -42,4 +42,6 @@ if left == -1 then
   redis.call('PEXPIREAT', S, deadline(max_block))
   left = max_block
 end
-return {'BUSY', state.raw, left, string.format('%.0f', now)}
+local value = read_value()
+local foreign = (not value or value.tag ~= state.tag) and 1 or 0
+return {'BUSY', state.raw, left, string.format('%.0f', now), foreign}
