@@ -1,37 +1,57 @@
 //! The bytes of a kept value: MessagePack with field names, behind one byte that says so.
 //!
-//! MessagePack has one `nil`, so that `Some(None)` and `Some(())` come back as `None`.
+//! MessagePack has one nil, which a `None`, a `()` and a `Some` of either would share. So a `Some` whose value is a nil
+//! is an extension that counts the `Some` around it; every other `Some` is its value alone. `rmp-serde` does not tell
+//! them apart, which is why the way from serde to `rmp` is our own.
+//!
+//! What serde's derive loses before it gets here stays lost: a flattened `Option` of a struct that any map would do for
+//! comes back as `Some`, and an untagged enum as the first variant that fits.
+
+mod head;
+mod read;
+mod write;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use head::Reader;
+use write::Writer;
+
 /// The first byte of every encoded value; a value that begins otherwise was written by a version we do not know.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// How deep a stored value may nest: bytes from a store must not be able to exhaust the stack.
 const MAX_DEPTH: usize = 128;
+
+/// What `None` and `()` are.
+const NIL: u8 = 0xc0;
+
+/// The beginning of an extension of one byte (`fixext 1`, our type 0): how many `Some` are around a nil.
+const NESTED_NIL: [u8; 2] = [0xd4, 0];
 
 /// A value's `Serialize` implementation failed.
 #[derive(Debug)]
 pub(crate) struct Unencodable;
 
+/// Some bytes are not a value of the type that is read.
+#[derive(Debug)]
+struct Undecodable;
+
 /// The bytes of a value.
 // Not inlined: over 100 annotated functions, one copy per type takes a third of the compile time of one per call.
 #[inline(never)]
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Unencodable> {
-    let mut bytes = vec![FORMAT];
-    rmp_serde::encode::write_named(&mut bytes, value).map_err(|_| Unencodable)?;
-    Ok(bytes)
+    let mut writer = Writer::after(vec![FORMAT]);
+    value.serialize(&mut writer)?;
+    Ok(writer.into_bytes())
 }
 
 /// The value of some bytes; `None` where they are not wholly one value of this type, which makes them a miss.
 #[inline(never)]
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    let mut unread = bytes.strip_prefix(&[FORMAT])?;
-    let mut deserializer = rmp_serde::Deserializer::new(&mut unread);
-    deserializer.set_max_depth(MAX_DEPTH);
-    let value = T::deserialize(&mut deserializer).ok()?;
-    unread.is_empty().then_some(value)
+    let mut reader = Reader::new(bytes.strip_prefix(&[FORMAT])?);
+    let value = T::deserialize(&mut reader).ok()?;
+    reader.is_at_end().then_some(value)
 }
 
 #[cfg(test)]
