@@ -229,6 +229,10 @@ impl<'de> Reader<'de> {
             return Err(Undecodable);
         }
         self.owed = owed;
-        Ok(if values_each == 1 { Head::Array(len) } else { Head::Map(len) })
+        Ok(if values_each == 1 {
+            Head::Array(len)
+        } else {
+            Head::Map(len)
+        })
     }
 }

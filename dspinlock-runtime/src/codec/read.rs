@@ -25,7 +25,12 @@ impl de::Error for Undecodable {
 
 impl<'de> Reader<'de> {
     /// The values of an array, all of which must be taken.
-    fn items<V: Visitor<'de>>(&mut self, len: usize, bin: &'de [u8], visitor: V) -> Result<V::Value, Undecodable> {
+    fn items<V: Visitor<'de>>(
+        &mut self,
+        len: usize,
+        bin: &'de [u8],
+        visitor: V,
+    ) -> Result<V::Value, Undecodable> {
         self.enter()?;
         let mut items = Items {
             left: len,
@@ -104,7 +109,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     forward_to_deserialize_any! {
-        str string char bytes byte_buf unit map
+        str string char bytes byte_buf unit unit_struct map
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
@@ -164,17 +169,6 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             visitor.visit_some(self)
         } else {
             visitor.visit_none()
-        }
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Undecodable> {
-        match self.head()? {
-            Head::Nil | Head::Array(0) => visitor.visit_unit(),
-            _ => Err(Undecodable),
         }
     }
 
@@ -256,7 +250,10 @@ struct Items<'a, 'de> {
 impl<'de> de::SeqAccess<'de> for Items<'_, 'de> {
     type Error = Undecodable;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Undecodable> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Undecodable> {
         if self.left == 0 {
             return Ok(None);
         }

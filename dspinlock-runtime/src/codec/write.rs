@@ -243,10 +243,15 @@ impl<'a> Serializer for &'a mut Writer {
     }
 
     fn serialize_unit_struct(self, _: &'static str) -> Result<(), Unencodable> {
-        Form::Array.header(&mut self.bytes, 0)
+        self.serialize_unit()
     }
 
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), Unencodable> {
+    fn serialize_unit_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+    ) -> Result<(), Unencodable> {
         self.str(variant)
     }
 
