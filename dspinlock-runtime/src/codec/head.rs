@@ -110,7 +110,7 @@ impl<'de> Reader<'de> {
         match *self.unread {
             [PAIR, ref rest @ ..] if self.byte.is_none() => {
                 self.consume(rest);
-                // Of the name; what it carries is begun when it is read.
+                // What it carries; the name is begun with the variant.
                 self.owed += 1;
                 true
             }

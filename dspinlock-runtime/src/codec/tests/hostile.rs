@@ -129,6 +129,15 @@ fn no_way_to_nest_overflows_the_stack() {
             decode::<Tagged>(&nested(b"\x82\xa1t\xa1A\xa1x", b"\x81\xa1t\xa1A")).is_some(),
             depth < 128
         );
+        for level in [
+            &b"\x81\xa5Maybe"[..],
+            b"\x81\xa4Many\x91",
+            b"\x81\xa8Untagged\x82\xa6nested\xc0\xa2of",
+            b"\x81\xa8Internal\x83\xa4kind\xa6Struct\xa6nested\xc0\xa2of",
+        ] {
+            decode::<Shape>(&nested(level, b"\xa4Unit"));
+            assert!(decode::<Shape>(&[&[FORMAT], &level.repeat(60)[..], b"\xa4Unit"].concat()).is_some());
+        }
     }
 }
 

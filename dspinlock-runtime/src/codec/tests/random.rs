@@ -155,36 +155,38 @@ pub(super) struct Whole {
     last: Nested,
 }
 
-fn text() -> impl Strategy<Value = String> {
-    vec(any::<char>(), 0..40).prop_map(String::from_iter)
+fn text() -> BoxedStrategy<String> {
+    vec(any::<char>(), 0..40).prop_map(String::from_iter).boxed()
 }
 
-fn floats() -> impl Strategy<Value = Floats> {
-    (any::<u32>(), any::<u64>(), any::<(f32, f64)>(), 0..4_u8).prop_map(|(single, double, plain, which)| {
-        match which {
+fn floats() -> BoxedStrategy<Floats> {
+    (any::<u32>(), any::<u64>(), any::<(f32, f64)>(), 0..4_u8)
+        .prop_map(|(single, double, plain, which)| match which {
             0 => Floats(f32::NAN, -f64::NAN),
             1 => Floats(plain.0, plain.1),
             _ => Floats(f32::from_bits(single), f64::from_bits(double)),
-        }
-    })
+        })
+        .boxed()
 }
 
-fn inner() -> impl Strategy<Value = Inner> {
+fn inner() -> BoxedStrategy<Inner> {
     let bytes = proptest::option::of(vec(any::<u8>(), 0..300).prop_map(Bytes));
     let options = any::<(Nested, Option<Option<()>>, bool, Option<char>, i64)>();
-    (options, floats(), bytes).prop_map(|((nested, wrapped, unit, letter, number), floats, bytes)| Inner {
-        nested,
-        wrapped: wrapped.map(Wrapped),
-        unit: unit.then_some(Unit),
-        nothing: (),
-        floats,
-        bytes,
-        letter,
-        number,
-    })
+    (options, floats(), bytes)
+        .prop_map(|((nested, wrapped, unit, letter, number), floats, bytes)| Inner {
+            nested,
+            wrapped: wrapped.map(Wrapped),
+            unit: unit.then_some(Unit),
+            nothing: (),
+            floats,
+            bytes,
+            letter,
+            number,
+        })
+        .boxed()
 }
 
-fn flat() -> impl Strategy<Value = Flat> {
+fn flat() -> BoxedStrategy<Flat> {
     let maybe = proptest::option::of(any::<(Nested, u8)>());
     // Longer than the names of the fields, which the map would take.
     let rest = btree_map(
@@ -192,15 +194,17 @@ fn flat() -> impl Strategy<Value = Flat> {
         any::<Option<Option<u8>>>(),
         0..20,
     );
-    (any::<Nested>(), inner(), maybe, rest).prop_map(|(own, inner, maybe, rest)| Flat {
-        own,
-        inner,
-        maybe: maybe.map(|(extra, required)| Extra { extra, required }),
-        rest,
-    })
+    (any::<Nested>(), inner(), maybe, rest)
+        .prop_map(|(own, inner, maybe, rest)| Flat {
+            own,
+            inner,
+            maybe: maybe.map(|(extra, required)| Extra { extra, required }),
+            rest,
+        })
+        .boxed()
 }
 
-fn adjacent() -> impl Strategy<Value = Adjacent> {
+fn adjacent() -> BoxedStrategy<Adjacent> {
     prop_oneof![
         Just(Adjacent::Unit),
         any::<Nested>().prop_map(Adjacent::Newtype),
@@ -210,9 +214,10 @@ fn adjacent() -> impl Strategy<Value = Adjacent> {
             wrapped: Wrapped(inner)
         }),
     ]
+    .boxed()
 }
 
-fn internal(shape: impl Strategy<Value = Shape>) -> impl Strategy<Value = Internal> {
+fn internal(shape: BoxedStrategy<Shape>) -> BoxedStrategy<Internal> {
     prop_oneof![
         Just(Internal::Unit),
         inner().prop_map(Internal::Newtype),
@@ -221,9 +226,10 @@ fn internal(shape: impl Strategy<Value = Shape>) -> impl Strategy<Value = Intern
             of: of.map(Box::new)
         }),
     ]
+    .boxed()
 }
 
-fn untagged(shape: impl Strategy<Value = Shape>) -> impl Strategy<Value = Untagged> {
+fn untagged(shape: BoxedStrategy<Shape>) -> BoxedStrategy<Untagged> {
     prop_oneof![
         any::<u64>().prop_map(Untagged::Number),
         text().prop_map(Untagged::Text),
@@ -233,9 +239,11 @@ fn untagged(shape: impl Strategy<Value = Shape>) -> impl Strategy<Value = Untagg
             of: Box::new(of)
         }),
     ]
+    .boxed()
 }
 
-fn shape() -> impl Strategy<Value = Shape> {
+// Boxed, as the others are: in debug builds the stack of a test is soon full of nested strategies.
+fn shape() -> BoxedStrategy<Shape> {
     let leaf = prop_oneof![
         Just(Shape::Unit),
         Just(Shape::Nothing(())),
@@ -245,7 +253,7 @@ fn shape() -> impl Strategy<Value = Shape> {
     ];
     leaf.prop_recursive(5, 40, 5, |shape| {
         let shape = shape.boxed();
-        let option = || proptest::option::of(shape.clone());
+        let option = || proptest::option::of(shape.clone()).boxed();
         prop_oneof![
             proptest::option::of(option()).prop_map(|of| Shape::Maybe(of.map(|of| of.map(Box::new)))),
             vec(option(), 0..20).prop_map(Shape::Many),
@@ -263,9 +271,10 @@ fn shape() -> impl Strategy<Value = Shape> {
             internal(shape.clone()).prop_map(Shape::Internal),
         ]
     })
+    .boxed()
 }
 
-fn key() -> impl Strategy<Value = Key> {
+fn key() -> BoxedStrategy<Key> {
     prop_oneof![
         Just(Key::Unit),
         any::<Option<Option<u8>>>().prop_map(Key::Newtype),
@@ -275,6 +284,7 @@ fn key() -> impl Strategy<Value = Key> {
             wide
         }),
     ]
+    .boxed()
 }
 
 /// A value of all shapes at once.
