@@ -118,7 +118,11 @@ impl Value {
     /// Takes apart what a store holds. `None` for everything that this version would not have written whole.
     pub fn parse(bytes: &Bytes) -> Option<Self> {
         let end = bytes.iter().take(MAX_HEADER).position(|byte| *byte == b'\n')?;
-        let header = Header::parse(&String::from_utf8_lossy(&bytes[..end]))?;
+        let line = &bytes[..end];
+        let header = match std::str::from_utf8(line) {
+            Ok(line) => Header::parse(line)?,
+            Err(_) => Header::parse(&String::from_utf8_lossy(line))?,
+        };
         let payload = bytes.slice(end + 1..);
         let length = header.value.as_ref().map_or(0, |value| value.length);
         (payload.len() == length).then_some(Self { header, payload })
