@@ -4,14 +4,17 @@
 //! associated types and `anyhow::Result` work. `call.rs` asks for one bound, [`Outcome`], and then goes on with the
 //! plain function pointers of [`Rules`]: a function that breaks the bound gets one error, at its return type.
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::codec::{self, Unencodable};
+use crate::near::Memory;
 
 /// How the outcome `R` of one function is treated.
 pub struct Rules<R, J> {
@@ -19,6 +22,10 @@ pub struct Rules<R, J> {
     pub(crate) keep: fn(&R) -> Judgement,
     /// The outcome that stored bytes stand for; `None` where they cannot be decoded.
     pub(crate) restore: fn(&[u8]) -> Option<R>,
+    /// A copy for the near cache; `None` where there is none.
+    pub(crate) remember: fn(&R) -> Option<Memory>,
+    /// The outcome that a copy in the near cache stands for; `None` where it is of another type.
+    pub(crate) recall: fn(&(dyn Any + Send + Sync)) -> Option<R>,
     /// The outcome that a lock error stands for; `None`: go on without the lock.
     pub(crate) carry: fn(&J, Error) -> Option<R>,
 }
@@ -59,6 +66,8 @@ impl<T, E: CarriesLockError, K: Keep<T>> Judge<Result<T, E>, K> for ByFrom {
     const RULES: Rules<Result<T, E>, Self> = Rules {
         keep: judge::<K, T, E>,
         restore: restore::<K, T, E>,
+        remember: remember::<K, T, E>,
+        recall: recall::<K, T, E>,
         carry: |_, error| Some(Err(E::carry(error))),
     };
 }
@@ -67,6 +76,8 @@ impl<T, E, M: BecomesError<E>, K: Keep<T>> Judge<Result<T, E>, K> for MapErr<M> 
     const RULES: Rules<Result<T, E>, Self> = Rules {
         keep: judge::<K, T, E>,
         restore: restore::<K, T, E>,
+        remember: remember::<K, T, E>,
+        recall: recall::<K, T, E>,
         carry: |MapErr(map), error| Some(Err(map(error).become_error())),
     };
 }
@@ -75,6 +86,8 @@ impl<T, E, K: Keep<T>> Judge<Result<T, E>, K> for OnError<Fallible> {
     const RULES: Rules<Result<T, E>, Self> = Rules {
         keep: judge::<K, T, E>,
         restore: restore::<K, T, E>,
+        remember: remember::<K, T, E>,
+        recall: recall::<K, T, E>,
         carry: OnError::carry,
     };
 }
@@ -83,6 +96,8 @@ impl<T, K: Keep<T>> Judge<T, K> for OnError<Plain> {
     const RULES: Rules<T, Self> = Rules {
         keep: K::judge,
         restore: K::decode,
+        remember: K::remember,
+        recall: K::recall,
         carry: OnError::carry,
     };
 }
@@ -98,6 +113,14 @@ fn restore<K: Keep<T>, T, E>(bytes: &[u8]) -> Option<Result<T, E>> {
     K::decode(bytes).map(Ok)
 }
 
+fn remember<K: Keep<T>, T, E>(outcome: &Result<T, E>) -> Option<Memory> {
+    K::remember(outcome.as_ref().ok()?)
+}
+
+fn recall<K: Keep<T>, T, E>(memory: &(dyn Any + Send + Sync)) -> Option<Result<T, E>> {
+    K::recall(memory).map(Ok)
+}
+
 /// Whether the value `T` is kept for later calls.
 #[diagnostic::on_unimplemented(
     message = "`{T}` cannot be stored by `cached_if_computed`",
@@ -109,6 +132,14 @@ pub trait Keep<T> {
     fn judge(value: &T) -> Judgement;
     /// The value that stored bytes stand for.
     fn decode(bytes: &[u8]) -> Option<T>;
+    /// A copy for the near cache.
+    fn remember(_: &T) -> Option<Memory> {
+        None
+    }
+    /// A copy of a copy in the near cache.
+    fn recall(_: &(dyn Any + Send + Sync)) -> Option<T> {
+        None
+    }
 }
 
 /// Without `cached_if_computed`: the value is the caller's alone and may be of any type.
@@ -141,6 +172,41 @@ impl<T: Serialize + DeserializeOwned> Keep<T> for Kept {
         codec::decode(bytes)
     }
 }
+
+/// With `near_cache`.
+pub struct KeptNear;
+
+impl<T: NearValue> Keep<T> for KeptNear
+where
+    Kept: Keep<T>,
+{
+    fn judge(value: &T) -> Judgement {
+        Kept::judge(value)
+    }
+
+    fn decode(bytes: &[u8]) -> Option<T> {
+        Kept::decode(bytes)
+    }
+
+    fn remember(value: &T) -> Option<Memory> {
+        Some(Arc::new(value.clone()))
+    }
+
+    fn recall(memory: &(dyn Any + Send + Sync)) -> Option<T> {
+        memory.downcast_ref().cloned()
+    }
+}
+
+/// A value that several threads may copy for themselves.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be kept by `near_cache`",
+    label = "the value of this function cannot be kept in the process",
+    note = "a value in the near cache is copied by every thread: it is owned and `Clone + Send + Sync`; make it so, or leave out `near_cache`"
+)]
+pub trait NearValue: Clone + Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> NearValue for T {}
 
 /// The default: a lock error becomes the function's error by `From`.
 pub struct ByFrom;

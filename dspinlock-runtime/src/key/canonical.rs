@@ -4,7 +4,7 @@
 //! names, maps are sorted by the canonical bytes of their keys. So `("a", "bc")` and `("ab", "c")` differ, and a
 //! `HashMap` gives the same bytes whatever its order. A newtype is its content.
 
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write};
 
 use serde::Serialize;
 use serde::ser::{self, Serializer};
@@ -136,6 +136,18 @@ impl<'a, S: Sink> Serializer for Canon<'a, S> {
         self.sized(STR, v.as_bytes())
     }
 
+    /// Twice over the text, first for its length, so that no copy of it is needed. (`format_args!` comes here.)
+    fn collect_str<T: Display + ?Sized>(self, v: &T) -> Result<(), Refused> {
+        let mut length = Length(0);
+        write!(length, "{v}").map_err(|_| Refused)?;
+        self.0.put(&[STR]);
+        self.0.put(&(length.0 as u64).to_le_bytes());
+        let mut text = Text { sink: self.0, left: length.0 };
+        write!(text, "{v}").map_err(|_| Refused)?;
+        // A text that changes between two looks has no stable key.
+        if text.left == 0 { Ok(()) } else { Err(Refused) }
+    }
+
     fn serialize_bytes(self, v: &[u8]) -> Result<(), Refused> {
         self.sized(BYTES, v)
     }
@@ -229,6 +241,30 @@ impl<'a, S: Sink> Serializer for Canon<'a, S> {
 
     fn is_human_readable(&self) -> bool {
         false
+    }
+}
+
+/// The length of a text.
+struct Length(usize);
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+/// A text of a known length.
+struct Text<'a, S> {
+    sink: &'a mut S,
+    left: usize,
+}
+
+impl<S: Sink> Write for Text<'_, S> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.left = self.left.checked_sub(text.len()).ok_or(fmt::Error)?;
+        self.sink.put(text.as_bytes());
+        Ok(())
     }
 }
 
