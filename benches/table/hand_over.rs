@@ -11,7 +11,11 @@ const ROUNDS: u64 = 300;
 
 pub(crate) fn row(url: &str) -> Vec<Row> {
     let holder = worker::start(url);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let (mut ours, mut push) = (Vec::new(), Vec::new());
     runtime.block_on(async {
         let client = redis::Client::open(url).expect("a url");
@@ -21,7 +25,9 @@ pub(crate) fn row(url: &str) -> Vec<Row> {
             let key = 10_000_000 + round;
             holder.say(&format!("slow {key} 1 15"));
             sleep(Duration::from_millis(5)).await; // the holder has the lock
-            let made = slow(key, 0, || panic!("the waiter computed")).await.expect("a value");
+            let made = slow(key, 0, || panic!("the waiter computed"))
+                .await
+                .expect("a value");
             ours.push((now() - made) as f64);
             holder.hear();
             holder.say("publish bare");
@@ -33,7 +39,12 @@ pub(crate) fn row(url: &str) -> Vec<Row> {
     let pairs: Vec<_> = ours.iter().copied().zip(push.iter().copied()).collect();
     let p99 = quantile(&mut ours, 0.99);
     vec![
-        Row::micros("hand-over to a waiter in another process", "PUBLISH", "≤ 2", &pairs),
+        Row::micros(
+            "hand-over to a waiter in another process",
+            "PUBLISH",
+            "≤ 2",
+            &pairs,
+        ),
         Row::fact("the same, p99", format!("{p99:.0} µs"), "≤ 5 ms"),
     ]
 }

@@ -19,7 +19,10 @@ use dspinlock_testkit::Redis;
 use crate::measure::Row;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
     match arguments.first().map(String::as_str) {
         Some("--worker") => worker::main(&arguments[1..]),
         Some("--one-cpu") => one_cpu(&arguments[1], arguments.get(2).map_or("", String::as_str)),

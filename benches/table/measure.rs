@@ -48,20 +48,48 @@ impl Row {
         let ours = show(median(pairs.iter().map(|pair| pair.0).collect()));
         let other = show(median(pairs.iter().map(|pair| pair.1).collect()));
         let ratio = median(pairs.iter().map(|pair| pair.0 / pair.1).collect());
-        Self { workload: workload.into(), ours, other, name, ratio, target }
+        Self {
+            workload: workload.into(),
+            ours,
+            other,
+            name,
+            ratio,
+            target,
+        }
     }
 
     /// A row that stands for itself.
     pub(crate) fn fact(workload: impl Into<String>, fact: impl Into<String>, target: &'static str) -> Self {
-        Self { workload: workload.into(), ours: fact.into(), other: "-".into(), name: "", ratio: f64::NAN, target }
+        Self {
+            workload: workload.into(),
+            ours: fact.into(),
+            other: "-".into(),
+            name: "",
+            ratio: f64::NAN,
+            target,
+        }
     }
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { workload, ours, other, name, ratio, target } = self;
-        let ratio = if ratio.is_nan() { "-".into() } else { format!("{ratio:.2}") };
-        write!(f, "{workload:<44}  {ours:<13}  {other:<13}  {ratio:>5}  {target:<10}  {name}")
+        let Self {
+            workload,
+            ours,
+            other,
+            name,
+            ratio,
+            target,
+        } = self;
+        let ratio = if ratio.is_nan() {
+            "-".into()
+        } else {
+            format!("{ratio:.2}")
+        };
+        write!(
+            f,
+            "{workload:<44}  {ours:<13}  {other:<13}  {ratio:>5}  {target:<10}  {name}"
+        )
     }
 }
 
@@ -104,13 +132,25 @@ pub(crate) async fn p50_async<F: Future>(count: usize, mut run: impl FnMut() -> 
 
 /// Puts a process and its threads on CPU 0.
 pub(crate) fn pin(process: u32) {
-    let pinned = Command::new("taskset").args(["-a", "-p", "-c", "0", &process.to_string()]).output();
-    assert!(pinned.is_ok_and(|output| output.status.success()), "taskset (util-linux) is needed");
+    let pinned = Command::new("taskset")
+        .args(["-a", "-p", "-c", "0", &process.to_string()])
+        .output();
+    assert!(
+        pinned.is_ok_and(|output| output.status.success()),
+        "taskset (util-linux) is needed"
+    );
 }
 
 /// Runs the rows of one caller in a process of their own on CPU 0.
 pub(crate) fn run_pinned(url: &str, filter: &str) {
     let program = std::env::current_exe().expect("this program");
-    let status = Command::new("taskset").args(["-c", "0"]).arg(program).args(["--one-cpu", url, filter]).status();
-    assert!(status.is_ok_and(|status| status.success()), "the pinned rows failed");
+    let status = Command::new("taskset")
+        .args(["-c", "0"])
+        .arg(program)
+        .args(["--one-cpu", url, filter])
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "the pinned rows failed"
+    );
 }

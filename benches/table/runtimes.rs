@@ -5,9 +5,14 @@ use crate::measure::Row;
 use crate::single::runtime;
 
 pub(crate) fn row(url: &str) -> Vec<Row> {
-    let mut redis = redis::Client::open(url).and_then(|client| client.get_connection()).expect("a connection");
+    let mut redis = redis::Client::open(url)
+        .and_then(|client| client.get_connection())
+        .expect("a connection");
     let mut connections = move || {
-        let list: String = redis::cmd("CLIENT").arg("LIST").query(&mut redis).expect("a list");
+        let list: String = redis::cmd("CLIENT")
+            .arg("LIST")
+            .query(&mut redis)
+            .expect("a list");
         list.lines().count()
     };
     let call = || runtime().block_on(async { drop(value(1, 100).await.expect("a value")) });
@@ -15,7 +20,8 @@ pub(crate) fn row(url: &str) -> Vec<Row> {
     let before = (descriptors(), connections(), resident());
     (0..1_000).for_each(|_| call());
     let after = (descriptors(), connections(), resident());
-    let fact = |name: &str, before: usize, after: usize| Row::fact(name, format!("{before} → {after}"), "flat");
+    let fact =
+        |name: &str, before: usize, after: usize| Row::fact(name, format!("{before} → {after}"), "flat");
     vec![
         fact("1,000 runtimes: descriptors", before.0, after.0),
         fact("1,000 runtimes: server connections", before.1, after.1),
@@ -30,5 +36,6 @@ fn descriptors() -> usize {
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+        .unwrap_or(0)
 }

@@ -27,22 +27,43 @@ fn warm_async_of(url: &str, bytes: usize) -> Row {
         }
         pairs
     });
-    Row::micros(format!("warm, one async caller, {bytes} B"), "async GET", "≤ 1.15", &pairs)
+    Row::micros(
+        format!("warm, one async caller, {bytes} B"),
+        "async GET",
+        "≤ 1.15",
+        &pairs,
+    )
 }
 
 pub(crate) fn warm_sync(url: &str) -> Vec<Row> {
     let client = redis::Client::open(url).expect("a url");
     let mut connection = client.get_connection().expect("a connection");
-    let _: () = redis::cmd("SET").arg("bare:100").arg("x".repeat(100)).query(&mut connection).expect("set");
+    let _: () = redis::cmd("SET")
+        .arg("bare:100")
+        .arg("x".repeat(100))
+        .query(&mut connection)
+        .expect("set");
     value_sync(1, 100).expect("a value");
     let pairs: Vec<_> = (0..ROUNDS)
         .map(|_| {
             let ours = p50(CALLS, || drop(value_sync(1, 100).expect("a hit")));
-            let get = || drop(redis::cmd("GET").arg("bare:100").query::<String>(&mut connection).expect("a value"));
+            let get = || {
+                drop(
+                    redis::cmd("GET")
+                        .arg("bare:100")
+                        .query::<String>(&mut connection)
+                        .expect("a value"),
+                )
+            };
             (ours, p50(CALLS, get))
         })
         .collect();
-    vec![Row::micros("warm, one sync caller, 100 B", "sync GET", "≤ 1.7", &pairs)]
+    vec![Row::micros(
+        "warm, one sync caller, 100 B",
+        "sync GET",
+        "≤ 1.7",
+        &pairs,
+    )]
 }
 
 pub(crate) fn cold(url: &str) -> Vec<Row> {
@@ -51,7 +72,12 @@ pub(crate) fn cold(url: &str) -> Vec<Row> {
         id += 1;
         async move { drop(value(1_000_000 + id, 100).await.expect("a value")) }
     };
-    vec![against_scripts(url, "cold, one caller, cached (3 round trips)", 3, next)]
+    vec![against_scripts(
+        url,
+        "cold, one caller, cached (3 round trips)",
+        3,
+        next,
+    )]
 }
 
 pub(crate) fn uncached(url: &str) -> Vec<Row> {
@@ -60,7 +86,12 @@ pub(crate) fn uncached(url: &str) -> Vec<Row> {
         id += 1;
         async move { locked(2_000_000 + id).await.expect("the lock") }
     };
-    vec![against_scripts(url, "cold, one caller, not cached (2 round trips)", 2, next)]
+    vec![against_scripts(
+        url,
+        "cold, one caller, not cached (2 round trips)",
+        2,
+        next,
+    )]
 }
 
 /// Ours against so many calls of a script that writes one key.
@@ -79,14 +110,21 @@ fn against_scripts<F: Future<Output = ()>>(
             for _ in 0..trips {
                 let mut connection = connection.clone();
                 let mut call = script.key("bare:script");
-                let _: () = call.arg("x").invoke_async(&mut connection).await.expect("a reply");
+                let _: () = call
+                    .arg("x")
+                    .invoke_async(&mut connection)
+                    .await
+                    .expect("a reply");
             }
         };
         bare().await;
         ours().await;
         let mut pairs = Vec::new();
         for _ in 0..ROUNDS {
-            pairs.push((p50_async(CALLS / 2, &mut ours).await, p50_async(CALLS / 2, bare).await));
+            pairs.push((
+                p50_async(CALLS / 2, &mut ours).await,
+                p50_async(CALLS / 2, bare).await,
+            ));
         }
         pairs
     });
@@ -94,12 +132,18 @@ fn against_scripts<F: Future<Output = ()>>(
 }
 
 pub(crate) fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 pub(crate) async fn bare(url: &str) -> MultiplexedConnection {
     let client = redis::Client::open(url).expect("a url");
-    client.get_multiplexed_async_connection().await.expect("a connection")
+    client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("a connection")
 }
 
 pub(crate) async fn set(connection: &MultiplexedConnection, bytes: usize) {

@@ -13,7 +13,10 @@ const ROUNDS: usize = 9;
 const CALLS: usize = 20_000;
 
 pub(crate) fn tasks(url: &str) -> Vec<Row> {
-    let many = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let many = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     many.block_on(async {
         let connection = bare(url).await;
         set(&connection, 100).await;
@@ -34,7 +37,10 @@ pub(crate) fn tasks(url: &str) -> Vec<Row> {
 
 /// 1,000 different keys in flight at once.
 pub(crate) fn keys(url: &str) -> Vec<Row> {
-    let many = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let many = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     many.block_on(async {
         let connection = bare(url).await;
         set(&connection, 100).await;
@@ -42,11 +48,18 @@ pub(crate) fn keys(url: &str) -> Vec<Row> {
         for _ in 0..ROUNDS {
             pairs.push((ours(1_000, 1_000).await, theirs(&connection, 1_000).await));
         }
-        let clients = redis::cmd("CLIENT").arg("LIST").query_async::<String>(&mut connection.clone()).await;
+        let clients = redis::cmd("CLIENT")
+            .arg("LIST")
+            .query_async::<String>(&mut connection.clone())
+            .await;
         let clients = clients.expect("a list").lines().count();
         vec![
             Row::rate("warm, 1,000 keys in flight", "multiplexed GET", "as 64", &pairs),
-            Row::fact("connections meanwhile, the bare ones included", clients.to_string(), "not per key"),
+            Row::fact(
+                "connections meanwhile, the bare ones included",
+                clients.to_string(),
+                "not per key",
+            ),
         ]
     })
 }
@@ -55,7 +68,10 @@ async fn ours(tasks: usize, keys: usize) -> f64 {
     for key in 0..keys {
         value(key as u64, 100).await.expect("a value");
     }
-    rate(tasks, |turn| async move { drop(value((turn % keys) as u64, 100).await.expect("a hit")) }).await
+    rate(tasks, |turn| async move {
+        drop(value((turn % keys) as u64, 100).await.expect("a hit"))
+    })
+    .await
 }
 
 async fn theirs(connection: &MultiplexedConnection, tasks: usize) -> f64 {
@@ -95,19 +111,34 @@ pub(crate) fn threads(url: &str) -> Vec<Row> {
     let client = redis::Client::open(url).expect("a url");
     let pool = r2d2::Pool::builder().max_size(64).build(client).expect("a pool");
     let mut connection = pool.get().expect("a connection");
-    let _: () = redis::cmd("SET").arg("bare:100").arg("x".repeat(100)).query(&mut connection).expect("set");
+    let _: () = redis::cmd("SET")
+        .arg("bare:100")
+        .arg("x".repeat(100))
+        .query(&mut connection)
+        .expect("set");
     drop(connection);
     for key in 0..64 {
         value_sync(key, 100).expect("a value");
     }
-    let get = || drop(redis::cmd("GET").arg("bare:100").query::<String>(&mut pool.get().expect("a connection")));
+    let get = || {
+        drop(
+            redis::cmd("GET")
+                .arg("bare:100")
+                .query::<String>(&mut pool.get().expect("a connection")),
+        )
+    };
     let pairs: Vec<_> = (0..ROUNDS)
         .map(|_| {
             let ours = rate_of_threads(|thread| drop(value_sync(thread, 100).expect("a hit")));
             (ours, rate_of_threads(|_| get()))
         })
         .collect();
-    vec![Row::rate("warm, 64 threads", "r2d2, 64 connections", "≥ 1.5", &pairs)]
+    vec![Row::rate(
+        "warm, 64 threads",
+        "r2d2, 64 connections",
+        "≥ 1.5",
+        &pairs,
+    )]
 }
 
 fn rate_of_threads(call: impl Fn(u64) + Sync) -> f64 {

@@ -23,9 +23,15 @@ pub(crate) fn start(url: &str) -> dspinlock_testkit::Lines {
 pub(crate) fn main(arguments: &[String]) {
     let url = &arguments[0];
     dspinlock::init(Pool::open(url).expect("a pool")).expect("the first pool");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let client = redis::Client::open(url.as_str()).expect("a url");
-    let mut connection = runtime.block_on(client.get_multiplexed_async_connection()).expect("a connection");
+    let mut connection = runtime
+        .block_on(client.get_multiplexed_async_connection())
+        .expect("a connection");
     say("ready");
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("a line");
@@ -37,7 +43,9 @@ pub(crate) fn main(arguments: &[String]) {
             "publish" => {
                 let mut publish = redis::cmd("PUBLISH");
                 publish.arg(words[1]).arg(now());
-                let _: u64 = runtime.block_on(publish.query_async(&mut connection)).expect("a reply");
+                let _: u64 = runtime
+                    .block_on(publish.query_async(&mut connection))
+                    .expect("a reply");
                 say("published");
             }
             "owned" => runtime.block_on(contend(number(1), number(2), number(3))),
@@ -48,7 +56,9 @@ pub(crate) fn main(arguments: &[String]) {
 
 fn say(line: &str) {
     let mut output = std::io::stdout().lock();
-    writeln!(output, "{line}").and_then(|()| output.flush()).expect("somebody listens");
+    writeln!(output, "{line}")
+        .and_then(|()| output.flush())
+        .expect("somebody listens");
 }
 
 /// So many callers of one key. Says when the last one had the value, when the body was done, and how often it ran.
@@ -65,7 +75,11 @@ async fn callers(key: u64, count: u64, milliseconds: u64) {
     }
     let served = callers.join_all().await;
     let last = served.iter().map(|served| served.0).max().expect("a caller");
-    say(&format!("{last} {} {}", served[0].1, computed.load(Ordering::Relaxed)));
+    say(&format!(
+        "{last} {} {}",
+        served[0].1,
+        computed.load(Ordering::Relaxed)
+    ));
 }
 
 /// The bare sketch of a stampede: one subscriber that wakes so many tasks. Says when the last one was awake.
@@ -104,7 +118,9 @@ async fn contend(key: u64, tasks: u64, milliseconds: u64) {
         });
     }
     let fences = owners.join_all().await;
-    let lines: Vec<String> =
-        fences.iter().map(|fences| fences.iter().map(u64::to_string).collect::<Vec<_>>().join(",")).collect();
+    let lines: Vec<String> = fences
+        .iter()
+        .map(|fences| fences.iter().map(u64::to_string).collect::<Vec<_>>().join(","))
+        .collect();
     say(&lines.join(" "));
 }

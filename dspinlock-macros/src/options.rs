@@ -42,7 +42,8 @@ fn near_is_cached(args: &Args, mistakes: &mut Mistakes) {
         mistakes.add(&near.name, sentence);
     }
     if is_on(&args.fail_if_key_exists) {
-        let sentence = "`near_cache` would hide the key that `fail_if_key_exists` is to find: keep one of them";
+        let sentence =
+            "`near_cache` would hide the key that `fail_if_key_exists` is to find: keep one of them";
         mistakes.add(&near.name, sentence);
     }
 }

@@ -68,7 +68,10 @@ impl<K, J> Call<K, J> {
 
     fn options(&mut self) -> &mut Options {
         let site = &self.draft.site.options;
-        self.draft.own.options.get_or_insert_with(|| Box::new(site.clone()))
+        self.draft
+            .own
+            .options
+            .get_or_insert_with(|| Box::new(site.clone()))
     }
 
     /// `max_spinlock_tries = expr`.

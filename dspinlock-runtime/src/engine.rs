@@ -222,7 +222,10 @@ impl<'a> Call<'a> {
         };
         let (reply, fill) = match self.order.near_cache {
             Some(_) => self.pool.read_near(&self.order.key, request).await?,
-            None => (self.pool.ask(&self.order.key, Request::Read(request)).await?, None),
+            None => (
+                self.pool.ask(&self.order.key, Request::Read(request)).await?,
+                None,
+            ),
         };
         match reply {
             Reply::Hit(value, _) => Ok(self.found(value).map(|found| (found, fill))),

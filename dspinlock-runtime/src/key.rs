@@ -111,7 +111,11 @@ impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match &self.0 {
             Repr::Digest { digest, .. } => {
-                state.write_u64(digest[..8].iter().fold(0, |all, byte| all << 8 | u64::from(*byte)));
+                state.write_u64(
+                    digest[..8]
+                        .iter()
+                        .fold(0, |all, byte| all << 8 | u64::from(*byte)),
+                );
             }
             Repr::Own(text) => text.hash(state),
         }

@@ -209,7 +209,9 @@ impl Fill {
         let mut filled = self.near.filled();
         let slots = self.near.slots.pin();
         let landed = slots.compute(self.key.clone(), |slot| match slot {
-            Some((_, slot)) if slot.token == token => Operation::Insert(Slot::new(token, Some(entry.clone()))),
+            Some((_, slot)) if slot.token == token => {
+                Operation::Insert(Slot::new(token, Some(entry.clone())))
+            }
             _ => Operation::Abort(()),
         });
         if let Compute::Updated { .. } = landed {
@@ -228,6 +230,8 @@ impl Drop for Fill {
 
 impl fmt::Debug for Fill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fill").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Fill")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }

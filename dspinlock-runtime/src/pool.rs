@@ -231,7 +231,10 @@ impl Pool {
     /// written for a caller that has left, the store tells.
     fn written(&self, key: &Key, answer: &Result<Reply, Failure>) {
         use Reply::{Bad, Busy, Computed, Exists, Hit, Miss, Renewed};
-        if !matches!(answer, Ok(Miss | Hit(..) | Busy(_) | Exists(_) | Computed | Bad(_) | Renewed)) {
+        if !matches!(
+            answer,
+            Ok(Miss | Hit(..) | Busy(_) | Exists(_) | Computed | Bad(_) | Renewed)
+        ) {
             self.near().forget(key);
         }
     }

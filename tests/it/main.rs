@@ -12,6 +12,7 @@ mod fail_if_key_exists;
 mod interop;
 mod links;
 mod logs;
+mod near;
 mod records;
 mod round_trips;
 mod semantics;

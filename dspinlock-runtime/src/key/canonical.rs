@@ -142,7 +142,10 @@ impl<'a, S: Sink> Serializer for Canon<'a, S> {
         write!(length, "{v}").map_err(|_| Refused)?;
         self.0.put(&[STR]);
         self.0.put(&(length.0 as u64).to_le_bytes());
-        let mut text = Text { sink: self.0, left: length.0 };
+        let mut text = Text {
+            sink: self.0,
+            left: length.0,
+        };
         write!(text, "{v}").map_err(|_| Refused)?;
         // A text that changes between two looks has no stable key.
         if text.left == 0 { Ok(()) } else { Err(Refused) }
