@@ -8,7 +8,7 @@ use std::any::{Any, type_name};
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use sha2::Digest;
+use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::blocking;
@@ -31,26 +31,22 @@ pub struct Call<K = Discarded, J = ByFrom> {
 struct Draft {
     site: &'static Site,
     hasher: KeyHasher,
-    own: Own,
-}
-
-/// What a call has of its own, beside its site.
-struct Own {
     cached: bool,
     near_cache: Option<Duration>,
-    /// Where an option is an expression. Boxed: few calls have one, and they carry it in their future.
+    /// Where one is an expression. Boxed: few calls have one, and they carry them in their future.
     options: Option<Box<Options>>,
 }
 
 impl Call {
     pub(crate) fn new(site: &'static Site) -> Self {
         let hasher = KeyHasher::new(site.is_shared());
-        let own = Own {
+        let draft = Draft {
+            site,
+            hasher,
             cached: false,
             near_cache: site.near_cache,
             options: None,
         };
-        let draft = Draft { site, hasher, own };
         Self {
             draft,
             carry: ByFrom,
@@ -68,10 +64,7 @@ impl<K, J> Call<K, J> {
 
     fn options(&mut self) -> &mut Options {
         let site = &self.draft.site.options;
-        self.draft
-            .own
-            .options
-            .get_or_insert_with(|| Box::new(site.clone()))
+        self.draft.options.get_or_insert_with(|| Box::new(site.clone()))
     }
 
     /// `max_spinlock_tries = expr`.
@@ -112,7 +105,7 @@ impl<K, J> Call<K, J> {
 
     /// `near_cache = expr`.
     pub fn near_cache(mut self, age: Duration) -> Self {
-        self.draft.own.near_cache = Some(age);
+        self.draft.near_cache = Some(age);
         self
     }
 
@@ -127,7 +120,7 @@ impl<K, J> Call<K, J> {
     }
 
     fn keeping<L>(mut self) -> Call<L, J> {
-        self.draft.own.cached = true;
+        self.draft.cached = true;
         Call {
             draft: self.draft,
             carry: self.carry,
@@ -186,7 +179,7 @@ impl<R, J> Returning<R, J> {
         if let Some(outcome) = self.verdict.recalled(&start) {
             return outcome;
         }
-        let mut entering = start.enter();
+        let mut entering = start.enter(type_name::<F>());
         let lead = loop {
             let entered = blocking::wait(entering.future.as_mut());
             match self.verdict.entered(&mut entering, entered) {
@@ -237,22 +230,24 @@ impl Entering {
 /// A call whose key is known and that has asked nobody yet.
 pub(crate) struct Start {
     site: &'static Site,
-    body_type: &'static str,
     /// `None` where a part of the key could not be serialized.
     digest: Option<[u8; 32]>,
-    own: Own,
+    cached: bool,
+    near_cache: Option<Duration>,
+    options: Option<Box<Options>>,
 }
 
 impl Draft {
     /// Not generic, as what follows: one copy serves every annotated function.
     fn start(self, body_type: &'static str) -> Start {
-        let Self { site, hasher, own } = self;
-        let digest = hasher.digest(|hash| site_name_pieces(site, body_type, |piece| hash.update(piece)));
+        let site = self.site;
+        let name = |hash: &mut Sha256| site_name_pieces(site, body_type, |piece| hash.update(piece));
         Start {
             site,
-            body_type,
-            digest,
-            own,
+            digest: self.hasher.digest(name),
+            cached: self.cached,
+            near_cache: self.near_cache,
+            options: self.options,
         }
     }
 }
@@ -260,13 +255,13 @@ impl Draft {
 impl Start {
     /// The value in the near cache. Nothing is allocated, and no lock taken.
     pub(crate) fn recall<R>(&self, recall: fn(&(dyn Any + Send + Sync)) -> Option<R>) -> Option<R> {
-        let age = self.own.near_cache?;
+        let age = self.near_cache?;
         let key = Key::new(self.site.options.prefix.clone(), self.digest?);
         Pool::known()?.near().recall(&key, age, recall)
     }
 
-    pub(crate) fn enter(self) -> Entering {
-        match self.order() {
+    pub(crate) fn enter(self, body_type: &'static str) -> Entering {
+        match self.order(body_type) {
             Ok(order) => Entering {
                 future: engine::enter(order.clone()),
                 order: Some(Box::new(order)),
@@ -275,13 +270,13 @@ impl Start {
         }
     }
 
-    fn order(self) -> Result<Order, Error> {
-        let site = site_name(self.site, self.body_type);
-        let mut options = match self.own.options {
+    fn order(self, body_type: &'static str) -> Result<Order, Error> {
+        let site = site_name(self.site, body_type);
+        let mut options = match self.options {
             Some(options) => *options,
             None => self.site.options.clone(),
         };
-        options.cached_if_computed = self.own.cached;
+        options.cached_if_computed = self.cached;
         let Some(digest) = self.digest else {
             let site = site.into_owned();
             return Err(Error::ProvidedObjectIsNotHashable { site });
@@ -290,7 +285,7 @@ impl Start {
             key: Key::new(options.prefix.clone(), digest),
             site,
             options,
-            near_cache: self.own.near_cache,
+            near_cache: self.near_cache,
             shared: self.site.is_shared(),
             refuse: None,
         })

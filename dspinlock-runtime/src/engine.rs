@@ -46,8 +46,8 @@ pub(crate) enum Entered {
         tag: String,
         fill: Option<Fill>,
     },
-    /// This caller computes, under this lease.
-    Lead(Lead),
+    /// This caller computes, under this lease. Boxed: a call carries it in its future.
+    Lead(Box<Lead>),
 }
 
 /// The right to compute: dropping it aborts at once, from the background.
@@ -67,11 +67,11 @@ pub(crate) fn enter(order: Order) -> Boxed<Result<Entered, Error>> {
             Granted::Lease(lease) => {
                 let frame = Frame::within(parent, lease.held().clone());
                 let max_value_size = pool.max_value_size();
-                Ok(Entered::Lead(Lead {
+                Ok(Entered::Lead(Box::new(Lead {
                     lease,
                     frame,
                     max_value_size,
-                }))
+                })))
             }
             Granted::Found(Found { payload, tag }, fill) => Ok(Entered::Hit { payload, tag, fill }),
             Granted::Computed => unreachable!("a caller that wants the value is never told COMPUTED"),

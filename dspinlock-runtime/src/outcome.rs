@@ -62,7 +62,7 @@ pub trait Judge<R, K>: Sized {
     const RULES: Rules<R, Self>;
 }
 
-impl<T, E: CarriesLockError, K: Keep<T>> Judge<Result<T, E>, K> for ByFrom {
+impl<T, E: CarriesLockError, K: Keep<T> + Copies<T>> Judge<Result<T, E>, K> for ByFrom {
     const RULES: Rules<Result<T, E>, Self> = Rules {
         keep: judge::<K, T, E>,
         restore: restore::<K, T, E>,
@@ -72,7 +72,7 @@ impl<T, E: CarriesLockError, K: Keep<T>> Judge<Result<T, E>, K> for ByFrom {
     };
 }
 
-impl<T, E, M: BecomesError<E>, K: Keep<T>> Judge<Result<T, E>, K> for MapErr<M> {
+impl<T, E, M: BecomesError<E>, K: Keep<T> + Copies<T>> Judge<Result<T, E>, K> for MapErr<M> {
     const RULES: Rules<Result<T, E>, Self> = Rules {
         keep: judge::<K, T, E>,
         restore: restore::<K, T, E>,
@@ -82,7 +82,7 @@ impl<T, E, M: BecomesError<E>, K: Keep<T>> Judge<Result<T, E>, K> for MapErr<M> 
     };
 }
 
-impl<T, E, K: Keep<T>> Judge<Result<T, E>, K> for OnError<Fallible> {
+impl<T, E, K: Keep<T> + Copies<T>> Judge<Result<T, E>, K> for OnError<Fallible> {
     const RULES: Rules<Result<T, E>, Self> = Rules {
         keep: judge::<K, T, E>,
         restore: restore::<K, T, E>,
@@ -92,7 +92,7 @@ impl<T, E, K: Keep<T>> Judge<Result<T, E>, K> for OnError<Fallible> {
     };
 }
 
-impl<T, K: Keep<T>> Judge<T, K> for OnError<Plain> {
+impl<T, K: Keep<T> + Copies<T>> Judge<T, K> for OnError<Plain> {
     const RULES: Rules<T, Self> = Rules {
         keep: K::judge,
         restore: K::decode,
@@ -113,11 +113,11 @@ fn restore<K: Keep<T>, T, E>(bytes: &[u8]) -> Option<Result<T, E>> {
     K::decode(bytes).map(Ok)
 }
 
-fn remember<K: Keep<T>, T, E>(outcome: &Result<T, E>) -> Option<Memory> {
+fn remember<K: Copies<T>, T, E>(outcome: &Result<T, E>) -> Option<Memory> {
     K::remember(outcome.as_ref().ok()?)
 }
 
-fn recall<K: Keep<T>, T, E>(memory: &(dyn Any + Send + Sync)) -> Option<Result<T, E>> {
+fn recall<K: Copies<T>, T, E>(memory: &(dyn Any + Send + Sync)) -> Option<Result<T, E>> {
     K::recall(memory).map(Ok)
 }
 
@@ -132,14 +132,6 @@ pub trait Keep<T> {
     fn judge(value: &T) -> Judgement;
     /// The value that stored bytes stand for.
     fn decode(bytes: &[u8]) -> Option<T>;
-    /// A copy for the near cache.
-    fn remember(_: &T) -> Option<Memory> {
-        None
-    }
-    /// A copy of a copy in the near cache.
-    fn recall(_: &(dyn Any + Send + Sync)) -> Option<T> {
-        None
-    }
 }
 
 /// Without `cached_if_computed`: the value is the caller's alone and may be of any type.
@@ -176,10 +168,8 @@ impl<T: Serialize + DeserializeOwned> Keep<T> for Kept {
 /// With `near_cache`.
 pub struct KeptNear;
 
-impl<T: NearValue> Keep<T> for KeptNear
-where
-    Kept: Keep<T>,
-{
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> Keep<T> for KeptNear {
     fn judge(value: &T) -> Judgement {
         Kept::judge(value)
     }
@@ -187,7 +177,33 @@ where
     fn decode(bytes: &[u8]) -> Option<T> {
         Kept::decode(bytes)
     }
+}
 
+/// Whether the value `T` is copied into the near cache, and back.
+#[diagnostic::on_unimplemented(
+    message = "`{T}` cannot be copied by `near_cache`",
+    label = "the value of this function cannot be copied from thread to thread",
+    note = "a value in the near cache is owned and `Clone + Send + Sync`: make it so, or leave out `near_cache`"
+)]
+pub trait Copies<T> {
+    /// A copy for the near cache.
+    fn remember(_: &T) -> Option<Memory> {
+        None
+    }
+    /// A copy of a copy in the near cache.
+    fn recall(_: &(dyn Any + Send + Sync)) -> Option<T> {
+        None
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T> Copies<T> for Discarded {}
+
+#[diagnostic::do_not_recommend]
+impl<T> Copies<T> for Kept {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> Copies<T> for KeptNear {
     fn remember(value: &T) -> Option<Memory> {
         Some(Arc::new(value.clone()))
     }
@@ -196,17 +212,6 @@ where
         memory.downcast_ref().cloned()
     }
 }
-
-/// A value that several threads may copy for themselves.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be kept by `near_cache`",
-    label = "the value of this function cannot be kept in the process",
-    note = "a value in the near cache is copied by every thread: it is owned and `Clone + Send + Sync`; make it so, or leave out `near_cache`"
-)]
-pub trait NearValue: Clone + Send + Sync + 'static {}
-
-#[diagnostic::do_not_recommend]
-impl<T: Clone + Send + Sync + 'static> NearValue for T {}
 
 /// The default: a lock error becomes the function's error by `From`.
 pub struct ByFrom;

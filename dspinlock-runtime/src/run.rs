@@ -1,5 +1,6 @@
 //! The future of an async call.
 
+use std::any::type_name;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -39,7 +40,7 @@ pin_project! {
 enum Phase {
     Start(Start),
     Enter(Entering),
-    Body(Option<Lead>),
+    Body(Option<Box<Lead>>),
     Publish(Boxed<Result<(), Error>>),
     Over,
 }
@@ -86,7 +87,7 @@ impl<F: Future<Output = R>, R, J> RunProj<'_, F, R, J> {
         };
         let near = self.verdict.recalled(&start);
         if near.is_none() {
-            *self.phase = Phase::Enter(start.enter());
+            *self.phase = Phase::Enter(start.enter(type_name::<F>()));
         }
         near
     }

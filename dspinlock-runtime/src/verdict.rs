@@ -18,7 +18,7 @@ pub(crate) enum Step<R> {
     /// Ask the engine once more.
     Again,
     /// Run the body, under a lease or (`on_error = run_unlocked`) without.
-    Body(Option<Lead>),
+    Body(Option<Box<Lead>>),
     /// The outcome came from elsewhere.
     Return(R),
 }
@@ -71,7 +71,7 @@ impl<R, J> Verdict<R, J> {
     }
 
     /// After the body.
-    pub(crate) fn settle(&self, lead: Option<Lead>, outcome: R) -> Settled<R> {
+    pub(crate) fn settle(&self, lead: Option<Box<Lead>>, outcome: R) -> Settled<R> {
         let Some(lead) = lead else {
             return Settled::Return(outcome);
         };
