@@ -38,6 +38,7 @@ struct Draft {
 }
 
 impl Call {
+    #[inline]
     pub(crate) fn new(site: &'static Site) -> Self {
         let hasher = KeyHasher::new(site.is_shared());
         let draft = Draft {
@@ -55,8 +56,10 @@ impl Call {
     }
 }
 
+// Inlined: a call is moved from step to step, and each move that stays costs more than the step.
 impl<K, J> Call<K, J> {
     /// One more part of the key.
+    #[inline]
     pub fn part<P: KeyPart + ?Sized>(mut self, part: &P) -> Self {
         part.feed(&mut self.draft.hasher);
         self
@@ -110,15 +113,18 @@ impl<K, J> Call<K, J> {
     }
 
     /// `cached_if_computed`.
+    #[inline]
     pub fn cached(self) -> Call<Kept, J> {
         self.keeping()
     }
 
     /// `cached_if_computed` and `near_cache`.
+    #[inline]
     pub fn cached_near(self) -> Call<KeptNear, J> {
         self.keeping()
     }
 
+    #[inline]
     fn keeping<L>(mut self) -> Call<L, J> {
         self.draft.cached = true;
         Call {
@@ -129,20 +135,24 @@ impl<K, J> Call<K, J> {
     }
 
     /// `map_err = path`.
+    #[inline]
     pub fn map_err<M>(self, map: fn(Error) -> M) -> Call<K, MapErr<M>> {
         self.carrying(MapErr(map))
     }
 
     /// `on_error = run_unlocked`.
+    #[inline]
     pub fn run_unlocked<Kind>(self, _: Kind) -> Call<K, OnError<Kind>> {
         self.carrying(OnError::new(false))
     }
 
     /// `on_error = panic`.
+    #[inline]
     pub fn panic<Kind>(self, _: Kind) -> Call<K, OnError<Kind>> {
         self.carrying(OnError::new(true))
     }
 
+    #[inline]
     fn carrying<L>(self, carry: L) -> Call<K, L> {
         Call {
             draft: self.draft,
@@ -153,6 +163,7 @@ impl<K, J> Call<K, J> {
 
     /// The type that the function returns. The only step with a bound on it: what comes after does not depend on the
     /// bound, so that a type that breaks it gets one error and no second one at `run` or `await`.
+    #[inline]
     pub fn returning<R: Outcome<K, J>>(self) -> Returning<R, J> {
         Returning {
             draft: self.draft,
@@ -169,6 +180,7 @@ pub struct Returning<R, J> {
 
 impl<R, J> Returning<R, J> {
     /// Runs an async body under the lock, or takes another's outcome in its place.
+    #[inline]
     pub fn run<F: Future<Output = R>>(self, body: F) -> Run<F, R, J> {
         Run::new(self.draft.start(type_name::<F>()), self.verdict, body)
     }

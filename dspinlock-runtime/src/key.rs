@@ -181,6 +181,7 @@ pub struct KeyHasher {
 
 impl KeyHasher {
     /// Nothing fed yet. `shared` is `name = ""`: the object alone, hashed as py-dspinlock does.
+    #[inline]
     pub fn new(shared: bool) -> Self {
         Self {
             shared,

@@ -46,10 +46,12 @@ enum Phase {
 }
 
 impl<F, R, J> Run<F, R, J> {
+    #[inline]
     pub(crate) fn new(start: Start, verdict: Verdict<R, J>, body: F) -> Self {
         Self::at(Phase::Start(start), verdict, body)
     }
 
+    #[inline]
     fn at(phase: Phase, verdict: Verdict<R, J>, body: F) -> Self {
         Self {
             phase,
@@ -82,14 +84,15 @@ impl<F: Future<Output = R>, R, J> Future for Run<F, R, J> {
 /// Each step ends with the outcome of the call, or with `None` and the next phase.
 impl<F: Future<Output = R>, R, J> RunProj<'_, F, R, J> {
     fn start(&mut self) -> Option<R> {
-        let Phase::Start(start) = mem::replace(self.phase, Phase::Over) else {
-            return None;
-        };
-        let near = self.verdict.recalled(&start);
-        if near.is_none() {
+        if let Phase::Start(start) = self.phase
+            && let Some(outcome) = self.verdict.recalled(start)
+        {
+            return Some(outcome);
+        }
+        if let Phase::Start(start) = mem::replace(self.phase, Phase::Over) {
             *self.phase = Phase::Enter(start.enter(type_name::<F>()));
         }
-        near
+        None
     }
 
     fn poll_enter(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {

@@ -36,6 +36,7 @@ impl Site {
     }
 
     /// One call of this function.
+    #[inline]
     pub fn call(&'static self) -> Call {
         Call::new(self)
     }

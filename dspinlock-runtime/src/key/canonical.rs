@@ -81,8 +81,7 @@ impl<S: Sink> Canon<'_, S> {
     }
 
     fn sized(self, tag: u8, bytes: &[u8]) -> Result<(), Refused> {
-        self.0.put(&[tag]);
-        self.0.put(&(bytes.len() as u64).to_le_bytes());
+        self.0.put(&sized(tag, bytes.len()));
         self.0.put(bytes);
         Ok(())
     }
@@ -92,9 +91,21 @@ impl<S: Sink> Canon<'_, S> {
     }
 }
 
+/// What precedes a text or byte string. In one piece: each piece costs the hash some nanoseconds.
+fn sized(tag: u8, length: usize) -> [u8; 9] {
+    let mut head = [tag; 9];
+    head[1..].copy_from_slice(&(length as u64).to_le_bytes());
+    head
+}
+
 macro_rules! numbers {
     ($($method:ident $type:ty, $tag:expr;)*) => {
-        $(fn $method(self, v: $type) -> Result<(), Refused> { self.tagged(NUMBER + $tag, &v.to_le_bytes()) })*
+        $(fn $method(self, v: $type) -> Result<(), Refused> {
+            let mut whole = [NUMBER + $tag; 1 + size_of::<$type>()];
+            whole[1..].copy_from_slice(&v.to_le_bytes());
+            self.0.put(&whole);
+            Ok(())
+        })*
     };
 }
 
@@ -140,8 +151,7 @@ impl<'a, S: Sink> Serializer for Canon<'a, S> {
     fn collect_str<T: Display + ?Sized>(self, v: &T) -> Result<(), Refused> {
         let mut length = Length(0);
         write!(length, "{v}").map_err(|_| Refused)?;
-        self.0.put(&[STR]);
-        self.0.put(&(length.0 as u64).to_le_bytes());
+        self.0.put(&sized(STR, length.0));
         let mut text = Text {
             sink: self.0,
             left: length.0,
