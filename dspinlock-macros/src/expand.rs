@@ -68,7 +68,8 @@ fn call(guarded: &Guarded) -> TokenStream {
         None => quote!(.cached()),
     });
     let carry = carry(guarded);
-    let call = quote!({ const { &#site }.call() #(#parts)* #(#per_call)* #cached #carry });
+    // What changes the call's type comes before the key: a call whose key is begun is costly to move.
+    let call = quote!({ const { &#site }.call() #cached #carry #(#parts)* #(#per_call)* });
     match guarded.form {
         Form::AsyncTrait { .. } => rename_self(call),
         _ => call,

@@ -181,12 +181,12 @@ pub struct Returning<R, J> {
 impl<R, J> Returning<R, J> {
     /// Runs an async body under the lock, or takes another's outcome in its place.
     #[inline]
-    pub fn run<F: Future<Output = R>>(self, body: F) -> Run<F, R, J> {
+    pub fn run<F: Future<Output = R>>(mut self, body: F) -> Run<F, R, J> {
         Run::new(self.draft.start(type_name::<F>()), self.verdict, body)
     }
 
     /// Runs a sync body under the lock, or takes another's outcome in its place. Parks the thread meanwhile.
-    pub fn run_blocking<F: FnOnce() -> R>(self, body: F) -> R {
+    pub fn run_blocking<F: FnOnce() -> R>(mut self, body: F) -> R {
         let start = self.draft.start(type_name::<F>());
         if let Some(outcome) = self.verdict.recalled(&start) {
             return outcome;
@@ -251,7 +251,7 @@ pub(crate) struct Start {
 
 impl Draft {
     /// Not generic, as what follows: one copy serves every annotated function.
-    fn start(self, body_type: &'static str) -> Start {
+    fn start(&mut self, body_type: &'static str) -> Start {
         let site = self.site;
         let name = |hash: &mut Sha256| site_name_pieces(site, body_type, |piece| hash.update(piece));
         Start {
@@ -259,7 +259,7 @@ impl Draft {
             digest: self.hasher.digest(name),
             cached: self.cached,
             near_cache: self.near_cache,
-            options: self.options,
+            options: self.options.take(),
         }
     }
 }

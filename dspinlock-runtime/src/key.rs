@@ -197,7 +197,7 @@ impl KeyHasher {
     /// # Errors
     ///
     /// [`Error::ProvidedObjectIsNotHashable`] where a part's `Serialize` failed.
-    pub fn finish(self, prefix: Cow<'static, str>, site_name: &str) -> Result<Key, Error> {
+    pub fn finish(mut self, prefix: Cow<'static, str>, site_name: &str) -> Result<Key, Error> {
         match self.digest(|hash| hash.update(site_name)) {
             Some(digest) => Ok(Key::new(prefix, digest)),
             None => Err(Error::ProvidedObjectIsNotHashable {
@@ -206,8 +206,9 @@ impl KeyHasher {
         }
     }
 
-    /// The digest alone, where the site's name comes in pieces. `None` where a part's `Serialize` failed.
-    pub(crate) fn digest(mut self, site_name: impl FnOnce(&mut Sha256)) -> Option<[u8; 32]> {
+    /// The digest alone, where the site's name comes in pieces. `None` where a part's `Serialize` failed. By reference, as
+    /// a hash that was just written to is costly to move.
+    pub(crate) fn digest(&mut self, site_name: impl FnOnce(&mut Sha256)) -> Option<[u8; 32]> {
         if self.failed {
             return None;
         }
@@ -218,7 +219,9 @@ impl KeyHasher {
         if !self.shared {
             site_name(&mut self.hash);
         }
-        Some(self.hash.finalize().into())
+        let mut digest = [0; 32];
+        Digest::finalize_into_reset(&mut self.hash, (&mut digest).into());
+        Some(digest)
     }
 }
 
