@@ -7,9 +7,9 @@ fn price(id: u64) -> Result<Price, Failure> {
                 .near_cache(::core::time::Duration::new(10u64, 0u32))
         }
             .call()
-            .part(&id)
             .cached_near()
             .map_err(Failure::Lock)
+            .part(&id)
     }
         .returning::<Result<Price, Failure>>()
         .run_blocking(move || -> Result<Price, Failure> { fetch(id) })
