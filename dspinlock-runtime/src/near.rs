@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use papaya::{Compute, Operation};
 
 use crate::key::Key;
@@ -27,7 +28,7 @@ const CHANCES: usize = 8;
 
 /// The near cache of one pool.
 pub(crate) struct Near {
-    slots: papaya::HashMap<Key, Slot>,
+    slots: papaya::HashMap<Key, Slot, RandomState>,
     /// The next token; tokens only grow.
     next: AtomicU64,
     /// Tokens below it are void: what they stand for was taken before everything was forgotten.
@@ -166,7 +167,7 @@ impl Slot {
 impl Default for Near {
     fn default() -> Self {
         Self {
-            slots: papaya::HashMap::new(),
+            slots: papaya::HashMap::with_hasher(RandomState::default()),
             next: AtomicU64::new(0),
             floor: AtomicU64::new(0),
             size: AtomicUsize::new(SIZE),
