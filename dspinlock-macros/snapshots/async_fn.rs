@@ -7,9 +7,9 @@ pub async fn price(id: u64, region: &str) -> Result<Price, Failure> {
                 .ttl(::core::time::Duration::new(0u64, 500000000u32))
         }
             .call()
+            .cached()
             .part(&id)
             .part(&region)
-            .cached()
     }
         .returning::<Result<Price, Failure>>()
         .run(async move {

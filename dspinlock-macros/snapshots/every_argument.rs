@@ -14,12 +14,12 @@ async fn price<T: Serialize, const N: usize>(&self, user: T) -> Result<T, Failur
                 .lease(::core::time::Duration::new(5u64, 0u32))
         }
             .call()
+            .cached()
+            .map_err(Failure::Lock)
             .part(&self.id)
             .part(&::core::format_args!("user:{user}"))
             .part(&(a + b))
             .ttl(self.ttl(&user))
-            .cached()
-            .map_err(Failure::Lock)
     }
         .returning::<Result<T, Failure>>()
         .run(async move {

@@ -8,10 +8,10 @@ fn price(mut id: u64, (a, b): (u8, u8)) {
             )
         }
             .call()
+            .panic(::dspinlock::__private::Shape::<()>::new().kind())
             .part(&id)
             .part(&a)
             .part(&b)
-            .panic(::dspinlock::__private::Shape::<()>::new().kind())
     }
         .returning::<()>()
         .run_blocking(move || -> () {

@@ -63,9 +63,13 @@ fn call(guarded: &Guarded) -> TokenStream {
             Value::PerCall(expr) => Some(quote_spanned!(derived(expr.span())=> .#name(#expr))),
             Value::Fixed(_) => None,
         });
-    let cached = guarded.is_cached().then(|| quote!(.cached()));
+    let cached = guarded.is_cached().then(|| match guarded.args.near_cache {
+        Some(_) => quote!(.cached_near()),
+        None => quote!(.cached()),
+    });
     let carry = carry(guarded);
-    let call = quote!({ const { &#site }.call() #(#parts)* #(#per_call)* #cached #carry });
+    // What changes the call's type comes before the key: a call whose key is begun is costly to move.
+    let call = quote!({ const { &#site }.call() #cached #carry #(#parts)* #(#per_call)* });
     match guarded.form {
         Form::AsyncTrait { .. } => rename_self(call),
         _ => call,
@@ -134,6 +138,7 @@ fn settings(guarded: &Guarded) -> Vec<(Ident, Value)> {
         Tries::PerCall(expr) => (format_ident!("max_spinlock_tries"), Value::PerCall(quote!(#expr))),
     });
     let lengths = [
+        ("near_cache", &args.near_cache),
         ("spinlock_sleep_thresh", &args.spinlock_sleep_thresh),
         ("wait", &args.wait),
         ("ttl", &args.ttl),

@@ -45,6 +45,7 @@ use crate::model::Guarded;
 /// | `name = "..."` | the function's full path | the first part of the key; functions of one name share results, and `""` shares them with Python |
 /// | `prefix = "..."` | `"dspinlock"` | the first part of every key in the store |
 /// | `cached_if_computed` | off | a result is kept, and returned to whoever asks |
+/// | `near_cache = "10s"` | off | with `cached_if_computed`: how old a copy in this process may be; see below |
 /// | `fail_if_key_exists` | off | a key that exists is an error: the function runs at most once in the life of its key |
 /// | `max_spinlock_tries = 10` | `10` | how often to look for a free key |
 /// | `spinlock_sleep_thresh = "500ms"` | `"500ms"` | how long to sleep between two looks at most |
@@ -67,6 +68,17 @@ use crate::model::Guarded;
 /// function that returns no `Result` must say what becomes of them with `on_error`.
 ///
 /// A kept value is owned and implements `serde::Serialize` and `serde::Deserialize`; it need not be `Clone`.
+///
+/// # The near cache
+///
+/// With `near_cache` a value that was read is kept in this process as well, decoded, and later calls copy it without
+/// asking the store. It must then be `Clone + Send + Sync`. The server pushes every change of the key, whoever makes it,
+/// and the copy is dropped: usually within a millisecond; at the latest at the age that is given here, and at the
+/// value's own end. Who has written or deleted a key through the process's pool never sees what was there before. A lost
+/// connection empties the near cache.
+///
+/// It needs Redis or Valkey: where the server does not push (said once in the log) and on the embedded store such
+/// functions read the store at each call. `Pool::with_near_cache_size` bounds the number of copies.
 #[proc_macro_attribute]
 pub fn dspinlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let item = TokenStream::from(item);

@@ -3,12 +3,13 @@
 use proc_macro2::Ident;
 
 /// Each argument as it should look, to show to whoever wrote it otherwise.
-const ARGUMENTS: [(&str, &str); 15] = [
+const ARGUMENTS: [(&str, &str); 16] = [
     ("key", "key = id"),
     ("skip", "skip(client, trace_id)"),
     ("name", "name = \"price\""),
     ("prefix", "prefix = \"shop\""),
     ("cached_if_computed", "cached_if_computed"),
+    ("near_cache", "near_cache = \"10s\""),
     ("fail_if_key_exists", "fail_if_key_exists"),
     ("max_spinlock_tries", "max_spinlock_tries = 10"),
     ("spinlock_sleep_thresh", "spinlock_sleep_thresh = \"500ms\""),

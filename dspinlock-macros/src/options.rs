@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
-use crate::args::Args;
+use crate::args::{Args, is_on};
 use crate::fallback::Mistakes;
 
 /// Notes what is wrong with the arguments, whatever they stand on.
 pub(crate) fn check(args: &Args, mistakes: &mut Mistakes) {
-    for reject in [one_error_way, one_patience, no_zero, lease_fits, clean_prefix] {
+    for reject in [
+        one_error_way,
+        one_patience,
+        near_is_cached,
+        no_zero,
+        lease_fits,
+        clean_prefix,
+    ] {
         reject(args, mistakes);
     }
 }
@@ -26,8 +33,24 @@ fn one_patience(args: &Args, mistakes: &mut Mistakes) {
     }
 }
 
+fn near_is_cached(args: &Args, mistakes: &mut Mistakes) {
+    let Some(near) = &args.near_cache else {
+        return;
+    };
+    if !is_on(&args.cached_if_computed) {
+        let sentence = "`near_cache` keeps a copy of what is kept: say `cached_if_computed` as well";
+        mistakes.add(&near.name, sentence);
+    }
+    if is_on(&args.fail_if_key_exists) {
+        let sentence =
+            "`near_cache` would hide the key that `fail_if_key_exists` is to find: keep one of them";
+        mistakes.add(&near.name, sentence);
+    }
+}
+
 fn no_zero(args: &Args, mistakes: &mut Mistakes) {
     let lengths = [
+        &args.near_cache,
         &args.ttl,
         &args.lease,
         &args.spinlock_sleep_thresh,

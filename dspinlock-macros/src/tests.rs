@@ -69,6 +69,17 @@ fn every_argument() {
 }
 
 #[test]
+fn near_cache() {
+    let item = quote! {
+        fn price(id: u64) -> Result<Price, Failure> {
+            fetch(id)
+        }
+    };
+    let args = quote!(cached_if_computed, near_cache = "10s", map_err = Failure::Lock);
+    check(args, item, expect_file!["../snapshots/near_cache.rs"]);
+}
+
+#[test]
 fn async_trait_method() {
     let item = quote! {
         fn price<'life0, 'async_trait>(

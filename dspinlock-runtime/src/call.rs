@@ -4,42 +4,50 @@
 //! [`Returning::run`] or [`Returning::run_blocking`]. From there on the engine decides. `run.rs` is the future of an
 //! async call, `verdict.rs` what sync and async calls have in common.
 
-use std::any::type_name;
+use std::any::{Any, type_name};
 use std::marker::PhantomData;
 use std::time::Duration;
+
+use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::blocking;
 use crate::engine::{self, Boxed, Entered, Order};
-use crate::key::{KeyHasher, KeyPart, site_name};
+use crate::key::{Key, KeyHasher, KeyPart, site_name, site_name_pieces};
 use crate::options::{Options, Wait};
-use crate::outcome::{ByFrom, Discarded, Kept, MapErr, OnError, Outcome};
+use crate::outcome::{ByFrom, Discarded, Kept, KeptNear, MapErr, OnError, Outcome};
+use crate::pool::Pool;
 use crate::run::Run;
 use crate::site::Site;
 use crate::verdict::{Settled, Step, Verdict};
 
 /// One call on its way to a key. `K` says whether its value is kept, `J` what becomes of a lock error.
 pub struct Call<K = Discarded, J = ByFrom> {
-    // Boxed, as it lives in the caller's future where a key expression awaits.
-    draft: Box<Draft>,
+    draft: Draft,
     carry: J,
     keep: PhantomData<fn() -> K>,
 }
 
 struct Draft {
     site: &'static Site,
-    options: Options,
     hasher: KeyHasher,
+    cached: bool,
+    near_cache: Option<Duration>,
+    /// Where one is an expression. Boxed: few calls have one, and they carry them in their future.
+    options: Option<Box<Options>>,
 }
 
 impl Call {
+    #[inline]
     pub(crate) fn new(site: &'static Site) -> Self {
         let hasher = KeyHasher::new(site.is_shared());
-        let draft = Box::new(Draft {
+        let draft = Draft {
             site,
-            options: site.options.clone(),
             hasher,
-        });
+            cached: false,
+            near_cache: site.near_cache,
+            options: None,
+        };
         Self {
             draft,
             carry: ByFrom,
@@ -48,52 +56,77 @@ impl Call {
     }
 }
 
+// Inlined: a call is moved from step to step, and each move that stays costs more than the step.
 impl<K, J> Call<K, J> {
     /// One more part of the key.
+    #[inline]
     pub fn part<P: KeyPart + ?Sized>(mut self, part: &P) -> Self {
         part.feed(&mut self.draft.hasher);
         self
     }
 
+    fn options(&mut self) -> &mut Options {
+        let site = &self.draft.site.options;
+        self.draft.options.get_or_insert_with(|| Box::new(site.clone()))
+    }
+
     /// `max_spinlock_tries = expr`.
     pub fn max_spinlock_tries(mut self, tries: u32) -> Self {
-        self.draft.options.max_spinlock_tries = tries;
+        self.options().max_spinlock_tries = tries;
         self
     }
 
     /// `spinlock_sleep_thresh = expr`.
     pub fn spinlock_sleep_thresh(mut self, sleep: Duration) -> Self {
-        self.draft.options.spinlock_sleep_thresh = sleep;
+        self.options().spinlock_sleep_thresh = sleep;
         self
     }
 
     /// `wait = expr`.
     pub fn wait(mut self, most: Duration) -> Self {
-        self.draft.options.wait = Some(Wait::AtMost(most));
+        self.options().wait = Some(Wait::AtMost(most));
         self
     }
 
     /// `ttl = expr`.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.draft.options.ttl = ttl;
+        self.options().ttl = ttl;
         self
     }
 
     /// `max_block_time = expr`.
     pub fn max_block_time(mut self, most: Duration) -> Self {
-        self.draft.options.max_block_time = most;
+        self.options().max_block_time = most;
         self
     }
 
     /// `lease = expr`.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.draft.options.lease = Some(lease);
+        self.options().lease = Some(lease);
+        self
+    }
+
+    /// `near_cache = expr`.
+    pub fn near_cache(mut self, age: Duration) -> Self {
+        self.draft.near_cache = Some(age);
         self
     }
 
     /// `cached_if_computed`.
-    pub fn cached(mut self) -> Call<Kept, J> {
-        self.draft.options.cached_if_computed = true;
+    #[inline]
+    pub fn cached(self) -> Call<Kept, J> {
+        self.keeping()
+    }
+
+    /// `cached_if_computed` and `near_cache`.
+    #[inline]
+    pub fn cached_near(self) -> Call<KeptNear, J> {
+        self.keeping()
+    }
+
+    #[inline]
+    fn keeping<L>(mut self) -> Call<L, J> {
+        self.draft.cached = true;
         Call {
             draft: self.draft,
             carry: self.carry,
@@ -102,20 +135,24 @@ impl<K, J> Call<K, J> {
     }
 
     /// `map_err = path`.
+    #[inline]
     pub fn map_err<M>(self, map: fn(Error) -> M) -> Call<K, MapErr<M>> {
         self.carrying(MapErr(map))
     }
 
     /// `on_error = run_unlocked`.
+    #[inline]
     pub fn run_unlocked<Kind>(self, _: Kind) -> Call<K, OnError<Kind>> {
         self.carrying(OnError::new(false))
     }
 
     /// `on_error = panic`.
+    #[inline]
     pub fn panic<Kind>(self, _: Kind) -> Call<K, OnError<Kind>> {
         self.carrying(OnError::new(true))
     }
 
+    #[inline]
     fn carrying<L>(self, carry: L) -> Call<K, L> {
         Call {
             draft: self.draft,
@@ -126,6 +163,7 @@ impl<K, J> Call<K, J> {
 
     /// The type that the function returns. The only step with a bound on it: what comes after does not depend on the
     /// bound, so that a type that breaks it gets one error and no second one at `run` or `await`.
+    #[inline]
     pub fn returning<R: Outcome<K, J>>(self) -> Returning<R, J> {
         Returning {
             draft: self.draft,
@@ -136,19 +174,24 @@ impl<K, J> Call<K, J> {
 
 /// A call that knows what its outcomes mean, and lacks only the body.
 pub struct Returning<R, J> {
-    draft: Box<Draft>,
+    draft: Draft,
     verdict: Verdict<R, J>,
 }
 
 impl<R, J> Returning<R, J> {
     /// Runs an async body under the lock, or takes another's outcome in its place.
-    pub fn run<F: Future<Output = R>>(self, body: F) -> Run<F, R, J> {
-        Run::new(self.draft.enter(type_name::<F>()), self.verdict, body)
+    #[inline]
+    pub fn run<F: Future<Output = R>>(mut self, body: F) -> Run<F, R, J> {
+        Run::new(self.draft.start(type_name::<F>()), self.verdict, body)
     }
 
     /// Runs a sync body under the lock, or takes another's outcome in its place. Parks the thread meanwhile.
-    pub fn run_blocking<F: FnOnce() -> R>(self, body: F) -> R {
-        let mut entering = self.draft.enter(type_name::<F>());
+    pub fn run_blocking<F: FnOnce() -> R>(mut self, body: F) -> R {
+        let start = self.draft.start(type_name::<F>());
+        if let Some(outcome) = self.verdict.recalled(&start) {
+            return outcome;
+        }
+        let mut entering = start.enter(type_name::<F>());
         let lead = loop {
             let entered = blocking::wait(entering.future.as_mut());
             match self.verdict.entered(&mut entering, entered) {
@@ -196,9 +239,40 @@ impl Entering {
     }
 }
 
+/// A call whose key is known and that has asked nobody yet.
+pub(crate) struct Start {
+    site: &'static Site,
+    /// `None` where a part of the key could not be serialized.
+    digest: Option<[u8; 32]>,
+    cached: bool,
+    near_cache: Option<Duration>,
+    options: Option<Box<Options>>,
+}
+
 impl Draft {
-    /// Not generic: one copy serves every annotated function.
-    fn enter(self, body_type: &'static str) -> Entering {
+    /// Not generic, as what follows: one copy serves every annotated function.
+    fn start(&mut self, body_type: &'static str) -> Start {
+        let site = self.site;
+        let name = |hash: &mut Sha256| site_name_pieces(site, body_type, |piece| hash.update(piece));
+        Start {
+            site,
+            digest: self.hasher.digest(name),
+            cached: self.cached,
+            near_cache: self.near_cache,
+            options: self.options.take(),
+        }
+    }
+}
+
+impl Start {
+    /// The value in the near cache. Nothing is allocated, and no lock taken.
+    pub(crate) fn recall<R>(&self, recall: fn(&(dyn Any + Send + Sync)) -> Option<R>) -> Option<R> {
+        let age = self.near_cache?;
+        let key = Key::new(self.site.options.prefix.clone(), self.digest?);
+        Pool::known()?.near().recall(&key, age, recall)
+    }
+
+    pub(crate) fn enter(self, body_type: &'static str) -> Entering {
         match self.order(body_type) {
             Ok(order) => Entering {
                 future: engine::enter(order.clone()),
@@ -209,18 +283,22 @@ impl Draft {
     }
 
     fn order(self, body_type: &'static str) -> Result<Order, Error> {
-        let Self {
+        let site = site_name(self.site, body_type);
+        let mut options = match self.options {
+            Some(options) => *options,
+            None => self.site.options.clone(),
+        };
+        options.cached_if_computed = self.cached;
+        let Some(digest) = self.digest else {
+            let site = site.into_owned();
+            return Err(Error::ProvidedObjectIsNotHashable { site });
+        };
+        Ok(Order {
+            key: Key::new(options.prefix.clone(), digest),
             site,
             options,
-            hasher,
-        } = self;
-        let name = site_name(site, body_type);
-        let key = hasher.finish(options.prefix.clone(), &name)?;
-        Ok(Order {
-            key,
-            site: name,
-            options,
-            shared: site.is_shared(),
+            near_cache: self.near_cache,
+            shared: self.site.is_shared(),
             refuse: None,
         })
     }

@@ -13,7 +13,8 @@ use crate::error::Error;
 use crate::flight::{Found, Joined, Seat, Word};
 use crate::key::Key;
 use crate::lease::{Claim, Lease, Published, Terms, millis};
-use crate::options::Options;
+use crate::near::Fill;
+use crate::options::{Options, check_length};
 use crate::pool::Pool;
 use crate::protocol::{Acquire, Read, Reply, Request};
 use crate::state::BadState;
@@ -29,6 +30,8 @@ pub(crate) struct Order {
     /// The site's readable name, for the record of who holds what.
     pub site: Cow<'static, str>,
     pub options: Options,
+    /// The greatest age of a value in the near cache, where the site has one.
+    pub near_cache: Option<Duration>,
     /// A Python worker may know this key (`name = ""`).
     pub shared: bool,
     /// The tag of a stored value that this caller could not decode.
@@ -42,10 +45,14 @@ const PYTHON_LOOKS: Duration = Duration::from_millis(20);
 /// What the engine found for a call.
 #[derive(Debug)]
 pub(crate) enum Entered {
-    /// The computed value, and the tag it was published under.
-    Hit { payload: Bytes, tag: String },
-    /// This caller computes, under this lease.
-    Lead(Lead),
+    /// The computed value, the tag it was published under, and its place in the near cache.
+    Hit {
+        payload: Bytes,
+        tag: String,
+        fill: Option<Fill>,
+    },
+    /// This caller computes, under this lease. Boxed: a call carries it in its future.
+    Lead(Box<Lead>),
 }
 
 /// The right to compute: dropping it aborts at once, from the background.
@@ -65,13 +72,13 @@ pub(crate) fn enter(order: Order) -> Boxed<Result<Entered, Error>> {
             Granted::Lease(lease) => {
                 let frame = Frame::within(parent, lease.held().clone());
                 let max_value_size = pool.max_value_size();
-                Ok(Entered::Lead(Lead {
+                Ok(Entered::Lead(Box::new(Lead {
                     lease,
                     frame,
                     max_value_size,
-                }))
+                })))
             }
-            Granted::Found(Found { payload, tag }) => Ok(Entered::Hit { payload, tag }),
+            Granted::Found(Found { payload, tag }, fill) => Ok(Entered::Hit { payload, tag, fill }),
             Granted::Computed => unreachable!("a caller that wants the value is never told COMPUTED"),
         }
     })
@@ -81,7 +88,7 @@ pub(crate) fn enter(order: Order) -> Boxed<Result<Entered, Error>> {
 pub(crate) async fn acquire(pool: Pool, order: Order) -> Result<Option<Lease>, Error> {
     match Call::new(pool.here(), order, false)?.run().await? {
         Granted::Lease(lease) => Ok(Some(lease)),
-        Granted::Found(_) | Granted::Computed => Ok(None),
+        Granted::Found(..) | Granted::Computed => Ok(None),
     }
 }
 
@@ -121,7 +128,7 @@ impl Lead {
 /// How a call ended its way to the store.
 enum Granted {
     Lease(Lease),
-    Found(Found),
+    Found(Found, Option<Fill>),
     Computed,
 }
 
@@ -168,6 +175,9 @@ struct Call {
 impl Call {
     fn new(pool: Pool, order: Order, attribute: bool) -> Result<Self, Error> {
         let lease = order.options.check()?;
+        if let Some(age) = order.near_cache {
+            check_length("near_cache", age)?;
+        }
         if Frame::here().is_some_and(|frame| frame.holds(&pool, &order.key)) {
             return Err(Error::Recursion { key: order.key });
         }
@@ -200,7 +210,7 @@ impl Call {
                 Joined::Queue(words) => Box::pin(self.follow(words)).await?,
             };
             match word {
-                Word::Value(found) => return Ok(Granted::Found(found)),
+                Word::Value(found) => return Ok(Granted::Found(found, None)),
                 Word::Seat(taken) => seat = Some(taken),
             }
         }
@@ -209,11 +219,11 @@ impl Call {
             if let Some(seat) = &mut seat {
                 seat.ask();
             }
-            if let Some(found) = self.read().await? {
+            if let Some((found, fill)) = self.read().await? {
                 if let Some(seat) = seat {
                     seat.land(&found);
                 }
-                return Ok(Granted::Found(found));
+                return Ok(Granted::Found(found, fill));
             }
         }
         let claim = Claim::new(&self.pool, &self.order.key, seat);
@@ -252,13 +262,20 @@ impl Call {
     }
 
     /// The hit path: one round trip, no lock.
-    async fn read(&mut self) -> Result<Option<Found>, Error> {
-        let request = Request::Read(Read {
+    async fn read(&mut self) -> Result<Option<(Found, Option<Fill>)>, Error> {
+        let request = Read {
             shared: self.order.shared,
             bound: self.pool.bound(),
-        });
-        match self.pool.ask(&self.order.key, request).await? {
-            Reply::Hit(value, _) => Ok(self.found(value)),
+        };
+        let (reply, fill) = match self.order.near_cache {
+            Some(_) => Box::pin(self.pool.read_near(&self.order.key, request)).await?,
+            None => (
+                self.pool.ask(&self.order.key, Request::Read(request)).await?,
+                None,
+            ),
+        };
+        match reply {
+            Reply::Hit(value, _) => Ok(self.found(value).map(|found| (found, fill))),
             _ => Ok(None),
         }
     }
@@ -380,7 +397,7 @@ impl Call {
                 if let Some(seat) = claim.seat.take() {
                     seat.land(&found);
                 }
-                Granted::Found(found)
+                Granted::Found(found, None)
             }
             Ended::Computed => Granted::Computed,
         })

@@ -13,6 +13,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub use self::path::site_name;
+pub(crate) use self::path::site_name_pieces;
 use crate::error::Error;
 
 /// The name of one lock.
@@ -55,6 +56,31 @@ impl Key {
         Ok(Self(Repr::Own(text.into())))
     }
 
+    /// The key whose state or value has this name in the store. `None` for all that is no digest.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let name = match name.strip_prefix('{') {
+            Some(name) => name.strip_suffix("},value")?,
+            None => name,
+        };
+        let (prefix, hex) = name.rsplit_once(',')?;
+        let mut digest = [0; 32];
+        if hex.len() != 64 || !hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return None;
+        }
+        for (at, byte) in digest.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok()?;
+        }
+        Some(Self::new(Cow::Owned(prefix.to_owned()), digest))
+    }
+
+    /// Its own text, where it is a key of the user's own scheme.
+    pub(crate) fn own_text(&self) -> Option<&str> {
+        match &self.0 {
+            Repr::Own(text) => Some(text),
+            Repr::Digest { .. } => None,
+        }
+    }
+
     /// The same digest under another prefix. A key of one's own has none.
     pub(crate) fn with_prefix(&self, prefix: Cow<'static, str>) -> Self {
         match &self.0 {
@@ -80,11 +106,17 @@ impl Key {
     }
 }
 
-/// A digest is as good as random: a part of it will do.
+/// A part of a digest is hash enough; keys of one digest under several prefixes are rare.
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match &self.0 {
-            Repr::Digest { digest, .. } => state.write(&digest[..8]),
+            Repr::Digest { digest, .. } => {
+                state.write_u64(
+                    digest[..8]
+                        .iter()
+                        .fold(0, |all, byte| all << 8 | u64::from(*byte)),
+                );
+            }
             Repr::Own(text) => text.hash(state),
         }
     }
@@ -136,7 +168,7 @@ pub trait KeyPart {
 impl<T: Serialize + ?Sized> KeyPart for T {
     fn feed(&self, hasher: &mut KeyHasher) {
         if hasher.shared && hasher.parts == 0 {
-            hasher.raw = plain::text_or_bytes(self).map(|bytes| Sha256::digest(bytes).into());
+            hasher.raw = plain::digest(self);
         }
         hasher.parts += 1;
         hasher.failed |= canonical::feed(self, &mut hasher.hash).is_err();
@@ -156,6 +188,7 @@ pub struct KeyHasher {
 
 impl KeyHasher {
     /// Nothing fed yet. `shared` is `name = ""`: the object alone, hashed as py-dspinlock does.
+    #[inline]
     pub fn new(shared: bool) -> Self {
         Self {
             shared,
@@ -172,19 +205,30 @@ impl KeyHasher {
     ///
     /// [`Error::ProvidedObjectIsNotHashable`] where a part's `Serialize` failed.
     pub fn finish(mut self, prefix: Cow<'static, str>, site_name: &str) -> Result<Key, Error> {
-        if self.failed {
-            return Err(Error::ProvidedObjectIsNotHashable {
+        match self.digest(|hash| hash.update(site_name)) {
+            Some(digest) => Ok(Key::new(prefix, digest)),
+            None => Err(Error::ProvidedObjectIsNotHashable {
                 site: site_name.into(),
-            });
+            }),
+        }
+    }
+
+    /// The digest alone, where the site's name comes in pieces. `None` where a part's `Serialize` failed. By reference, as
+    /// a hash that was just written to is costly to move.
+    pub(crate) fn digest(&mut self, site_name: impl FnOnce(&mut Sha256)) -> Option<[u8; 32]> {
+        if self.failed {
+            return None;
         }
         if let (Some(raw), 1) = (self.raw, self.parts) {
-            return Ok(Key::new(prefix, raw));
+            return Some(raw);
         }
         canonical::end(&mut self.hash);
         if !self.shared {
-            self.hash.update(site_name.as_bytes());
+            site_name(&mut self.hash);
         }
-        Ok(Key::new(prefix, self.hash.finalize().into()))
+        let mut digest = [0; 32];
+        Digest::finalize_into_reset(&mut self.hash, (&mut digest).into());
+        Some(digest)
     }
 }
 

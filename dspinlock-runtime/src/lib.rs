@@ -24,6 +24,7 @@ mod codec;
 mod engine;
 mod flight;
 mod heart;
+mod near;
 mod outcome;
 mod run;
 mod verdict;
@@ -35,7 +36,7 @@ pub use error::Error;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::call::{Call, Returning, never};
-    pub use crate::outcome::{Judge, Judgement, Keep, Outcome, Rules, Shape};
+    pub use crate::outcome::{Copies, Judge, Judgement, Keep, Outcome, Rules, Shape};
     pub use crate::run::Run;
     pub use crate::site::Site;
 }

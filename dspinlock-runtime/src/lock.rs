@@ -275,6 +275,7 @@ fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Pool>) -> Op<
             key: key?,
             site: "explicit lock".into(),
             options,
+            near_cache: None,
             shared: true,
             refuse: None,
         };

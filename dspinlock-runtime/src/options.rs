@@ -76,11 +76,7 @@ impl Options {
             ("lease", self.lease.unwrap_or(LEASE)),
         ];
         for (name, duration) in durations {
-            if duration.is_zero() || duration > LONGEST {
-                return refuse(format!(
-                    "{name} is longer than nothing and at most 100 years, not {duration:?}"
-                ));
-            }
+            check_length(name, duration)?;
         }
         if let Some(Wait::AtMost(wait)) = self
             .wait
@@ -115,6 +111,16 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// A length of time must be one.
+pub(crate) fn check_length(name: &str, duration: Duration) -> Result<(), Error> {
+    if duration.is_zero() || duration > LONGEST {
+        return refuse(format!(
+            "{name} is longer than nothing and at most 100 years, not {duration:?}"
+        ));
+    }
+    Ok(())
 }
 
 fn refuse<T>(message: String) -> Result<T, Error> {

@@ -4,14 +4,17 @@
 //! associated types and `anyhow::Result` work. `call.rs` asks for one bound, [`Outcome`], and then goes on with the
 //! plain function pointers of [`Rules`]: a function that breaks the bound gets one error, at its return type.
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::codec::{self, Unencodable};
+use crate::near::Memory;
 
 /// How the outcome `R` of one function is treated.
 pub struct Rules<R, J> {
@@ -19,6 +22,10 @@ pub struct Rules<R, J> {
     pub(crate) keep: fn(&R) -> Judgement,
     /// The outcome that stored bytes stand for; `None` where they cannot be decoded.
     pub(crate) restore: fn(&[u8]) -> Option<R>,
+    /// A copy for the near cache; `None` where there is none.
+    pub(crate) remember: fn(&R) -> Option<Memory>,
+    /// The outcome that a copy in the near cache stands for; `None` where it is of another type.
+    pub(crate) recall: fn(&(dyn Any + Send + Sync)) -> Option<R>,
     /// The outcome that a lock error stands for; `None`: go on without the lock.
     pub(crate) carry: fn(&J, Error) -> Option<R>,
 }
@@ -55,34 +62,42 @@ pub trait Judge<R, K>: Sized {
     const RULES: Rules<R, Self>;
 }
 
-impl<T, E: CarriesLockError, K: Keep<T>> Judge<Result<T, E>, K> for ByFrom {
+impl<T, E: CarriesLockError, K: Keep<T> + Copies<T>> Judge<Result<T, E>, K> for ByFrom {
     const RULES: Rules<Result<T, E>, Self> = Rules {
         keep: judge::<K, T, E>,
         restore: restore::<K, T, E>,
+        remember: remember::<K, T, E>,
+        recall: recall::<K, T, E>,
         carry: |_, error| Some(Err(E::carry(error))),
     };
 }
 
-impl<T, E, M: BecomesError<E>, K: Keep<T>> Judge<Result<T, E>, K> for MapErr<M> {
+impl<T, E, M: BecomesError<E>, K: Keep<T> + Copies<T>> Judge<Result<T, E>, K> for MapErr<M> {
     const RULES: Rules<Result<T, E>, Self> = Rules {
         keep: judge::<K, T, E>,
         restore: restore::<K, T, E>,
+        remember: remember::<K, T, E>,
+        recall: recall::<K, T, E>,
         carry: |MapErr(map), error| Some(Err(map(error).become_error())),
     };
 }
 
-impl<T, E, K: Keep<T>> Judge<Result<T, E>, K> for OnError<Fallible> {
+impl<T, E, K: Keep<T> + Copies<T>> Judge<Result<T, E>, K> for OnError<Fallible> {
     const RULES: Rules<Result<T, E>, Self> = Rules {
         keep: judge::<K, T, E>,
         restore: restore::<K, T, E>,
+        remember: remember::<K, T, E>,
+        recall: recall::<K, T, E>,
         carry: OnError::carry,
     };
 }
 
-impl<T, K: Keep<T>> Judge<T, K> for OnError<Plain> {
+impl<T, K: Keep<T> + Copies<T>> Judge<T, K> for OnError<Plain> {
     const RULES: Rules<T, Self> = Rules {
         keep: K::judge,
         restore: K::decode,
+        remember: K::remember,
+        recall: K::recall,
         carry: OnError::carry,
     };
 }
@@ -96,6 +111,14 @@ fn judge<K: Keep<T>, T, E>(outcome: &Result<T, E>) -> Judgement {
 
 fn restore<K: Keep<T>, T, E>(bytes: &[u8]) -> Option<Result<T, E>> {
     K::decode(bytes).map(Ok)
+}
+
+fn remember<K: Copies<T>, T, E>(outcome: &Result<T, E>) -> Option<Memory> {
+    K::remember(outcome.as_ref().ok()?)
+}
+
+fn recall<K: Copies<T>, T, E>(memory: &(dyn Any + Send + Sync)) -> Option<Result<T, E>> {
+    K::recall(memory).map(Ok)
 }
 
 /// Whether the value `T` is kept for later calls.
@@ -139,6 +162,54 @@ impl<T: Serialize + DeserializeOwned> Keep<T> for Kept {
 
     fn decode(bytes: &[u8]) -> Option<T> {
         codec::decode(bytes)
+    }
+}
+
+/// With `near_cache`.
+pub struct KeptNear;
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> Keep<T> for KeptNear {
+    fn judge(value: &T) -> Judgement {
+        Kept::judge(value)
+    }
+
+    fn decode(bytes: &[u8]) -> Option<T> {
+        Kept::decode(bytes)
+    }
+}
+
+/// Whether the value `T` is copied into the near cache, and back.
+#[diagnostic::on_unimplemented(
+    message = "`{T}` cannot be copied by `near_cache`",
+    label = "the value of this function cannot be copied from thread to thread",
+    note = "a value in the near cache is owned and `Clone + Send + Sync`: make it so, or leave out `near_cache`"
+)]
+pub trait Copies<T> {
+    /// A copy for the near cache.
+    fn remember(_: &T) -> Option<Memory> {
+        None
+    }
+    /// A copy of a copy in the near cache.
+    fn recall(_: &(dyn Any + Send + Sync)) -> Option<T> {
+        None
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T> Copies<T> for Discarded {}
+
+#[diagnostic::do_not_recommend]
+impl<T> Copies<T> for Kept {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> Copies<T> for KeptNear {
+    fn remember(value: &T) -> Option<Memory> {
+        Some(Arc::new(value.clone()))
+    }
+
+    fn recall(memory: &(dyn Any + Send + Sync)) -> Option<T> {
+        memory.downcast_ref().cloned()
     }
 }
 

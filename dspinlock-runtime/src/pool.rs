@@ -9,9 +9,10 @@ use once_cell::sync::OnceCell;
 use crate::error::{Error, StoreFailure};
 use crate::flight::Flights;
 use crate::key::Key;
-use crate::protocol::{Reply, Request};
+use crate::near::{Fill, Near};
+use crate::protocol::{Read, Reply, Request};
 use crate::store::redis::{self, Address, Limits, RedisStore};
-use crate::store::{Change, Failure, SharedStore, Store};
+use crate::store::{Change, Failure, SharedStore, Store, Tracked};
 use crate::value::MAX_HEADER;
 
 static GLOBAL: OnceCell<Pool> = OnceCell::new();
@@ -44,8 +45,14 @@ pub struct Pool {
     store: SharedStore,
     /// The way to the store that is shortest for one caller, where there are several.
     way: Option<SharedStore>,
-    flights: Flights,
+    local: Arc<Local>,
     max_value_size: usize,
+}
+
+/// What a pool knows in this process.
+struct Local {
+    flights: Flights,
+    near: Arc<Near>,
 }
 
 impl Pool {
@@ -102,11 +109,26 @@ impl Pool {
         self
     }
 
+    /// How many values the near cache keeps in this process, 10,000 by default; 0 turns it off. The one that came first
+    /// goes first, unless it was of use lately. The values' own sizes are not counted.
+    ///
+    /// It serves functions with `near_cache` on a Redis or Valkey server that pushes changes; on every other store they
+    /// read the store at each call.
+    pub fn with_near_cache_size(self, entries: usize) -> Self {
+        self.local.near.resize(entries);
+        self
+    }
+
     pub(crate) fn new(store: impl Store) -> Self {
+        let near = Arc::<Near>::default();
+        store.listen(near.clone());
         Self {
             store: Arc::new(store),
             way: None,
-            flights: Flights::default(),
+            local: Arc::new(Local {
+                flights: Flights::default(),
+                near,
+            }),
             max_value_size: MAX_VALUE_SIZE,
         }
     }
@@ -116,8 +138,17 @@ impl Pool {
         GLOBAL.get_or_try_init(from_environment).cloned()
     }
 
+    /// The process's pool, where there is one already.
+    pub(crate) fn known() -> Option<&'static Self> {
+        GLOBAL.get()
+    }
+
+    pub(crate) fn near(&self) -> &Arc<Near> {
+        &self.local.near
+    }
+
     pub(crate) fn flights(&self) -> &Flights {
-        &self.flights
+        &self.local.flights
     }
 
     pub(crate) fn max_value_size(&self) -> usize {
@@ -169,7 +200,44 @@ impl Pool {
         } else {
             answer
         };
+        self.written(key, &answer);
         answer.map_err(|failure| explain(operation, key, failure))
+    }
+
+    /// Reads for a caller with a near cache, in the background, where changes are heard of. The place in the near cache
+    /// is taken before the read is sent, and lost where the value changes before it is filled.
+    pub(crate) async fn read_near(&self, key: &Key, read: Read) -> Result<(Reply, Option<Fill>), Error> {
+        let mut fill = self.near().begin(key);
+        if fill.is_some() {
+            let mut answer = self.store.read_tracked(key, read.clone()).await;
+            if matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected))) {
+                fill = self.near().begin(key);
+                answer = self.store.read_tracked(key, read.clone()).await;
+            }
+            if let Some(Tracked { reply, registered }) =
+                answer.map_err(|failure| explain("read", key, failure))?
+            {
+                let fill = fill.filter(|_| registered).map(|mut fill| {
+                    fill.left = left(&reply);
+                    fill
+                });
+                return Ok((reply, fill));
+            }
+        }
+        drop(fill);
+        Ok((self.ask(key, Request::Read(read)).await?, None))
+    }
+
+    /// Read-after-own-write: before a caller goes on, what it wrote is forgotten here. What others write, and what was
+    /// written for a caller that has left, the store tells.
+    fn written(&self, key: &Key, answer: &Result<Reply, Failure>) {
+        use Reply::{Bad, Busy, Computed, Exists, Hit, Miss, Renewed};
+        if !matches!(
+            answer,
+            Ok(Miss | Hit(..) | Busy(_) | Exists(_) | Computed | Bad(_) | Renewed)
+        ) {
+            self.near().forget(key);
+        }
     }
 
     /// Asks the store to take a step and to tell of the next change, in the background.
@@ -179,8 +247,23 @@ impl Pool {
         if matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected))) {
             answer = self.store.step_watched(key, request).await;
         }
+        if let Ok((reply, _)) = &answer
+            && matches!(reply, Reply::Acquired(_))
+        {
+            self.near().forget(key);
+        }
         answer.map_err(|failure| explain(operation, key, failure))
     }
+}
+
+/// What is left of a value's life, at most all of it.
+fn left(reply: &Reply) -> Option<Duration> {
+    let Reply::Hit(value, left) = reply else {
+        return None;
+    };
+    let stored = value.header.value.as_ref()?;
+    let whole = stored.fresh_until.saturating_sub(stored.made / 1000);
+    Some(Duration::from_millis(left.unwrap_or(whole).min(whole)))
 }
 
 fn explain(operation: &'static str, key: &Key, failure: Failure) -> Error {

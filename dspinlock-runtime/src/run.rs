@@ -1,5 +1,6 @@
 //! The future of an async call.
 
+use std::any::type_name;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use crate::Error;
-use crate::call::Entering;
+use crate::call::{Entering, Start};
 use crate::engine::{Boxed, Lead};
 use crate::verdict::{Settled, Step, Verdict};
 
@@ -37,16 +38,23 @@ pin_project! {
 }
 
 enum Phase {
+    Start(Start),
     Enter(Entering),
-    Body(Option<Lead>),
+    Body(Option<Box<Lead>>),
     Publish(Boxed<Result<(), Error>>),
     Over,
 }
 
 impl<F, R, J> Run<F, R, J> {
-    pub(crate) fn new(entering: Entering, verdict: Verdict<R, J>, body: F) -> Self {
+    #[inline]
+    pub(crate) fn new(start: Start, verdict: Verdict<R, J>, body: F) -> Self {
+        Self::at(Phase::Start(start), verdict, body)
+    }
+
+    #[inline]
+    fn at(phase: Phase, verdict: Verdict<R, J>, body: F) -> Self {
         Self {
-            phase: Phase::Enter(entering),
+            phase,
             verdict,
             work: Work::Body { body },
         }
@@ -60,6 +68,7 @@ impl<F: Future<Output = R>, R, J> Future for Run<F, R, J> {
         let mut this = self.project();
         loop {
             if let Some(outcome) = ready!(match this.phase {
+                Phase::Start(_) => Poll::Ready(this.start()),
                 Phase::Enter(_) => this.poll_enter(cx),
                 Phase::Body(_) => this.poll_body(cx),
                 Phase::Publish(_) => this.poll_publish(cx),
@@ -74,6 +83,18 @@ impl<F: Future<Output = R>, R, J> Future for Run<F, R, J> {
 
 /// Each step ends with the outcome of the call, or with `None` and the next phase.
 impl<F: Future<Output = R>, R, J> RunProj<'_, F, R, J> {
+    fn start(&mut self) -> Option<R> {
+        if let Phase::Start(start) = self.phase
+            && let Some(outcome) = self.verdict.recalled(start)
+        {
+            return Some(outcome);
+        }
+        if let Phase::Start(start) = mem::replace(self.phase, Phase::Over) {
+            *self.phase = Phase::Enter(start.enter(type_name::<F>()));
+        }
+        None
+    }
+
     fn poll_enter(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
         let Phase::Enter(entering) = self.phase else {
             return Poll::Ready(None);
@@ -142,7 +163,8 @@ mod tests {
     /// Runs a body that returns `outcome` after the engine's answer.
     fn run<K, J, R: Outcome<K, J>>(answer: Result<Entered, Error>, carry: J, outcome: R) -> R {
         let body = std::future::ready(outcome);
-        blocking::wait(Run::new(Entering::answered(answer), Verdict::new(carry), body))
+        let phase = Phase::Enter(Entering::answered(answer));
+        blocking::wait(Run::at(phase, Verdict::new(carry), body))
     }
 
     #[test]
@@ -151,9 +173,11 @@ mod tests {
         let hit = Ok(Entered::Hit {
             payload,
             tag: String::new(),
+            fill: None,
         });
         let never = async { unreachable!("the value was there") };
-        let run = Run::new(Entering::answered(hit), Verdict::new::<Kept>(ByFrom), never);
+        let phase = Phase::Enter(Entering::answered(hit));
+        let run = Run::at(phase, Verdict::new::<Kept>(ByFrom), never);
         let outcome: Result<u64, Error> = blocking::wait(run);
         assert!(matches!(outcome, Ok(7)));
     }

@@ -17,6 +17,8 @@ pub struct Site {
     pub name: Option<&'static str>,
     /// Positions of the generic parameters that `skip(T)` leaves out of the key.
     pub skipped_generics: &'static [usize],
+    /// `near_cache = "..."`: the greatest age of a value that is kept in this process.
+    pub near_cache: Option<Duration>,
     /// How to lock.
     pub options: Options,
 }
@@ -28,11 +30,13 @@ impl Site {
             path,
             name: None,
             skipped_generics: &[],
+            near_cache: None,
             options: Options::DEFAULT,
         }
     }
 
     /// One call of this function.
+    #[inline]
     pub fn call(&'static self) -> Call {
         Call::new(self)
     }
@@ -58,6 +62,12 @@ impl Site {
     pub const fn prefix(mut self, prefix: &'static str) -> Self {
         // Forgotten, as a constant cannot drop a `Cow`; it is the borrowed default and owns nothing.
         std::mem::forget(std::mem::replace(&mut self.options.prefix, Cow::Borrowed(prefix)));
+        self
+    }
+
+    /// `near_cache = "10s"`.
+    pub const fn near_cache(mut self, age: Duration) -> Self {
+        self.near_cache = Some(age);
         self
     }
 

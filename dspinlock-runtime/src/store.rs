@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::error::StoreFailure;
 use crate::key::Key;
-use crate::protocol::{Reply, Request};
+use crate::protocol::{Read, Reply, Request};
 
 /// A future that owns all it needs and may be polled from any thread and under any executor.
 pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -27,11 +27,37 @@ pub trait Store: Send + Sync + 'static {
     /// the step was taken, or never, where the store cannot tell. A change that comes before it is polled is remembered.
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>>;
 
+    /// Reads, and has the listener told of every later change. `None`, and nothing was read, where the store cannot tell.
+    fn read_tracked(&self, _: &Key, _: Read) -> Boxed<Result<Option<Tracked>, Failure>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Who is told of changes. A store that cannot tell says nothing.
+    fn listen(&self, _: Arc<dyn Listener>) {}
+
     /// This store by the way that is shortest for the caller, where there are several. Steps that must not overtake one
     /// another take the same way.
     fn here(&self) -> Option<SharedStore> {
         None
     }
+}
+
+/// Who is told of changes.
+pub trait Listener: Send + Sync + 'static {
+    /// The entry of this name is no longer what was read.
+    fn changed(&self, name: &[u8]);
+
+    /// Nothing is known any more: any entry may have changed.
+    fn all_changed(&self);
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct Tracked {
+    /// The answer; of a hit with the time that is left to it.
+    pub reply: Reply,
+    /// The listener is told of the next change.
+    pub registered: bool,
 }
 
 /// The next change of a record.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::Error;
-use crate::call::Entering;
+use crate::call::{Entering, Start};
 use crate::engine::{Boxed, Entered, Lead};
 use crate::outcome::{Judgement, Outcome, Rules};
 
@@ -18,7 +18,7 @@ pub(crate) enum Step<R> {
     /// Ask the engine once more.
     Again,
     /// Run the body, under a lease or (`on_error = run_unlocked`) without.
-    Body(Option<Lead>),
+    Body(Option<Box<Lead>>),
     /// The outcome came from elsewhere.
     Return(R),
 }
@@ -42,12 +42,22 @@ impl<R, J> Verdict<R, J> {
         }
     }
 
+    /// Before anything is asked: the near cache.
+    pub(crate) fn recalled(&self, start: &Start) -> Option<R> {
+        start.recall(self.rules.recall)
+    }
+
     /// After the engine's answer.
     pub(crate) fn entered(&self, entering: &mut Entering, entered: Result<Entered, Error>) -> Step<R> {
         match entered {
             Ok(Entered::Lead(lead)) => Step::Body(Some(lead)),
-            Ok(Entered::Hit { payload, tag }) => match (self.rules.restore)(&payload) {
-                Some(outcome) => Step::Return(outcome),
+            Ok(Entered::Hit { payload, tag, fill }) => match (self.rules.restore)(&payload) {
+                Some(outcome) => {
+                    if let Some((fill, memory)) = fill.zip((self.rules.remember)(&outcome)) {
+                        fill.land(memory);
+                    }
+                    Step::Return(outcome)
+                }
                 None => {
                     entering.refuse(tag);
                     Step::Again
@@ -61,7 +71,7 @@ impl<R, J> Verdict<R, J> {
     }
 
     /// After the body.
-    pub(crate) fn settle(&self, lead: Option<Lead>, outcome: R) -> Settled<R> {
+    pub(crate) fn settle(&self, lead: Option<Box<Lead>>, outcome: R) -> Settled<R> {
         let Some(lead) = lead else {
             return Settled::Return(outcome);
         };

@@ -13,6 +13,7 @@ mod interop;
 mod keys;
 mod links;
 mod logs;
+mod near;
 mod records;
 mod round_trips;
 mod semantics;

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use std::{env, io, process, thread};
 
-use dspinlock::{Error, dspinlock};
+use dspinlock::{Error, HashDSpinlock, dspinlock};
 use dspinlock_testkit::Journal;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
@@ -56,6 +56,11 @@ fn begin(runtime: &Runtime, id: u64, order: &str) -> AbortHandle {
         "once" => runtime.spawn(once(job)),
         "shared" => runtime.spawn(async move { shared(&job.key, &job).await }),
         "shared_each" => runtime.spawn(async move { shared_each(&job.key, &job).await }),
+        "near" => runtime.spawn(near(job)),
+        "near_sync" => runtime.spawn_blocking(|| near_sync(job)),
+        "near_shared" => runtime.spawn(async move { near_shared(&job.key, &job).await }),
+        "forget" => runtime.spawn(async move { forget(&job.key).await }),
+        "rewrite" => runtime.spawn(rewrite(job)),
         "cached_sync" => runtime.spawn_blocking(|| cached_sync(job)),
         "each_sync" => runtime.spawn_blocking(|| each_sync(job)),
         other => panic!("no function {other}"),
@@ -132,6 +137,42 @@ async fn shared_each(key: &str, job: &Job) -> Result<String, Failure> {
     job.run().await
 }
 
+#[dspinlock(key = job.key, cached_if_computed, near_cache = job.near, ttl = job.ttl, lease = job.lease)]
+async fn near(job: Job) -> Result<String, Failure> {
+    job.run().await
+}
+
+#[dspinlock(key = job.key, cached_if_computed, near_cache = job.near, ttl = job.ttl, lease = job.lease)]
+fn near_sync(job: Job) -> Result<String, Failure> {
+    futures_executor::block_on(job.run())
+}
+
+#[dspinlock(key = key, name = "", cached_if_computed, near_cache = job.near, ttl = job.ttl)]
+async fn near_shared(key: &str, job: &Job) -> Result<String, Failure> {
+    job.run().await
+}
+
+/// Deletes the key of `near_shared`.
+async fn forget(key: &str) -> Result<String, Failure> {
+    Ok(HashDSpinlock::new(key)?.delete_state().await?.to_string())
+}
+
+/// Deletes and computes in turns; each value must be another than the one before.
+async fn rewrite(job: Job) -> Result<String, Failure> {
+    let mut stale = 0;
+    let mut before = near_shared(&job.key, &job).await?;
+    for _ in 0..200 {
+        // Twice, so that the near cache holds it.
+        near_shared(&job.key, &job).await?;
+        near_shared(&job.key, &job).await?;
+        forget(&job.key).await?;
+        let after = near_shared(&job.key, &job).await?;
+        stale += usize::from(after == before);
+        before = after;
+    }
+    Ok(format!("{stale} stale"))
+}
+
 /// What to do, and how.
 #[derive(Debug, Clone)]
 struct Job {
@@ -146,6 +187,7 @@ struct Job {
     block: Duration,
     sleep: Duration,
     tries: u32,
+    near: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +214,7 @@ impl Job {
             block: Duration::from_secs(1800),
             sleep: Duration::from_millis(500),
             tries: 1000,
+            near: Duration::from_secs(600),
         };
         for (name, value) in words.map(|word| word.split_once('=').expect("`name=value`")) {
             match name {
@@ -184,6 +227,7 @@ impl Job {
                 "ttl" => job.ttl = milliseconds(value),
                 "block" => job.block = milliseconds(value),
                 "sleep" => job.sleep = milliseconds(value),
+                "near" => job.near = milliseconds(value),
                 "tries" => job.tries = value.parse().expect("a number"),
                 other => panic!("no option {other}"),
             }

@@ -4,7 +4,7 @@
 //! names, maps are sorted by the canonical bytes of their keys. So `("a", "bc")` and `("ab", "c")` differ, and a
 //! `HashMap` gives the same bytes whatever its order. A newtype is its content.
 
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write};
 
 use serde::Serialize;
 use serde::ser::{self, Serializer};
@@ -81,8 +81,7 @@ impl<S: Sink> Canon<'_, S> {
     }
 
     fn sized(self, tag: u8, bytes: &[u8]) -> Result<(), Refused> {
-        self.0.put(&[tag]);
-        self.0.put(&(bytes.len() as u64).to_le_bytes());
+        self.0.put(&sized(tag, bytes.len()));
         self.0.put(bytes);
         Ok(())
     }
@@ -92,9 +91,21 @@ impl<S: Sink> Canon<'_, S> {
     }
 }
 
+/// What precedes a text or byte string. In one piece: each piece costs the hash some nanoseconds.
+fn sized(tag: u8, length: usize) -> [u8; 9] {
+    let mut head = [tag; 9];
+    head[1..].copy_from_slice(&(length as u64).to_le_bytes());
+    head
+}
+
 macro_rules! numbers {
     ($($method:ident $type:ty, $tag:expr;)*) => {
-        $(fn $method(self, v: $type) -> Result<(), Refused> { self.tagged(NUMBER + $tag, &v.to_le_bytes()) })*
+        $(fn $method(self, v: $type) -> Result<(), Refused> {
+            let mut whole = [NUMBER + $tag; 1 + size_of::<$type>()];
+            whole[1..].copy_from_slice(&v.to_le_bytes());
+            self.0.put(&whole);
+            Ok(())
+        })*
     };
 }
 
@@ -134,6 +145,20 @@ impl<'a, S: Sink> Serializer for Canon<'a, S> {
 
     fn serialize_str(self, v: &str) -> Result<(), Refused> {
         self.sized(STR, v.as_bytes())
+    }
+
+    /// Twice over the text, first for its length, so that no copy of it is needed. (`format_args!` comes here.)
+    fn collect_str<T: Display + ?Sized>(self, v: &T) -> Result<(), Refused> {
+        let mut length = Length(0);
+        write!(length, "{v}").map_err(|_| Refused)?;
+        self.0.put(&sized(STR, length.0));
+        let mut text = Text {
+            sink: self.0,
+            left: length.0,
+        };
+        write!(text, "{v}").map_err(|_| Refused)?;
+        // A text that changes between two looks has no stable key.
+        if text.left == 0 { Ok(()) } else { Err(Refused) }
     }
 
     fn serialize_bytes(self, v: &[u8]) -> Result<(), Refused> {
@@ -229,6 +254,30 @@ impl<'a, S: Sink> Serializer for Canon<'a, S> {
 
     fn is_human_readable(&self) -> bool {
         false
+    }
+}
+
+/// The length of a text.
+struct Length(usize);
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+/// A text of a known length.
+struct Text<'a, S> {
+    sink: &'a mut S,
+    left: usize,
+}
+
+impl<S: Sink> Write for Text<'_, S> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.left = self.left.checked_sub(text.len()).ok_or(fmt::Error)?;
+        self.sink.put(text.as_bytes());
+        Ok(())
     }
 }
 

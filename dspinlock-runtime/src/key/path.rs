@@ -11,25 +11,37 @@ use crate::site::Site;
 /// name takes the place of the path, not of those generic arguments.
 pub fn site_name(site: &Site, body: &'static str) -> Cow<'static, str> {
     let body = without_lifetimes(without_closures(body));
-    let (path, generics) = body.split_at(generics_start(&body));
-    if generics.is_empty() {
-        return match site.name {
-            Some(name) => Cow::Borrowed(name),
-            None => body,
-        };
+    if generics_start(&body) == body.len() {
+        return site.name.map_or(body, Cow::Borrowed);
     }
-    let mut name = site.name.unwrap_or(path).to_owned();
-    let kept: Vec<&str> = arguments(&generics[1..generics.len() - 1])
-        .enumerate()
-        .filter(|(position, _)| !site.skipped_generics.contains(position))
-        .map(|(_, argument)| argument)
-        .collect();
-    if !kept.is_empty() {
-        name.push('<');
-        name.push_str(&kept.join(", "));
-        name.push('>');
-    }
+    let mut name = String::new();
+    pieces(site, &body, |piece| name.push_str(piece));
     Cow::Owned(name)
+}
+
+/// The same name piece by piece: nothing is allocated, unless there is a lifetime in it.
+pub(crate) fn site_name_pieces(site: &Site, body: &'static str, put: impl FnMut(&str)) {
+    pieces(site, &without_lifetimes(without_closures(body)), put);
+}
+
+fn pieces(site: &Site, body: &str, mut put: impl FnMut(&str)) {
+    let (path, generics) = body.split_at(generics_start(body));
+    put(site.name.unwrap_or(path));
+    if generics.is_empty() {
+        return;
+    }
+    let kept = arguments(&generics[1..generics.len() - 1])
+        .enumerate()
+        .filter(|(position, _)| !site.skipped_generics.contains(position));
+    let mut open = false;
+    for (_, argument) in kept {
+        put(if open { ", " } else { "<" });
+        put(argument);
+        open = true;
+    }
+    if open {
+        put(">");
+    }
 }
 
 fn without_closures(mut body: &'static str) -> &'static str {

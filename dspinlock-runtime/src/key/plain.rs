@@ -1,33 +1,38 @@
-//! The bytes of a single text or byte string: what py-dspinlock hashes.
+//! The digest of a single text or byte string: what py-dspinlock hashes.
+
+use std::fmt::{self, Display, Write};
 
 use serde::Serialize;
 use serde::ser::{self, Impossible, Serializer};
+use sha2::{Digest as _, Sha256};
 
 use super::canonical::{self, Refused, Sink};
 
-/// The content of a text or byte string, `None` for everything else.
+type Digest = [u8; 32];
+
+/// The digest of a text or byte string, `None` for everything else.
 ///
 /// A sequence of nothing but `u8`, the empty one included, is a byte string too: serde shows `&[u8]` and `Vec<u8>` so.
-pub(super) fn text_or_bytes<T: Serialize + ?Sized>(value: &T) -> Option<Vec<u8>> {
+pub(super) fn digest<T: Serialize + ?Sized>(value: &T) -> Option<Digest> {
     value.serialize(Plain).ok()
 }
 
 struct Plain;
 
 macro_rules! refuse {
-    ($($method:ident($($type:ty),*);)*) => { $(fn $method(self, $(_: $type),*) -> Result<Vec<u8>, Refused> { Err(Refused) })* };
+    ($($method:ident($($type:ty),*);)*) => { $(fn $method(self, $(_: $type),*) -> Result<Digest, Refused> { Err(Refused) })* };
 }
 
 impl Serializer for Plain {
-    type Ok = Vec<u8>;
+    type Ok = Digest;
     type Error = Refused;
     type SerializeSeq = OnlyBytes;
     type SerializeTuple = OnlyBytes;
-    type SerializeTupleStruct = Impossible<Vec<u8>, Refused>;
-    type SerializeTupleVariant = Impossible<Vec<u8>, Refused>;
-    type SerializeMap = Impossible<Vec<u8>, Refused>;
-    type SerializeStruct = Impossible<Vec<u8>, Refused>;
-    type SerializeStructVariant = Impossible<Vec<u8>, Refused>;
+    type SerializeTupleStruct = Impossible<Digest, Refused>;
+    type SerializeTupleVariant = Impossible<Digest, Refused>;
+    type SerializeMap = Impossible<Digest, Refused>;
+    type SerializeStruct = Impossible<Digest, Refused>;
+    type SerializeStructVariant = Impossible<Digest, Refused>;
 
     refuse! {
         serialize_bool(bool); serialize_char(char);
@@ -37,31 +42,37 @@ impl Serializer for Plain {
         serialize_unit_struct(&'static str); serialize_unit_variant(&'static str, u32, &'static str);
     }
 
-    fn serialize_str(self, v: &str) -> Result<Vec<u8>, Refused> {
-        Ok(v.into())
+    fn serialize_str(self, v: &str) -> Result<Digest, Refused> {
+        Ok(Sha256::digest(v).into())
     }
 
-    fn serialize_bytes(self, v: &[u8]) -> Result<Vec<u8>, Refused> {
-        Ok(v.into())
+    fn serialize_bytes(self, v: &[u8]) -> Result<Digest, Refused> {
+        Ok(Sha256::digest(v).into())
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, v: &T) -> Result<Digest, Refused> {
+        let mut hash = Hashed(Sha256::new());
+        write!(hash, "{v}").map_err(|_| Refused)?;
+        Ok(hash.0.finalize().into())
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
         _: &'static str,
         v: &T,
-    ) -> Result<Vec<u8>, Refused> {
+    ) -> Result<Digest, Refused> {
         v.serialize(self)
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<OnlyBytes, Refused> {
-        Ok(OnlyBytes(Vec::new()))
+        Ok(OnlyBytes(Sha256::new()))
     }
 
     fn serialize_tuple(self, _: usize) -> Result<OnlyBytes, Refused> {
-        Ok(OnlyBytes(Vec::new()))
+        Ok(OnlyBytes(Sha256::new()))
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<Vec<u8>, Refused> {
+    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<Digest, Refused> {
         Err(Refused)
     }
 
@@ -71,7 +82,7 @@ impl Serializer for Plain {
         _: u32,
         _: &'static str,
         _: &T,
-    ) -> Result<Vec<u8>, Refused> {
+    ) -> Result<Digest, Refused> {
         Err(Refused)
     }
 
@@ -116,8 +127,18 @@ impl Serializer for Plain {
     }
 }
 
+/// A text that comes in pieces.
+struct Hashed(Sha256);
+
+impl Write for Hashed {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text);
+        Ok(())
+    }
+}
+
 /// A sequence, as long as it holds nothing but `u8`.
-struct OnlyBytes(Vec<u8>);
+struct OnlyBytes(Sha256);
 
 impl OnlyBytes {
     fn push<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), Refused> {
@@ -130,7 +151,7 @@ impl OnlyBytes {
         if sink.len != 2 || item[0] != canonical::U8 {
             return Err(Refused);
         }
-        self.0.push(item[1]);
+        self.0.update([item[1]]);
         Ok(())
     }
 }
@@ -153,27 +174,27 @@ impl Sink for Two<'_> {
 }
 
 impl ser::SerializeSeq for OnlyBytes {
-    type Ok = Vec<u8>;
+    type Ok = Digest;
     type Error = Refused;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), Refused> {
         self.push(v)
     }
 
-    fn end(self) -> Result<Vec<u8>, Refused> {
-        Ok(self.0)
+    fn end(self) -> Result<Digest, Refused> {
+        Ok(self.0.finalize().into())
     }
 }
 
 impl ser::SerializeTuple for OnlyBytes {
-    type Ok = Vec<u8>;
+    type Ok = Digest;
     type Error = Refused;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), Refused> {
         self.push(v)
     }
 
-    fn end(self) -> Result<Vec<u8>, Refused> {
-        Ok(self.0)
+    fn end(self) -> Result<Digest, Refused> {
+        Ok(self.0.finalize().into())
     }
 }

@@ -4,6 +4,7 @@ mod address;
 mod generation;
 mod link;
 mod links;
+mod near;
 mod reply;
 mod scripts;
 mod stream;
@@ -24,7 +25,7 @@ use self::link::Link;
 use self::links::Links;
 use self::scripts::Script;
 use self::tracking::Watches;
-use super::{Boxed, Change, Failure, SharedStore, Store};
+use super::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
 use crate::key::Key;
 use crate::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
 use crate::state::MAX_STATE;
@@ -75,6 +76,14 @@ impl Store for RedisStore {
         Some(self.links.here())
     }
 
+    fn listen(&self, listener: Arc<dyn Listener>) {
+        self.links.background().listen(listener);
+    }
+
+    fn read_tracked(&self, key: &Key, request: Read) -> Boxed<Result<Option<Tracked>, Failure>> {
+        self.links.background().read_tracked(key, request)
+    }
+
     fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
         self.links.background().step(key, request)
     }
@@ -92,6 +101,23 @@ struct Session {
 }
 
 impl Store for Session {
+    fn listen(&self, listener: Arc<dyn Listener>) {
+        if let Some(watches) = &self.watches {
+            watches.listen(listener);
+        }
+    }
+
+    fn read_tracked(&self, key: &Key, request: Read) -> Boxed<Result<Option<Tracked>, Failure>> {
+        let (link, names) = (self.link.clone(), [key.state_name(), key.value_name()]);
+        Box::pin(async move {
+            let generation = link.generation().await?;
+            match generation.is_tracking() {
+                true => near::read(&generation, names, request).await.map(Some),
+                false => Ok(None),
+            }
+        })
+    }
+
     fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
         let link = self.link.clone();
         match request {
@@ -147,18 +173,29 @@ async fn tracked(generation: &Generation, command: Cmd) -> Answer {
 /// Plain reads, no script: one command where the value alone decides.
 async fn read(link: Link, state: Option<String>, value: String, request: Read) -> Result<Reply, Failure> {
     let generation = link.generation().await?;
-    let mut bounded = redis::cmd("GETRANGE");
-    // One byte more than the bound tells that there is more.
-    bounded.arg(value).arg(0).arg(request.bound);
+    let bounded = value_range(&value, request.bound);
     let Some(state) = state else {
         return reply::read(request, None, generation.send(&bounded).await);
     };
     let mut pair = Pipeline::with_capacity(2);
-    pair.cmd("GETRANGE").arg(state).arg(0).arg(MAX_STATE);
+    pair.add_command(state_range(&state));
     pair.add_command(bounded);
     let [state, value] =
         <[Answer; 2]>::try_from(generation.pipeline(pair).await?).map_err(|_| reply::unexpected())?;
     reply::read(request, Some(state), value)
+}
+
+fn state_range(name: &str) -> Cmd {
+    let mut command = redis::cmd("GETRANGE");
+    command.arg(name).arg(0).arg(MAX_STATE);
+    command
+}
+
+/// One byte more than the bound tells that there is more.
+fn value_range(name: &str, bound: usize) -> Cmd {
+    let mut command = redis::cmd("GETRANGE");
+    command.arg(name).arg(0).arg(bound);
+    command
 }
 
 /// Runs a script by its hash; a server that has forgotten it is given the text, which it then remembers.

@@ -76,7 +76,11 @@ impl Generation {
             respond: limits.respond,
             tracking: AtomicBool::new(false),
         };
-        generation.prepare(watches.is_some()).await;
+        if let Some(watches) = &watches {
+            // What was known through the connection before this one is no longer known.
+            watches.wake_all();
+        }
+        generation.prepare(watches.as_deref()).await;
         let generation = Arc::new(generation);
         tokio::spawn(watch(Arc::downgrade(&generation)));
         Ok(generation)
@@ -84,27 +88,24 @@ impl Generation {
 
     /// Loads the scripts, once per connection and never inside a call. A login that may not load still has EVAL to
     /// fall back on; one that may not be told of changes polls.
-    async fn prepare(&self, track: bool) {
+    async fn prepare(&self, watches: Option<&Watches>) {
         let mut setup = Pipeline::new();
         for script in scripts::all() {
             setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
         }
-        if track {
-            // What this connection itself changes, it knows.
-            setup
-                .cmd("CLIENT")
-                .arg("TRACKING")
-                .arg("ON")
-                .arg("OPTIN")
-                .arg("NOLOOP");
+        if watches.is_some() {
+            // Not NOLOOP: what this connection itself changes may be for a caller that has left.
+            setup.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN");
         }
         let Ok(answers) = self.pipeline(setup).await else {
             return;
         };
-        let tracking = track && answers.last().is_some_and(Result::is_ok);
-        self.tracking.store(tracking, Ordering::Relaxed);
-        if track && !tracking {
-            log::warn!(target: "dspinlock", "the server does not push changes: waiting callers poll");
+        let Some(watches) = watches else {
+            return;
+        };
+        match answers.last() {
+            Some(Ok(_)) => self.tracking.store(true, Ordering::Relaxed),
+            _ => watches.warn(),
         }
     }
 

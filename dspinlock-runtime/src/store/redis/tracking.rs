@@ -1,14 +1,23 @@
 //! Changes that the server pushes: which names are watched, and who is to be woken.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::watch;
 
+use crate::store::Listener;
+
 /// The watched names of one server. Pushes arrive on the background thread's connection.
 #[derive(Default)]
-pub(super) struct Watches(Mutex<HashMap<String, watch::Sender<()>>>);
+pub(super) struct Watches {
+    watched: Mutex<HashMap<String, watch::Sender<()>>>,
+    /// Who is told of every change.
+    listener: OnceLock<Arc<dyn Listener>>,
+    /// It was said that the server does not push.
+    warned: AtomicBool,
+}
 
 /// One watched name. A change that comes before it is waited for is remembered.
 pub(super) struct Watched {
@@ -18,6 +27,21 @@ pub(super) struct Watched {
 }
 
 impl Watches {
+    /// From now on `listener` is told too. There is only one.
+    pub(super) fn listen(&self, listener: Arc<dyn Listener>) {
+        let _ = self.listener.set(listener);
+    }
+
+    /// Says once that the server does not push.
+    pub(super) fn warn(&self) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                target: "dspinlock",
+                "the server does not push changes: waiting callers poll, and nothing is kept in the near cache"
+            );
+        }
+    }
+
     /// From now on, no push for `name` is missed.
     pub(super) fn join(self: &Arc<Self>, name: &str) -> Watched {
         let changes = self.lock().entry(name.into()).or_default().subscribe();
@@ -37,8 +61,11 @@ impl Watches {
             Some(Value::Array(names)) => {
                 let watched = self.lock();
                 for name in names {
-                    if let Value::BulkString(name) = name
-                        && let Ok(name) = std::str::from_utf8(name)
+                    let Value::BulkString(name) = name else { continue };
+                    if let Some(listener) = self.listener.get() {
+                        listener.changed(name);
+                    }
+                    if let Ok(name) = std::str::from_utf8(name)
                         && let Some(changes) = watched.get(name)
                     {
                         changes.send_replace(());
@@ -51,13 +78,16 @@ impl Watches {
 
     /// Anything may have changed.
     pub(super) fn wake_all(&self) {
+        if let Some(listener) = self.listener.get() {
+            listener.all_changed();
+        }
         for changes in self.lock().values() {
             changes.send_replace(());
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<()>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

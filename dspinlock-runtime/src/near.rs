@@ -1,0 +1,238 @@
+//! The near cache: decoded values in this process, for as long as the store is known not to have changed them.
+//!
+//! A slot is taken before the read is sent, and filled only where it is still taken when the answer is there: an
+//! invalidation empties it, whether it is filled or only taken, so that what overtook a read is never forgotten.
+//! Readers take no lock.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use foldhash::fast::RandomState;
+use papaya::{Compute, Operation};
+
+use crate::key::Key;
+use crate::store::Listener;
+
+/// A value of a type that only the call knows.
+pub(crate) type Memory = Arc<dyn Any + Send + Sync>;
+
+/// The default of `Pool::with_near_cache_size`.
+const SIZE: usize = 10_000;
+
+/// How many entries that were of use lately are passed over in the search for one to give up.
+const CHANCES: usize = 8;
+
+/// The near cache of one pool.
+pub(crate) struct Near {
+    slots: papaya::HashMap<Key, Slot, RandomState>,
+    /// The next token; tokens only grow.
+    next: AtomicU64,
+    /// Tokens below it are void: what they stand for was taken before everything was forgotten.
+    floor: AtomicU64,
+    size: AtomicUsize,
+    /// The filled slots in the order of their filling, and some that are empty again. Readers never lock it.
+    filled: Mutex<VecDeque<(Key, u64)>>,
+}
+
+struct Slot {
+    token: u64,
+    /// A reader found it since `trim` last looked.
+    used: AtomicBool,
+    entry: Option<Entry>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    memory: Memory,
+    /// Before the read was sent.
+    read: Instant,
+    /// The value's own end.
+    until: Option<Instant>,
+}
+
+/// A slot that was taken. Dropping it lets go of the slot.
+pub(crate) struct Fill {
+    near: Arc<Near>,
+    key: Key,
+    token: u64,
+    read: Instant,
+    /// How long the value has to live since the read.
+    pub(crate) left: Option<Duration>,
+}
+
+impl Near {
+    /// The value, where it is no older than `age`: `recall` copies it.
+    pub(crate) fn recall<R>(
+        &self,
+        key: &Key,
+        age: Duration,
+        recall: fn(&(dyn Any + Send + Sync)) -> Option<R>,
+    ) -> Option<R> {
+        let slots = self.slots.pin();
+        let slot = slots.get(key)?;
+        let entry = slot.entry.as_ref()?;
+        let now = Instant::now();
+        let lives = entry.until.is_none_or(|until| now < until);
+        if !lives || now - entry.read >= age || slot.token < self.floor.load(Ordering::Acquire) {
+            return None;
+        }
+        // Written once only: readers of one entry must not take its memory from each other.
+        if !slot.used.load(Ordering::Relaxed) {
+            slot.used.store(true, Ordering::Relaxed);
+        }
+        recall(&*entry.memory)
+    }
+
+    /// Takes the slot of `key`: the read may be sent. `None` where nothing is kept.
+    pub(crate) fn begin(self: &Arc<Self>, key: &Key) -> Option<Fill> {
+        if self.size.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let token = self.next.fetch_add(1, Ordering::SeqCst);
+        self.slots.pin().insert(key.clone(), Slot::new(token, None));
+        Some(Fill {
+            near: self.clone(),
+            key: key.clone(),
+            token,
+            read: Instant::now(),
+            left: None,
+        })
+    }
+
+    /// What was kept of `key`, and what is on its way, is of no use any more.
+    pub(crate) fn forget(&self, key: &Key) {
+        if self.is_unused() {
+            return;
+        }
+        match key.own_text().map(Key::from_name) {
+            None => drop(self.slots.pin().remove(key)),
+            Some(Some(key)) => drop(self.slots.pin().remove(&key)),
+            Some(None) => {}
+        }
+    }
+
+    pub(crate) fn resize(&self, size: usize) {
+        self.size.store(size, Ordering::Relaxed);
+    }
+
+    /// Most processes have no near cache: their pushes need not be read.
+    fn is_unused(&self) -> bool {
+        self.next.load(Ordering::SeqCst) == 0
+    }
+
+    fn filled(&self) -> MutexGuard<'_, VecDeque<(Key, u64)>> {
+        self.filled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives up the oldest entries beyond the size; those that were of use since they were last looked at get another
+    /// turn, but not all of them.
+    fn trim(&self, filled: &mut VecDeque<(Key, u64)>) {
+        let slots = self.slots.pin();
+        let size = self.size.load(Ordering::Relaxed);
+        let mut chances = CHANCES;
+        while filled.len() > size {
+            let Some((key, token)) = filled.pop_front() else {
+                return;
+            };
+            let used = slots.get(&key).is_some_and(|slot| slot.is_used(token));
+            if used && chances > 0 {
+                chances -= 1;
+                filled.push_back((key, token));
+            } else {
+                let _ = slots.remove_if(&key, |_, slot| slot.token == token);
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn new(token: u64, entry: Option<Entry>) -> Self {
+        Self {
+            token,
+            used: AtomicBool::new(false),
+            entry,
+        }
+    }
+
+    /// Whether it was of use since this was last asked.
+    fn is_used(&self, token: u64) -> bool {
+        self.token == token && self.used.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Default for Near {
+    fn default() -> Self {
+        Self {
+            slots: papaya::HashMap::with_hasher(RandomState::default()),
+            next: AtomicU64::new(0),
+            floor: AtomicU64::new(0),
+            size: AtomicUsize::new(SIZE),
+            filled: Mutex::default(),
+        }
+    }
+}
+
+impl Listener for Near {
+    fn changed(&self, name: &[u8]) {
+        if self.is_unused() {
+            return;
+        }
+        if let Some(key) = std::str::from_utf8(name).ok().and_then(Key::from_name) {
+            self.slots.pin().remove(&key);
+        }
+    }
+
+    fn all_changed(&self) {
+        if self.is_unused() {
+            return;
+        }
+        let mut filled = self.filled();
+        self.floor
+            .fetch_max(self.next.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.slots.pin().clear();
+        filled.clear();
+    }
+}
+
+impl Fill {
+    /// Keeps the value that was read, unless it has changed meanwhile.
+    pub(crate) fn land(self, memory: Memory) {
+        let entry = Entry {
+            memory,
+            read: self.read,
+            until: self.left.and_then(|left| self.read.checked_add(left)),
+        };
+        let token = self.token;
+        let mut filled = self.near.filled();
+        let slots = self.near.slots.pin();
+        let landed = slots.compute(self.key.clone(), |slot| match slot {
+            Some((_, slot)) if slot.token == token => {
+                Operation::Insert(Slot::new(token, Some(entry.clone())))
+            }
+            _ => Operation::Abort(()),
+        });
+        if let Compute::Updated { .. } = landed {
+            filled.push_back((self.key.clone(), token));
+            self.near.trim(&mut filled);
+        }
+    }
+}
+
+impl Drop for Fill {
+    fn drop(&mut self) {
+        let is_taken = |_: &Key, slot: &Slot| slot.token == self.token && slot.entry.is_none();
+        let _ = self.near.slots.pin().remove_if(&self.key, is_taken);
+    }
+}
+
+impl fmt::Debug for Fill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fill")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,129 @@
+//! A hit in the near cache allocates nothing of its own, and neither does a key.
+//!
+//! A binary of its own: it counts what the whole process allocates.
+
+use std::alloc::System;
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::thread::sleep;
+use std::time::Duration;
+
+use dspinlock::{Error, KeyPart, Pool, dspinlock};
+use dspinlock_runtime::key::KeyHasher;
+use dspinlock_testkit::Redis;
+use serde::Serialize;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// A value whose copy allocates nothing.
+type Value = [u8; 16];
+
+#[dspinlock(cached_if_computed, near_cache = "10m")]
+async fn free(id: u64, region: &str) -> Result<Value, Error> {
+    Ok([id as u8 + region.len() as u8; 16])
+}
+
+#[dspinlock(cached_if_computed, near_cache = "10m")]
+fn free_now(id: u64, region: &str) -> Result<Value, Error> {
+    Ok([id as u8 + region.len() as u8; 16])
+}
+
+#[dspinlock(key = "{id} in {region}", cached_if_computed, near_cache = "10m")]
+fn formatted(id: u64, region: &str) -> Result<Value, Error> {
+    Ok([id as u8 + region.len() as u8; 16])
+}
+
+#[dspinlock(cached_if_computed, near_cache = "10m")]
+fn generic<T: Serialize>(part: T) -> Result<Value, Error> {
+    black_box(part);
+    Ok([1; 16])
+}
+
+#[dspinlock(key = region, name = "", cached_if_computed, near_cache = "10m")]
+fn shared(region: &str) -> Result<Value, Error> {
+    Ok([region.len() as u8; 16])
+}
+
+struct Shop(u64);
+
+impl Shop {
+    #[dspinlock(key = self.0, cached_if_computed, near_cache = "10m")]
+    async fn method(&self) -> Result<Value, Error> {
+        Ok([self.0 as u8; 16])
+    }
+}
+
+#[derive(Serialize)]
+struct Query {
+    country: &'static str,
+    page: u32,
+    size: u32,
+    sorted: bool,
+    limit: Option<f64>,
+}
+
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => panic!("a hit need not wait"),
+    }
+}
+
+fn allocations(work: impl Fn()) -> usize {
+    const ROUNDS: usize = 1000;
+    // What other threads do meanwhile is counted too, but they have nothing to do.
+    let region = Region::new(ALLOCATOR);
+    (0..ROUNDS).for_each(|_| work());
+    let change = region.change();
+    (change.allocations + change.reallocations) / ROUNDS
+}
+
+#[test]
+fn a_near_hit_and_a_key_allocate_nothing() {
+    let server = Redis::start();
+    dspinlock::init(Pool::open(&server.url()).unwrap()).unwrap();
+    let shop = Shop(7);
+    // Once to compute, once to read.
+    for _ in 0..2 {
+        futures_executor::block_on(free(7, "eu")).unwrap();
+        futures_executor::block_on(shop.method()).unwrap();
+        free_now(7, "eu").unwrap();
+        formatted(7, "eu").unwrap();
+        generic((7, "eu")).unwrap();
+        shared("eu").unwrap();
+    }
+    // Whatever the last reads have left to do is done.
+    sleep(Duration::from_millis(100));
+    assert_eq!(allocations(|| drop(ready(free(black_box(7), "eu")))), 0, "async");
+    assert_eq!(allocations(|| drop(ready(shop.method()))), 0, "a method");
+    assert_eq!(allocations(|| drop(free_now(black_box(7), "eu"))), 0, "sync");
+    assert_eq!(
+        allocations(|| drop(formatted(black_box(7), "eu"))),
+        0,
+        "a format string"
+    );
+    assert_eq!(
+        allocations(|| drop(generic(black_box((7, "eu"))))),
+        0,
+        "a generic function"
+    );
+    assert_eq!(allocations(|| drop(shared(black_box("eu")))), 0, "a shared key");
+    let key = || {
+        let query = Query {
+            country: "eu",
+            page: 3,
+            size: 50,
+            sorted: true,
+            limit: Some(9.5),
+        };
+        let mut hasher = KeyHasher::new(false);
+        black_box(7u64).feed(&mut hasher);
+        black_box("eu").feed(&mut hasher);
+        black_box(&query).feed(&mut hasher);
+        drop(black_box(hasher.finish("dspinlock".into(), "m::f")));
+    };
+    assert_eq!(allocations(key), 0, "a key");
+}
