@@ -59,7 +59,7 @@ impl Scene {
             _ => None,
         });
         assert_ne!(value, before);
-        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     }
 
     fn unlink_all(&self) {
@@ -190,11 +190,11 @@ fn nothing_is_older_than_the_greatest_age() {
     let scene = Scene::new();
     let job = Job::new("near", "key");
     scene.warm(&job);
-    let young = job.with("near", 500);
-    sleep(Duration::from_millis(500));
-    assert!(!scene.is_near(&young), "older than half a second");
+    let young = job.with("near", 2000);
+    sleep(Duration::from_secs(2));
+    assert!(!scene.is_near(&young), "older than two seconds");
     assert!(scene.is_near(&young), "read anew");
-    sleep(Duration::from_millis(500));
+    sleep(Duration::from_secs(2));
     assert!(!scene.is_near(&young));
 }
 
@@ -274,7 +274,10 @@ fn a_registration_that_is_refused_keeps_nothing() {
     let job = Job::new("near", "key");
     worker.call(&job).end().unwrap();
     worker.call(&job).end().unwrap();
-    server.raw(&["FLUSHALL"]);
+    // A FLUSHALL would be pushed to every connection.
+    for key in server.keys() {
+        server.raw(&["UNLINK", &key]);
+    }
     assert_eq!(worker.call(&job).story().0, 1);
 }
 
