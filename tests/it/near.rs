@@ -33,15 +33,21 @@ impl Scene {
     fn warm(&self, job: &Job) -> String {
         let value = self.worker.call(job).end().expect("a value");
         assert_eq!(self.worker.call(job).story(), (0, Ok(value.clone())));
-        assert!(self.is_near(job), "a value that was read is kept");
+        self.settle(job);
         value
     }
 
     /// Reads what is there into the near cache.
     fn warm_again(&self, job: &Job) -> String {
         let value = self.worker.call(job).end().expect("a value");
-        assert!(self.is_near(job));
+        self.settle(job);
         value
+    }
+
+    /// The push of the call's own ACQUIRE may come behind the next read's start, which it then voids: the value is kept
+    /// after one of the next reads.
+    fn settle(&self, job: &Job) {
+        eventually("a value in the near cache", || self.is_near(job).then_some(()));
     }
 
     /// Whether a call is answered without the server.
@@ -59,7 +65,7 @@ impl Scene {
             _ => None,
         });
         assert_ne!(value, before);
-        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     }
 
     fn unlink_all(&self) {
@@ -179,9 +185,8 @@ fn what_has_changed_since_it_was_read_is_not_kept() {
         scene.unlink_all();
         scene.proxy.resume();
         assert_eq!(reading.story(), (0, value.clone()));
-        let (bodies, after) = scene.worker.call(&job).story();
-        assert_eq!(bodies, 1, "{function} returned what was gone");
-        assert_ne!(after, value);
+        // Kept in spite of the push, it would stay for ten minutes.
+        scene.computes(&job, &value.unwrap());
     }
 }
 
@@ -190,11 +195,11 @@ fn nothing_is_older_than_the_greatest_age() {
     let scene = Scene::new();
     let job = Job::new("near", "key");
     scene.warm(&job);
-    let young = job.with("near", 500);
-    sleep(Duration::from_millis(500));
-    assert!(!scene.is_near(&young), "older than half a second");
+    let young = job.with("near", 2000);
+    sleep(Duration::from_secs(2));
+    assert!(!scene.is_near(&young), "older than two seconds");
     assert!(scene.is_near(&young), "read anew");
-    sleep(Duration::from_millis(500));
+    sleep(Duration::from_secs(2));
     assert!(!scene.is_near(&young));
 }
 
@@ -205,8 +210,9 @@ fn nothing_outlives_its_own_end() {
     scene.server.raw(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
     for function in FUNCTIONS {
         let job = Job::new(function, "key").with("ttl", 1000);
-        let start = Instant::now();
         let value = scene.worker.call(&job).end();
+        // Published before, so that it ends within a second from now.
+        let start = Instant::now();
         sleep(Duration::from_millis(600));
         // In the near cache with less than a half of its life to go.
         assert_eq!(scene.worker.call(&job).story(), (0, value.clone()));
@@ -274,7 +280,10 @@ fn a_registration_that_is_refused_keeps_nothing() {
     let job = Job::new("near", "key");
     worker.call(&job).end().unwrap();
     worker.call(&job).end().unwrap();
-    server.raw(&["FLUSHALL"]);
+    // A FLUSHALL would be pushed to every connection.
+    for key in server.keys() {
+        server.raw(&["UNLINK", &key]);
+    }
     assert_eq!(worker.call(&job).story().0, 1);
 }
 
