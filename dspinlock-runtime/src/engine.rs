@@ -1,5 +1,7 @@
 //! hit | lead | follow: what becomes of a call. Knows nothing of the user's types; one engine for sync and async.
 
+mod acquire;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,15 +14,13 @@ use crate::current::Frame;
 use crate::error::Error;
 use crate::flight::{Found, Joined, Seat, Word};
 use crate::key::Key;
-use crate::lease::{Claim, Lease, Published, Terms, millis};
+use crate::lease::{Claim, Lease, Published, Terms};
 use crate::near::Fill;
 use crate::options::{Options, check_length};
 use crate::pool::Pool;
-use crate::protocol::{Acquire, Read, Reply, Request};
-use crate::state::BadState;
+use crate::protocol::{Read, Reply, Request};
 pub(crate) use crate::store::Boxed;
-use crate::store::Change;
-use crate::value::{Holder, Value};
+use crate::value::Value;
 use crate::wait::{Next, Patience};
 
 /// One call on its way to the store.
@@ -37,10 +37,6 @@ pub(crate) struct Order {
     /// The tag of a stored value that this caller could not decode.
     pub refuse: Option<String>,
 }
-
-/// How long a waiter lets a key be that a Python worker has just released: py-dspinlock watches the key it writes, so its
-/// own write sends it to look again, and it raises an error where the key is another's by then.
-const PYTHON_LOOKS: Duration = Duration::from_millis(20);
 
 /// What the engine found for a call.
 #[derive(Debug)]
@@ -129,37 +125,6 @@ impl Lead {
 enum Granted {
     Lease(Lease),
     Found(Found, Option<Fill>),
-    Computed,
-}
-
-/// What one look leaves for the next.
-#[derive(Default)]
-struct Look {
-    /// The state's bytes that were judged stale.
-    stale: Option<Bytes>,
-    /// A grant came late once already.
-    late: bool,
-    /// A Python worker holds the key.
-    foreign: bool,
-    /// The store is to tell of the next change.
-    watched: bool,
-    change: Option<Change>,
-}
-
-/// What a look found.
-enum Looked {
-    Ended(Ended),
-    /// To be repeated at once.
-    Again,
-    /// Another holds the key: look again after so long, or at the next change.
-    Held(Duration),
-}
-
-/// How the looking ended.
-enum Ended {
-    /// The lock is granted, by the request that was sent then.
-    Fence(u64, Instant),
-    Found(Found),
     Computed,
 }
 
@@ -280,142 +245,6 @@ impl Call {
         }
     }
 
-    /// Asks for the lock by the shortest way. Who has to wait does so in the background: whatever outlives one exchange
-    /// must not depend on a runtime that may be busy or end, and a wake-up is dealt with where it arrives.
-    async fn acquire(mut self, mut claim: Claim) -> Result<Granted, Error> {
-        let mut look = Look::default();
-        let pool = self.pool.clone();
-        loop {
-            match self.look(&pool, &mut claim, &mut look).await? {
-                Looked::Ended(ended) => return self.end(claim, ended),
-                Looked::Again => {}
-                Looked::Held(_) => return background::run(self.wait(claim, look)).await,
-            }
-        }
-    }
-
-    /// Looks whenever the store tells of a change, and when the holder's time is over. Each look goes out together with
-    /// the server's promise to tell of the next change, so that none is missed.
-    async fn wait(mut self, mut claim: Claim, mut look: Look) -> Result<Granted, Error> {
-        let pool = self.pool.in_background();
-        look.watched = true;
-        loop {
-            match self.look(&pool, &mut claim, &mut look).await? {
-                Looked::Ended(ended) => return self.end(claim, ended),
-                Looked::Again => {}
-                Looked::Held(rest) => {
-                    sleep(rest, look.change.take()).await;
-                    if look.foreign {
-                        // A Python worker that has released looks at the key once more, and must find what it wrote.
-                        background::sleep(PYTHON_LOOKS).await;
-                    }
-                }
-            }
-        }
-    }
-
-    /// One ACQUIRE, judged.
-    async fn look(&mut self, pool: &Pool, claim: &mut Claim, look: &mut Look) -> Result<Looked, Error> {
-        let sent = Instant::now();
-        let next = match self.ask(pool, claim, look).await {
-            // So late that a beat is due: ask again, for a full lease. Only once, as the link may be that slow.
-            Ok(Reply::Acquired(_)) if !look.late && sent.elapsed() > self.terms.lease / 3 => {
-                look.late = true;
-                return Ok(Looked::Again);
-            }
-            Ok(Reply::Acquired(_)) if Instant::now() >= self.terms.deadline(sent) => {
-                return Err(Error::LeaseLost {
-                    key: self.order.key.clone(),
-                });
-            }
-            Ok(Reply::Acquired(fence)) => return Ok(Looked::Ended(Ended::Fence(fence, sent))),
-            Ok(Reply::Hit(value, _)) => {
-                return Ok(self
-                    .found(value)
-                    .map_or(Looked::Again, |found| Looked::Ended(Ended::Found(found))));
-            }
-            Ok(Reply::Busy(busy)) => {
-                look.foreign = busy.foreign;
-                self.patience.busy(Instant::now(), &busy)
-            }
-            Ok(reply) => return self.refused(reply).map(|()| Looked::Ended(Ended::Computed)),
-            // The store may be back before a caller that waits already has lost its patience.
-            Err(Error::Store { .. } | Error::RedisNotInitialized { .. }) if self.patience.has_begun() => {
-                self.patience.failed(Instant::now())
-            }
-            Err(error) => return Err(error),
-        };
-        match next {
-            Next::Sleep(rest) => Ok(Looked::Held(rest)),
-            Next::GiveUp(waited) => Err(self.gave_up(waited)),
-            Next::TakeOver(raw) => {
-                look.stale = Some(raw);
-                Ok(Looked::Again)
-            }
-        }
-    }
-
-    /// While a request is under way, and after a grant, the claim is armed.
-    async fn ask(&self, pool: &Pool, claim: &mut Claim, look: &mut Look) -> Result<Reply, Error> {
-        let options = &self.order.options;
-        let key = &self.order.key;
-        let request = Request::Acquire(Acquire {
-            tag: claim.tag.clone(),
-            lease: millis(self.terms.lease),
-            max_block: millis(self.terms.max_block),
-            cached: options.cached_if_computed,
-            fail_if_key_exists: options.fail_if_key_exists,
-            want_value: self.want_value,
-            refuse: self.order.refuse.clone(),
-            stale: look.stale.take(),
-            holder: Holder::here(&self.terms.site),
-            bound: pool.bound(),
-        });
-        claim.arm(pool);
-        let reply = match look.watched {
-            false => pool.ask(key, request).await?,
-            true => {
-                let (reply, change) = pool.ask_watched(key, request).await?;
-                look.change = Some(change);
-                reply
-            }
-        };
-        if !matches!(reply, Reply::Acquired(_)) {
-            claim.disarm();
-        }
-        Ok(reply)
-    }
-
-    fn end(self, mut claim: Claim, ended: Ended) -> Result<Granted, Error> {
-        Ok(match ended {
-            Ended::Fence(fence, sent) => {
-                // What the holder asks for goes its shortest way again.
-                claim.pool = self.pool;
-                Granted::Lease(Lease::start(claim, fence, sent, self.terms))
-            }
-            Ended::Found(found) => {
-                if let Some(seat) = claim.seat.take() {
-                    seat.land(&found);
-                }
-                Granted::Found(found, None)
-            }
-            Ended::Computed => Granted::Computed,
-        })
-    }
-
-    fn refused(&self, reply: Reply) -> Result<(), Error> {
-        let key = self.order.key.clone();
-        match reply {
-            Reply::Exists(left) => Err(Error::FailIfKeyExistsIsEnabled {
-                key,
-                left: left.map(Duration::from_millis),
-            }),
-            Reply::Bad(BadState::Number) => Err(Error::AtomicQueryInvalidState { key }),
-            Reply::Bad(BadState::Malformed) => Err(Error::InvalidValueEncounteredDuringUnpacking { key }),
-            _ => Ok(()),
-        }
-    }
-
     fn gave_up(&self, waited: Duration) -> Error {
         Error::SpinlockTriesExceeded {
             key: self.order.key.clone(),
@@ -435,12 +264,5 @@ impl Call {
         }
         self.order.refuse = Some(tag);
         None
-    }
-}
-
-async fn sleep(rest: Duration, change: Option<Change>) {
-    tokio::select! {
-        () = background::sleep(rest) => {}
-        () = change.unwrap_or_else(|| Box::pin(std::future::pending())) => {}
     }
 }
