@@ -373,6 +373,13 @@ fn open_embedded(path: &str) -> Result<Pool, Error> {
     Ok(Pool::new(match path {
         ":memory:" => Embedded::memory()?,
         "" => Embedded::open(&default_path()?, limit)?,
+        // Else a slip of the pen, or what only a shell understands, would make a file of that name.
+        path if path.starts_with([':', '~']) => {
+            return Err(Error::Configuration(
+                "sqlite: takes a path, `:memory:`, or nothing for the default path; `~` is not understood"
+                    .into(),
+            ));
+        }
         path => Embedded::open(std::path::Path::new(path), limit)?,
     }))
 }

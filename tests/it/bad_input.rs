@@ -297,6 +297,14 @@ fn places_where_no_embedded_store_can_be() {
 }
 
 #[test]
+fn a_slip_of_the_pen_makes_no_file() {
+    for url in ["sqlite::memory", "sqlite::memory::", "sqlite:~/locks.sqlite"] {
+        expect(&refused(url), "Configuration");
+    }
+    assert!(!std::path::Path::new(":memory").exists() && !std::path::Path::new("~").exists());
+}
+
+#[test]
 fn files_that_are_not_ours() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("text.db");
