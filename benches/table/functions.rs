@@ -15,11 +15,11 @@ pub(crate) fn value_sync(id: u64, bytes: usize) -> Result<String, Error> {
     Ok("x".repeat(bytes))
 }
 
-/// A computed value that takes some time, and when it was done.
-#[dspinlock(key = id, cached_if_computed, wait = "1m")]
-pub(crate) async fn slow(id: u64, milliseconds: u64, done: impl Fn()) -> Result<u64, Error> {
+/// A computed value that takes some time; the value is when it was done.
+#[dspinlock(key = id, cached_if_computed, wait = "1m", name = "slow")]
+pub(crate) async fn slow(id: u64, milliseconds: u64, begun: fn()) -> Result<u64, Error> {
+    begun();
     tokio::time::sleep(std::time::Duration::from_millis(milliseconds)).await;
-    done();
     Ok(now())
 }
 

@@ -18,6 +18,9 @@ use dspinlock_testkit::Redis;
 
 use crate::measure::Row;
 
+/// Runs one workload on the server behind a URL.
+type Measure = fn(&str) -> Vec<Row>;
+
 fn main() {
     let arguments: Vec<String> = std::env::args()
         .skip(1)
@@ -40,7 +43,7 @@ fn table(filter: &str) {
     let redis = Redis::start();
     let url = redis.url();
     dspinlock::init(dspinlock::Pool::open(&url).expect("a pool")).expect("the first pool");
-    let rows: [(&str, fn(&str) -> Vec<Row>); 8] = [
+    let rows: [(&str, Measure); 8] = [
         ("warm, 64 tasks", wide::tasks),
         ("warm, 64 threads", wide::threads),
         ("1,000 keys in flight", wide::keys),
@@ -59,7 +62,7 @@ fn table(filter: &str) {
 
 fn one_cpu(url: &str, filter: &str) {
     dspinlock::init(dspinlock::Pool::open(url).expect("a pool")).expect("the first pool");
-    let rows: [(&str, fn(&str) -> Vec<Row>); 4] = [
+    let rows: [(&str, Measure); 4] = [
         ("warm, one async caller", single::warm_async),
         ("warm, one sync caller", single::warm_sync),
         ("cold, one caller", single::cold),

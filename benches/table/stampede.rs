@@ -27,8 +27,7 @@ pub(crate) fn rounds(url: &str) -> Vec<Row> {
         let mut last = 0;
         let (mut made, mut bodies) = (0, 0);
         for worker in &workers {
-            let words: Vec<u64> = worker
-                .hear()
+            let words: Vec<u64> = verdict(worker)
                 .split(' ')
                 .map(|word| word.parse().expect("a number"))
                 .collect();
@@ -59,6 +58,16 @@ pub(crate) fn rounds(url: &str) -> Vec<Row> {
             "≤ 0.5",
         ),
     ]
+}
+
+/// A worker's last word on a round.
+fn verdict(worker: &dspinlock_testkit::Lines) -> String {
+    loop {
+        match worker.hear() {
+            begun if begun == "begun" => {}
+            verdict => return verdict,
+        }
+    }
 }
 
 /// The bare sketch: from a PUBLISH until the last of as many tasks is awake.
@@ -110,7 +119,7 @@ pub(crate) fn waiters(url: &str) -> Vec<Row> {
     for round in 0..5 {
         let key = 30_000_000 + round;
         holder.say(&format!("slow {key} 1 1500"));
-        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(holder.hear(), "begun");
         let before = calls(&mut redis);
         runtime.block_on(async {
             let mut callers = JoinSet::new();

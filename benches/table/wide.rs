@@ -68,7 +68,7 @@ async fn ours(tasks: usize, keys: usize) -> f64 {
     for key in 0..keys {
         value(key as u64, 100).await.expect("a value");
     }
-    rate(tasks, |turn| async move {
+    rate(tasks, move |turn| async move {
         drop(value((turn % keys) as u64, 100).await.expect("a hit"))
     })
     .await

@@ -67,8 +67,7 @@ use crate::model::Guarded;
 /// function's own error, which must be `From<dspinlock::Error>` (as `anyhow::Error` is) or be made by `map_err`. A
 /// function that returns no `Result` must say what becomes of them with `on_error`.
 ///
-/// A kept value is owned and implements `serde::Serialize` and `serde::Deserialize`; it need not be `Clone`. Beware of
-/// `Option<Option<T>>` and `Option<()>`: MessagePack knows one kind of nothing, so that `Some(None)` is kept as `None`.
+/// A kept value is owned and implements `serde::Serialize` and `serde::Deserialize`; it need not be `Clone`.
 ///
 /// # The near cache
 ///

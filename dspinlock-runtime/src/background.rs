@@ -37,6 +37,26 @@ where
     RUNTIME.spawn(future)
 }
 
+/// Runs `future` on the background thread for a caller who waits: dropping this drops it there.
+pub(crate) async fn run<F>(future: F) -> F::Output
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let mut task = Attached(RUNTIME.spawn(future));
+    match (&mut task.0).await {
+        Ok(output) => output,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+struct Attached<T>(JoinHandle<T>);
+
+impl<T> Drop for Attached<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// A timer of the background thread that any executor may wait for.
 pub(crate) fn sleep(duration: Duration) -> Sleep {
     let _context = RUNTIME.enter();

@@ -20,7 +20,9 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     let _waiting = Waiting(WAITING.replace(true));
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
+    // A caller inside a tokio task must not use up that task's budget: it is given a new one only when the task yields,
+    // which it does not do here, and a future without budget wakes itself for ever.
+    let mut future = pin!(tokio::task::unconstrained(future));
     loop {
         match future.as_mut().poll(&mut context) {
             Poll::Ready(output) => return output,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use crate::background;
 use crate::current::Frame;
@@ -37,6 +38,10 @@ pub(crate) struct Order {
     pub refuse: Option<String>,
 }
 
+/// How long a waiter lets a key be that a Python worker has just released: py-dspinlock watches the key it writes, so its
+/// own write sends it to look again, and it raises an error where the key is another's by then.
+const PYTHON_LOOKS: Duration = Duration::from_millis(20);
+
 /// What the engine found for a call.
 #[derive(Debug)]
 pub(crate) enum Entered {
@@ -63,7 +68,7 @@ pub(crate) fn enter(order: Order) -> Boxed<Result<Entered, Error>> {
     Box::pin(async move {
         let pool = Pool::global()?.here();
         let parent = Frame::here();
-        match Call::new(&pool, order, true)?.run().await? {
+        match Call::new(pool.clone(), order, true)?.run().await? {
             Granted::Lease(lease) => {
                 let frame = Frame::within(parent, lease.held().clone());
                 let max_value_size = pool.max_value_size();
@@ -81,7 +86,7 @@ pub(crate) fn enter(order: Order) -> Boxed<Result<Entered, Error>> {
 
 /// Takes the lock of `pool` for the explicit API, which asks whether the key is computed, never for the value.
 pub(crate) async fn acquire(pool: Pool, order: Order) -> Result<Option<Lease>, Error> {
-    match Call::new(&pool.here(), order, false)?.run().await? {
+    match Call::new(pool.here(), order, false)?.run().await? {
         Granted::Lease(lease) => Ok(Some(lease)),
         Granted::Found(..) | Granted::Computed => Ok(None),
     }
@@ -127,29 +132,60 @@ enum Granted {
     Computed,
 }
 
+/// What one look leaves for the next.
+#[derive(Default)]
+struct Look {
+    /// The state's bytes that were judged stale.
+    stale: Option<Bytes>,
+    /// A grant came late once already.
+    late: bool,
+    /// A Python worker holds the key.
+    foreign: bool,
+    /// The store is to tell of the next change.
+    watched: bool,
+    change: Option<Change>,
+}
+
+/// What a look found.
+enum Looked {
+    Ended(Ended),
+    /// To be repeated at once.
+    Again,
+    /// Another holds the key: look again after so long, or at the next change.
+    Held(Duration),
+}
+
+/// How the looking ended.
+enum Ended {
+    /// The lock is granted, by the request that was sent then.
+    Fence(u64, Instant),
+    Found(Found),
+    Computed,
+}
+
 /// One call at work.
-struct Call<'a> {
-    pool: &'a Pool,
+struct Call {
+    pool: Pool,
     order: Order,
     want_value: bool,
     terms: Terms,
     patience: Patience,
 }
 
-impl<'a> Call<'a> {
-    fn new(pool: &'a Pool, order: Order, attribute: bool) -> Result<Self, Error> {
+impl Call {
+    fn new(pool: Pool, order: Order, attribute: bool) -> Result<Self, Error> {
         let lease = order.options.check()?;
         if let Some(age) = order.near_cache {
             check_length("near_cache", age)?;
         }
-        if Frame::here().is_some_and(|frame| frame.holds(pool, &order.key)) {
+        if Frame::here().is_some_and(|frame| frame.holds(&pool, &order.key)) {
             return Err(Error::Recursion { key: order.key });
         }
         let terms = Terms {
             lease,
             ttl: order.options.ttl,
             max_block: order.options.max_block_time,
-            holder: Holder::here(&order.site),
+            site: order.site.clone(),
         };
         let want_value = attribute && order.options.cached_if_computed;
         let patience = Patience::new(&order.options);
@@ -163,14 +199,19 @@ impl<'a> Call<'a> {
     }
 
     /// Follow another call of this process, or take the seat, read, and ask for the lock.
+    ///
+    /// What only some calls need is boxed: the future of a hit stays small.
     async fn run(mut self) -> Result<Granted, Error> {
         let mut seat = None;
         // To whom an existing key is an error, and who does not wait, asks for itself and at once.
         if !self.order.options.fail_if_key_exists && self.patience.waits() {
-            match self.follow().await? {
-                Some(Word::Value(found)) => return Ok(Granted::Found(found, None)),
-                Some(Word::Seat(taken)) => seat = Some(taken),
-                None => {}
+            let word = match self.join() {
+                Joined::Seat(seat) => Word::Seat(seat),
+                Joined::Queue(words) => Box::pin(self.follow(words)).await?,
+            };
+            match word {
+                Word::Value(found) => return Ok(Granted::Found(found, None)),
+                Word::Seat(taken) => seat = Some(taken),
             }
         }
         let reads = self.want_value && !self.order.options.fail_if_key_exists && self.order.refuse.is_none();
@@ -185,18 +226,17 @@ impl<'a> Call<'a> {
                 return Ok(Granted::Found(found, fill));
             }
         }
-        let claim = Claim::new(self.pool, &self.order.key, seat);
-        self.acquire(claim).await
+        let claim = Claim::new(&self.pool, &self.order.key, seat);
+        Box::pin(self.acquire(claim)).await
     }
 
-    /// Joins the flight of this key. `None` where the one who goes for all makes no progress: then this call goes too.
-    async fn follow(&mut self) -> Result<Option<Word>, Error> {
-        let flights = self.pool.flights();
+    fn join(&self) -> Joined {
         let accepts = self.want_value && self.order.refuse.is_none();
-        let mut words = match flights.join(&self.order.key, accepts) {
-            Joined::Seat(seat) => return Ok(Some(Word::Seat(seat))),
-            Joined::Queue(words) => words,
-        };
+        self.pool.flights().join(&self.order.key, accepts)
+    }
+
+    /// Waits for word of the one who goes for all. Where it takes long, one of those who follow looks too.
+    async fn follow(&mut self, mut words: oneshot::Receiver<Word>) -> Result<Word, Error> {
         loop {
             let rest = match self.patience.following(Instant::now()) {
                 Next::Sleep(rest) => rest,
@@ -205,11 +245,18 @@ impl<'a> Call<'a> {
             };
             tokio::select! {
                 biased;
-                word = &mut words => return Ok(word.ok()),
+                word = &mut words => match word {
+                    Ok(word) => return Ok(word),
+                    // The flight is gone: there is another, or a free seat.
+                    Err(_) => match self.join() {
+                        Joined::Seat(seat) => return Ok(Word::Seat(seat)),
+                        Joined::Queue(again) => words = again,
+                    },
+                },
                 () = background::sleep(rest) => {}
             }
-            if !flights.is_led(&self.order.key) {
-                return Ok(None);
+            if let Some(scout) = self.pool.flights().scout(&self.order.key) {
+                return Ok(Word::Seat(scout));
             }
         }
     }
@@ -221,7 +268,7 @@ impl<'a> Call<'a> {
             bound: self.pool.bound(),
         };
         let (reply, fill) = match self.order.near_cache {
-            Some(_) => self.pool.read_near(&self.order.key, request).await?,
+            Some(_) => Box::pin(self.pool.read_near(&self.order.key, request)).await?,
             None => (
                 self.pool.ask(&self.order.key, Request::Read(request)).await?,
                 None,
@@ -233,75 +280,83 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Asks for the lock until it is granted, or another's result is there, or patience is at its end.
-    ///
-    /// The first look goes the short way. Who has to wait looks again together with the server's promise to tell of the
-    /// next change, so that none is missed, and sleeps only then.
-    async fn acquire(&mut self, mut claim: Claim) -> Result<Granted, Error> {
-        let mut stale = None;
-        let mut late = false;
-        let mut watched = false;
+    /// Asks for the lock by the shortest way. Who has to wait does so in the background: whatever outlives one exchange
+    /// must not depend on a runtime that may be busy or end, and a wake-up is dealt with where it arrives.
+    async fn acquire(mut self, mut claim: Claim) -> Result<Granted, Error> {
+        let mut look = Look::default();
+        let pool = self.pool.clone();
         loop {
-            let sent = Instant::now();
-            let (answer, change) = match self.ask(&mut claim, stale.take(), watched).await {
-                Ok((reply, change)) => (Ok(reply), change),
-                Err(error) => (Err(error), None),
-            };
-            let next = match answer {
-                // So late that a beat is due: ask again, for a full lease. Only once, as the link may be that slow.
-                Ok(Reply::Acquired(_)) if !late && sent.elapsed() > self.terms.lease / 3 => {
-                    late = true;
-                    continue;
-                }
-                Ok(Reply::Acquired(_)) if Instant::now() >= self.terms.deadline(sent) => {
-                    let key = self.order.key.clone();
-                    return Err(Error::LeaseLost { key });
-                }
-                Ok(Reply::Acquired(fence)) => {
-                    claim.pool = self.pool.clone();
-                    return Ok(Granted::Lease(Lease::start(
-                        claim,
-                        fence,
-                        sent,
-                        self.terms.clone(),
-                    )));
-                }
-                Ok(Reply::Hit(value, _)) => match self.found(value) {
-                    Some(found) => {
-                        if let Some(seat) = claim.seat.take() {
-                            seat.land(&found);
-                        }
-                        return Ok(Granted::Found(found, None));
+            match self.look(&pool, &mut claim, &mut look).await? {
+                Looked::Ended(ended) => return self.end(claim, ended),
+                Looked::Again => {}
+                Looked::Held(_) => return background::run(self.wait(claim, look)).await,
+            }
+        }
+    }
+
+    /// Looks whenever the store tells of a change, and when the holder's time is over. Each look goes out together with
+    /// the server's promise to tell of the next change, so that none is missed.
+    async fn wait(mut self, mut claim: Claim, mut look: Look) -> Result<Granted, Error> {
+        let pool = self.pool.in_background();
+        look.watched = true;
+        loop {
+            match self.look(&pool, &mut claim, &mut look).await? {
+                Looked::Ended(ended) => return self.end(claim, ended),
+                Looked::Again => {}
+                Looked::Held(rest) => {
+                    sleep(rest, look.change.take()).await;
+                    if look.foreign {
+                        // A Python worker that has released looks at the key once more, and must find what it wrote.
+                        background::sleep(PYTHON_LOOKS).await;
                     }
-                    None => continue,
-                },
-                Ok(Reply::Busy(busy)) => self.patience.busy(Instant::now(), &busy),
-                Ok(reply) => return self.refused(reply),
-                // The store may be back before a caller that waits already has lost its patience.
-                Err(Error::Store { .. } | Error::RedisNotInitialized { .. }) if self.patience.has_begun() => {
-                    self.patience.failed(Instant::now())
-                }
-                Err(error) => return Err(error),
-            };
-            match next {
-                Next::TakeOver(raw) => stale = Some(raw),
-                Next::GiveUp(waited) => return Err(self.gave_up(waited)),
-                Next::Sleep(_) if !watched => watched = true,
-                Next::Sleep(rest) => {
-                    watched = false;
-                    sleep(rest, change).await;
                 }
             }
         }
     }
 
-    /// One ACQUIRE. While it is under way, and after a grant, the claim is armed.
-    async fn ask(
-        &self,
-        claim: &mut Claim,
-        stale: Option<Bytes>,
-        watched: bool,
-    ) -> Result<(Reply, Option<Change>), Error> {
+    /// One ACQUIRE, judged.
+    async fn look(&mut self, pool: &Pool, claim: &mut Claim, look: &mut Look) -> Result<Looked, Error> {
+        let sent = Instant::now();
+        let next = match self.ask(pool, claim, look).await {
+            // So late that a beat is due: ask again, for a full lease. Only once, as the link may be that slow.
+            Ok(Reply::Acquired(_)) if !look.late && sent.elapsed() > self.terms.lease / 3 => {
+                look.late = true;
+                return Ok(Looked::Again);
+            }
+            Ok(Reply::Acquired(_)) if Instant::now() >= self.terms.deadline(sent) => {
+                return Err(Error::LeaseLost {
+                    key: self.order.key.clone(),
+                });
+            }
+            Ok(Reply::Acquired(fence)) => return Ok(Looked::Ended(Ended::Fence(fence, sent))),
+            Ok(Reply::Hit(value, _)) => {
+                return Ok(self
+                    .found(value)
+                    .map_or(Looked::Again, |found| Looked::Ended(Ended::Found(found))));
+            }
+            Ok(Reply::Busy(busy)) => {
+                look.foreign = busy.foreign;
+                self.patience.busy(Instant::now(), &busy)
+            }
+            Ok(reply) => return self.refused(reply).map(|()| Looked::Ended(Ended::Computed)),
+            // The store may be back before a caller that waits already has lost its patience.
+            Err(Error::Store { .. } | Error::RedisNotInitialized { .. }) if self.patience.has_begun() => {
+                self.patience.failed(Instant::now())
+            }
+            Err(error) => return Err(error),
+        };
+        match next {
+            Next::Sleep(rest) => Ok(Looked::Held(rest)),
+            Next::GiveUp(waited) => Err(self.gave_up(waited)),
+            Next::TakeOver(raw) => {
+                look.stale = Some(raw);
+                Ok(Looked::Again)
+            }
+        }
+    }
+
+    /// While a request is under way, and after a grant, the claim is armed.
+    async fn ask(&self, pool: &Pool, claim: &mut Claim, look: &mut Look) -> Result<Reply, Error> {
         let options = &self.order.options;
         let key = &self.order.key;
         let request = Request::Acquire(Acquire {
@@ -312,25 +367,43 @@ impl<'a> Call<'a> {
             fail_if_key_exists: options.fail_if_key_exists,
             want_value: self.want_value,
             refuse: self.order.refuse.clone(),
-            stale,
-            holder: self.terms.holder.clone(),
-            bound: self.pool.bound(),
+            stale: look.stale.take(),
+            holder: Holder::here(&self.terms.site),
+            bound: pool.bound(),
         });
-        let (reply, change) = if watched {
-            claim.arm(&self.pool.in_background());
-            let (reply, change) = self.pool.ask_watched(key, request).await?;
-            (reply, Some(change))
-        } else {
-            claim.arm(self.pool);
-            (self.pool.ask(key, request).await?, None)
+        claim.arm(pool);
+        let reply = match look.watched {
+            false => pool.ask(key, request).await?,
+            true => {
+                let (reply, change) = pool.ask_watched(key, request).await?;
+                look.change = Some(change);
+                reply
+            }
         };
         if !matches!(reply, Reply::Acquired(_)) {
             claim.disarm();
         }
-        Ok((reply, change))
+        Ok(reply)
     }
 
-    fn refused(&self, reply: Reply) -> Result<Granted, Error> {
+    fn end(self, mut claim: Claim, ended: Ended) -> Result<Granted, Error> {
+        Ok(match ended {
+            Ended::Fence(fence, sent) => {
+                // What the holder asks for goes its shortest way again.
+                claim.pool = self.pool;
+                Granted::Lease(Lease::start(claim, fence, sent, self.terms))
+            }
+            Ended::Found(found) => {
+                if let Some(seat) = claim.seat.take() {
+                    seat.land(&found);
+                }
+                Granted::Found(found, None)
+            }
+            Ended::Computed => Granted::Computed,
+        })
+    }
+
+    fn refused(&self, reply: Reply) -> Result<(), Error> {
         let key = self.order.key.clone();
         match reply {
             Reply::Exists(left) => Err(Error::FailIfKeyExistsIsEnabled {
@@ -339,7 +412,7 @@ impl<'a> Call<'a> {
             }),
             Reply::Bad(BadState::Number) => Err(Error::AtomicQueryInvalidState { key }),
             Reply::Bad(BadState::Malformed) => Err(Error::InvalidValueEncounteredDuringUnpacking { key }),
-            _ => Ok(Granted::Computed),
+            _ => Ok(()),
         }
     }
 

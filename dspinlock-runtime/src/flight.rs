@@ -2,19 +2,20 @@
 //!
 //! The one that goes holds the seat. It hands what it gets to those who joined before it asked: a caller that joined
 //! later may have seen the key change in between, and must not be handed anything older. When it is done, or dropped,
-//! the seat passes to the next in the order of arrival.
+//! the seat passes to the next in the order of arrival. Where it takes long, one scout looks at the store meanwhile: the
+//! holder of the seat may have lost the key, or may sit on a thread that is blocked.
 
 use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{VecDeque, hash_map::RandomState};
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::key::Key;
-use crate::lease::Held;
 
 const SHARDS: usize = 16;
 
@@ -26,15 +27,16 @@ pub(crate) struct Flights(Arc<Inner>);
 struct Inner {
     shards: [Mutex<HashMap<Key, Flight>>; SHARDS],
     hasher: RandomState,
+    flights: AtomicU64,
 }
 
 /// A flight exists for as long as its seat is held.
 #[derive(Default)]
 struct Flight {
+    id: u64,
     joined: u64,
     queue: VecDeque<Member>,
-    /// The lease under which the holder of the seat computes.
-    lead: Option<Weak<Held>>,
+    scouted: bool,
 }
 
 struct Member {
@@ -72,6 +74,9 @@ pub(crate) struct Found {
 pub(crate) struct Seat {
     flights: Flights,
     key: Key,
+    flight: u64,
+    /// It was not given the seat, but looks while another has it.
+    scout: bool,
     /// Who joined before the last request was sent.
     asked: u64,
     /// The last holder knows that there is no computed value.
@@ -84,8 +89,12 @@ impl Flights {
     pub(crate) fn join(&self, key: &Key, accepts: bool) -> Joined {
         match self.shard(key).entry(key.clone()) {
             Entry::Vacant(entry) => {
-                entry.insert(Flight::default());
-                Joined::Seat(Seat::new(self.clone(), key.clone(), false))
+                let id = self.0.flights.fetch_add(1, Ordering::Relaxed);
+                entry.insert(Flight {
+                    id,
+                    ..Flight::default()
+                });
+                Joined::Seat(Seat::new(self.clone(), key.clone(), id))
             }
             Entry::Occupied(mut entry) => {
                 let flight = entry.get_mut();
@@ -101,13 +110,26 @@ impl Flights {
         }
     }
 
-    /// Whether a body of this process is at work on the key, under a lease that it keeps.
-    pub(crate) fn is_led(&self, key: &Key) -> bool {
-        let lead = self
-            .shard(key)
-            .get(key)
-            .and_then(|flight| flight.lead.as_ref()?.upgrade());
-        lead.is_some_and(|held| !held.is_lost())
+    /// A follower that has waited long: may it look for itself? One of them may.
+    pub(crate) fn scout(&self, key: &Key) -> Option<Seat> {
+        let mut shard = self.shard(key);
+        let flight = shard.get_mut(key).filter(|flight| !flight.scouted)?;
+        flight.scouted = true;
+        let mut seat = Seat::new(self.clone(), key.clone(), flight.id);
+        (seat.scout, seat.cold) = (true, true);
+        Some(seat)
+    }
+
+    /// The holder of the seat has lost the key: whoever follows it, or comes now, goes without it.
+    pub(crate) fn scatter(&self, key: &Key) {
+        let mut shard = self.shard(key);
+        let Some(flight) = shard.get_mut(key) else { return };
+        flight.id = self.0.flights.fetch_add(1, Ordering::Relaxed);
+        flight.scouted = false;
+        let mut seat = Seat::new(self.clone(), key.clone(), flight.id);
+        seat.cold = true;
+        drop(shard);
+        drop(seat);
     }
 
     fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Flight>> {
@@ -119,12 +141,14 @@ impl Flights {
 }
 
 impl Seat {
-    fn new(flights: Flights, key: Key, cold: bool) -> Self {
+    fn new(flights: Flights, key: Key, flight: u64) -> Self {
         Self {
             flights,
             key,
+            flight,
+            scout: false,
             asked: 0,
-            cold,
+            cold: false,
             passed: false,
         }
     }
@@ -136,52 +160,57 @@ impl Seat {
 
     /// A request is about to be sent: its answer serves all who have joined by now.
     pub(crate) fn ask(&mut self) {
-        if let Some(flight) = self.flights.shard(&self.key).get(&self.key) {
-            self.asked = flight.joined;
-        }
+        let joined = self.flight(|flight| flight.joined);
+        self.asked = joined.unwrap_or(0);
     }
 
-    /// The holder of the seat computes.
-    pub(crate) fn lead(&mut self, held: &Arc<Held>) {
+    /// The holder of the seat computes: who comes next knows that there is no value.
+    pub(crate) fn lead(&mut self) {
         self.cold = true;
-        if let Some(flight) = self.flights.shard(&self.key).get_mut(&self.key) {
-            flight.lead = Some(Arc::downgrade(held));
-        }
     }
 
     /// Hands the value to all who may have it, and passes the seat on.
     pub(crate) fn land(mut self, found: &Found) {
         self.cold = false;
-        let mut served = Vec::new();
-        if let Some(flight) = self.flights.shard(&self.key).get_mut(&self.key) {
-            let queue = std::mem::take(&mut flight.queue);
-            for member in queue {
-                match member.accepts && member.number <= self.asked {
-                    true => served.push(member.word),
-                    false => flight.queue.push_back(member),
-                }
-            }
-        }
+        let asked = self.asked;
+        let served = self.flight(|flight| {
+            let (served, others) = flight
+                .queue
+                .drain(..)
+                .partition(|member| member.accepts && member.number <= asked);
+            flight.queue = others;
+            served
+        });
         // Outside of the lock: each wakes a caller.
-        for word in served {
-            let _ = word.send(Word::Value(found.clone()));
+        let served: VecDeque<Member> = served.unwrap_or_default();
+        for member in served {
+            let _ = member.word.send(Word::Value(found.clone()));
         }
     }
 
-    /// To the first who is still there.
-    fn pass(&mut self) {
+    /// This seat's flight, unless it was scattered.
+    fn flight<T>(&self, action: impl FnOnce(&mut Flight) -> T) -> Option<T> {
+        let mut shard = self.flights.shard(&self.key);
+        shard
+            .get_mut(&self.key)
+            .filter(|flight| flight.id == self.flight)
+            .map(action)
+    }
+
+    /// To the first who is still there. The flight ends with the last.
+    fn pass(&self) {
         loop {
             let mut shard = self.flights.shard(&self.key);
-            let Some(flight) = shard.get_mut(&self.key) else {
+            let Some(flight) = shard.get_mut(&self.key).filter(|flight| flight.id == self.flight) else {
                 return;
             };
-            flight.lead = None;
             let Some(next) = flight.queue.pop_front() else {
                 shard.remove(&self.key);
                 return;
             };
             drop(shard);
-            let seat = Self::new(self.flights.clone(), self.key.clone(), self.cold);
+            let mut seat = Self::new(self.flights.clone(), self.key.clone(), self.flight);
+            seat.cold = self.cold;
             match next.word.send(Word::Seat(seat)) {
                 Err(Word::Seat(mut seat)) => seat.passed = true,
                 _ => return,
@@ -192,8 +221,10 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if !self.passed {
-            self.pass();
+        match (self.passed, self.scout) {
+            (true, _) => {}
+            (false, true) => drop(self.flight(|flight| flight.scouted = false)),
+            (false, false) => self.pass(),
         }
     }
 }
@@ -254,6 +285,39 @@ mod tests {
             matches!(blocking::wait(late), Ok(Word::Seat(_))),
             "a late caller asks for itself"
         );
+    }
+
+    #[test]
+    fn one_scout_at_a_time_looks_while_the_seat_is_held() {
+        let flights = Flights::default();
+        let held = seat(&flights);
+        let follower = queue(&flights, true);
+        let mut scout = flights.scout(&key()).expect("nobody scouts");
+        assert!(flights.scout(&key()).is_none());
+        drop(scout);
+        scout = flights.scout(&key()).expect("the scout went home");
+        scout.ask();
+        scout.land(&found());
+        assert!(matches!(blocking::wait(follower), Ok(Word::Value(_))));
+        drop(held);
+        assert!(flights.shard(&key()).is_empty());
+    }
+
+    #[test]
+    fn a_scattered_flight_goes_on_without_the_holder_of_its_seat() {
+        let flights = Flights::default();
+        let mut lost = seat(&flights);
+        let follower = queue(&flights, true);
+        lost.ask();
+        flights.scatter(&key());
+        let Ok(Word::Seat(taken)) = blocking::wait(follower) else {
+            panic!("the follower was not set free")
+        };
+        let next = queue(&flights, true);
+        lost.land(&found()); // reaches nobody
+        drop(taken);
+        assert!(matches!(blocking::wait(next), Ok(Word::Seat(_))));
+        assert!(flights.shard(&key()).is_empty());
     }
 
     #[test]

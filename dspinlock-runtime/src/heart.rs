@@ -33,7 +33,12 @@ struct List {
     count: u64,
     /// Until when the task sleeps; `None` while it sleeps until it is told.
     asleep: Option<Instant>,
+    /// A lease began since the task last looked.
+    busy: bool,
 }
+
+/// While leases come and go the task looks so often by itself: then a lease that begins seldom has to wake it.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Where a lease stands in the list.
 pub(crate) type Place = (Instant, u64);
@@ -56,6 +61,7 @@ pub(crate) fn stop(held: &Held) {
 
 fn insert(list: &mut List, place: Place, held: &Arc<Held>) {
     *held.place() = Some(place);
+    list.busy = true;
     list.due.insert(place, held.clone());
     if list.asleep.is_none_or(|until| place.0 < until) {
         list.asleep = Some(place.0);
@@ -125,7 +131,8 @@ impl Heart {
             .map(|(_, held)| held.clone())
             .collect();
         let next = list.due.range((now, u64::MAX)..).next().map(|(place, _)| place.0);
-        list.asleep = next;
-        (due, next)
+        let look = std::mem::take(&mut list.busy).then(|| now + LOOK);
+        list.asleep = [next, look].into_iter().flatten().min();
+        (due, list.asleep)
     }
 }

@@ -1,5 +1,6 @@
 //! The right to compute and to publish, held by one caller.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +25,8 @@ use crate::{background, blocking, heart};
 #[must_use = "a lease that is dropped gives the lock up at once"]
 pub struct Lease {
     held: Arc<Held>,
-    claim: Claim,
+    // Boxed, as a lease lives in the futures of its callers.
+    claim: Box<Claim>,
 }
 
 impl Lease {
@@ -45,9 +47,12 @@ impl Lease {
         });
         heart::start(&held);
         if let Some(seat) = &mut claim.seat {
-            seat.lead(&held);
+            seat.lead();
         }
-        Self { held, claim }
+        Self {
+            held,
+            claim: Box::new(claim),
+        }
     }
 
     /// A number that grows with every grant of this key: what a resource checks to refuse a holder that was paused.
@@ -118,7 +123,7 @@ impl Lease {
             ttl: millis(held.terms.ttl),
             took: micros(held.acquired.elapsed()),
             payload: payload.clone(),
-            holder: held.terms.holder.clone(),
+            holder: Holder::here(&held.terms.site),
         });
         match self.claim.pool.ask(&held.key, request).await? {
             Reply::Published | Reply::Done => {
@@ -165,7 +170,8 @@ pub(crate) struct Terms {
     pub lease: Duration,
     pub ttl: Duration,
     pub max_block: Duration,
-    pub holder: Holder,
+    /// The site's name.
+    pub site: Cow<'static, str>,
 }
 
 impl Terms {
@@ -208,6 +214,7 @@ impl Held {
         if !self.lost.is_closed() {
             log::warn!(target: "dspinlock", "the lease on {} was lost", self.key);
             self.lost.close();
+            self.pool.flights().scatter(&self.key);
         }
     }
 

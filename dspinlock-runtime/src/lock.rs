@@ -288,6 +288,9 @@ fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Pool>) -> Op<
 fn delete_state(key: Result<Key, Error>, pool: Option<Pool>) -> Op<bool> {
     Op::new(async move {
         let (key, pool) = (key?, pool.map_or_else(Pool::global, Ok)?);
-        Ok(pool.here().ask(&key, Request::Delete).await? == Reply::Deleted(true))
+        let deleted = pool.here().ask(&key, Request::Delete).await? == Reply::Deleted(true);
+        // Who held the key here has lost it.
+        pool.flights().scatter(&key);
+        Ok(deleted)
     })
 }

@@ -60,7 +60,8 @@ impl Pool {
     /// each with `user:password@` and `/database` as needed; `sqlite:PATH`, `sqlite:` for the default path, or
     /// `sqlite::memory:` (feature `embedded`).
     ///
-    /// A server is connected to with the first request, within 2 s; a request is answered within 5 s or fails.
+    /// A server is connected to with the first request, within 2 s. A request that is not answered within 5 s has failed;
+    /// where its connection broke, it is sent once more over a new one.
     ///
     /// # Errors
     ///

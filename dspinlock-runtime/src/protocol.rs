@@ -134,6 +134,8 @@ pub struct Busy {
     pub left: Option<u64>,
     /// The store's clock, in microseconds since 1970.
     pub now: u64,
+    /// The holder keeps no fence: a Python worker.
+    pub foreign: bool,
 }
 
 /// Takes one step at `now` (microseconds since 1970, the store's clock).
@@ -176,7 +178,8 @@ fn read(record: &Record, request: &Read) -> Reply {
 }
 
 fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
-    let value = record.value.as_value(request.bound);
+    // Also of a value that is too long for this caller, the fence counts.
+    let value = record.value.as_value(usize::MAX);
     let state = match record.state.as_state() {
         None => return grant(value, now, request),
         Some(Err(bad)) => return (record, Reply::Bad(bad)),
@@ -188,8 +191,9 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
         return (record, Reply::Exists(left));
     }
     if state.computed {
-        let current = value
-            .clone()
+        let current = record
+            .value
+            .as_value(request.bound)
             .filter(|value| value.header.value.as_ref().is_some_and(|v| v.tag == state.tag));
         let refused = request.refuse.as_deref() == Some(state.tag);
         let reply = match current {
@@ -209,12 +213,15 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
             Reply::Acquired(value.header.fence),
         ),
         value if mine || request.stale.as_ref() == Some(&record.state.bytes()) => grant(value, now, request),
-        _ => busy(record, now, request),
+        value => {
+            let foreign = value.is_none_or(|value| value.header.tag != state.tag);
+            busy(record, now, request, foreign)
+        }
     }
 }
 
-/// Reads the state only; one without expiry is given one.
-fn busy(mut record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
+/// A state without expiry is given one.
+fn busy(mut record: Record, now: u64, request: &Acquire, foreign: bool) -> (Record, Reply) {
     let raw = record.state.bytes();
     if record.state.left(now).is_none() {
         record.state = Slot::Bytes {
@@ -223,7 +230,15 @@ fn busy(mut record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
         };
     }
     let left = record.state.left(now);
-    (record, Reply::Busy(Busy { raw, left, now }))
+    (
+        record,
+        Reply::Busy(Busy {
+            raw,
+            left,
+            now,
+            foreign,
+        }),
+    )
 }
 
 /// Both entries are written whole, until the same moment; a value that was there is gone.
@@ -318,5 +333,5 @@ fn abort(mut record: Record, tag: &str) -> (Record, Reply) {
 
 /// The millisecond at which `milliseconds` from `now` are over.
 fn deadline(now: u64, milliseconds: u64) -> u64 {
-    now / 1000 + milliseconds
+    (now / 1000).saturating_add(milliseconds)
 }

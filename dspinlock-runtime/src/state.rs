@@ -1,6 +1,6 @@
 //! The state on the wire, `<tag>,<timestamp>,<0 or 1>`: parsed leniently, printed exactly.
 //!
-//! This is what py-dspinlock writes and reads. The Lua scripts hold the same parser (`scripts/common.lua`).
+//! This is what py-dspinlock writes and reads. The Lua scripts hold the same parser (`scripts/read.lua`).
 
 use std::fmt;
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Text, so that a person can see with `GETRANGE` who holds what; every field but the last is free of commas. The Lua
-//! scripts read and write the same line (`scripts/common.lua`).
+//! scripts read and write the same line (`scripts/read.lua`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -118,7 +118,11 @@ impl Value {
     /// Takes apart what a store holds. `None` for everything that this version would not have written whole.
     pub fn parse(bytes: &Bytes) -> Option<Self> {
         let end = bytes.iter().take(MAX_HEADER).position(|byte| *byte == b'\n')?;
-        let header = Header::parse(&String::from_utf8_lossy(&bytes[..end]))?;
+        let line = &bytes[..end];
+        let header = match std::str::from_utf8(line) {
+            Ok(line) => Header::parse(line)?,
+            Err(_) => Header::parse(&String::from_utf8_lossy(line))?,
+        };
         let payload = bytes.slice(end + 1..);
         let length = header.value.as_ref().map_or(0, |value| value.length);
         (payload.len() == length).then_some(Self { header, payload })
@@ -142,45 +146,30 @@ impl Value {
 
 impl Header {
     fn parse(line: &str) -> Option<Self> {
-        let fields: Vec<&str> = line.splitn(13, ',').collect();
-        let [version, tag, fence, value_tag, rest @ ..] = fields.as_slice() else {
-            return None;
-        };
-        let [
-            value_fence,
-            made,
-            fresh_until,
-            took,
-            length,
-            checksum,
-            process,
-            host,
-            site,
-        ] = rest
-        else {
-            return None;
-        };
-        if *version != VERSION || !is_tag(tag) || !is_tag(value_tag) {
+        let mut fields = line.splitn(13, ',');
+        let mut next = || fields.next();
+        let (version, tag, fence, value_tag) = (next()?, next()?, next()?, next()?);
+        if version != VERSION || !is_tag(tag) || !is_tag(value_tag) {
             return None;
         }
         let stored = Stored {
-            tag: (*value_tag).into(),
-            fence: number(value_fence)?,
-            made: number(made)?,
-            fresh_until: number(fresh_until)?,
-            took: number(took)?,
-            length: number::<u64>(length)?.try_into().ok()?,
-            checksum: u32::from_str_radix(hex(checksum)?, 16).ok()?,
+            tag: value_tag.into(),
+            fence: number(next()?)?,
+            made: number(next()?)?,
+            fresh_until: number(next()?)?,
+            took: number(next()?)?,
+            length: number::<u64>(next()?)?.try_into().ok()?,
+            checksum: u32::from_str_radix(hex(next()?)?, 16).ok()?,
         };
         let fence = number(fence).filter(|fence| *fence <= MAX_FENCE)?;
         Some(Self {
-            tag: (*tag).into(),
+            tag: tag.into(),
             fence,
-            value: (*value_tag != "-").then_some(stored),
+            value: (value_tag != "-").then_some(stored),
             holder: Holder {
-                process: number(process)?,
-                host: (*host).into(),
-                site: (*site).into(),
+                process: number(next()?)?,
+                host: next()?.into(),
+                site: next()?.into(),
             },
         })
     }

@@ -137,7 +137,12 @@ mod tests {
         }
         .to_string()
         .into();
-        Busy { raw, left, now: NOW }
+        Busy {
+            raw,
+            left,
+            now: NOW,
+            foreign: false,
+        }
     }
 
     fn patience(change: impl FnOnce(&mut Options)) -> (Patience, Instant) {
@@ -229,6 +234,7 @@ mod tests {
             raw: raw.clone(),
             left: None,
             now: NOW,
+            foreign: false,
         };
         assert!(matches!(patience.busy(start, &future), Next::Sleep(_)));
         assert!(matches!(

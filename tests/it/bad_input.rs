@@ -264,6 +264,8 @@ fn urls_that_are_none() {
         "redis://user:secret@localhost/secret",
         "redis://user:secret@",
         "redis+other://secret@localhost",
+        "redis://localhost?protocol=secret",
+        "redis+unix:///socket?db=secret",
     ] {
         let error = Pool::open(url).map(|_| ()).expect_err(url);
         expect(&error, "Configuration");

@@ -3,8 +3,10 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use dspinlock_testkit::{Job, Redis, Worker};
+use dspinlock_testkit::{Job, Journal, Redis, Worker};
 
+use crate::semantics::in_turn;
+use crate::stampede::begin;
 use crate::stores::Store;
 
 /// Long enough for a call to have asked the store once.
@@ -55,6 +57,31 @@ fn after_kill_9_the_next_body_starts_when_the_lease_is_over() {
         println!("kill -9 on {}: the next body after {took:?}", store.url());
         assert!(took <= Duration::from_millis(2000 + 500), "{took:?}");
         assert!(second > first, "fences grow");
+    }
+}
+
+#[test]
+fn whoever_is_killed_bodies_stay_apart_and_fences_grow() {
+    for store in Store::each() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = Journal::at(folder.path().join("journal"));
+        let mut workers = Worker::several(3, &store.url());
+        let job = Job::new("each", "key")
+            .with("lease", 1000)
+            .with("sleep", 20)
+            .with("journal", journal.path().display());
+        let mut killed = Vec::new();
+        for round in 0..6 {
+            let victim = round % workers.len();
+            let calls = begin(&workers, 4, &job.clone().with("body", "sleep:20"));
+            sleep(Duration::from_millis(40));
+            drop(calls);
+            killed.push(workers[victim].id());
+            workers[victim].kill();
+            workers[victim] = Worker::start(&store.url());
+            assert!(workers[victim].call(&job).end().is_ok(), "the key is free again");
+        }
+        in_turn(&journal, &killed);
     }
 }
 

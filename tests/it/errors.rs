@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::semantics::in_memory;
 use crate::worker::variant;
 
-/// Every variant, and what raises it.
-const RAISED: &[(&str, fn() -> Error)] = &[
+/// A variant, and what raises it.
+type Raised = (&'static str, fn() -> Error);
+
+const RAISED: &[Raised] = &[
     ("AtomicQueryInvalidState", || {
         with_state("t,2026-01-02T03:04:05Z,7")
     }),

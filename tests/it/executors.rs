@@ -138,3 +138,27 @@ async fn a_paused_clock_of_the_callers_runtime_is_of_no_matter() {
     assert!(matches!(lock.acquire().await.unwrap(), Acquired::Locked(_)));
     thread.join().unwrap();
 }
+
+/// A tokio task has a budget for what it waits for, which is filled up only when it yields; a sync call never does.
+#[test]
+fn any_number_of_sync_calls_may_be_made_inside_a_tokio_task() {
+    for store in Store::each() {
+        let pool = Pool::open(&store.url()).unwrap();
+        for runtime in [
+            full(),
+            Builder::new_current_thread().enable_all().build().unwrap(),
+        ] {
+            let pool = pool.clone();
+            let task = runtime.spawn(async move {
+                for _ in 0..500 {
+                    let lock = HashDSpinlock::new("sync").unwrap().pool(&pool);
+                    let Acquired::Locked(lease) = lock.acquire_blocking().unwrap() else {
+                        panic!("nothing is cached");
+                    };
+                    lease.release_blocking().unwrap();
+                }
+            });
+            runtime.block_on(task).unwrap();
+        }
+    }
+}

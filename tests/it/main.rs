@@ -10,6 +10,7 @@ mod executors;
 mod explicit;
 mod fail_if_key_exists;
 mod interop;
+mod keys;
 mod links;
 mod logs;
 mod near;

@@ -1,6 +1,5 @@
 //! What a locked function does, apart from crashes and stampedes.
 
-use std::collections::HashSet;
 use std::panic::catch_unwind;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,36 +23,29 @@ pub(crate) fn in_memory() {
 #[test]
 fn without_a_cache_each_body_runs_one_at_a_time_under_growing_fences() {
     for store in Store::each() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let journal = Journal::at(folder.path().join("journal"));
-        let workers = Worker::several(4, &store.url());
-        let job = Job::new("each", "key")
-            .with("body", "sleep:2")
-            .with("sleep", 5)
-            .with("journal", journal.path().display());
-        let (bodies, values, errors) = finish(&begin(&workers, 5, &job));
-        assert_eq!(
-            (bodies, values.len(), errors),
-            (20, 20, vec![]),
-            "on {}",
-            store.url()
-        );
-        let lines = journal.lines();
-        let mut last = 0;
-        for pair in lines.chunks(2) {
-            let fence: u64 = pair[0].strip_prefix("begin ").unwrap().parse().unwrap();
-            assert!(fence > last, "{lines:?}");
-            assert_eq!(pair[1], format!("end {fence}"), "two bodies at once: {lines:?}");
-            last = fence;
+        for function in ["each", "each_sync", "shared_each"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let journal = Journal::at(folder.path().join("journal"));
+            let workers = Worker::several(4, &store.url());
+            let job = Job::new(function, function)
+                .with("body", "sleep:2")
+                .with("sleep", 5)
+                .with("journal", journal.path().display());
+            let (bodies, values, errors) = finish(&begin(&workers, 5, &job));
+            assert_eq!(
+                (bodies, values.len(), errors),
+                (20, 20, vec![]),
+                "{function} on {}",
+                store.url()
+            );
+            in_turn(&journal, &[]);
         }
         if let Store::Redis(server) = &store {
-            let states: Vec<_> = server
-                .keys()
-                .into_iter()
-                .filter(|k| !k.starts_with('{'))
-                .collect();
+            let names = server.keys().into_iter().filter(|key| !key.starts_with('{'));
+            let states: Vec<_> = names.filter_map(|name| server.get(&name)).collect();
+            assert_eq!(states.len(), 3);
             assert!(
-                server.get(&states[0]).unwrap().ends_with(",1"),
+                states.iter().all(|state| state.ends_with(",1")),
                 "COMPUTED is left"
             );
         }
@@ -177,6 +169,22 @@ fn a_foreign_lock_is_taken_over_when_it_is_older_than_max_block_time() {
     }
 }
 
+/// One body after another, under growing fences; only one whose process was killed has no end.
+pub(crate) fn in_turn(journal: &Journal, killed: &[u32]) {
+    let (mut open, mut last) = (None, 0);
+    for line in journal.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (fence, process): (u64, u32) = (words[1].parse().unwrap(), words[2].parse().unwrap());
+        if words[0] == "end" {
+            assert_eq!(open.take(), Some(process), "{line} in {:?}", journal.lines());
+            continue;
+        }
+        let free = open.is_none_or(|holder| killed.contains(&holder));
+        assert!(free && fence > last, "{line} in {:?}", journal.lines());
+        (open, last) = (Some(process), fence);
+    }
+}
+
 static RUNS: AtomicUsize = AtomicUsize::new(0);
 
 fn ran() -> usize {
@@ -286,140 +294,4 @@ fn run_unlocked_goes_on_without_the_lock_where_the_lock_fails() {
     }
     in_memory();
     assert_eq!(nested(2), 2);
-}
-
-mod left {
-    #[dspinlock::dspinlock(fail_if_key_exists, ttl = "1h")]
-    pub(super) fn same(id: u8) -> Result<(), dspinlock::Error> {
-        Ok(())
-    }
-}
-
-mod right {
-    #[dspinlock::dspinlock(fail_if_key_exists, ttl = "1h")]
-    pub(super) fn same(id: u8) -> Result<(), dspinlock::Error> {
-        Ok(())
-    }
-}
-
-struct One;
-struct Two;
-
-impl One {
-    #[dspinlock(skip(self), fail_if_key_exists)]
-    fn same(&self, id: u8) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-impl Two {
-    #[dspinlock(skip(self), fail_if_key_exists)]
-    fn same(&self, id: u8) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-trait North {
-    fn turn(&self, id: u8) -> Result<(), Error>;
-}
-
-trait South {
-    fn turn(&self, id: u8) -> Result<(), Error>;
-}
-
-impl North for One {
-    #[dspinlock(skip(self), fail_if_key_exists)]
-    fn turn(&self, id: u8) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-impl South for One {
-    #[dspinlock(skip(self), fail_if_key_exists)]
-    fn turn(&self, id: u8) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-#[dspinlock(fail_if_key_exists)]
-fn generic<T, const N: usize>(id: u8) -> Result<(), Error> {
-    Ok(())
-}
-
-#[dspinlock(fail_if_key_exists)]
-fn pair(left: &str, right: &str) -> Result<(), Error> {
-    Ok(())
-}
-
-/// The key of a function with `fail_if_key_exists`: the second call tells it.
-fn key_of(call: impl Fn() -> Result<(), Error>) -> String {
-    in_memory();
-    let _ = call();
-    match call().unwrap_err() {
-        Error::FailIfKeyExistsIsEnabled { key, .. } => key.to_string(),
-        other => panic!("{other}"),
-    }
-}
-
-#[test]
-fn functions_of_one_name_never_share_a_key() {
-    fn inner_one() -> String {
-        #[dspinlock(fail_if_key_exists)]
-        fn nested(id: u8) -> Result<(), Error> {
-            Ok(())
-        }
-        key_of(|| nested(1))
-    }
-    fn inner_two() -> String {
-        #[dspinlock(fail_if_key_exists)]
-        fn nested(id: u8) -> Result<(), Error> {
-            Ok(())
-        }
-        key_of(|| nested(1))
-    }
-    let keys = [
-        key_of(|| left::same(1)),
-        key_of(|| left::same(2)),
-        key_of(|| right::same(1)),
-        key_of(|| One.same(1)),
-        key_of(|| Two.same(1)),
-        key_of(|| North::turn(&One, 1)),
-        key_of(|| South::turn(&One, 1)),
-        key_of(|| generic::<u8, 1>(1)),
-        key_of(|| generic::<u16, 1>(1)),
-        key_of(|| generic::<u8, 2>(1)),
-        key_of(|| pair("a", "bc")),
-        key_of(|| pair("ab", "c")),
-        key_of(|| pair("", "abc")),
-        inner_one(),
-        inner_two(),
-    ];
-    let distinct: HashSet<&String> = keys.iter().collect();
-    assert_eq!(distinct.len(), keys.len(), "{keys:#?}");
-}
-
-#[test]
-fn keys_are_the_same_in_every_build() {
-    #[dspinlock(key = (id, text), name = "golden", fail_if_key_exists)]
-    fn named(id: u32, text: &str) -> Result<(), Error> {
-        Ok(())
-    }
-    #[dspinlock(key = "example", name = "", fail_if_key_exists, prefix = "jobs")]
-    fn shared() -> Result<(), Error> {
-        Ok(())
-    }
-    // SHA-256 of the canonical bytes, made by another program: `u8` is 21 and its byte, `u32` 23 and its bytes, text 6,
-    // its length and itself; then 0, then the name.
-    assert_eq!(
-        key_of(|| left::same(1)),
-        "dspinlock,c5645aff77cabe87aaed614051b5a7640641093b24a9a92be6178cdf6e68f69a"
-    );
-    assert_eq!(
-        key_of(|| named(7, "x")),
-        "dspinlock,4bd9fdae4f9be8b79c772256eb31bcce3135101a7dd477e1cb78066421d7f29c"
-    );
-    assert_eq!(
-        key_of(shared),
-        "jobs,50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c"
-    );
 }

@@ -240,7 +240,7 @@ impl Job {
         static COMPUTED: AtomicU64 = AtomicU64::new(0);
         let lease = dspinlock::current();
         let fence = lease.as_ref().map_or(0, |lease| lease.fence());
-        self.note(format_args!("begin {fence}"));
+        self.note(format_args!("begin {fence} {}", process::id()));
         say(self.id, format_args!("began {fence}"));
         for step in self.body.split('+') {
             match step.split_once(':').unwrap_or((step, "")) {
@@ -258,7 +258,7 @@ impl Job {
                 (other, _) => panic!("no step {other}"),
             }
         }
-        self.note(format_args!("end {fence}"));
+        self.note(format_args!("end {fence} {}", process::id()));
         let number = COMPUTED.fetch_add(1, Ordering::Relaxed);
         Ok(self
             .value

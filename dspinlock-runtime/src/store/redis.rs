@@ -119,11 +119,14 @@ impl Store for Session {
     }
 
     fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
-        let (link, names) = (self.link.clone(), [key.state_name(), key.value_name()]);
+        let link = self.link.clone();
         match request {
-            Request::Read(request) => Box::pin(read(link, names, request)),
+            Request::Read(request) => {
+                let state = request.shared.then(|| key.state_name());
+                Box::pin(read(link, state, key.value_name(), request))
+            }
             request => {
-                let (script, arguments) = script(names, request);
+                let (script, arguments) = script([key.state_name(), key.value_name()], request);
                 Box::pin(run(link, script, arguments))
             }
         }
@@ -168,12 +171,12 @@ async fn tracked(generation: &Generation, command: Cmd) -> Answer {
 }
 
 /// Plain reads, no script: one command where the value alone decides.
-async fn read(link: Link, [state, value]: [String; 2], request: Read) -> Result<Reply, Failure> {
+async fn read(link: Link, state: Option<String>, value: String, request: Read) -> Result<Reply, Failure> {
     let generation = link.generation().await?;
     let bounded = value_range(&value, request.bound);
-    if !request.shared {
+    let Some(state) = state else {
         return reply::read(request, None, generation.send(&bounded).await);
-    }
+    };
     let mut pair = Pipeline::with_capacity(2);
     pair.add_command(state_range(&state));
     pair.add_command(bounded);

@@ -11,6 +11,7 @@ use crate::error::Error;
 #[derive(Clone)]
 pub(crate) struct Address {
     pub(super) place: Place,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "always off"))]
     pub(super) tls: bool,
     pub(super) login: RedisConnectionInfo,
 }

@@ -25,6 +25,10 @@ pub(super) struct Generation {
     /// Bytes read so far.
     read: Arc<AtomicU64>,
     in_flight: AtomicUsize,
+    /// Exchanges that ended with a reply.
+    answered: AtomicU64,
+    /// It was ended because an answer was overdue.
+    silent: AtomicBool,
     respond: Duration,
     /// The server pushes changes of what was read.
     tracking: AtomicBool,
@@ -67,6 +71,8 @@ impl Generation {
             ended,
             read,
             in_flight: AtomicUsize::new(0),
+            answered: AtomicU64::new(0),
+            silent: AtomicBool::new(false),
             respond: limits.respond,
             tracking: AtomicBool::new(false),
         };
@@ -128,26 +134,34 @@ impl Generation {
         Ok(replies.into_iter().map(checked).collect())
     }
 
-    /// One exchange. It ends with the reply, with the generation, or at the limit, which ends the generation: what
+    /// One exchange. It ends with the reply or with the generation, which [`watch`] ends when an answer is overdue: what
     /// comes behind a request that is not answered would not be answered either. (A request future of the redis crate
     /// may hang for ever when its driver ends.)
     async fn call<T>(&self, exchange: impl Future<Output = RedisResult<T>>) -> Result<T, Failure> {
         let _in_flight = InFlight::enter(&self.in_flight);
         tokio::select! {
             biased;
-            reply = exchange => reply.map_err(|error| self.classify(&error)),
-            _ = self.ended.acquire() => Err(Failure::Unknown(StoreFailure::Disconnected)),
-            () = background::patience(self.respond) => {
-                self.end();
-                Err(Failure::Unknown(StoreFailure::Timeout))
+            reply = exchange => {
+                self.answered.fetch_add(1, Ordering::Relaxed);
+                reply.map_err(|error| self.classify(&error))
             }
+            _ = self.ended.acquire() => Err(self.lost()),
         }
+    }
+
+    fn lost(&self) -> Failure {
+        let silent = self.silent.load(Ordering::Relaxed);
+        Failure::Unknown(if silent {
+            StoreFailure::Timeout
+        } else {
+            StoreFailure::Disconnected
+        })
     }
 
     fn classify(&self, error: &RedisError) -> Failure {
         if error.is_unrecoverable_error() || error.is_io_error() {
             self.end();
-            return Failure::Unknown(StoreFailure::Disconnected);
+            return self.lost();
         }
         reply::refused(error)
     }
@@ -195,15 +209,19 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// How many ticks without a byte, while one is owed, are too many.
+/// How many ticks without a byte, while one is owed, are too many; together they are the limit of a request.
 const SILENT_TICKS: u32 = 5;
+/// How many ticks without an answer are too many where bytes do come: a long value, or pushes.
+const UNANSWERED_TICKS: u32 = 4 * SILENT_TICKS;
 /// After how many idle ticks a connection is asked whether it is still there.
 const IDLE_TICKS: u32 = 15;
 
-/// Ends a generation that owes an answer and has been silent for too long. Ticks are counted, never elapsed time, and
-/// by the runtime that drives the connection: a starved runtime is not a dead connection.
+/// Ends a generation that owes an answer and has been silent for too long: one timer for all of its requests. Ticks are
+/// counted, never elapsed time, and by the runtime that drives the connection: a starved runtime is not a dead
+/// connection.
 async fn watch(generation: Weak<Generation>) {
-    let (mut seen, mut silent, mut idle) = (0, 0, 0);
+    let mut seen = (0, 0);
+    let (mut silent, mut unanswered, mut idle) = (0, 0, 0);
     let Some(tick) = generation
         .upgrade()
         .map(|generation| generation.respond / SILENT_TICKS)
@@ -215,12 +233,21 @@ async fn watch(generation: Weak<Generation>) {
         let Some(generation) = generation.upgrade().filter(|generation| generation.is_open()) else {
             return;
         };
-        let read = generation.read.load(Ordering::Relaxed);
+        let now = (
+            generation.read.load(Ordering::Relaxed),
+            generation.answered.load(Ordering::Relaxed),
+        );
         let owed = generation.in_flight.load(Ordering::Relaxed) > 0;
-        silent = if owed && read == seen { silent + 1 } else { 0 };
-        idle = if owed || read != seen { 0 } else { idle + 1 };
-        seen = read;
-        if silent >= SILENT_TICKS {
+        silent = if owed && now.0 == seen.0 { silent + 1 } else { 0 };
+        unanswered = if owed && now.1 == seen.1 {
+            unanswered + 1
+        } else {
+            0
+        };
+        idle = if owed || now != seen { 0 } else { idle + 1 };
+        seen = now;
+        if silent >= SILENT_TICKS || unanswered >= UNANSWERED_TICKS {
+            generation.silent.store(true, Ordering::Relaxed);
             generation.end();
         }
         if idle >= IDLE_TICKS {

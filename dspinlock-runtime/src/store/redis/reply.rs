@@ -39,6 +39,7 @@ pub(super) fn parse(reply: Value) -> Result<Reply, Failure> {
             raw: text(items.next())?,
             left: left(items.next())?,
             now: number(items.next())?,
+            foreign: number(items.next())? == 1,
         }),
         b"EXISTS" => Reply::Exists(left(items.next())?),
         b"COMPUTED" => Reply::Computed,

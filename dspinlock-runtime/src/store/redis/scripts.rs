@@ -5,13 +5,11 @@ use std::sync::LazyLock;
 /// One step.
 pub(super) struct Script(LazyLock<redis::Script>, LazyLock<String>);
 
-macro_rules! script {
-    ($($name:ident = $file:literal;)*) => {
+macro_rules! scripts {
+    ($($name:ident = $($file:literal)+;)*) => {
         $(pub(super) static $name: Script = Script(
             LazyLock::new(|| redis::Script::new($name.text())),
-            LazyLock::new(|| without_comments(concat!(
-                include_str!("scripts/common.lua"), include_str!(concat!("scripts/", $file, ".lua")),
-            ))),
+            LazyLock::new(|| without_comments(concat!($(include_str!(concat!("scripts/", $file, ".lua"))),+))),
         );)*
 
         /// Every step, to be loaded when a connection is made.
@@ -21,11 +19,12 @@ macro_rules! script {
     };
 }
 
-script! {
-    ACQUIRE = "acquire";
-    RENEW = "renew";
-    PUBLISH = "publish";
-    ABORT = "abort";
+// Each holds what it needs and no more: a server runs all of a script at each call, definitions included.
+scripts! {
+    ACQUIRE = "clock" "read" "acquire";
+    RENEW = "clock" "read" "held" "renew";
+    PUBLISH = "clock" "read" "held" "publish";
+    ABORT = "read" "abort";
     DELETE = "delete";
 }
 

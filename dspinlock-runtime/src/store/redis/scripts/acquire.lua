@@ -4,23 +4,24 @@ local refuse, stale, holder, bound = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10
 
 local function grant(value)
   local fence = math.min(math.max(now, value and value.fence + 1 or 0), 9007199254740991)
-  local till = deadline(lease)
+  local till, digits = deadline(lease), string.format('%.0f', fence)
   redis.call('SET', S, tag .. ',' .. stamp() .. ',0', 'PXAT', till)
-  redis.call('SET', V, 'dspinlock1,' .. tag .. ',' .. digits(fence) .. ',-,0,0,0,0,0,0,' .. holder .. '\n', 'PXAT', till)
-  return {'ACQUIRED', digits(fence)}
+  redis.call('SET', V, 'dspinlock1,' .. tag .. ',' .. digits .. ',-,0,0,0,0,0,0,' .. holder .. '\n', 'PXAT', till)
+  return {'ACQUIRED', digits}
 end
 
 local state = read_state()
-if not state then return grant(read_value(bound)) end
+if not state then return grant(read_value()) end
 if state.bad then return {'BAD', state.bad} end
 local mine = state.tag == tag
-if not mine and fail_if_key_exists then return {'EXISTS', left()} end
+local left = redis.call('PTTL', S)
+if not mine and fail_if_key_exists then return {'EXISTS', left} end
 
 if state.computed then
-  local value = read_value(bound)
-  local current = value and value.value_tag == state.tag
+  local value = read_value()
+  local current = value and value.value_tag == state.tag and value.total <= bound
   if current and (mine or (cached and refuse ~= state.tag)) and want_value then
-    return {'HIT', redis.call('GET', V), left()}
+    return {'HIT', redis.call('GET', V), left}
   end
   if mine then return {'DONE'} end
   if cached and not want_value then return {'COMPUTED'} end
@@ -28,18 +29,19 @@ if state.computed then
 end
 
 if mine then
-  local value = read_value(bound)
+  local value = read_value()
   if not value or value.tag ~= tag then return grant(value) end
   -- The reply was lost, and the same request comes again.
   local till = deadline(lease)
   redis.call('PEXPIREAT', S, till)
   redis.call('PEXPIREAT', V, till)
-  return {'ACQUIRED', digits(value.fence)}
+  return {'ACQUIRED', string.format('%.0f', value.fence)}
 end
-if stale == state.raw then return grant(read_value(bound)) end
-local remaining = left()
-if remaining == -1 then
+if stale == state.raw then return grant(read_value()) end
+if left == -1 then
   redis.call('PEXPIREAT', S, deadline(max_block))
-  remaining = max_block
+  left = max_block
 end
-return {'BUSY', state.raw, remaining, digits(now)}
+local value = read_value()
+local foreign = (not value or value.tag ~= state.tag) and 1 or 0
+return {'BUSY', state.raw, left, string.format('%.0f', now), foreign}

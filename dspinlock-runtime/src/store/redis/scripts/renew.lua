@@ -1,5 +1,5 @@
 local tag, fence, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
-if not is_held(tag, fence, false) then return {'LOST'} end
+if is_held(tag, fence) ~= 'BLOCKED' then return {'LOST'} end
 -- Never a SET: it must work when memory is full.
 local till = deadline(lease)
 redis.call('PEXPIREAT', S, till)

@@ -1,0 +1,344 @@
+//! A value built by serde out of MessagePack.
+
+use std::fmt::{self, Display};
+
+use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::Undecodable;
+use super::head::{Head, Reader};
+
+impl Display for Undecodable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the bytes are not a value of this type")
+    }
+}
+
+impl std::error::Error for Undecodable {}
+
+impl de::Error for Undecodable {
+    // A miss is a miss: its reason is told to nobody.
+    fn custom<T: Display>(_: T) -> Self {
+        Self
+    }
+}
+
+impl<'de> Reader<'de> {
+    /// The values of an array, all of which must be taken.
+    fn items<V: Visitor<'de>>(
+        &mut self,
+        len: usize,
+        bin: &'de [u8],
+        visitor: V,
+    ) -> Result<V::Value, Undecodable> {
+        self.enter()?;
+        let mut items = Items {
+            left: len,
+            bin,
+            reader: self,
+        };
+        let value = visitor.visit_seq(&mut items)?;
+        if items.left > 0 {
+            return Err(Undecodable);
+        }
+        self.leave();
+        Ok(value)
+    }
+
+    /// The pairs of a map, all of which must be taken.
+    fn pairs<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value, Undecodable> {
+        self.enter()?;
+        let mut items = Items {
+            left: len,
+            bin: &[],
+            reader: self,
+        };
+        let value = visitor.visit_map(&mut items)?;
+        if items.left > 0 {
+            return Err(Undecodable);
+        }
+        self.leave();
+        Ok(value)
+    }
+
+    /// A value without parts.
+    fn scalar<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Undecodable> {
+        match self.head()? {
+            Head::Nil => visitor.visit_unit(),
+            Head::Bool(value) => visitor.visit_bool(value),
+            Head::Unsigned(number) => visitor.visit_u64(number),
+            Head::Signed(number) => visitor.visit_i64(number),
+            Head::F32(number) => visitor.visit_f32(number),
+            Head::F64(number) => visitor.visit_f64(number),
+            Head::Str(text) => visitor.visit_borrowed_str(text),
+            Head::Bin(data) => visitor.visit_borrowed_bytes(data),
+            Head::Some | Head::Array(_) | Head::Map(_) => Err(Undecodable),
+        }
+    }
+
+    /// The sixteen bytes of a number that MessagePack has no form for.
+    fn wide(&mut self) -> Result<[u8; 16], Undecodable> {
+        match self.head()? {
+            Head::Bin(data) => data.try_into().map_err(|_| Undecodable),
+            _ => Err(Undecodable),
+        }
+    }
+}
+
+impl<'de> Deserializer<'de> for &mut Reader<'de> {
+    type Error = Undecodable;
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        match self.head()? {
+            Head::Nil => visitor.visit_unit(),
+            Head::Some => visitor.visit_some(self),
+            Head::Bool(value) => visitor.visit_bool(value),
+            Head::Unsigned(number) => visitor.visit_u64(number),
+            Head::Signed(number) => visitor.visit_i64(number),
+            Head::F32(number) => visitor.visit_f32(number),
+            Head::F64(number) => visitor.visit_f64(number),
+            Head::Str(text) => visitor.visit_borrowed_str(text),
+            Head::Bin(data) => visitor.visit_borrowed_bytes(data),
+            Head::Array(len) => self.items(len, &[], visitor),
+            Head::Map(len) => self.pairs(len, visitor),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        str string char bytes byte_buf unit unit_struct map
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.scalar(visitor)
+    }
+
+    fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.scalar(visitor)
+    }
+
+    fn deserialize_i16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.scalar(visitor)
+    }
+
+    fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.scalar(visitor)
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.scalar(visitor)
+    }
+
+    fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        visitor.visit_i128(i128::from_be_bytes(self.wide()?))
+    }
+
+    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.scalar(visitor)
+    }
+
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.scalar(visitor)
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.scalar(visitor)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.scalar(visitor)
+    }
+
+    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        visitor.visit_u128(u128::from_be_bytes(self.wide()?))
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.scalar(visitor)
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.scalar(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        if self.is_some()? {
+            visitor.visit_some(self)
+        } else {
+            visitor.visit_none()
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Undecodable> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        match self.head()? {
+            Head::Array(len) => self.items(len, &[], visitor),
+            Head::Bin(data) => self.items(data.len(), data, visitor),
+            _ => Err(Undecodable),
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Undecodable> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, Undecodable> {
+        self.deserialize_seq(visitor)
+    }
+
+    // Not `deserialize_any`: a struct's visitor is large and the user's, and of a sequence it would make one more copy.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Undecodable> {
+        match self.head()? {
+            Head::Map(len) => self.pairs(len, visitor),
+            _ => Err(Undecodable),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Undecodable> {
+        self.enter()?;
+        let carries = self.is_pair();
+        let value = visitor.visit_enum(Variant {
+            reader: &mut *self,
+            carries,
+        })?;
+        self.leave();
+        Ok(value)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.scalar(visitor)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.skip()?;
+        visitor.visit_unit()
+    }
+}
+
+/// What is left of an array, of a `Bin` that is read as one, or of a map.
+struct Items<'a, 'de> {
+    reader: &'a mut Reader<'de>,
+    left: usize,
+    bin: &'de [u8],
+}
+
+impl<'de> de::SeqAccess<'de> for Items<'_, 'de> {
+    type Error = Undecodable;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Undecodable> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        if let Some((&byte, rest)) = self.bin.split_first() {
+            self.bin = rest;
+            self.reader.begin_byte(byte);
+        } else {
+            self.reader.begin();
+        }
+        seed.deserialize(&mut *self.reader).map(Some)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left)
+    }
+}
+
+impl<'de> de::MapAccess<'de> for Items<'_, 'de> {
+    type Error = Undecodable;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Undecodable> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        self.reader.begin();
+        seed.deserialize(&mut *self.reader).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Undecodable> {
+        self.reader.begin();
+        seed.deserialize(&mut *self.reader)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left)
+    }
+}
+
+/// A variant's name, and what it carries if it does.
+struct Variant<'a, 'de> {
+    reader: &'a mut Reader<'de>,
+    carries: bool,
+}
+
+impl<'a, 'de> Variant<'a, 'de> {
+    fn content(self) -> Result<&'a mut Reader<'de>, Undecodable> {
+        if !self.carries {
+            return Err(Undecodable);
+        }
+        self.reader.begin();
+        Ok(self.reader)
+    }
+}
+
+impl<'de> de::EnumAccess<'de> for Variant<'_, 'de> {
+    type Error = Undecodable;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Undecodable> {
+        Ok((seed.deserialize(&mut *self.reader)?, self))
+    }
+}
+
+impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
+    type Error = Undecodable;
+
+    fn unit_variant(self) -> Result<(), Undecodable> {
+        if self.carries { Err(Undecodable) } else { Ok(()) }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Undecodable> {
+        seed.deserialize(self.content()?)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Undecodable> {
+        self.content()?.deserialize_tuple(len, visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Undecodable> {
+        self.content()?.deserialize_struct("", fields, visitor)
+    }
+}

@@ -1,0 +1,188 @@
+mod hostile;
+mod random;
+
+use super::*;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::ser::Error;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Price {
+    amount: u64,
+    #[serde(default)]
+    currency: String,
+}
+
+#[derive(Serialize)]
+struct OldPrice {
+    amount: u64,
+}
+
+#[test]
+fn values_come_back() {
+    let price = Price {
+        amount: 7,
+        currency: "EUR".into(),
+    };
+    assert_eq!(decode::<Price>(&encode(&price).unwrap()), Some(price));
+    assert_eq!(decode::<()>(&encode(&()).unwrap()), Some(()));
+    assert_eq!(decode::<Option<u8>>(&encode(&None::<u8>).unwrap()), Some(None));
+    let text = "\0".repeat(1 << 20);
+    assert_eq!(decode::<String>(&encode(&text).unwrap()), Some(text));
+}
+
+#[test]
+fn every_shape_comes_back() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Shape {
+        Unit,
+        Tuple(i64, f64),
+        Struct {
+            map: BTreeMap<u32, (char, u128)>,
+            inner: Option<Box<Shape>>,
+        },
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Untagged {
+        Number(u8),
+        Text(String),
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Whole {
+        shapes: Vec<Shape>,
+        untagged: [Untagged; 2],
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        left_out: Option<u8>,
+        #[serde(flatten)]
+        price: Price,
+    }
+    let inner = Some(Box::new(Shape::Tuple(i64::MIN, f64::INFINITY)));
+    let map = BTreeMap::from([(7, ('\u{1F980}', u128::MAX))]);
+    let value = || Whole {
+        shapes: vec![
+            Shape::Unit,
+            Shape::Struct {
+                map: map.clone(),
+                inner: None,
+            },
+        ],
+        untagged: [Untagged::Number(7), Untagged::Text("seven".into())],
+        left_out: None,
+        price: Price {
+            amount: u64::MAX,
+            currency: String::new(),
+        },
+    };
+    assert_eq!(decode(&encode(&value()).unwrap()), Some(value()));
+    assert_eq!(decode(&encode(&inner).unwrap()), Some(inner));
+}
+
+#[test]
+fn a_field_added_later_is_filled_in() {
+    let bytes = encode(&OldPrice { amount: 7 }).unwrap();
+    assert_eq!(
+        decode::<Price>(&bytes),
+        Some(Price {
+            amount: 7,
+            currency: String::new()
+        })
+    );
+}
+
+#[test]
+fn a_failing_serialize_is_reported() {
+    struct Refuses;
+    impl Serialize for Refuses {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(S::Error::custom("no"))
+        }
+    }
+    assert!(encode(&Refuses).is_err());
+}
+
+#[test]
+fn a_field_removed_later_is_passed_over() {
+    #[derive(Serialize)]
+    struct Rich {
+        gone: (Option<Option<u8>>, Vec<BTreeMap<u8, &'static str>>),
+        amount: u64,
+        also_gone: Option<()>,
+    }
+    let bytes = encode(&Rich {
+        gone: (Some(None), vec![BTreeMap::from([(1, "one")]), BTreeMap::new()]),
+        amount: 7,
+        also_gone: Some(()),
+    });
+    let currency = String::new();
+    assert_eq!(decode(&bytes.unwrap()), Some(Price { amount: 7, currency }));
+}
+
+#[test]
+fn only_a_nil_inside_a_some_takes_more_than_itself() {
+    assert_eq!(encode(&None::<u8>).unwrap(), [FORMAT, 0xc0]);
+    assert_eq!(encode(&Some(7)).unwrap(), [FORMAT, 7]);
+    assert_eq!(encode(&Some(Some(7))).unwrap(), [FORMAT, 7]);
+    assert_eq!(encode(&None::<Option<u8>>).unwrap(), [FORMAT, 0xc0]);
+    assert_eq!(encode(&Some(None::<u8>)).unwrap(), [FORMAT, 0xd4, 0, 1]);
+    assert_eq!(encode(&Some(Some(()))).unwrap(), [FORMAT, 0xd4, 0, 2]);
+}
+
+#[test]
+fn nested_nothings_are_told_apart() {
+    type Nested = Option<Option<Option<()>>>;
+    let all: [Nested; 4] = [None, Some(None), Some(Some(None)), Some(Some(Some(())))];
+    for nested in all {
+        assert_eq!(decode(&encode(&nested).unwrap()), Some(nested));
+    }
+    assert_eq!(decode(&encode(&all).unwrap()), Some(all));
+    let many = vec![None::<u8>; 1000];
+    assert_eq!(decode(&encode(&many).unwrap()), Some(many));
+}
+
+#[test]
+fn lengths_announced_wrongly_are_put_right() {
+    struct Liar(Option<usize>, u16);
+    impl Serialize for Liar {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::SerializeSeq;
+            let mut seq = serializer.serialize_seq(self.0)?;
+            for item in 0..self.1 {
+                seq.serialize_element(&item)?;
+            }
+            seq.end()
+        }
+    }
+    for written in [0, 1, 15, 16, 1000] {
+        let right = (0..written).collect::<Vec<_>>();
+        for announced in [None, Some(0), Some(3), Some(16), Some(70_000)] {
+            assert_eq!(
+                encode(&Liar(announced, written)).unwrap(),
+                encode(&right).unwrap(),
+                "{announced:?} {written}"
+            );
+        }
+    }
+}
+
+#[test]
+fn bytes_are_read_by_those_who_ask_for_numbers() {
+    struct Bytes(&'static [u8]);
+    impl Serialize for Bytes {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(self.0)
+        }
+    }
+    let bytes = encode(&(Bytes(&[0xc0, 0xd4, 0x81]), 5)).unwrap();
+    assert_eq!(decode(&bytes), Some((vec![0xc0_u8, 0xd4, 0x81], 5)));
+    assert_eq!(decode(&bytes), Some(([Some(0xc0_u8), Some(0xd4), Some(0x81)], 5)));
+}
+
+#[test]
+fn an_extension_of_others_is_refused() {
+    #[derive(Serialize)]
+    #[serde(rename = "_ExtStruct")]
+    struct Extension((i8, [u8; 1]));
+    assert!(encode(&Extension((1, [2]))).is_err());
+}

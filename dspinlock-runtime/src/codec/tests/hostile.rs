@@ -1,0 +1,216 @@
+//! Bytes that we did not write.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::super::{FORMAT, decode, encode};
+use super::random::{Shape, Whole};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Nest(Vec<Nest>);
+
+fn nest(depth: usize) -> Nest {
+    (0..depth).fold(Nest(Vec::new()), |inner, _| Nest(vec![inner]))
+}
+
+#[test]
+fn bytes_that_are_not_one_whole_value_are_a_miss() {
+    let whole = encode(&"four").unwrap();
+    for end in 0..whole.len() {
+        assert_eq!(decode::<String>(&whole[..end]), None, "{end}");
+    }
+    let mut longer = whole.clone();
+    longer.push(0);
+    assert_eq!(decode::<String>(&longer), None);
+    assert_eq!(decode::<u8>(&whole), None);
+    let mut newer = whole;
+    newer[0] += 1;
+    assert_eq!(decode::<String>(&newer), None);
+    // An array that claims four thousand million elements.
+    assert_eq!(decode::<Vec<u64>>(&[FORMAT, 0xdd, 0xff, 0xff, 0xff, 0xff]), None);
+}
+
+#[test]
+fn deep_values_are_a_miss_and_not_an_overflow() {
+    assert!(decode::<Nest>(&encode(&nest(100)).unwrap()).is_some());
+    assert!(decode::<Nest>(&encode(&nest(200)).unwrap()).is_none());
+    let mut bytes = vec![FORMAT];
+    bytes.extend(std::iter::repeat_n(0x91, 1 << 20));
+    assert!(decode::<Nest>(&bytes).is_none());
+}
+
+/// Bytes over and over, behind the format's.
+fn repeated(bytes: &[u8]) -> Vec<u8> {
+    let mut all = vec![FORMAT];
+    all.extend(bytes.iter().cycle().take(1 << 20));
+    all
+}
+
+#[test]
+fn no_way_to_nest_overflows_the_stack() {
+    /// An `Option` of itself, which takes no byte for each.
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Chain(Option<Box<Chain>>);
+    #[derive(Debug, Serialize, Deserialize)]
+    enum Variants {
+        A(Box<Variants>),
+        B { b: Option<Box<Variants>> },
+        C,
+    }
+    #[derive(Debug, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Untagged {
+        Number(u8),
+        Seq(Vec<Untagged>),
+        Map { m: Option<Box<Untagged>> },
+    }
+    #[derive(Debug, Serialize, Deserialize)]
+    #[serde(tag = "t")]
+    enum Tagged {
+        A {
+            #[serde(flatten)]
+            rest: BTreeMap<String, Tagged>,
+        },
+    }
+    let chain = |len| encode(&(0..len).fold(Chain(None), |inner, _| Chain(Some(Box::new(inner))))).unwrap();
+    assert_eq!(
+        chain(100),
+        encode(&decode::<Chain>(&chain(100)).unwrap()).unwrap()
+    );
+    for len in [128, 129, 255, 256, 300] {
+        assert!(decode::<Chain>(&chain(len)).is_none(), "{len}");
+    }
+    assert!(decode::<Chain>(&[FORMAT, 7]).is_none());
+
+    let variants = |len| (0..len).fold(Variants::C, |inner, _| Variants::A(Box::new(inner)));
+    assert!(decode::<Variants>(&encode(&variants(100)).unwrap()).is_some());
+    assert!(decode::<Variants>(&encode(&variants(200)).unwrap()).is_none());
+
+    for bytes in [
+        &[0x91][..],
+        b"\x81\xa1A",
+        b"\x81\xa1B\x81\xa1b",
+        b"\x81\xa1m",
+        b"\x82\xa1t\xa1A\xa1x",
+        b"\x82\xa1x",
+        b"\xd4\0\xff",
+    ] {
+        let bytes = repeated(bytes);
+        assert!(decode::<Nest>(&bytes).is_none());
+        assert!(decode::<Chain>(&bytes).is_none());
+        assert!(decode::<Variants>(&bytes).is_none());
+        assert!(decode::<Untagged>(&bytes).is_none());
+        assert!(decode::<Tagged>(&bytes).is_none());
+        assert!(decode::<Shape>(&bytes).is_none());
+        assert!(decode::<serde::de::IgnoredAny>(&bytes).is_none());
+        // As deep as may be, and then an end.
+        for depth in 100..130 {
+            let mut bytes = bytes[..=depth].to_vec();
+            bytes.push(7);
+            decode::<Untagged>(&bytes);
+            decode::<Tagged>(&bytes);
+            decode::<Shape>(&bytes);
+        }
+    }
+    for depth in 100..130 {
+        let nested = |pair: &[u8], last: &[u8]| [&[FORMAT], &pair.repeat(depth)[..], last].concat();
+        assert_eq!(
+            decode::<Untagged>(&nested(b"\x91", b"\x07")).is_some(),
+            depth <= 128
+        );
+        assert_eq!(
+            decode::<Untagged>(&nested(b"\x81\xa1m", b"\x07")).is_some(),
+            depth <= 128
+        );
+        assert_eq!(
+            decode::<Tagged>(&nested(b"\x82\xa1t\xa1A\xa1x", b"\x81\xa1t\xa1A")).is_some(),
+            depth < 128
+        );
+        for level in [
+            &b"\x81\xa5Maybe"[..],
+            b"\x81\xa4Many\x91",
+            b"\x81\xa8Untagged\x82\xa6nested\xc0\xa2of",
+            b"\x81\xa8Internal\x83\xa4kind\xa6Struct\xa6nested\xc0\xa2of",
+        ] {
+            decode::<Shape>(&nested(level, b"\xa4Unit"));
+            assert!(decode::<Shape>(&[&[FORMAT], &level.repeat(60)[..], b"\xa4Unit"].concat()).is_some());
+        }
+    }
+}
+
+/// What decoding took at its peak, in bytes.
+fn peak<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> usize {
+    let taken = allocation_counter::measure(|| drop(decode::<T>(bytes)));
+    usize::try_from(taken.bytes_max).unwrap()
+}
+
+#[test]
+fn announced_lengths_take_no_memory() {
+    type Deep = Vec<Vec<Vec<Vec<Vec<Vec<Vec<Vec<u64>>>>>>>>;
+    for marker in [0xdd, 0xdf, 0xdb, 0xc6] {
+        let claim = [FORMAT, marker, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+        assert_eq!(peak::<Vec<u64>>(&claim), 0);
+        assert_eq!(peak::<BTreeMap<u8, u8>>(&claim), 0);
+        assert_eq!(peak::<String>(&claim), 0);
+        assert_eq!(peak::<Whole>(&claim), 0);
+    }
+    // Each level claims all that is left, which only the outermost may.
+    let mut bytes = vec![FORMAT];
+    for level in 1..8_u16 {
+        bytes.push(0xdc);
+        bytes.extend((10_000 - 3 * level).to_be_bytes());
+    }
+    bytes.resize(10_001, 0x90);
+    assert!(peak::<Deep>(&bytes) <= 24 * bytes.len());
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_are_a_miss_or_a_value(bytes in vec(any::<u8>(), 0..400)) {
+        check(&bytes)?;
+    }
+
+    #[test]
+    fn random_markers_are_a_miss_or_a_value(
+        bytes in vec(prop_oneof![0x80..0xa4_u8, 0xc0..=0xff_u8, Just(0), Just(1), 0x41..0x7b_u8], 0..400),
+    ) {
+        check(&bytes)?;
+    }
+
+    #[test]
+    fn cut_and_changed_bytes_are_a_miss_or_a_value(
+        whole in super::random::whole(),
+        end in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let bytes = encode(&whole).unwrap();
+        let end = end.index(bytes.len());
+        prop_assert!(decode::<Whole>(&bytes[..end]).is_none());
+        let mut changed = bytes.clone();
+        let at = at.index(bytes.len() - 1) + 1;
+        changed[at] = byte;
+        check(&changed[1..])?;
+        check(&changed[at..])?;
+    }
+}
+
+/// Decodes bytes as several types: without a panic, and without more memory than the values they could be.
+fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let bytes = &[&[FORMAT], bytes].concat()[..];
+    let limit = |each: usize| 4 * each * bytes.len() + 1024;
+    prop_assert!(peak::<Vec<u64>>(bytes) <= limit(8));
+    prop_assert!(peak::<Vec<Vec<String>>>(bytes) <= limit(24));
+    prop_assert!(peak::<Vec<Shape>>(bytes) <= limit(size_of::<Shape>()));
+    prop_assert!(peak::<Shape>(bytes) <= limit(size_of::<Shape>()));
+    prop_assert!(peak::<Vec<Whole>>(bytes) <= limit(size_of::<Whole>()));
+    prop_assert!(peak::<serde::de::IgnoredAny>(bytes) == 0);
+    // What is a value comes back as itself.
+    if let Some(shape) = decode::<Shape>(bytes) {
+        prop_assert_eq!(decode(&encode(&shape).unwrap()), Some(shape));
+    }
+    Ok(())
+}

@@ -1,0 +1,388 @@
+//! A value walked through by serde, as MessagePack.
+
+use std::fmt::{self, Display};
+
+use rmp::encode;
+use serde::ser::{self, Serialize, Serializer};
+
+use super::{NESTED_NIL, NIL, Unencodable};
+
+impl Display for Unencodable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the value cannot be encoded")
+    }
+}
+
+impl std::error::Error for Unencodable {}
+
+impl ser::Error for Unencodable {
+    // The message may hold the value, which no error of ours names.
+    fn custom<T: Display>(_: T) -> Self {
+        Self
+    }
+}
+
+/// Collects the bytes of one value.
+pub(super) struct Writer {
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    /// One that appends to what is there.
+    pub(super) fn after(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    fn str(&mut self, text: &str) -> Result<(), Unencodable> {
+        length(text.len())?;
+        encode::write_str(&mut self.bytes, text).map_err(|_| Unencodable)
+    }
+
+    fn bin(&mut self, data: &[u8]) -> Result<(), Unencodable> {
+        length(data.len())?;
+        encode::write_bin(&mut self.bytes, data).map_err(|_| Unencodable)
+    }
+
+    fn uint(&mut self, number: u64) -> Result<(), Unencodable> {
+        encode::write_uint(&mut self.bytes, number)
+            .map(drop)
+            .map_err(|_| Unencodable)
+    }
+
+    fn sint(&mut self, number: i64) -> Result<(), Unencodable> {
+        encode::write_sint(&mut self.bytes, number)
+            .map(drop)
+            .map_err(|_| Unencodable)
+    }
+
+    /// The beginning of a variant that carries something: a map of one, from the variant's name.
+    fn variant(&mut self, name: &str) -> Result<(), Unencodable> {
+        Form::Map.header(&mut self.bytes, 1)?;
+        self.str(name)
+    }
+
+    fn open(&mut self, form: Form, announced: usize) -> Result<Compound<'_>, Unencodable> {
+        let header = self.bytes.len();
+        form.header(&mut self.bytes, announced)?;
+        Ok(Compound {
+            body: self.bytes.len(),
+            writer: self,
+            form,
+            header,
+            announced,
+            written: 0,
+        })
+    }
+
+    /// Turns what was written from `start` on, if it is a nil, into the nil of one `Some` more.
+    fn nest(&mut self, start: usize) {
+        match self.bytes[start..] {
+            [NIL] => {
+                self.bytes.truncate(start);
+                self.bytes.extend(NESTED_NIL);
+                self.bytes.push(1);
+            }
+            // No reader goes as deep as the count does, so that a saturated one is a miss.
+            [marker, kind, ref mut depth] if [marker, kind] == NESTED_NIL => *depth = depth.saturating_add(1),
+            _ => {}
+        }
+    }
+}
+
+/// Whether MessagePack can express a length; checked here because `rmp` takes 32 bits of it.
+fn length(len: usize) -> Result<u32, Unencodable> {
+    u32::try_from(len).map_err(|_| Unencodable)
+}
+
+#[derive(Clone, Copy)]
+enum Form {
+    Array,
+    Map,
+}
+
+impl Form {
+    fn header(self, bytes: &mut Vec<u8>, len: usize) -> Result<(), Unencodable> {
+        let len = length(len)?;
+        match self {
+            Form::Array => encode::write_array_len(bytes, len),
+            Form::Map => encode::write_map_len(bytes, len),
+        }
+        .map(drop)
+        .map_err(|_| Unencodable)
+    }
+}
+
+/// An array or a map that is being written.
+pub(super) struct Compound<'a> {
+    writer: &'a mut Writer,
+    form: Form,
+    header: usize,
+    body: usize,
+    announced: usize,
+    written: usize,
+}
+
+impl Compound<'_> {
+    fn item<T: Serialize + ?Sized>(&mut self, item: &T) -> Result<(), Unencodable> {
+        self.written += 1;
+        item.serialize(&mut *self.writer)
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Unencodable> {
+        self.writer.str(name)?;
+        self.item(value)
+    }
+
+    // A flattened struct does not know how many fields it will have, so that the header is put right at the end.
+    fn close(self) -> Result<(), Unencodable> {
+        if self.written != self.announced {
+            let mut header = Vec::new();
+            self.form.header(&mut header, self.written)?;
+            self.writer.bytes.splice(self.header..self.body, header);
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Serializer for &'a mut Writer {
+    type Ok = ();
+    type Error = Unencodable;
+    type SerializeSeq = Compound<'a>;
+    type SerializeTuple = Compound<'a>;
+    type SerializeTupleStruct = Compound<'a>;
+    type SerializeTupleVariant = Compound<'a>;
+    type SerializeMap = Compound<'a>;
+    type SerializeStruct = Compound<'a>;
+    type SerializeStructVariant = Compound<'a>;
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
+    fn serialize_bool(self, v: bool) -> Result<(), Unencodable> {
+        encode::write_bool(&mut self.bytes, v).map_err(|_| Unencodable)
+    }
+
+    fn serialize_i8(self, v: i8) -> Result<(), Unencodable> {
+        self.sint(v.into())
+    }
+
+    fn serialize_i16(self, v: i16) -> Result<(), Unencodable> {
+        self.sint(v.into())
+    }
+
+    fn serialize_i32(self, v: i32) -> Result<(), Unencodable> {
+        self.sint(v.into())
+    }
+
+    fn serialize_i64(self, v: i64) -> Result<(), Unencodable> {
+        self.sint(v)
+    }
+
+    fn serialize_i128(self, v: i128) -> Result<(), Unencodable> {
+        self.bin(&v.to_be_bytes())
+    }
+
+    fn serialize_u8(self, v: u8) -> Result<(), Unencodable> {
+        self.uint(v.into())
+    }
+
+    fn serialize_u16(self, v: u16) -> Result<(), Unencodable> {
+        self.uint(v.into())
+    }
+
+    fn serialize_u32(self, v: u32) -> Result<(), Unencodable> {
+        self.uint(v.into())
+    }
+
+    fn serialize_u64(self, v: u64) -> Result<(), Unencodable> {
+        self.uint(v)
+    }
+
+    fn serialize_u128(self, v: u128) -> Result<(), Unencodable> {
+        self.bin(&v.to_be_bytes())
+    }
+
+    fn serialize_f32(self, v: f32) -> Result<(), Unencodable> {
+        encode::write_f32(&mut self.bytes, v).map_err(|_| Unencodable)
+    }
+
+    fn serialize_f64(self, v: f64) -> Result<(), Unencodable> {
+        encode::write_f64(&mut self.bytes, v).map_err(|_| Unencodable)
+    }
+
+    fn serialize_char(self, v: char) -> Result<(), Unencodable> {
+        self.str(v.encode_utf8(&mut [0; 4]))
+    }
+
+    fn serialize_str(self, v: &str) -> Result<(), Unencodable> {
+        self.str(v)
+    }
+
+    fn serialize_bytes(self, v: &[u8]) -> Result<(), Unencodable> {
+        self.bin(v)
+    }
+
+    fn serialize_none(self) -> Result<(), Unencodable> {
+        self.serialize_unit()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Unencodable> {
+        let start = self.bytes.len();
+        value.serialize(&mut *self)?;
+        self.nest(start);
+        Ok(())
+    }
+
+    fn serialize_unit(self) -> Result<(), Unencodable> {
+        encode::write_nil(&mut self.bytes).map_err(|_| Unencodable)
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Result<(), Unencodable> {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+    ) -> Result<(), Unencodable> {
+        self.str(variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), Unencodable> {
+        // The name by which `rmpv` asks for an extension, which would come back as an array.
+        if name == "_ExtStruct" {
+            return Err(Unencodable);
+        }
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), Unencodable> {
+        self.variant(variant)?;
+        value.serialize(self)
+    }
+
+    fn serialize_seq(self, len: Option<usize>) -> Result<Compound<'a>, Unencodable> {
+        self.open(Form::Array, len.unwrap_or(0))
+    }
+
+    fn serialize_tuple(self, len: usize) -> Result<Compound<'a>, Unencodable> {
+        self.open(Form::Array, len)
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<Compound<'a>, Unencodable> {
+        self.open(Form::Array, len)
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Compound<'a>, Unencodable> {
+        self.variant(variant)?;
+        self.open(Form::Array, len)
+    }
+
+    fn serialize_map(self, len: Option<usize>) -> Result<Compound<'a>, Unencodable> {
+        self.open(Form::Map, len.unwrap_or(0))
+    }
+
+    fn serialize_struct(self, _: &'static str, len: usize) -> Result<Compound<'a>, Unencodable> {
+        self.open(Form::Map, len)
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Compound<'a>, Unencodable> {
+        self.variant(variant)?;
+        self.open(Form::Map, len)
+    }
+}
+
+/// The traits of the compounds that are arrays.
+macro_rules! arrays {
+    ($($name:ident $method:ident,)*) => {$(
+        impl ser::$name for Compound<'_> {
+            type Ok = ();
+            type Error = Unencodable;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, item: &T) -> Result<(), Unencodable> {
+                self.item(item)
+            }
+
+            fn end(self) -> Result<(), Unencodable> {
+                self.close()
+            }
+        }
+    )*};
+}
+
+arrays! {
+    SerializeSeq serialize_element,
+    SerializeTuple serialize_element,
+    SerializeTupleStruct serialize_field,
+    SerializeTupleVariant serialize_field,
+}
+
+/// The traits of the compounds that have named fields.
+macro_rules! structs {
+    ($($name:ident)*) => {$(
+        impl ser::$name for Compound<'_> {
+            type Ok = ();
+            type Error = Unencodable;
+
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                name: &'static str,
+                value: &T,
+            ) -> Result<(), Unencodable> {
+                self.field(name, value)
+            }
+
+            fn end(self) -> Result<(), Unencodable> {
+                self.close()
+            }
+        }
+    )*};
+}
+
+structs!(SerializeStruct SerializeStructVariant);
+
+impl ser::SerializeMap for Compound<'_> {
+    type Ok = ();
+    type Error = Unencodable;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Unencodable> {
+        key.serialize(&mut *self.writer)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unencodable> {
+        self.item(value)
+    }
+
+    fn end(self) -> Result<(), Unencodable> {
+        self.close()
+    }
+}

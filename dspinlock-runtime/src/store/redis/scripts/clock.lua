@@ -1,0 +1,27 @@
+-- The store's clock: microseconds since 1970, exact in a Lua number. Print numbers with '%.0f', never with tostring or
+-- '..', which keep 14 digits: fences would collide.
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+local function deadline(milliseconds)
+  return string.format('%.0f', math.floor(now / 1000) + milliseconds)
+end
+
+-- After Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms", as in state.rs.
+local function stamp()
+  local floor = math.floor
+  local micros = now % 86400000000
+  local shifted = (now - micros) / 86400000000 + 719468
+  local era = floor(shifted / 146097)
+  local day_of_era = shifted - era * 146097
+  local year_of_era = floor((day_of_era - floor(day_of_era / 1460) + floor(day_of_era / 36524)
+    - floor(day_of_era / 146096)) / 365)
+  local day_of_year = day_of_era - (365 * year_of_era + floor(year_of_era / 4) - floor(year_of_era / 100))
+  local from_march = floor((5 * day_of_year + 2) / 153)
+  local day = day_of_year - floor((153 * from_march + 2) / 5) + 1
+  local month = from_march < 10 and from_march + 3 or from_march - 9
+  local year = era * 400 + year_of_era + (month <= 2 and 1 or 0)
+  local seconds = floor(micros / 1000000)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06d+00:00', year, month, day,
+    floor(seconds / 3600), floor(seconds / 60) % 60, seconds % 60, micros % 1000000)
+end
