@@ -1,7 +1,6 @@
 //! A value that is kept in the process too.
 #![deny(warnings, clippy::all)]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use dspinlock::dspinlock;
@@ -31,7 +30,7 @@ where
     value
 }
 
-pub struct Shop(Arc<str>);
+pub struct Shop(String);
 
 impl Shop {
     #[dspinlock(key = (&self.0, id), name = "", cached_if_computed, near_cache = "1m", ttl = "1h")]
