@@ -116,6 +116,15 @@ impl Lead {
         })
     }
 
+    /// Gives the key up, and is done when the store has heard of it: a caller that got an error may try again at once, or
+    /// end its process.
+    pub(crate) fn give_up(self) -> Boxed<Result<(), Error>> {
+        Box::pin(async move {
+            self.lease.give_up().await;
+            Ok(())
+        })
+    }
+
     pub(crate) fn key(&self) -> &Key {
         &self.lease.held().key
     }
@@ -184,7 +193,7 @@ impl Call {
             if let Some(seat) = &mut seat {
                 seat.ask();
             }
-            if let Some((found, fill)) = self.read().await? {
+            if let Some((found, fill)) = self.read(&self.pool.clone()).await? {
                 if let Some(seat) = seat {
                     seat.land(&found);
                 }
@@ -227,17 +236,14 @@ impl Call {
     }
 
     /// The hit path: one round trip, no lock.
-    async fn read(&mut self) -> Result<Option<(Found, Option<Fill>)>, Error> {
+    async fn read(&mut self, pool: &Pool) -> Result<Option<(Found, Option<Fill>)>, Error> {
         let request = Read {
             shared: self.order.shared,
-            bound: self.pool.bound(),
+            bound: pool.bound(),
         };
         let (reply, fill) = match self.order.near_cache {
-            Some(_) => Box::pin(self.pool.read_near(&self.order.key, request)).await?,
-            None => (
-                self.pool.ask(&self.order.key, Request::Read(request)).await?,
-                None,
-            ),
+            Some(_) => Box::pin(pool.read_near(&self.order.key, request)).await?,
+            None => (pool.ask(&self.order.key, Request::Read(request)).await?, None),
         };
         match reply {
             Reply::Hit(value, _) => Ok(self.found(value).map(|found| (found, fill))),

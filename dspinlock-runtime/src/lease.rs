@@ -104,6 +104,12 @@ impl Lease {
         blocking::wait(self.release())
     }
 
+    /// Gives the key up and waits until the store has heard of it.
+    pub(crate) async fn give_up(mut self) {
+        heart::stop(&self.held);
+        self.claim.give_up().await;
+    }
+
     pub(crate) fn held(&self) -> &Arc<Held> {
         &self.held
     }
@@ -319,19 +325,51 @@ impl Claim {
     }
 }
 
+impl Claim {
+    /// Asks the store to forget this tag. The claim stays armed until that is done: a drop in between asks again.
+    async fn give_up(&mut self) {
+        abort(&self.pool, &self.key, self.tag.clone()).await;
+        self.disarm();
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         if !self.armed {
             return;
         }
-        let (pool, key, tag) = (self.pool.clone(), self.key.clone(), std::mem::take(&mut self.tag));
+        let panicking = std::thread::panicking();
+        // This thread may drive the connection of the request, and must not wait for itself.
+        let pool = if panicking {
+            self.pool.in_background()
+        } else {
+            self.pool.clone()
+        };
+        let (key, tag) = (self.key.clone(), std::mem::take(&mut self.tag));
         let seat = self.seat.take();
-        background::spawn(async move {
-            if let Err(error) = pool.ask(&key, Request::Abort { tag }).await {
-                log::warn!(target: "dspinlock", "{key} stays locked until its lease is over: {error}");
-            }
+        let done = background::spawn(async move {
+            abort(&pool, &key, tag).await;
             drop(seat);
         });
+        if panicking {
+            // The panic may end the process, and the key would stay locked for its lease. Not for long: it is a courtesy.
+            let in_time = async {
+                tokio::select! {
+                    _ = done => {}
+                    () = background::sleep(PANIC_WAITS) => {}
+                }
+            };
+            blocking::wait(in_time);
+        }
+    }
+}
+
+/// How long a panic is held up for the key to be given up.
+const PANIC_WAITS: Duration = Duration::from_millis(200);
+
+async fn abort(pool: &Pool, key: &Key, tag: String) {
+    if let Err(error) = pool.ask(key, Request::Abort { tag }).await {
+        log::warn!(target: "dspinlock", "{key} stays locked until its lease is over: {error}");
     }
 }
 

@@ -76,8 +76,7 @@ impl<R, J> Verdict<R, J> {
             return Settled::Return(outcome);
         };
         match (self.rules.keep)(&outcome) {
-            // Dropping the lead aborts.
-            Judgement::Abort => Settled::Return(outcome),
+            Judgement::Abort => Settled::Publish(lead.give_up(), outcome),
             Judgement::Publish(bytes) => Settled::Publish(lead.publish(bytes.map(Bytes::from)), outcome),
             Judgement::Unencodable => {
                 let key = lead.key().clone();

@@ -295,3 +295,24 @@ fn run_unlocked_goes_on_without_the_lock_where_the_lock_fails() {
     in_memory();
     assert_eq!(nested(2), 2);
 }
+
+#[dspinlock(key = "failing", fail_if_key_exists, lease = "5s")]
+async fn failing() -> Result<(), Error> {
+    Err(Error::Configuration("the body".into()))
+}
+
+#[dspinlock(key = "failing_sync", fail_if_key_exists, lease = "5s")]
+fn failing_sync() -> Result<(), Error> {
+    Err(Error::Configuration("the body".into()))
+}
+
+/// Also where the process ends right behind the call: the key is free when the error is there.
+#[test]
+fn who_was_told_of_a_failure_may_try_again_at_once() {
+    in_memory();
+    for _ in 0..200 {
+        for outcome in [futures_executor::block_on(failing()), failing_sync()] {
+            assert!(matches!(outcome, Err(Error::Configuration(_))), "{outcome:?}");
+        }
+    }
+}
