@@ -193,7 +193,9 @@ impl Call {
             if let Some(seat) = &mut seat {
                 seat.ask();
             }
-            if let Some((found, fill)) = self.read(&self.pool.clone()).await? {
+            if let Some((value, fill)) = self.read(&self.pool).await?
+                && let Some(found) = self.found(value)
+            {
                 if let Some(seat) = seat {
                     seat.land(&found);
                 }
@@ -236,7 +238,7 @@ impl Call {
     }
 
     /// The hit path: one round trip, no lock.
-    async fn read(&mut self, pool: &Pool) -> Result<Option<(Found, Option<Fill>)>, Error> {
+    async fn read(&self, pool: &Pool) -> Result<Option<(Value, Option<Fill>)>, Error> {
         let request = Read {
             shared: self.order.shared,
             bound: pool.bound(),
@@ -246,7 +248,7 @@ impl Call {
             None => (pool.ask(&self.order.key, Request::Read(request)).await?, None),
         };
         match reply {
-            Reply::Hit(value, _) => Ok(self.found(value).map(|found| (found, fill))),
+            Reply::Hit(value, _) => Ok(Some((value, fill))),
             _ => Ok(None),
         }
     }

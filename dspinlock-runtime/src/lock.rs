@@ -52,10 +52,8 @@ pub enum Acquired {
 /// A lock with a key scheme of one's own. `key` is all that is needed.
 ///
 /// ```
-/// # use dspinlock_runtime as dspinlock;
-/// # mod hidden { pub use dspinlock_runtime::lock::DSpinlockBase; }
-/// # use hidden::DSpinlockBase;
-/// // use dspinlock::DSpinlockBase;
+/// # mod dspinlock { pub use dspinlock_runtime::lock::DSpinlockBase; }
+/// use dspinlock::DSpinlockBase;
 ///
 /// struct Nightly;
 ///

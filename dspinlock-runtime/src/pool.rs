@@ -11,7 +11,7 @@ use crate::flight::Flights;
 use crate::key::Key;
 use crate::near::{Fill, Near};
 use crate::protocol::{Read, Reply, Request};
-use crate::store::redis::{self, Address, Limits, RedisStore};
+use crate::store::redis::{Address, Limits, RedisStore, login};
 use crate::store::{Change, Failure, SharedStore, Store, Tracked};
 use crate::value::MAX_HEADER;
 
@@ -93,7 +93,7 @@ impl Pool {
         if limits.connect.is_zero() || limits.respond.is_zero() {
             return Err(Error::Configuration("a time limit is longer than nothing".into()));
         }
-        let login = redis::login(
+        let login = login(
             parameters.username.as_deref(),
             parameters.password.as_deref(),
             parameters.rdb,

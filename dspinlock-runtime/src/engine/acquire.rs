@@ -67,7 +67,8 @@ impl Call {
             seat.ask();
         }
         // What went wrong will go wrong for the look that follows too, which knows how to go on.
-        self.read(pool).await.ok()?.map(|(found, _)| found)
+        let (value, _) = self.read(pool).await.ok()??;
+        self.found(value)
     }
 
     /// One ACQUIRE, judged.
