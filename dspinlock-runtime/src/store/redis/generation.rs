@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value};
@@ -32,6 +32,9 @@ pub(super) struct Generation {
     respond: Duration,
     /// The server pushes changes of what was read.
     tracking: AtomicBool,
+    made: Instant,
+    /// The server said that it takes no writes: the address may lead to another by now.
+    demoted: AtomicBool,
 }
 
 impl Generation {
@@ -75,6 +78,8 @@ impl Generation {
             silent: AtomicBool::new(false),
             respond: limits.respond,
             tracking: AtomicBool::new(false),
+            made: Instant::now(),
+            demoted: AtomicBool::new(false),
         };
         if let Some(watches) = &watches {
             // What was known through the connection before this one is no longer known.
@@ -113,6 +118,12 @@ impl Generation {
         !self.ended.is_closed()
     }
 
+    /// Whether a request may go out on it. Not on one to a server that has been made a replica, unless it was made just
+    /// now: then the address still leads there.
+    pub(super) fn is_current(&self) -> bool {
+        self.is_open() && !(self.demoted.load(Ordering::Relaxed) && self.made.elapsed() > SETTLED)
+    }
+
     /// Whether the server pushes changes to this connection.
     pub(super) fn is_tracking(&self) -> bool {
         self.tracking.load(Ordering::Relaxed)
@@ -122,7 +133,7 @@ impl Generation {
     pub(super) async fn send(&self, command: &Cmd) -> Answer {
         let mut connection = self.connection.clone();
         let reply = self.call(connection.send_packed_command(command)).await?;
-        checked(reply)
+        self.checked(reply)
     }
 
     /// Several commands in one round trip, each with its own reply.
@@ -131,7 +142,7 @@ impl Generation {
         let replies = self
             .call(connection.send_packed_commands(&commands, 0, commands.len()))
             .await?;
-        Ok(replies.into_iter().map(checked).collect())
+        Ok(replies.into_iter().map(|reply| self.checked(reply)).collect())
     }
 
     /// One exchange. It ends with the reply or with the generation, which [`watch`] ends when an answer is overdue: what
@@ -162,6 +173,21 @@ impl Generation {
         if error.is_unrecoverable_error() || error.is_io_error() {
             self.end();
             return self.lost();
+        }
+        self.refused(error)
+    }
+
+    /// Inside a pipeline a server's refusal comes as a value.
+    fn checked(&self, reply: Value) -> Answer {
+        match reply {
+            Value::ServerError(error) => Err(self.refused(&RedisError::from(error))),
+            other => Ok(other),
+        }
+    }
+
+    fn refused(&self, error: &RedisError) -> Failure {
+        if error.code() == Some("READONLY") {
+            self.demoted.store(true, Ordering::Relaxed);
         }
         reply::refused(error)
     }
@@ -208,6 +234,9 @@ impl Drop for InFlight<'_> {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+/// How old a connection to a server that takes no writes gets before it is made anew.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// How many ticks without a byte, while one is owed, are too many; together they are the limit of a request.
 const SILENT_TICKS: u32 = 5;
@@ -256,14 +285,6 @@ async fn watch(generation: Weak<Generation>) {
                 let _ = generation.send(&redis::cmd("PING")).await;
             });
         }
-    }
-}
-
-/// Inside a pipeline a server's refusal comes as a value.
-fn checked(reply: Value) -> Answer {
-    match reply {
-        Value::ServerError(error) => Err(reply::refused(&RedisError::from(error))),
-        other => Ok(other),
     }
 }
 
