@@ -132,6 +132,12 @@ impl Flights {
         drop(seat);
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        let lock = |shard: &Mutex<HashMap<Key, Flight>>| shard.lock().map_or(0, |flights| flights.len());
+        self.0.shards.iter().map(lock).sum()
+    }
+
     fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Flight>> {
         let shard = self.0.hasher.hash_one(key) as usize % SHARDS;
         self.0.shards[shard]

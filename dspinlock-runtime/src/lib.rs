@@ -24,6 +24,7 @@ mod codec;
 mod engine;
 mod flight;
 mod heart;
+mod inspect;
 mod near;
 mod outcome;
 mod run;
@@ -36,6 +37,7 @@ pub use error::Error;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::call::{Call, Returning, never};
+    pub use crate::inspect::{InHand, in_hand};
     pub use crate::outcome::{Copies, Judge, Judgement, Keep, Outcome, Rules, Shape};
     pub use crate::run::Run;
     pub use crate::site::Site;

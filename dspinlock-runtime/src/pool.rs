@@ -153,6 +153,11 @@ impl Pool {
         &self.local.flights
     }
 
+    /// How many names somebody waits for.
+    pub(crate) fn watches(&self) -> usize {
+        self.store.watches()
+    }
+
     pub(crate) fn max_value_size(&self) -> usize {
         self.max_value_size
     }

@@ -35,6 +35,11 @@ pub trait Store: Send + Sync + 'static {
     /// Who is told of changes. A store that cannot tell says nothing.
     fn listen(&self, _: Arc<dyn Listener>) {}
 
+    /// How many records have somebody who waits for their next change.
+    fn watches(&self) -> usize {
+        0
+    }
+
     /// This store by the way that is shortest for the caller, where there are several. Steps that must not overtake one
     /// another take the same way.
     fn here(&self) -> Option<SharedStore> {

@@ -1,95 +1,14 @@
 //! Holders that fail, die, hang, or lose their lock.
 
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use dspinlock_testkit::{Call, History, Job, Journal, Redis, Worker, eventually};
+use dspinlock_testkit::{Job, Redis, Worker};
 
 use crate::stores::Store;
 
 /// Long enough for a call to have asked the store once.
 const A_WHILE: Duration = Duration::from_millis(300);
-
-#[test]
-fn after_err_panic_or_drop_a_waiter_in_another_process_starts_within_a_second() {
-    for store in Store::each() {
-        let (holder, waiter) = (Worker::start(&store.url()), Worker::start(&store.url()));
-        for (end, error) in [("err", "Body"), ("panic", "panic"), ("drop", "dropped")] {
-            let job = Job::new("cached", end);
-            let held = holder.call(&job.clone().with("body", format!("gate+{end}")));
-            held.began();
-            let waiting = waiter.call(&job.with("value", "second"));
-            sleep(A_WHILE);
-            assert!(waiting.is_quiet(), "two bodies run at once");
-            let start = Instant::now();
-            match end {
-                "drop" => held.cancel(),
-                _ => held.go(),
-            }
-            waiting.began();
-            let took = start.elapsed();
-            println!("{end} on {}: the next body after {took:?}", store.url());
-            assert!(took < Duration::from_secs(1), "{end}: {took:?}");
-            assert_eq!(held.end(), Err(error.to_owned()));
-            assert_eq!(waiting.end().as_deref(), Ok("second"));
-        }
-    }
-}
-
-#[test]
-fn after_kill_9_the_next_body_starts_when_the_lease_is_over() {
-    for store in Store::each() {
-        let (mut holder, waiter) = (Worker::start(&store.url()), Worker::start(&store.url()));
-        let job = Job::new("cached", "key").with("lease", 2000);
-        let held = holder.call(&job.clone().with("body", "gate"));
-        let first = held.began();
-        let waiting = waiter.call(&job);
-        // Long enough for the lease to have been renewed.
-        sleep(Duration::from_millis(2500));
-        assert!(waiting.is_quiet(), "the lease was not kept");
-        drop(held);
-        let start = Instant::now();
-        holder.kill();
-        let second = waiting.began();
-        let took = start.elapsed();
-        println!("kill -9 on {}: the next body after {took:?}", store.url());
-        assert!(took <= Duration::from_millis(2000 + 500), "{took:?}");
-        assert!(second > first, "fences grow");
-    }
-}
-
-#[test]
-fn whoever_is_killed_bodies_stay_apart_and_fences_grow() {
-    for store in Store::each() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let journal = Journal::within(folder.path());
-        let mut workers = Worker::several(3, &store.url());
-        let job = Job::new("each", "key")
-            .with("lease", 1000)
-            .with("sleep", 20)
-            .with("journal", journal.path().display());
-        let mut killed = Vec::new();
-        for round in 0..6 {
-            let victim = round % workers.len();
-            let work = job.clone().with("body", "sleep:20");
-            let calls: Vec<Call<'_>> = (0..4)
-                .flat_map(|_| workers.iter().map(|worker| worker.call(&work)))
-                .collect();
-            sleep(Duration::from_millis(40));
-            drop(calls);
-            killed.push(workers[victim].id());
-            workers[victim].kill();
-            workers[victim] = Worker::start(&store.url());
-            assert!(workers[victim].call(&job).end().is_ok(), "the key is free again");
-        }
-        let history = eventually("every caller's end", || {
-            let history = History::of(&journal).killed(&killed);
-            history.is_complete().then_some(history)
-        });
-        history.check();
-        history.check_exclusion();
-    }
-}
 
 #[test]
 fn a_body_that_blocks_its_thread_for_three_leases_keeps_the_lock() {

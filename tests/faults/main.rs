@@ -6,6 +6,10 @@
 //! to an end within its wait and a second.
 
 mod crash;
+mod forgotten;
+mod given_up;
+mod killed;
+mod scene;
 
 // What the workers of `it` do is what these workers do.
 #[path = "../it/logs.rs"]

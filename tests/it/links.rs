@@ -75,29 +75,6 @@ fn an_acquire_whose_reply_is_lost_is_granted_once() {
 }
 
 #[test]
-fn a_call_that_is_dropped_while_its_acquire_is_under_way_leaves_nothing_held() {
-    let (server, proxy, worker) = behind_a_proxy();
-    let other = Worker::start(&server.url());
-    let job = Job::new("each", "key")
-        .with("lease", 60_000)
-        .with("block", 120_000);
-    proxy.stall_replies();
-    let call = worker.call(&job);
-    eventually("the lock to be taken", || {
-        states(&server)
-            .iter()
-            .any(|state| state.ends_with(",0"))
-            .then_some(())
-    });
-    call.cancel();
-    assert_eq!(call.end(), Err("dropped".to_owned()));
-    let start = Instant::now();
-    proxy.resume();
-    other.call(&job).began();
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
-}
-
-#[test]
 fn a_publish_whose_reply_is_lost_is_published_once() {
     let (server, proxy, worker) = behind_a_proxy();
     let job = Job::new("cached", "key");

@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 use std::{env, io, process, thread};
 
@@ -11,7 +14,7 @@ use dspinlock::{Error, HashDSpinlock, dspinlock};
 use dspinlock_testkit::Journal;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::AbortHandle;
 
 /// Not a test: the process that the tests start. Without their word it does nothing.
 #[test]
@@ -38,6 +41,11 @@ fn main() {
                 crate::logs::lines().iter().for_each(|line| say(id, line));
                 say(id, "end");
             }
+            "left" => {
+                let mut left = dspinlock::__private::in_hand();
+                left.tasks += runtime.metrics().num_alive_tasks();
+                say(id, format_args!("{left:?}"));
+            }
             "drop" => drop(calls.remove(&id).map(|call: AbortHandle| call.abort())),
             call => {
                 calls.insert(id, begin(&runtime, id, call));
@@ -52,12 +60,13 @@ fn begin(runtime: &Runtime, id: u64, order: &str) -> AbortHandle {
     let (function, job) = Job::parse(id, order);
     let caller = job.clone();
     caller.note("call", caller.sleep.saturating_mul(caller.tries).as_millis());
-    let call: JoinHandle<Result<String, Failure>> = match function {
-        "cached" => runtime.spawn(cached(job)),
-        "each" => runtime.spawn(each(job)),
+    let limits = job.clone();
+    let call = match function {
+        "cached" => runtime.spawn(limits.limit(cached(job))),
+        "each" => runtime.spawn(limits.limit(each(job))),
         "once" => runtime.spawn(once(job)),
-        "shared" => runtime.spawn(async move { shared(&job.key, &job).await }),
-        "shared_each" => runtime.spawn(async move { shared_each(&job.key, &job).await }),
+        "shared" => runtime.spawn(limits.limit(async move { shared(&job.key, &job).await })),
+        "shared_each" => runtime.spawn(limits.limit(async move { shared_each(&job.key, &job).await })),
         "near" => runtime.spawn(near(job)),
         "near_sync" => runtime.spawn_blocking(|| near_sync(job)),
         "near_shared" => runtime.spawn(async move { near_shared(&job.key, &job).await }),
@@ -78,6 +87,7 @@ fn begin(runtime: &Runtime, id: u64, order: &str) -> AbortHandle {
             }
             Ok(Err(Failure::Lock(error))) => format!("err {}", variant(&error)),
             Ok(Err(Failure::Body)) => "err Body".into(),
+            Ok(Err(Failure::Dropped)) => "err dropped".into(),
             Err(error) if error.is_panic() => "err panic".into(),
             Err(_) => "err dropped".into(),
         };
@@ -197,6 +207,10 @@ struct Job {
     sleep: Duration,
     tries: u32,
     near: Duration,
+    /// After so many polls that led to nothing the call is dropped: at once, or where it would be polled again.
+    polls: u32,
+    late: bool,
+    timeout: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -205,6 +219,8 @@ enum Failure {
     Lock(#[from] Error),
     #[error("the body failed, as it was told to")]
     Body,
+    #[error("the call was dropped, as it was told to be")]
+    Dropped,
 }
 
 impl Job {
@@ -225,6 +241,9 @@ impl Job {
             sleep: Duration::from_millis(500),
             tries: 1000,
             near: Duration::from_secs(600),
+            polls: u32::MAX,
+            late: false,
+            timeout: Duration::MAX,
         };
         for (name, value) in words.map(|word| word.split_once('=').expect("`name=value`")) {
             match name {
@@ -238,6 +257,9 @@ impl Job {
                 "block" => job.block = milliseconds(value),
                 "sleep" => job.sleep = milliseconds(value),
                 "near" => job.near = milliseconds(value),
+                "polls" => job.polls = value.parse().expect("a number"),
+                "late" => job.late = value == "true",
+                "timeout" => job.timeout = milliseconds(value),
                 "tries" => job.tries = value.parse().expect("a number"),
                 other => panic!("no option {other}"),
             }
@@ -248,6 +270,24 @@ impl Job {
         };
         job.lock = format!("{scope}:{}", job.key);
         (function, job)
+    }
+
+    /// Drops the call where it is told to.
+    async fn limit(self, call: impl Future<Output = Result<String, Failure>>) -> Result<String, Failure> {
+        let mut call = pin!(call);
+        let mut left = self.polls;
+        let polled = poll_fn(|context| {
+            if left == 0 {
+                return Poll::Ready(Err(Failure::Dropped));
+            }
+            left -= 1;
+            match call.as_mut().poll(context) {
+                Poll::Pending if left == 0 && !self.late => Poll::Ready(Err(Failure::Dropped)),
+                polled => polled,
+            }
+        });
+        let ended = tokio::time::timeout(self.timeout, polled).await;
+        ended.unwrap_or(Err(Failure::Dropped))
     }
 
     /// The body of every function.

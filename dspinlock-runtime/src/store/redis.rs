@@ -83,6 +83,10 @@ impl Store for RedisStore {
         self.links.background().listen(listener);
     }
 
+    fn watches(&self) -> usize {
+        self.links.background().watches()
+    }
+
     fn read_tracked(&self, key: &Key, request: Read) -> Boxed<Result<Option<Tracked>, Failure>> {
         self.links.background().read_tracked(key, request)
     }
@@ -108,6 +112,10 @@ impl Store for Session {
         if let Some(watches) = &self.watches {
             watches.listen(listener);
         }
+    }
+
+    fn watches(&self) -> usize {
+        self.watches.as_ref().map_or(0, |watches| watches.count())
     }
 
     fn read_tracked(&self, key: &Key, request: Read) -> Boxed<Result<Option<Tracked>, Failure>> {

@@ -11,15 +11,17 @@ mod python;
 mod redis_server;
 mod tls;
 mod tools;
+mod witness;
 mod worker;
 
 pub use self::history::{Body, History};
 pub use self::journal::Journal;
 pub use self::lines::Lines;
-pub use self::proxy::Proxy;
+pub use self::proxy::{At, Fate, Proxy};
 pub use self::python::Python;
 pub use self::redis_server::Redis;
 pub use self::tools::tool;
+pub use self::witness::Witness;
 pub use self::worker::{Call, Job, Worker};
 
 use std::time::{Duration, Instant};

@@ -1,19 +1,47 @@
-//! Stands between a client and a server: counts round trips, stalls, cuts.
+//! Stands between a client and a server, and understands both: counts round trips, and stalls, loses, delays and cuts
+//! what a test names.
 
-use std::io::{Read, Write};
+mod flow;
+mod rules;
+mod wire;
+
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
+use self::rules::Rules;
+use crate::PATIENCE;
+
 /// A TCP proxy on a free port of 127.0.0.1.
 ///
 /// A round trip is what a client sends before it is answered: a pipeline is one, a command that waits for the answer to
 /// another is a second. Health checks (`PING` alone) are not counted.
+///
+/// A step is a command by its name, or one of the library's scripts by what it says when it is done: `ACQUIRE`, `RENEW`,
+/// `PUBLISH`, `ABORT` and `DELETE`.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
     shared: Arc<Shared>,
+}
+
+/// Where a step is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// Before the server has it.
+    Request,
+    /// When it is done, and before the client learns of it.
+    Reply,
+}
+
+/// What becomes of a step that is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is kept back, with all that comes behind it on its connection, until [`Proxy::resume`].
+    Hold,
+    /// Its connection breaks, and it is gone.
+    Cut,
 }
 
 #[derive(Debug, Default)]
@@ -25,12 +53,31 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     trips: Vec<Vec<String>>,
-    open: Vec<TcpStream>,
+    open: Vec<Open>,
     connections: usize,
     requests_stalled: bool,
     replies_stalled: bool,
-    delay: Duration,
+    pushes_lost: bool,
+    rules: Rules,
+    delay: Delay,
     closed: bool,
+}
+
+/// How much later things arrive.
+#[derive(Debug, Default, Clone, Copy)]
+struct Delay {
+    request: Duration,
+    reply: Duration,
+    /// Each direction is up to so much slower still.
+    jitter: Duration,
+}
+
+/// The two streams of a connection, and what is to become of them.
+#[derive(Debug)]
+struct Open {
+    client: TcpStream,
+    server: TcpStream,
+    end: Arc<Mutex<flow::End>>,
 }
 
 impl Shared {
@@ -65,7 +112,7 @@ impl Proxy {
                     return;
                 }
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", port)) {
-                    serve(client, server, &threads);
+                    flow::serve(client, server, &threads);
                 }
             }
         });
@@ -99,12 +146,44 @@ impl Proxy {
         self.shared.state().connections
     }
 
+    /// How often this step was asked for since the start.
+    pub fn asked(&self, step: &str) -> usize {
+        self.shared.state().rules.asked(step)
+    }
+
+    /// The bytes of the last request for this step.
+    pub fn request(&self, step: &str) -> Option<Vec<u8>> {
+        self.shared.state().rules.request(step)
+    }
+
+    /// The next time that this step comes here, this becomes of it. One step at a time is looked out for.
+    pub fn on(&self, step: &str, at: At, fate: Fate) {
+        self.shared.set(|state| state.rules.look_out(step, at, fate));
+    }
+
+    /// Waits until the step that is looked out for has come.
+    pub fn met(&self) {
+        let state = self.shared.state();
+        let not_met = |state: &mut State| !state.rules.is_met();
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout_while(state, PATIENCE, not_met)
+            .expect("no thread of the proxy panicked");
+        assert!(!waited.1.timed_out(), "waited in vain for the step at the proxy");
+    }
+
     /// Keeps back requests and replies, with all connections open.
     pub fn stall(&self) {
         self.shared.set(|state| {
             state.requests_stalled = true;
             state.replies_stalled = true;
         });
+    }
+
+    /// Keeps back requests only: the server learns of nothing, and what it was asked before is still answered.
+    pub fn stall_requests(&self) {
+        self.shared.set(|state| state.requests_stalled = true);
     }
 
     /// Keeps back replies only: the server does what it is asked, and the client does not learn of it.
@@ -117,20 +196,64 @@ impl Proxy {
         self.shared.set(|state| {
             state.requests_stalled = false;
             state.replies_stalled = false;
+            state.rules.forget();
         });
+    }
+
+    /// Whether what the server pushes is lost.
+    pub fn lose_pushes(&self, lost: bool) {
+        self.shared.set(|state| state.pushes_lost = lost);
     }
 
     /// Makes every reply come so much later.
     pub fn delay(&self, delay: Duration) {
-        self.shared.set(|state| state.delay = delay);
+        self.shared.set(|state| state.delay.reply = delay);
+    }
+
+    /// Makes a round trip take so long, half of it each way, and up to the jitter longer.
+    pub fn latency(&self, round_trip: Duration, jitter: Duration) {
+        self.shared.set(|state| {
+            state.delay = Delay {
+                request: round_trip / 2,
+                reply: round_trip / 2,
+                jitter: jitter / 2,
+            };
+        });
     }
 
     /// Breaks every open connection; new ones are taken.
     pub fn cut(&self) {
+        self.end(flow::End::Cut, |open| {
+            // Fails where the peer was first.
+            let _ = open.client.shutdown(Shutdown::Both);
+            let _ = open.server.shutdown(Shutdown::Both);
+        });
+    }
+
+    /// Breaks every open connection as a host does that knows nothing of it (RST); new ones are taken.
+    pub fn break_off(&self) {
+        self.end(flow::End::Reset, |open| {
+            for stream in [&open.client, &open.server] {
+                rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).expect("a TCP stream");
+                // Wakes the thread that reads; the last one to let go of the stream resets it.
+                let _ = stream.shutdown(Shutdown::Read);
+            }
+        });
+    }
+
+    /// Makes every open connection half-open: the server has lost it, and the client hears nothing of that. New ones are
+    /// taken.
+    pub fn half_open(&self) {
+        self.end(flow::End::HalfOpen, |open| {
+            let _ = open.server.shutdown(Shutdown::Both);
+        });
+    }
+
+    fn end(&self, end: flow::End, how: impl Fn(&Open)) {
         self.shared.set(|state| {
-            for stream in state.open.drain(..) {
-                // Fails where the peer was first.
-                let _ = stream.shutdown(Shutdown::Both);
+            for open in state.open.drain(..) {
+                *open.end.lock().expect("no thread of the proxy panicked") = end;
+                how(&open);
             }
         });
     }
@@ -145,131 +268,5 @@ impl Drop for Proxy {
     }
 }
 
-fn serve(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
-    for stream in [&client, &server] {
-        stream.set_nodelay(true).expect("a TCP stream");
-    }
-    let twin = |stream: &TcpStream| stream.try_clone().expect("a stream can be cloned");
-    shared.set(|state| {
-        state.connections += 1;
-        state.open.extend([twin(&client), twin(&server)]);
-    });
-    let answered = Arc::new(Mutex::new(true));
-    let (requests, waiting) = (shared.clone(), answered.clone());
-    let (from, to) = (twin(&client), twin(&server));
-    thread::spawn(move || {
-        pump(from, to, |bytes| {
-            let mut answered = waiting.lock().expect("no thread of the proxy panicked");
-            let mut state = requests.state();
-            if std::mem::replace(&mut *answered, false) {
-                state.trips.push(Vec::new());
-            }
-            state
-                .trips
-                .last_mut()
-                .into_iter()
-                .for_each(|trip| trip.extend(commands(bytes)));
-            drop((state, answered));
-            requests.pass(|state| state.requests_stalled);
-        });
-    });
-    let replies = shared.clone();
-    thread::spawn(move || {
-        pump(server, client, |_| {
-            thread::sleep(replies.state().delay);
-            replies.pass(|state| state.replies_stalled);
-            *answered.lock().expect("no thread of the proxy panicked") = true;
-        });
-    });
-}
-
-fn pump(mut from: TcpStream, mut to: TcpStream, mut before: impl FnMut(&[u8])) {
-    let mut buffer = vec![0; 1 << 16];
-    while let Ok(length @ 1..) = from.read(&mut buffer) {
-        before(&buffer[..length]);
-        if to.write_all(&buffer[..length]).is_err() {
-            break;
-        }
-    }
-    // Fails where the other direction, or a cut, was first.
-    let _ = from.shutdown(Shutdown::Both);
-    let _ = to.shutdown(Shutdown::Both);
-}
-
-/// The names of the commands that begin in these bytes.
-fn commands(bytes: &[u8]) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut rest = bytes;
-    while let Some((b'*', count)) = header(&mut rest) {
-        for at in 0..count {
-            let Some((b'$', length)) = header(&mut rest) else {
-                return names;
-            };
-            if at == 0 {
-                names.push(String::from_utf8_lossy(&rest[..length.min(rest.len())]).to_uppercase());
-            }
-            rest = rest.get(length + 2..).unwrap_or_default();
-        }
-    }
-    names
-}
-
-/// `*3⏎` or `$5⏎`.
-fn header(rest: &mut &[u8]) -> Option<(u8, usize)> {
-    let end = rest.windows(2).position(|pair| pair == b"\r\n")?;
-    let (kind, number) = rest[..end].split_first()?;
-    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
-    let kind = *kind;
-    *rest = &rest[end + 2..];
-    Some((kind, number))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Redis;
-
-    #[test]
-    fn a_pipeline_is_one_trip_and_two_commands_are_two() {
-        let server = Redis::start();
-        let proxy = Proxy::before(server.port());
-        let client = redis::Client::open(proxy.url()).unwrap();
-        let mut connection = client.get_connection().unwrap();
-        proxy.reset();
-        let mut pipeline = redis::pipe();
-        pipeline
-            .cmd("SET")
-            .arg("a")
-            .arg("x\r\n*1\r\n")
-            .cmd("GET")
-            .arg("a");
-        let _: redis::Value = pipeline.query(&mut connection).unwrap();
-        let _: redis::Value = redis::cmd("PING").query(&mut connection).unwrap();
-        let _: redis::Value = redis::cmd("get").arg("a").query(&mut connection).unwrap();
-        assert_eq!(proxy.trips(), [vec!["SET", "GET"], vec!["GET"]]);
-        assert_eq!(proxy.connections(), 1);
-    }
-
-    #[test]
-    fn a_stalled_reply_comes_later_and_a_cut_connection_ends() {
-        let server = Redis::start();
-        let proxy = Proxy::before(server.port());
-        let mut connection = redis::Client::open(proxy.url())
-            .unwrap()
-            .get_connection()
-            .unwrap();
-        proxy.stall_replies();
-        let later = thread::spawn(move || {
-            let reply: redis::RedisResult<String> =
-                redis::cmd("SET").arg("a").arg("1").query(&mut connection);
-            (reply, connection)
-        });
-        crate::eventually("the command to arrive", || server.get("a"));
-        assert!(!later.is_finished());
-        proxy.resume();
-        let (reply, mut connection) = later.join().unwrap();
-        assert_eq!(reply.unwrap(), "OK");
-        proxy.cut();
-        assert!(redis::cmd("PING").query::<redis::Value>(&mut connection).is_err());
-    }
-}
+mod tests;

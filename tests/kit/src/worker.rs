@@ -108,6 +108,11 @@ impl Worker {
         lines.take_while(|line| line != "end").collect()
     }
 
+    /// What the library has in hand in the worker, and how many tasks its runtime has.
+    pub fn left(&self) -> String {
+        self.order("left").event().expect("the worker lives")
+    }
+
     fn order(&self, order: &str) -> Call<'_> {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let (send, events) = channel();

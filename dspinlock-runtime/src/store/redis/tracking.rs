@@ -86,6 +86,11 @@ impl Watches {
         }
     }
 
+    /// How many names are watched.
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<()>>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }

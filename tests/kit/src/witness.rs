@@ -1,0 +1,104 @@
+//! What a server really wrote, as it tells it itself (MONITOR).
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::{Redis, eventually};
+
+/// Sees every grant and every publish on a server, from its start until the server ends.
+#[derive(Debug)]
+pub struct Witness {
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+/// A value entry as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    name: String,
+    tag: String,
+    fence: u64,
+    has_value: bool,
+}
+
+impl Witness {
+    /// Listens to `server` from now on.
+    pub fn of(server: &Redis) -> Self {
+        let mut stream = UnixStream::connect(server.socket()).expect("the server listens");
+        stream
+            .write_all(b"AUTH kit any\r\nMONITOR\r\n")
+            .expect("the server takes commands");
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let (heard, mut reader) = (lines.clone(), BufReader::new(stream));
+        thread::spawn(move || {
+            let mut line = Vec::new();
+            while let Ok(1..) = reader.read_until(b'\n', &mut line) {
+                let text = String::from_utf8_lossy(&line).into_owned();
+                heard.lock().expect("no reader panicked").push(text);
+                line.clear();
+            }
+        });
+        eventually("the server to tell what it does", || {
+            let lines = lines.lock().expect("no reader panicked");
+            (lines.iter().filter(|line| line.starts_with("+OK")).count() == 2).then_some(())
+        });
+        Self { lines }
+    }
+
+    /// What must be true of every key: each grant has a greater fence than the one before, and only the call of the last
+    /// grant publishes, once. Returns how many grants and how many publishes there were.
+    pub fn check(&self, server: &Redis) -> (usize, usize) {
+        server.raw(&["ECHO", "all is said"]);
+        eventually("the server to tell all", || {
+            let lines = self.lines.lock().expect("no reader panicked");
+            lines.last().filter(|line| line.contains("all is said")).map(drop)
+        });
+        let mut keys: HashMap<String, (Entry, bool)> = HashMap::new();
+        let (mut grants, mut publishes) = (0, 0);
+        for entry in self.entries() {
+            match keys.get(&entry.name) {
+                Some((last, published)) if entry.fence == last.fence => {
+                    assert_eq!(
+                        entry.tag, last.tag,
+                        "a publish by another than the last grant's call"
+                    );
+                    assert!(!published, "a second publish: {entry:?}");
+                    publishes += 1;
+                    keys.insert(entry.name.clone(), (entry, true));
+                }
+                before => {
+                    let last = before.map_or(0, |(last, _)| last.fence);
+                    assert!(entry.fence > last, "after the fence {last} comes {entry:?}");
+                    assert!(!entry.has_value, "a publish without a grant: {entry:?}");
+                    grants += 1;
+                    keys.insert(entry.name.clone(), (entry, false));
+                }
+            }
+        }
+        (grants, publishes)
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let lines = self.lines.lock().expect("no reader panicked");
+        lines.iter().filter_map(|line| Entry::parse(line)).collect()
+    }
+}
+
+impl Entry {
+    /// `<time> [0 lua] "SET" "{…},value" "dspinlock1,<tag>,<fence>,<the value's tag>,…" …`
+    fn parse(line: &str) -> Option<Self> {
+        // The request for a script may show the same words; what the script writes is what counts.
+        let (before, header) = line.split_once(" lua] ")?.1.split_once("\"dspinlock1,")?;
+        let name = before.split('"').rev().nth(1)?;
+        let mut fields = header.split(',');
+        let (tag, fence, value) = (fields.next()?, fields.next()?, fields.next()?);
+        Some(Self {
+            name: name.into(),
+            tag: tag.into(),
+            fence: fence.parse().ok()?,
+            has_value: value != "-",
+        })
+    }
+}
