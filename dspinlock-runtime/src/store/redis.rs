@@ -1,6 +1,7 @@
 //! Redis and Valkey: the only place that imports the redis crate.
 
 mod address;
+mod arguments;
 mod generation;
 mod link;
 mod links;
@@ -12,14 +13,13 @@ mod stream;
 mod tls;
 mod tracking;
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value};
 
 pub(crate) use self::address::{Address, login};
+use self::arguments::{Arguments, script};
 use self::generation::Generation;
 use self::link::Link;
 use self::links::Links;
@@ -27,7 +27,7 @@ use self::scripts::Script;
 use self::tracking::Watches;
 use super::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
 use crate::key::Key;
-use crate::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
+use crate::protocol::{Read, Reply, Request};
 use crate::state::MAX_STATE;
 
 /// One Redis server.
@@ -208,82 +208,6 @@ async fn run(link: Link, script: &'static Script, arguments: Arguments) -> Resul
         answer = generation.send(&arguments.command("EVAL", script.text())).await;
     }
     reply::parse(answer?)
-}
-
-/// The script that takes a step, and what it is told.
-fn script(names: [String; 2], request: Request) -> (&'static Script, Arguments) {
-    let arguments = Arguments::new(names);
-    match request {
-        Request::Acquire(request) => (&scripts::ACQUIRE, arguments.acquire(request)),
-        Request::Renew(request) => (&scripts::RENEW, arguments.renew(request)),
-        Request::Publish(request) => (&scripts::PUBLISH, arguments.publish(request)),
-        Request::Abort { tag } => (&scripts::ABORT, arguments.text(tag)),
-        Request::Delete => (&scripts::DELETE, arguments),
-        Request::Read(_) => unreachable!("a read is no script"),
-    }
-}
-
-/// Keys and arguments of a script.
-struct Arguments(Vec<Bytes>);
-
-impl Arguments {
-    fn new(names: [String; 2]) -> Self {
-        let [state, value] = names;
-        Self(vec![Bytes::from_static(b"2"), state.into(), value.into()])
-    }
-
-    fn text(mut self, argument: impl Display) -> Self {
-        self.0.push(argument.to_string().into());
-        self
-    }
-
-    fn flag(self, argument: bool) -> Self {
-        self.text(u8::from(argument))
-    }
-
-    fn bytes(mut self, argument: Option<Bytes>) -> Self {
-        self.0.extend(argument);
-        self
-    }
-
-    fn command(&self, name: &str, script: &str) -> Cmd {
-        let mut command = redis::cmd(name);
-        command.arg(script);
-        self.0.iter().for_each(|argument| {
-            command.arg(argument.as_ref());
-        });
-        command
-    }
-
-    fn acquire(self, request: Acquire) -> Self {
-        self.text(request.tag)
-            .text(request.lease)
-            .text(request.max_block)
-            .flag(request.cached)
-            .flag(request.fail_if_key_exists)
-            .flag(request.want_value)
-            .text(request.refuse.unwrap_or_default())
-            .bytes(request.stale.or_else(|| Some(Bytes::new())))
-            .text(request.holder)
-            .text(request.bound)
-    }
-
-    fn renew(self, request: Renew) -> Self {
-        self.text(request.tag).text(request.fence).text(request.lease)
-    }
-
-    fn publish(self, request: Publish) -> Self {
-        let payload = request.payload.as_deref();
-        let (length, checksum) = (payload.map_or(0, <[u8]>::len), payload.map_or(0, crc32fast::hash));
-        self.text(request.tag)
-            .text(request.fence)
-            .text(request.ttl)
-            .text(request.took)
-            .text(length)
-            .text(format_args!("{checksum:08x}"))
-            .text(request.holder)
-            .bytes(request.payload)
-    }
 }
 
 /// A reply, or the server's refusal of that one command.
