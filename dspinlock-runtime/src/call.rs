@@ -269,7 +269,8 @@ impl Start {
     pub(crate) fn recall<R>(&self, recall: fn(&(dyn Any + Send + Sync)) -> Option<R>) -> Option<R> {
         let age = self.near_cache?;
         let key = Key::new(self.site.options.prefix.clone(), self.digest?);
-        Pool::known()?.near().recall(&key, age, recall)
+        let pool = Pool::known()?;
+        pool.near().recall(&pool.named(key), age, recall)
     }
 
     pub(crate) fn enter(self, body_type: &'static str) -> Entering {

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 pub use self::path::site_name;
 pub(crate) use self::path::site_name_pieces;
 use crate::error::Error;
+use crate::options::Options;
 
 /// The name of one lock.
 ///
@@ -78,6 +79,17 @@ impl Key {
         match &self.0 {
             Repr::Own(text) => Some(text),
             Repr::Digest { .. } => None,
+        }
+    }
+
+    /// The first part of its name in the store; of a key of the user's own scheme the default, unless it is a digest's name.
+    pub(crate) fn prefix(&self) -> Cow<'static, str> {
+        match &self.0 {
+            Repr::Digest { prefix, .. } => prefix.clone(),
+            Repr::Own(text) => match Self::from_name(text).map(|key| key.0) {
+                Some(Repr::Digest { prefix, .. }) => prefix,
+                _ => Options::DEFAULT.prefix,
+            },
         }
     }
 

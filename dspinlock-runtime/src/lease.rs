@@ -128,7 +128,9 @@ impl Lease {
             fence: held.fence,
             ttl: millis(held.terms.ttl),
             took: micros(held.acquired.elapsed()),
-            payload: payload.clone(),
+            payload: payload
+                .as_ref()
+                .map(|payload| held.pool.seal(&held.key, &held.tag, held.fence, payload)),
             holder: Holder::here(&held.terms.site),
         });
         match self.claim.pool.ask(&held.key, request).await? {

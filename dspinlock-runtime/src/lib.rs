@@ -15,6 +15,7 @@ pub mod record;
 pub mod site;
 pub mod state;
 pub mod store;
+pub mod tls;
 pub mod value;
 
 mod background;
@@ -27,6 +28,7 @@ mod heart;
 mod near;
 mod outcome;
 mod run;
+mod secret;
 mod verdict;
 mod wait;
 

@@ -64,7 +64,8 @@ pub enum Acquired {
 /// }
 /// ```
 pub trait DSpinlockBase {
-    /// The store's name for the state: 1 to 512 bytes without braces and control characters.
+    /// The store's name for the state: 1 to 512 bytes without braces and control characters. A pool with a secret makes
+    /// another name of it, below the prefix `dspinlock`.
     #[doc(alias = "get_key")]
     fn key(&self) -> String;
 
@@ -218,7 +219,7 @@ impl HashDSpinlock {
         self
     }
 
-    /// The store's name for the state.
+    /// The store's name for the state, in a pool without a secret.
     #[doc(alias = "get_key")]
     pub fn key(&self) -> String {
         self.key.state_name()
@@ -289,6 +290,7 @@ fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Pool>) -> Op<
 fn delete_state(key: Result<Key, Error>, pool: Option<Pool>) -> Op<bool> {
     Op::new(async move {
         let (key, pool) = (key?, pool.map_or_else(Pool::global, Ok)?);
+        let key = pool.named(key);
         let deleted = pool.here().ask(&key, Request::Delete).await? == Reply::Deleted(true);
         // Who held the key here has lost it.
         pool.flights().scatter(&key);

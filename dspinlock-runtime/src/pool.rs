@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use once_cell::sync::OnceCell;
 
 use crate::error::{Error, StoreFailure};
@@ -11,9 +12,11 @@ use crate::flight::Flights;
 use crate::key::Key;
 use crate::near::{Fill, Near};
 use crate::protocol::{Read, Reply, Request};
+use crate::secret::{SEAL, Secret};
 use crate::store::redis::{Address, Limits, RedisStore, login};
 use crate::store::{Change, Failure, SharedStore, Store, Tracked};
-use crate::value::MAX_HEADER;
+use crate::tls::Tls;
+use crate::value::{MAX_HEADER, Value};
 
 static GLOBAL: OnceCell<Pool> = OnceCell::new();
 
@@ -47,6 +50,7 @@ pub struct Pool {
     way: Option<SharedStore>,
     local: Arc<Local>,
     max_value_size: usize,
+    secret: Option<Arc<Secret>>,
 }
 
 /// What a pool knows in this process.
@@ -68,10 +72,21 @@ impl Pool {
     /// [`Error::Configuration`] for a URL that cannot be used and for a file that is not, or is no longer, this
     /// version's; [`Error::RedisNotInitialized`] for a file that cannot be opened. No message holds the password.
     pub fn open(url: &str) -> Result<Self, Error> {
+        Self::open_tls(url, Tls::default())
+    }
+
+    /// The store behind a `rediss://` or `valkeys://` URL, with certificates of one's own (feature `tls`). What the URL
+    /// names on top is added.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); also where a certificate or a key cannot be used, and where `tls` says something and the
+    /// URL is one without TLS.
+    pub fn open_tls(url: &str, tls: Tls) -> Result<Self, Error> {
         match url.split_once(':') {
-            Some(("sqlite", path)) => open_embedded(path),
+            Some(("sqlite", path)) if tls == Tls::default() => open_embedded(path),
             Some(("redis" | "rediss" | "valkey" | "valkeys" | "redis+unix" | "valkey+unix" | "unix", _)) => {
-                Ok(Self::new(RedisStore::open(url)?))
+                Ok(Self::new(RedisStore::open_tls(url, tls)?))
             }
             // The text is not shown: what stands before the first colon may be anything.
             _ => Err(Error::Configuration(
@@ -84,7 +99,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for `ssl` without the feature `tls`, and for a time limit of zero.
+    /// [`Error::Configuration`] for `ssl` without the feature `tls`, for certificates that cannot be used, and for a time
+    /// limit of zero.
     pub fn connect(parameters: RedisParameters) -> Result<Self, Error> {
         let limits = Limits {
             connect: parameters.socket_connect_timeout,
@@ -98,7 +114,11 @@ impl Pool {
             parameters.password.as_deref(),
             parameters.rdb,
         );
-        let address = Address::tcp(&parameters.redis_host, parameters.port, parameters.ssl, login)?;
+        if !parameters.ssl && parameters.tls != Tls::default() {
+            return Err(Error::Configuration("`tls` is told of, but `ssl` is off".into()));
+        }
+        let tls = parameters.ssl.then_some(parameters.tls);
+        let address = Address::tcp(&parameters.redis_host, parameters.port, tls, login)?;
         Ok(Self::new(RedisStore::new(address, limits)))
     }
 
@@ -119,6 +139,23 @@ impl Pool {
         self
     }
 
+    /// Keys that nobody can guess and values that nobody else can have written: both are bound to this secret with
+    /// HMAC-SHA-256. It has at least 16 bytes; 32 random ones are best.
+    ///
+    /// Every process that shares results needs the same secret. To a pool with one, a value that was written without
+    /// it, altered, cut or moved from another key is as good as none; keys have other names than without, also those with
+    /// `name = ""` and of [`HashDSpinlock`](crate::lock::HashDSpinlock), which Python workers then do not share. What is
+    /// not protected: whoever may write to the store can delete results, hold or free locks, mark a key as computed for
+    /// callers that want no value, and bring back an older value of the same key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] for a secret of less than 16 bytes.
+    pub fn with_secret(mut self, secret: impl AsRef<[u8]>) -> Result<Self, Error> {
+        self.secret = Some(Arc::new(Secret::new(secret.as_ref())?));
+        Ok(self)
+    }
+
     pub(crate) fn new(store: impl Store) -> Self {
         let near = Arc::<Near>::default();
         store.listen(near.clone());
@@ -130,6 +167,7 @@ impl Pool {
                 near,
             }),
             max_value_size: MAX_VALUE_SIZE,
+            secret: None,
         }
     }
 
@@ -155,10 +193,38 @@ impl Pool {
         self.max_value_size
     }
 
+    /// The key in the store: a pool with a secret has names of its own.
+    #[inline]
+    pub(crate) fn named(&self, key: Key) -> Key {
+        match &self.secret {
+            None => key,
+            Some(secret) => secret.rename(&key),
+        }
+    }
+
+    /// What is stored in the place of a payload.
+    pub(crate) fn seal(&self, key: &Key, tag: &str, fence: u64, payload: &Bytes) -> Bytes {
+        match &self.secret {
+            None => payload.clone(),
+            Some(secret) => secret.seal(key, tag, fence, payload),
+        }
+    }
+
+    /// Whether the value is what was published; its seal is taken off.
+    #[inline]
+    pub(crate) fn unseal(&self, key: &Key, value: &mut Value) -> bool {
+        value.is_intact()
+            && self
+                .secret
+                .as_ref()
+                .is_none_or(|secret| secret.unseal(key, value))
+    }
+
     /// The greatest length of header and payload together.
     pub(crate) fn bound(&self) -> usize {
+        let seal = self.secret.as_ref().map_or(0, |_| SEAL);
         self.max_value_size
-            .saturating_add(MAX_HEADER)
+            .saturating_add(MAX_HEADER + seal)
             .min(i64::MAX as usize)
     }
 
@@ -296,6 +362,8 @@ pub struct RedisParameters {
     pub port: u16,
     /// TLS, off by default; needs the feature `tls`.
     pub ssl: bool,
+    /// Certificates of one's own, where `ssl` is on.
+    pub tls: Tls,
     /// From the name's lookup to the end of the login, 2 s by default.
     pub socket_connect_timeout: Duration,
     /// From a request to its answer, 5 s by default.
@@ -314,6 +382,7 @@ impl Default for RedisParameters {
             rdb: 0,
             port: 6379,
             ssl: false,
+            tls: Tls::default(),
             socket_connect_timeout: limits.connect,
             response_timeout: limits.respond,
             username: None,
@@ -329,6 +398,7 @@ impl fmt::Debug for RedisParameters {
             .field("rdb", &self.rdb)
             .field("port", &self.port)
             .field("ssl", &self.ssl)
+            .field("tls", &self.tls)
             .finish_non_exhaustive()
     }
 }

@@ -7,11 +7,14 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use std::{env, io, process, thread};
 
-use dspinlock::{Error, HashDSpinlock, dspinlock};
+use dspinlock::{Error, HashDSpinlock, Pool, dspinlock};
 use dspinlock_testkit::Journal;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
+
+/// The environment variable with the secret of the worker's pool.
+pub(crate) const SECRET: &str = "DSPINLOCK_TEST_SECRET";
 
 /// Not a test: the process that the tests start. Without their word it does nothing.
 #[test]
@@ -22,6 +25,10 @@ fn main() {
     // The test harness has begun a line of its own.
     println!();
     crate::logs::listen();
+    if let (Ok(secret), Ok(url)) = (env::var(SECRET), env::var("DSPINLOCK_URL")) {
+        let pool = Pool::open(&url).and_then(|pool| pool.with_secret(secret));
+        dspinlock::init(pool.expect("a store")).expect("a process has one pool");
+    }
     // A single thread, so that a body that blocks it starves everything that runs there.
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)

@@ -29,6 +29,7 @@ use super::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
 use crate::key::Key;
 use crate::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
 use crate::state::MAX_STATE;
+use crate::tls::Tls;
 
 /// One Redis server.
 pub struct RedisStore {
@@ -60,7 +61,11 @@ impl RedisStore {
     ///
     /// [`crate::Error::Configuration`] where the URL is none.
     pub fn open(url: &str) -> Result<Self, crate::Error> {
-        Ok(Self::new(Address::parse(url)?, Limits::default()))
+        Self::open_tls(url, Tls::default())
+    }
+
+    pub(crate) fn open_tls(url: &str, tls: Tls) -> Result<Self, crate::Error> {
+        Ok(Self::new(Address::parse(url, tls)?, Limits::default()))
     }
 
     pub(crate) fn new(address: Address, limits: Limits) -> Self {

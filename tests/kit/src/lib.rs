@@ -17,6 +17,7 @@ pub use self::lines::Lines;
 pub use self::proxy::Proxy;
 pub use self::python::Python;
 pub use self::redis_server::Redis;
+pub use self::tls::{Identity, Tls};
 pub use self::tools::tool;
 pub use self::worker::{Call, Job, Worker};
 

@@ -268,6 +268,10 @@ fn checked(reply: Value) -> Answer {
 }
 
 fn login_failure(error: RedisError) -> String {
+    #[cfg(feature = "tls")]
+    if let Some(reason) = super::tls::reason(&error) {
+        return reason;
+    }
     match error.code() {
         // The code alone: a message may quote what was sent.
         Some(code) => format!("the login was refused ({code})"),
