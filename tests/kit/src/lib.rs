@@ -17,8 +17,11 @@ pub use self::lines::Lines;
 pub use self::proxy::Proxy;
 pub use self::python::Python;
 pub use self::redis_server::Redis;
-pub use self::tools::tool;
-pub use self::worker::{Call, Job, Worker};
+pub use self::tools::{tool, wrong_clock};
+pub use self::worker::{Call, Job, Usage, Worker};
+
+/// What [`Worker::limit`] limits.
+pub use rustix::process::Resource;
 
 use std::time::{Duration, Instant};
 

@@ -24,6 +24,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
+    server: u16,
     trips: Vec<Vec<String>>,
     open: Vec<TcpStream>,
     connections: usize,
@@ -58,12 +59,14 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let own = listener.local_addr().expect("a bound address").port();
         let shared = Arc::<Shared>::default();
+        shared.state().server = port;
         let threads = shared.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if threads.state().closed {
                     return;
                 }
+                let port = threads.state().server;
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", port)) {
                     serve(client, server, &threads);
                 }
@@ -123,6 +126,11 @@ impl Proxy {
     /// Makes every reply come so much later.
     pub fn delay(&self, delay: Duration) {
         self.shared.set(|state| state.delay = delay);
+    }
+
+    /// Leads new connections to another server; those that are open stay where they are.
+    pub fn lead_to(&self, port: u16) {
+        self.shared.set(|state| state.server = port);
     }
 
     /// Breaks every open connection; new ones are taken.

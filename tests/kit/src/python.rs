@@ -29,7 +29,12 @@ impl Python {
 
     /// Starts a script that is to be spoken to line by line.
     pub fn start(script: &str, args: &[&str]) -> Lines {
-        Lines::start(&mut command(script, args))
+        Self::start_with(script, args, &[])
+    }
+
+    /// Starts one with further environment variables.
+    pub fn start_with(script: &str, args: &[&str], environment: &[(&str, &str)]) -> Lines {
+        Lines::start(command(script, args).envs(environment.iter().copied()))
     }
 }
 

@@ -10,11 +10,15 @@
 //! ```
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::{Lines, PATIENCE};
 
@@ -55,9 +59,21 @@ impl Worker {
         Self::in_environment(environment.iter().copied())
     }
 
+    /// Starts one by way of a program that prepares its surroundings and becomes what it is told to run, such as
+    /// `setpriv --reuid=61000`.
+    pub fn by(wrapper: &[&str], url: &str) -> Self {
+        let own = own_program();
+        let mut words = wrapper.iter().map(OsStr::new).chain([own.as_os_str()]);
+        let mut command = Command::new(words.next().expect("the worker itself at least"));
+        command.args(words);
+        Self::spawn(command, [("DSPINLOCK_URL", url)].into_iter())
+    }
+
     fn in_environment<'a>(environment: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let program = std::env::current_exe().expect("a test knows its own binary");
-        let mut command = Command::new(program);
+        Self::spawn(Command::new(own_program()), environment)
+    }
+
+    fn spawn<'a>(mut command: Command, environment: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         command
             .args(["worker::main", "--exact", "--nocapture", "--test-threads=1"])
             .env_remove("DSPINLOCK_URL")
@@ -139,6 +155,53 @@ impl Worker {
     pub fn id(&self) -> u32 {
         self.lines.id()
     }
+
+    /// Lets it have no more than so much of a resource; `None`: as much as it may.
+    pub fn limit(&self, resource: Resource, most: Option<u64>) {
+        let process = Pid::from_raw(self.id() as i32);
+        let maximum = getrlimit(resource).maximum;
+        let current = most.or(maximum);
+        prlimit(process, resource, Rlimit { current, maximum }).expect("the process is there");
+    }
+
+    /// What it uses now.
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.id())
+    }
+}
+
+/// What a process uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Usage {
+    /// Memory of its own, in KiB.
+    pub memory: usize,
+    /// Open descriptors.
+    pub descriptors: usize,
+    /// Threads.
+    pub threads: usize,
+}
+
+impl Usage {
+    fn of(process: u32) -> Self {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process of Linux");
+        let number = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let words = line.and_then(|line| line.split_whitespace().next());
+            words
+                .and_then(|word| word.parse().ok())
+                .unwrap_or_else(|| panic!("no {name} in {status}"))
+        };
+        let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).expect("a process of our own");
+        Self {
+            memory: number("RssAnon:"),
+            descriptors: descriptors.count(),
+            threads: number("Threads:"),
+        }
+    }
+}
+
+fn own_program() -> PathBuf {
+    std::env::current_exe().expect("a test knows its own binary")
 }
 
 impl Job {
