@@ -3,9 +3,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use dspinlock_testkit::{History, Job, Journal, Redis, Worker, wrong_clock};
-
-use crate::stampede::{begin, finish};
+use dspinlock_testkit::{History, Job, Journal, Redis, Worker, begin, finish, wrong_clock};
 
 /// One worker with the right time, one that is an hour ahead, and one that is an hour behind. A lock that is an hour
 /// old would be taken over by the default `max_block_time`, and values live for an hour.
@@ -13,7 +11,10 @@ fn workers(server: &Redis) -> Vec<Worker> {
     ["+0", "+1h", "-1h"]
         .map(|by| {
             let clock = wrong_clock(by);
-            let clock: Vec<_> = clock.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let clock: Vec<_> = clock
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
             let worker = Worker::with(&server.url(), &clock);
             let call = worker.call(&Job::new("each", "clock").with("body", "clock"));
             call.began();
@@ -67,7 +68,9 @@ fn a_lock_of_a_wrong_clock_is_kept_for_its_lease_and_no_longer() {
     for (holder, waiter) in [(1, 2), (2, 1), (0, 1), (2, 0)] {
         let server = Redis::start();
         let mut workers = workers(&server);
-        let job = Job::new("cached", "key").with("lease", LEASE.as_millis()).with("sleep", 50);
+        let job = Job::new("cached", "key")
+            .with("lease", LEASE.as_millis())
+            .with("sleep", 50);
         let held = workers[holder].call(&job.clone().with("body", "gate"));
         let first = held.began();
         let mut taker = workers.remove(waiter);
@@ -80,7 +83,11 @@ fn a_lock_of_a_wrong_clock_is_kept_for_its_lease_and_no_longer() {
         holder.kill();
         let second = waiting.began();
         println!("the next body after {:?}", start.elapsed());
-        assert!(start.elapsed() <= LEASE + Duration::from_millis(500), "{:?}", start.elapsed());
+        assert!(
+            start.elapsed() <= LEASE + Duration::from_millis(500),
+            "{:?}",
+            start.elapsed()
+        );
         assert!(second > first, "fences grow");
         drop(waiting);
         taker.kill();
@@ -105,7 +112,10 @@ fn a_value_of_a_wrong_clock_lives_for_its_ttl_and_no_longer() {
             sleep((TTL + Duration::from_millis(100)).saturating_sub(start.elapsed()));
             let (bodies, values, errors) = finish(&begin(&workers, 1, &job));
             assert_eq!((bodies, values.len(), errors), (1, 1, vec![]), "{function}");
-            assert!(!values.contains(&value.unwrap_or_default()), "{function}: its time was over");
+            assert!(
+                !values.contains(&value.unwrap_or_default()),
+                "{function}: its time was over"
+            );
         }
     }
 }

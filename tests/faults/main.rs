@@ -5,8 +5,11 @@
 //! fences grow, a fence is published at most once, nobody is handed what is older than a delete, and every caller comes
 //! to an end within its wait and a second.
 
+mod clocks;
+mod crash;
 mod memory;
 mod refusals;
+mod stamps;
 
 // What the workers of `it` do is what these workers do.
 #[path = "../it/logs.rs"]

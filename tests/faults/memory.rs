@@ -39,7 +39,9 @@ fn with_full_memory_a_lock_is_kept_and_given_up_and_the_value_returned() {
     held.go();
     assert_eq!(held.end().as_deref(), Ok("mine"), "the value is returned");
     let start = Instant::now();
-    eventually("the key to be given up", || states(&server).is_empty().then_some(()));
+    eventually("the key to be given up", || {
+        states(&server).is_empty().then_some(())
+    });
     assert!(start.elapsed() < LEASE / 2, "it was left to lapse");
     let logs = worker.logs();
     assert!(
@@ -63,7 +65,9 @@ fn a_holder_whose_state_or_value_was_evicted_knows_it_within_a_heartbeat() {
     // One of the two entries alone, as the server draws lots; and both, by the server itself.
     type Eviction = fn(&Redis);
     let evictions: [(&str, Eviction); 3] = [
-        ("the state", |server| drop(server.raw(&["UNLINK", &states(server)[0]]))),
+        ("the state", |server| {
+            drop(server.raw(&["UNLINK", &states(server)[0]]))
+        }),
         ("the value", |server| {
             drop(server.raw(&["UNLINK", &format!("{{{}}},value", states(server)[0])]));
         }),
@@ -92,7 +96,11 @@ fn a_holder_whose_state_or_value_was_evicted_knows_it_within_a_heartbeat() {
         let next = other.call(&job("key").with("value", "new"));
         let second = next.began();
         assert!(second > first, "{what}: fences grow");
-        assert_eq!(next.end().as_deref(), Ok("new"), "{what}: the old one was not stored");
+        assert_eq!(
+            next.end().as_deref(),
+            Ok("new"),
+            "{what}: the old one was not stored"
+        );
         assert_eq!(holder.call(&job("key")).story(), (0, Ok("new".to_owned())));
     }
 }

@@ -34,7 +34,9 @@ fn a_command_that_is_not_permitted_is_an_error_and_no_loop() {
     let surprises = thread::scope(|scope| {
         let parts = COMMANDS.chunks(COMMANDS.len() / 4);
         let tests: Vec<_> = parts.map(|part| scope.spawn(|| surprises(part))).collect();
-        let surprises = tests.into_iter().flat_map(|test| test.join().expect("no limit was passed"));
+        let surprises = tests
+            .into_iter()
+            .flat_map(|test| test.join().expect("no limit was passed"));
         surprises.collect::<Vec<_>>()
     });
     assert!(surprises.is_empty(), "{surprises:#?}");
@@ -69,8 +71,13 @@ fn surprises(commands: &[(&'static str, [&str; 5])]) -> Vec<(&'static str, Vec<S
         }
         server.raw(&["ACL", "SETUSER", &user, "+@all"]);
         let start = Instant::now();
-        let again = restricted.call(&Job::new("cached", &format!("{user}-again"))).end();
-        assert!(again.is_ok() && start.elapsed() < Duration::from_secs(1), "{again:?}");
+        let again = restricted
+            .call(&Job::new("cached", &format!("{user}-again")))
+            .end();
+        assert!(
+            again.is_ok() && start.elapsed() < Duration::from_secs(1),
+            "{again:?}"
+        );
     }
     surprises
 }
@@ -154,7 +161,10 @@ fn an_address_that_leads_to_the_new_master_is_followed_within_a_second() {
     while let Err(error) = cycle(&lock) {
         assert!(is_readonly(&error), "{error:?}");
         refused += 1;
-        assert!(start.elapsed() < Duration::from_secs(1), "stuck to the old master");
+        assert!(
+            start.elapsed() < Duration::from_secs(1),
+            "stuck to the old master"
+        );
         sleep(Duration::from_millis(50));
     }
     println!(
@@ -165,7 +175,9 @@ fn an_address_that_leads_to_the_new_master_is_followed_within_a_second() {
 }
 
 fn lock(url: &str) -> HashDSpinlock {
-    HashDSpinlock::new("example").unwrap().pool(&Pool::open(url).unwrap())
+    HashDSpinlock::new("example")
+        .unwrap()
+        .pool(&Pool::open(url).unwrap())
 }
 
 fn cycle(lock: &HashDSpinlock) -> Result<(), Error> {

@@ -50,7 +50,10 @@ fn whatever_the_stamp_and_without_expiry_a_waiter_goes_on_after_max_block_time()
                     let took = start.elapsed();
                     println!("{stamp}, expiry {expiry:?}: after {took:?}");
                     // Redis counts in whole milliseconds.
-                    assert!(took >= BLOCK - Duration::from_millis(2), "{stamp}: too early, {took:?}");
+                    assert!(
+                        took >= BLOCK - Duration::from_millis(2),
+                        "{stamp}: too early, {took:?}"
+                    );
                     assert!(took <= BLOCK + SLACK, "{stamp}: too late, {took:?}");
                     assert!(call.end().is_ok());
                 });
@@ -63,11 +66,26 @@ fn whatever_the_stamp_and_without_expiry_a_waiter_goes_on_after_max_block_time()
 fn what_is_no_state_is_an_error_at_once_and_left_as_it_is() {
     // A stamp without a zone names no moment.
     let states = [
-        ("0d9ef2f7,2026-01-02T03:04:05.000006,0", "InvalidValueEncounteredDuringUnpacking"),
-        ("0d9ef2f7,2026-01-02T03:04:05,1", "InvalidValueEncounteredDuringUnpacking"),
-        ("0d9ef2f7,10000-01-01T00:00:00Z,0", "InvalidValueEncounteredDuringUnpacking"),
-        ("0d9ef2f7,-001-01-01T00:00:00Z,0", "InvalidValueEncounteredDuringUnpacking"),
-        ("0d9ef2f7,2026-02-30T00:00:00Z,0", "InvalidValueEncounteredDuringUnpacking"),
+        (
+            "0d9ef2f7,2026-01-02T03:04:05.000006,0",
+            "InvalidValueEncounteredDuringUnpacking",
+        ),
+        (
+            "0d9ef2f7,2026-01-02T03:04:05,1",
+            "InvalidValueEncounteredDuringUnpacking",
+        ),
+        (
+            "0d9ef2f7,10000-01-01T00:00:00Z,0",
+            "InvalidValueEncounteredDuringUnpacking",
+        ),
+        (
+            "0d9ef2f7,-001-01-01T00:00:00Z,0",
+            "InvalidValueEncounteredDuringUnpacking",
+        ),
+        (
+            "0d9ef2f7,2026-02-30T00:00:00Z,0",
+            "InvalidValueEncounteredDuringUnpacking",
+        ),
         ("0d9ef2f7,2026-01-02T03:04:05Z,2", "AtomicQueryInvalidState"),
         ("what is this", "InvalidValueEncounteredDuringUnpacking"),
     ];
@@ -84,7 +102,11 @@ fn what_is_no_state_is_an_error_at_once_and_left_as_it_is() {
             assert!(start.elapsed() < Duration::from_secs(1), "{function}: {state}");
         }
         assert_eq!(server.get(&name).as_deref(), Some(*state), "not overwritten");
-        assert_eq!(server.raw(&["PTTL", &name]), redis::Value::Int(-1), "nor given an end");
+        assert_eq!(
+            server.raw(&["PTTL", &name]),
+            redis::Value::Int(-1),
+            "nor given an end"
+        );
         // The way out.
         assert!(worker.call(&Job::new("forget", &key)).end().is_ok());
         assert_eq!(worker.call(&Job::new("shared", &key)).story().0, 1);

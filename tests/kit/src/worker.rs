@@ -9,7 +9,7 @@
 //! ← >7 ok 12-1  or  >7 err SpinlockTriesExceeded       what the caller got
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -168,6 +168,27 @@ impl Worker {
     pub fn usage(&self) -> Usage {
         Usage::of(self.id())
     }
+}
+
+/// Every worker makes so many calls at once.
+pub fn begin<'a>(workers: &'a [Worker], callers: usize, job: &Job) -> Vec<Call<'a>> {
+    (0..callers)
+        .flat_map(|_| workers.iter().map(|worker| worker.call(job)))
+        .collect()
+}
+
+/// How many bodies ran, which values came out, and what went wrong.
+pub fn finish(calls: &[Call<'_>]) -> (usize, HashSet<String>, Vec<String>) {
+    let (mut bodies, mut values, mut errors) = (0, HashSet::new(), Vec::new());
+    for call in calls {
+        let (ran, result) = call.story();
+        bodies += ran;
+        match result {
+            Ok(value) => drop(values.insert(value)),
+            Err(error) => errors.push(error),
+        }
+    }
+    (bodies, values, errors)
 }
 
 /// What a process uses.
