@@ -5,34 +5,29 @@ use std::time::{Duration, Instant, SystemTime};
 
 use dspinlock_testkit::{History, Job, Journal, Redis, Worker, begin, finish, wrong_clock};
 
-/// One worker with the right time, one that is an hour ahead, and one that is an hour behind. A lock that is an hour
-/// old would be taken over by the default `max_block_time`, and values live for an hour.
+/// A lock that is an hour old would be taken over by the default `max_block_time`, and values live for an hour.
+const CLOCKS: [(&str, i64); 3] = [("+0", 0), ("+1h", 3600), ("-1h", -3600)];
+
+/// A worker whose clock is so wrong.
+fn worker(server: &Redis, (by, seconds): (&str, i64)) -> Worker {
+    let clock = wrong_clock(by);
+    let clock: Vec<_> = clock
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let worker = Worker::with(&server.url(), &clock);
+    let call = worker.call(&Job::new("each", "clock").with("body", "clock"));
+    call.began();
+    let told = call.event().expect("its clock");
+    let told = told.strip_prefix("clock ").and_then(|time| time.parse().ok());
+    let off: i64 = told.map_or(0, |told: i64| told - now());
+    assert!((off - seconds).abs() < 60, "a clock of {by} is {off} s off");
+    drop(call);
+    worker
+}
+
 fn workers(server: &Redis) -> Vec<Worker> {
-    ["+0", "+1h", "-1h"]
-        .map(|by| {
-            let clock = wrong_clock(by);
-            let clock: Vec<_> = clock
-                .iter()
-                .map(|(name, value)| (*name, value.as_str()))
-                .collect();
-            let worker = Worker::with(&server.url(), &clock);
-            let call = worker.call(&Job::new("each", "clock").with("body", "clock"));
-            call.began();
-            let told = call.event().expect("its clock");
-            let told: i64 = told
-                .strip_prefix("clock ")
-                .and_then(|time| time.parse().ok())
-                .expect("seconds");
-            let off = told - now();
-            let expected = match by {
-                "+1h" => 3600,
-                "-1h" => -3600,
-                _ => 0,
-            };
-            assert!((off - expected).abs() < 60, "the clock of {by} is {off} s off");
-            worker
-        })
-        .into()
+    CLOCKS.map(|clock| worker(server, clock)).into()
 }
 
 fn now() -> i64 {
@@ -51,7 +46,7 @@ fn wrong_clocks_compute_once_and_in_turn() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let journal = Journal::within(&folder);
-    let job = Job::new("each", "in turn")
+    let job = Job::new("each", "in-turn")
         .with("body", "sleep:2")
         .with("sleep", 20)
         .with("journal", journal.path().display());
@@ -65,32 +60,26 @@ fn wrong_clocks_compute_once_and_in_turn() {
 #[test]
 fn a_lock_of_a_wrong_clock_is_kept_for_its_lease_and_no_longer() {
     const LEASE: Duration = Duration::from_millis(1200);
-    for (holder, waiter) in [(1, 2), (2, 1), (0, 1), (2, 0)] {
+    let [right, ahead, behind] = CLOCKS;
+    for (holder, waiter) in [(ahead, behind), (behind, ahead), (right, ahead), (behind, right)] {
         let server = Redis::start();
-        let mut workers = workers(&server);
+        let (mut holder, waiter) = (worker(&server, holder), worker(&server, waiter));
         let job = Job::new("cached", "key")
             .with("lease", LEASE.as_millis())
             .with("sleep", 50);
-        let held = workers[holder].call(&job.clone().with("body", "gate"));
+        let held = holder.call(&job.clone().with("body", "gate"));
         let first = held.began();
-        let mut taker = workers.remove(waiter);
-        let holder = workers.remove(if waiter < holder { holder - 1 } else { holder });
-        drop(held);
-        let waiting = taker.call(&job);
+        let waiting = waiter.call(&job);
         sleep(2 * LEASE);
         assert!(waiting.is_quiet(), "the lease was not kept");
-        let (start, mut holder) = (Instant::now(), holder);
+        drop(held);
+        let start = Instant::now();
         holder.kill();
         let second = waiting.began();
-        println!("the next body after {:?}", start.elapsed());
-        assert!(
-            start.elapsed() <= LEASE + Duration::from_millis(500),
-            "{:?}",
-            start.elapsed()
-        );
+        let took = start.elapsed();
+        println!("the next body after {took:?}");
+        assert!(took <= LEASE + Duration::from_millis(500), "{took:?}");
         assert!(second > first, "fences grow");
-        drop(waiting);
-        taker.kill();
     }
 }
 
