@@ -7,9 +7,12 @@
 
 mod clocks;
 mod crash;
+mod deletes;
 mod memory;
+mod python;
 mod refusals;
 mod stamps;
+mod truth;
 
 // What the workers of `it` do is what these workers do.
 #[path = "../it/logs.rs"]

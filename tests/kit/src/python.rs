@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::{Lines, tool};
+use crate::{Lines, tool, wrong_clock};
 
 /// Runs Python scripts with the interpreter that has py-dspinlock installed.
 #[derive(Debug)]
@@ -29,12 +29,14 @@ impl Python {
 
     /// Starts a script that is to be spoken to line by line.
     pub fn start(script: &str, args: &[&str]) -> Lines {
-        Self::start_with(script, args, &[])
+        Lines::start(&mut command(script, args))
     }
 
-    /// Starts one with further environment variables.
-    pub fn start_with(script: &str, args: &[&str], environment: &[(&str, &str)]) -> Lines {
-        Lines::start(command(script, args).envs(environment.iter().copied()))
+    /// Starts one whose wall clock is wrong by so much, such as `+1h`.
+    pub fn with_clock(by: &str, script: &str, args: &[&str]) -> Lines {
+        // libfaketime spoils the system call behind `time.sleep`: it fails at once.
+        let sound = "import select, time\ntime.sleep = lambda seconds: select.select([], [], [], seconds)\n";
+        Lines::start(command(&format!("{sound}{script}"), args).envs(wrong_clock(by)))
     }
 }
 

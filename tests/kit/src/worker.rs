@@ -11,7 +11,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -20,6 +19,7 @@ use std::thread;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
+use crate::lines::{own_program, own_test};
 use crate::{Lines, PATIENCE};
 
 /// A worker process; it is killed when dropped.
@@ -74,12 +74,8 @@ impl Worker {
     }
 
     fn spawn<'a>(mut command: Command, environment: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        command
-            .args(["worker::main", "--exact", "--nocapture", "--test-threads=1"])
-            .env_remove("DSPINLOCK_URL")
+        own_test(&mut command, "worker::main")
             .env("DSPINLOCK_TEST_WORKER", "1")
-            // Bodies panic when they are told to; nobody wants to read where.
-            .env("RUST_BACKTRACE", "0")
             .envs(environment);
         let mut lines = Lines::start(&mut command);
         let calls = Arc::<Mutex<HashMap<u64, Sender<String>>>>::default();
@@ -219,10 +215,6 @@ impl Usage {
             threads: number("Threads:"),
         }
     }
-}
-
-fn own_program() -> PathBuf {
-    std::env::current_exe().expect("a test knows its own binary")
 }
 
 impl Job {
