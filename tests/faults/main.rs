@@ -8,6 +8,8 @@
 mod clocks;
 mod crash;
 mod deletes;
+mod disk;
+mod exhaustion;
 mod memory;
 mod python;
 mod refusals;

@@ -38,6 +38,10 @@ fn main() {
                 crate::logs::lines().iter().for_each(|line| say(id, line));
                 say(id, "end");
             }
+            limit if limit.starts_with("limit ") => {
+                dspinlock_testkit::limit_self(&limit["limit ".len()..]);
+                say(id, "end");
+            }
             "drop" => drop(calls.remove(&id).map(|call: AbortHandle| call.abort())),
             call => {
                 calls.insert(id, begin(&runtime, id, call));

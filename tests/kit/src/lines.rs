@@ -91,6 +91,11 @@ impl Lines {
         signal(&self.child, Signal::CONT);
     }
 
+    /// Kills it as `kill -9` does, and does not wait for its death.
+    pub fn strike(&self) {
+        signal(&self.child, Signal::KILL);
+    }
+
     /// Kills it as `kill -9` does, and returns when it is dead.
     pub fn kill(&mut self) {
         // Fails only where the child has ended by itself.

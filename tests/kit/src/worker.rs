@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::lines::{own_program, own_test};
 use crate::{Lines, PATIENCE};
@@ -142,6 +142,11 @@ impl Worker {
         self.lines.resume();
     }
 
+    /// Kills it as `kill -9` does, while calls of it are under way.
+    pub fn strike(&self) {
+        self.lines.strike();
+    }
+
     /// Kills it as `kill -9` does.
     pub fn kill(&mut self) {
         self.lines.kill();
@@ -152,12 +157,11 @@ impl Worker {
         self.lines.id()
     }
 
-    /// Lets it have no more than so much of a resource; `None`: as much as it may.
+    /// Lets it have no more than so much of a [`Resource`]; `None`: as much as it may.
     pub fn limit(&self, resource: Resource, most: Option<u64>) {
-        let process = Pid::from_raw(self.id() as i32);
-        let maximum = getrlimit(resource).maximum;
-        let current = most.or(maximum);
-        prlimit(process, resource, Rlimit { current, maximum }).expect("the process is there");
+        let most = most.map_or("max".into(), |most| most.to_string());
+        let call = self.order(&format!("limit {resource:?} {most}"));
+        assert_eq!(call.event().as_deref(), Some("end"));
     }
 
     /// What it uses now.
@@ -185,6 +189,18 @@ pub fn finish(calls: &[Call<'_>]) -> (usize, HashSet<String>, Vec<String>) {
         }
     }
     (bodies, values, errors)
+}
+
+/// In a worker: does what [`Worker::limit`] asks for.
+pub fn limit_self(order: &str) {
+    let (resource, most) = order.split_once(' ').expect("`<resource> <most>`");
+    let resource = [Resource::Nofile, Resource::Nproc]
+        .into_iter()
+        .find(|known| format!("{known:?}") == resource)
+        .expect("descriptors or threads");
+    let maximum = getrlimit(resource).maximum;
+    let current = most.parse().ok().or(maximum);
+    setrlimit(resource, Rlimit { current, maximum }).expect("no more than the maximum");
 }
 
 /// What a process uses.
