@@ -8,6 +8,7 @@ mod lines;
 mod proxy;
 mod python;
 mod redis_server;
+mod replication;
 mod tls;
 mod tools;
 mod worker;

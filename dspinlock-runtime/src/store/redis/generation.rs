@@ -1,7 +1,7 @@
 //! One connection from its login to its end.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -9,6 +9,7 @@ use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisRes
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
+use super::master::Master;
 use super::stream::Counted;
 use super::tracking::Watches;
 use super::{Address, Answer, Limits, reply, scripts};
@@ -32,6 +33,8 @@ pub(super) struct Generation {
     respond: Duration,
     /// The server pushes changes of what was read.
     tracking: AtomicBool,
+    /// What it said of itself; unset where the login may not ask.
+    master: OnceLock<Master>,
 }
 
 impl Generation {
@@ -75,6 +78,7 @@ impl Generation {
             silent: AtomicBool::new(false),
             respond: limits.respond,
             tracking: AtomicBool::new(false),
+            master: OnceLock::new(),
         };
         if let Some(watches) = &watches {
             // What was known through the connection before this one is no longer known.
@@ -86,10 +90,12 @@ impl Generation {
         Ok(generation)
     }
 
-    /// Loads the scripts, once per connection and never inside a call. A login that may not load still has EVAL to
-    /// fall back on; one that may not be told of changes polls.
+    /// Asks who the server is and loads the scripts, once per connection and never inside a call. A login that may not
+    /// load still has EVAL to fall back on; one that may not be told of changes polls.
     async fn prepare(&self, watches: Option<&Watches>) {
         let mut setup = Pipeline::new();
+        setup.cmd("INFO").arg("replication");
+        setup.cmd("INFO").arg("server");
         for script in scripts::all() {
             setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
         }
@@ -100,6 +106,11 @@ impl Generation {
         let Ok(answers) = self.pipeline(setup).await else {
             return;
         };
+        if let [replication, server, ..] = answers.as_slice()
+            && let Some(master) = Master::parse(replication, Some(server))
+        {
+            let _ = self.master.set(master);
+        }
         let Some(watches) = watches else {
             return;
         };
@@ -118,11 +129,16 @@ impl Generation {
         self.tracking.load(Ordering::Relaxed)
     }
 
+    /// Who the server is, where the login may know.
+    pub(super) fn master(&self) -> Option<&Master> {
+        self.master.get()
+    }
+
     /// One command, one reply.
     pub(super) async fn send(&self, command: &Cmd) -> Answer {
         let mut connection = self.connection.clone();
         let reply = self.call(connection.send_packed_command(command)).await?;
-        checked(reply)
+        self.checked(reply)
     }
 
     /// Several commands in one round trip, each with its own reply.
@@ -131,7 +147,7 @@ impl Generation {
         let replies = self
             .call(connection.send_packed_commands(&commands, 0, commands.len()))
             .await?;
-        Ok(replies.into_iter().map(checked).collect())
+        Ok(replies.into_iter().map(|reply| self.checked(reply)).collect())
     }
 
     /// One exchange. It ends with the reply or with the generation, which [`watch`] ends when an answer is overdue: what
@@ -162,6 +178,22 @@ impl Generation {
         if error.is_unrecoverable_error() || error.is_io_error() {
             self.end();
             return self.lost();
+        }
+        self.refused(error)
+    }
+
+    /// Inside a pipeline a server's refusal comes as a value.
+    fn checked(&self, reply: Value) -> Answer {
+        match reply {
+            Value::ServerError(error) => Err(self.refused(&RedisError::from(error))),
+            other => Ok(other),
+        }
+    }
+
+    /// A server that has become a replica is of no use any more, and another may answer at its address, or elsewhere.
+    fn refused(&self, error: &RedisError) -> Failure {
+        if error.code() == Some("READONLY") {
+            self.end();
         }
         reply::refused(error)
     }
@@ -256,14 +288,6 @@ async fn watch(generation: Weak<Generation>) {
                 let _ = generation.send(&redis::cmd("PING")).await;
             });
         }
-    }
-}
-
-/// Inside a pipeline a server's refusal comes as a value.
-fn checked(reply: Value) -> Answer {
-    match reply {
-        Value::ServerError(error) => Err(reply::refused(&RedisError::from(error))),
-        other => Ok(other),
     }
 }
 
