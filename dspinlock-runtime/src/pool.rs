@@ -66,7 +66,8 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::Configuration`] for a URL that cannot be used and for a file that is not, or is no longer, this
-    /// version's; [`Error::RedisNotInitialized`] for a file that cannot be opened. No message holds the password.
+    /// version's; [`Error::RedisNotInitialized`] for a file that cannot be opened, and where the process is out of threads
+    /// or descriptors. No message holds the password.
     pub fn open(url: &str) -> Result<Self, Error> {
         match url.split_once(':') {
             Some(("sqlite", path)) => open_embedded(path),
@@ -84,7 +85,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for `ssl` without the feature `tls`, and for a time limit of zero.
+    /// [`Error::Configuration`] for `ssl` without the feature `tls`, and for a time limit of zero;
+    /// [`Error::RedisNotInitialized`] where the process is out of threads or descriptors.
     pub fn connect(parameters: RedisParameters) -> Result<Self, Error> {
         let limits = Limits {
             connect: parameters.socket_connect_timeout,
@@ -99,7 +101,7 @@ impl Pool {
             parameters.rdb,
         );
         let address = Address::tcp(&parameters.redis_host, parameters.port, parameters.ssl, login)?;
-        Ok(Self::new(RedisStore::new(address, limits)))
+        Ok(Self::new(RedisStore::new(address, limits)?))
     }
 
     /// The greatest length of an encoded value in bytes, 8 MiB by default. A longer one is an error and is not stored;
@@ -370,6 +372,7 @@ fn without_url() -> Result<Pool, Error> {
 fn open_embedded(path: &str) -> Result<Pool, Error> {
     use crate::store::embedded::{Embedded, default_path};
     let limit = Limits::default().respond;
+    crate::background::start(format_args!("sqlite:{path}"))?;
     Ok(Pool::new(match path {
         ":memory:" => Embedded::memory()?,
         "" => Embedded::open(&default_path()?, limit)?,

@@ -1,6 +1,12 @@
 //! A failover that a client is not told of: the address stays, and another server answers there.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use dspinlock_testkit::{Job, Proxy, Redis, Worker};
+
+/// A connection that is younger has seen the role change already.
+const A_WHILE: Duration = Duration::from_millis(600);
 
 /// A master behind a proxy, and a worker that is connected already.
 fn behind_a_proxy() -> (Redis, Proxy, Worker) {
@@ -80,6 +86,7 @@ fn a_server_that_became_a_replica_is_left_at_once() {
     master.catch_up();
     // Where the address leads now is seen by a new connection alone, and nothing breaks the old one.
     proxy.turn_to(other.port());
+    sleep(A_WHILE);
     let connections = proxy.connections();
     let job = Job::new("cached", "key");
     assert_eq!(worker.call(&job).end(), Err("Store".to_owned()), "a typed error");

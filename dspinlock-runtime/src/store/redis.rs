@@ -28,6 +28,7 @@ use self::master::Grants;
 use self::scripts::Script;
 use self::tracking::Watches;
 use super::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
+use crate::background;
 use crate::key::Key;
 use crate::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
 use crate::state::MAX_STATE;
@@ -60,15 +61,17 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Configuration`] where the URL is none.
+    /// [`crate::Error::Configuration`] where the URL is none, [`crate::Error::RedisNotInitialized`] where no background
+    /// thread can be started.
     pub fn open(url: &str) -> Result<Self, crate::Error> {
-        Ok(Self::new(Address::parse(url)?, Limits::default()))
+        Self::new(Address::parse(url)?, Limits::default())
     }
 
-    pub(crate) fn new(address: Address, limits: Limits) -> Self {
-        Self {
+    pub(crate) fn new(address: Address, limits: Limits) -> Result<Self, crate::Error> {
+        background::start(&address)?;
+        Ok(Self {
             links: Links::new(address, limits),
-        }
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value};
@@ -33,6 +33,9 @@ pub(super) struct Generation {
     respond: Duration,
     /// The server pushes changes of what was read.
     tracking: AtomicBool,
+    made: Instant,
+    /// The server said that it takes no writes: the address may lead to another by now.
+    demoted: AtomicBool,
     /// What it said of itself; unset where the login may not ask.
     master: OnceLock<Master>,
 }
@@ -78,6 +81,8 @@ impl Generation {
             silent: AtomicBool::new(false),
             respond: limits.respond,
             tracking: AtomicBool::new(false),
+            made: Instant::now(),
+            demoted: AtomicBool::new(false),
             master: OnceLock::new(),
         };
         if let Some(watches) = &watches {
@@ -122,6 +127,12 @@ impl Generation {
 
     pub(super) fn is_open(&self) -> bool {
         !self.ended.is_closed()
+    }
+
+    /// Whether a request may go out on it. Not on one to a server that has been made a replica, unless it was made just
+    /// now: then the address still leads there.
+    pub(super) fn is_current(&self) -> bool {
+        self.is_open() && !(self.demoted.load(Ordering::Relaxed) && self.made.elapsed() > SETTLED)
     }
 
     /// Whether the server pushes changes to this connection.
@@ -190,10 +201,9 @@ impl Generation {
         }
     }
 
-    /// A server that has become a replica is of no use any more, and another may answer at its address, or elsewhere.
     fn refused(&self, error: &RedisError) -> Failure {
         if error.code() == Some("READONLY") {
-            self.end();
+            self.demoted.store(true, Ordering::Relaxed);
         }
         reply::refused(error)
     }
@@ -240,6 +250,9 @@ impl Drop for InFlight<'_> {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+/// How old a connection to a server that takes no writes gets before it is made anew.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// How many ticks without a byte, while one is owed, are too many; together they are the limit of a request.
 const SILENT_TICKS: u32 = 5;

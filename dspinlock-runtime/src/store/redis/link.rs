@@ -55,7 +55,7 @@ impl Link {
     /// The generation that is up; else the outcome of an attempt that began no earlier than the last one failed.
     pub(super) async fn generation(&self) -> Result<Arc<Generation>, Failure> {
         if let State::Up(generation) = &*self.0.state.borrow()
-            && generation.is_open()
+            && generation.is_current()
         {
             return Ok(generation.clone());
         }
@@ -88,7 +88,7 @@ impl Link {
         let start = self.0.state.send_if_modified(|state| {
             let start = match state {
                 State::Connecting | State::Gone => false,
-                State::Up(generation) => !generation.is_open(),
+                State::Up(generation) => !generation.is_current(),
                 State::Down | State::Failed(_) => true,
             };
             if start {
