@@ -8,6 +8,10 @@ mod master;
 mod near;
 mod reply;
 mod scripts;
+#[cfg(feature = "sentinel")]
+mod sentinel;
+#[cfg(feature = "sentinel")]
+mod several;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
@@ -57,6 +61,16 @@ impl Default for Limits {
 }
 
 impl RedisStore {
+    /// The master that the sentinels of a URL name. Connects with the first step.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    #[cfg(feature = "sentinel")]
+    pub fn by_sentinels(url: &str) -> Result<Self, crate::Error> {
+        Self::new(Address::sentinels(url)?, Limits::default())
+    }
+
     /// The server behind a URL. Connects with the first step.
     ///
     /// # Errors
