@@ -60,6 +60,11 @@ impl Pool {
     /// each with `user:password@` and `/database` as needed; `sqlite:PATH`, `sqlite:` for the default path, or
     /// `sqlite::memory:` (feature `embedded`).
     ///
+    /// `redis+sentinel://user:password@host:port,host:port/master/database` (feature `sentinel`; `rediss+sentinel:` over
+    /// TLS) is the master that the sentinels at these hosts name, with its login; the sentinels' own is
+    /// `?sentinel_user=..&sentinel_password=..`. They are asked at each connect, and another master is gone to as soon as
+    /// one of them announces it.
+    ///
     /// A server is connected to with the first request, within 2 s. A request that is not answered within 5 s has failed;
     /// where its connection broke, it is sent once more over a new one.
     ///
@@ -74,6 +79,12 @@ impl Pool {
             Some(("redis" | "rediss" | "valkey" | "valkeys" | "redis+unix" | "valkey+unix" | "unix", _)) => {
                 Ok(Self::new(RedisStore::open(url)?))
             }
+            #[cfg(feature = "sentinel")]
+            Some(("redis+sentinel" | "rediss+sentinel", _)) => Ok(Self::new(RedisStore::by_sentinels(url)?)),
+            #[cfg(not(feature = "sentinel"))]
+            Some(("redis+sentinel" | "rediss+sentinel", _)) => Err(Error::Configuration(
+                "redis+sentinel: needs the feature `sentinel` of dspinlock".into(),
+            )),
             // The text is not shown: what stands before the first colon may be anything.
             _ => Err(Error::Configuration(
                 "a store's URL begins with redis:, rediss:, valkey:, valkeys:, redis+unix: or sqlite:".into(),

@@ -156,7 +156,7 @@ fn an_address_that_leads_to_the_new_master_is_followed_within_a_second() {
     cycle(&lock).unwrap();
     // The old connection stays open, as it does where a name is given to another server.
     old.raw(&["REPLICAOF", "127.0.0.1", &new.port().to_string()]);
-    proxy.lead_to(new.port());
+    proxy.turn_to(new.port());
     let (start, mut refused) = (Instant::now(), 0);
     while let Err(error) = cycle(&lock) {
         assert!(is_readonly(&error), "{error:?}");

@@ -9,6 +9,8 @@ mod lines;
 mod proxy;
 mod python;
 mod redis_server;
+mod replication;
+mod sentinel;
 mod tls;
 mod tools;
 mod worker;
@@ -19,6 +21,7 @@ pub use self::lines::Lines;
 pub use self::proxy::Proxy;
 pub use self::python::Python;
 pub use self::redis_server::Redis;
+pub use self::sentinel::Sentinels;
 pub use self::tools::{tool, wrong_clock};
 pub use self::worker::{Call, Job, Usage, Worker, begin, finish, limit_self};
 

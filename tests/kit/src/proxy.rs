@@ -59,14 +59,17 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let own = listener.local_addr().expect("a bound address").port();
         let shared = Arc::<Shared>::default();
-        shared.state().server = port;
+        shared.set(|state| state.server = port);
         let threads = shared.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                if threads.state().closed {
+                let (closed, port) = {
+                    let state = threads.state();
+                    (state.closed, state.server)
+                };
+                if closed {
                     return;
                 }
-                let port = threads.state().server;
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", port)) {
                     serve(client, server, &threads);
                 }
@@ -83,6 +86,11 @@ impl Proxy {
     /// The proxy's own port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Stands before another server from now on: new connections lead there.
+    pub fn turn_to(&self, port: u16) {
+        self.shared.set(|state| state.server = port);
     }
 
     /// Forgets what was counted.
@@ -126,11 +134,6 @@ impl Proxy {
     /// Makes every reply come so much later.
     pub fn delay(&self, delay: Duration) {
         self.shared.set(|state| state.delay = delay);
-    }
-
-    /// Leads new connections to another server; those that are open stay where they are.
-    pub fn lead_to(&self, port: u16) {
-        self.shared.set(|state| state.server = port);
     }
 
     /// Breaks every open connection; new ones are taken.

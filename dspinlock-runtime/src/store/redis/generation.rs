@@ -1,7 +1,7 @@
 //! One connection from its login to its end.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
@@ -9,6 +9,9 @@ use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisRes
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
+#[cfg(feature = "sentinel")]
+use super::address::Place;
+use super::master::Master;
 use super::stream::Counted;
 use super::tracking::Watches;
 use super::{Address, Answer, Limits, reply, scripts};
@@ -35,11 +38,29 @@ pub(super) struct Generation {
     made: Instant,
     /// The server said that it takes no writes: the address may lead to another by now.
     demoted: AtomicBool,
+    /// What it said of itself; unset where the login may not ask.
+    master: OnceLock<Master>,
 }
 
 impl Generation {
     /// Connects on the current runtime. With `watches`, the server is asked to push changes to them.
     pub(super) async fn connect(
+        address: &Address,
+        limits: Limits,
+        watches: Option<Arc<Watches>>,
+    ) -> Result<Arc<Self>, String> {
+        #[cfg(feature = "sentinel")]
+        if let Place::Sentinels(sentinels) = &address.place {
+            let master = sentinels.master(limits).await?;
+            let generation = Self::reach(&master, limits, watches).await?;
+            generation.is_master().await?;
+            sentinels.guard(&generation, master.to_string());
+            return Ok(generation);
+        }
+        Self::reach(address, limits, watches).await
+    }
+
+    async fn reach(
         address: &Address,
         limits: Limits,
         watches: Option<Arc<Watches>>,
@@ -80,6 +101,7 @@ impl Generation {
             tracking: AtomicBool::new(false),
             made: Instant::now(),
             demoted: AtomicBool::new(false),
+            master: OnceLock::new(),
         };
         if let Some(watches) = &watches {
             // What was known through the connection before this one is no longer known.
@@ -91,10 +113,12 @@ impl Generation {
         Ok(generation)
     }
 
-    /// Loads the scripts, once per connection and never inside a call. A login that may not load still has EVAL to
-    /// fall back on; one that may not be told of changes polls.
+    /// Asks who the server is and loads the scripts, once per connection and never inside a call. A login that may not
+    /// load still has EVAL to fall back on; one that may not be told of changes polls.
     async fn prepare(&self, watches: Option<&Watches>) {
         let mut setup = Pipeline::new();
+        setup.cmd("INFO").arg("replication");
+        setup.cmd("INFO").arg("server");
         for script in scripts::all() {
             setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
         }
@@ -105,6 +129,11 @@ impl Generation {
         let Ok(answers) = self.pipeline(setup).await else {
             return;
         };
+        if let [replication, server, ..] = answers.as_slice()
+            && let Some(master) = Master::parse(replication, Some(server))
+        {
+            let _ = self.master.set(master);
+        }
         let Some(watches) = watches else {
             return;
         };
@@ -127,6 +156,26 @@ impl Generation {
     /// Whether the server pushes changes to this connection.
     pub(super) fn is_tracking(&self) -> bool {
         self.tracking.load(Ordering::Relaxed)
+    }
+
+    /// Who the server is, where the login may know.
+    pub(super) fn master(&self) -> Option<&Master> {
+        self.master.get()
+    }
+
+    /// A sentinel may name a server that has not yet heard of its own new role.
+    #[cfg(feature = "sentinel")]
+    async fn is_master(&self) -> Result<(), String> {
+        match self.send(&redis::cmd("ROLE")).await {
+            Ok(Value::Array(role)) if role.first() == Some(&Value::BulkString("master".into())) => Ok(()),
+            Ok(_) => Err("the server that the sentinels name is no master".into()),
+            Err(_) => Err("the server that the sentinels name does not tell its role".into()),
+        }
+    }
+
+    #[cfg(feature = "sentinel")]
+    pub(super) fn ended(&self) -> &Arc<Semaphore> {
+        &self.ended
     }
 
     /// One command, one reply.

@@ -10,6 +10,7 @@ use tokio::runtime::{Handle, Id};
 use tokio::sync::Semaphore;
 
 use super::link::Link;
+use super::master::Grants;
 use super::tracking::Watches;
 use super::{Address, Limits, Session};
 use crate::{background, blocking};
@@ -18,6 +19,7 @@ use crate::{background, blocking};
 pub(super) struct Links {
     address: Arc<Address>,
     limits: Limits,
+    grants: Arc<Grants>,
     background: Arc<Session>,
     by_runtime: RwLock<HashMap<Id, Arc<Session>>>,
     /// Closed with the pool: the supervisors go home.
@@ -29,14 +31,17 @@ impl Links {
         let (address, watches) = (Arc::new(address), Arc::<Watches>::default());
         let home = background::handle().clone();
         let link = Link::new(address.clone(), limits, home, Some(watches.clone()));
+        let grants = Arc::<Grants>::default();
         let background = Arc::new(Session {
             link,
+            grants: grants.clone(),
             watches: Some(watches),
         });
         let closed = Arc::new(Semaphore::new(0));
         Arc::new(Self {
             address,
             limits,
+            grants,
             background,
             by_runtime: RwLock::default(),
             closed,
@@ -87,6 +92,7 @@ impl Links {
         let session = entry
             .insert(Arc::new(Session {
                 link: link.clone(),
+                grants: self.grants.clone(),
                 watches: None,
             }))
             .clone();

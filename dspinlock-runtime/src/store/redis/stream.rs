@@ -48,6 +48,8 @@ async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
         Place::Unix(path) => Ok(Box::new(
             tokio::net::UnixStream::connect(path).await.map_err(failed)?,
         )),
+        #[cfg(feature = "sentinel")]
+        Place::Sentinels(_) => unreachable!("the sentinels were asked before"),
         #[cfg(not(unix))]
         Place::Unix(_) => Err("unix sockets are not available on this system".into()),
     }
