@@ -13,6 +13,7 @@ mod exhaustion;
 mod memory;
 mod python;
 mod refusals;
+mod soak;
 mod stamps;
 mod truth;
 

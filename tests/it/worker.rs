@@ -28,7 +28,7 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let mut calls = HashMap::new();
+    let mut calls: HashMap<u64, AbortHandle> = HashMap::new();
     for line in io::stdin().lines().map_while(Result::ok) {
         let (id, order) = line.split_once(' ').expect("`<id> <order>`");
         let id: u64 = id.parse().expect("an id");
@@ -42,8 +42,9 @@ fn main() {
                 dspinlock_testkit::limit_self(&limit["limit ".len()..]);
                 say(id, "end");
             }
-            "drop" => drop(calls.remove(&id).map(|call: AbortHandle| call.abort())),
+            "drop" => drop(calls.remove(&id).map(|call| call.abort())),
             call => {
+                calls.retain(|_, call| !call.is_finished());
                 calls.insert(id, begin(&runtime, id, call));
             }
         }
