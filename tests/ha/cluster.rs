@@ -25,7 +25,7 @@ fn place(cluster: &Cluster) -> (usize, usize) {
 
 #[test]
 fn keys_are_served_by_all_nodes_to_every_caller() {
-    let (mut cluster, one, two) = cluster();
+    let (cluster, one, two) = cluster();
     for function in ["cached", "cached_sync", "shared", "near", "near_shared"] {
         for at in 0..30 {
             let job = Job::new(function, &format!("{function}-{at}"));
@@ -73,7 +73,7 @@ fn a_node_that_is_killed_is_replaced_within_the_failover_and_a_lease() {
     let waiting = other.call(&job);
     sleep(A_WHILE);
     let start = Instant::now();
-    cluster.servers()[owner].kill();
+    cluster.kill(owner);
     drop(held);
     holder.kill();
     let failover = cluster.failed_over(slot, owner);
@@ -100,7 +100,7 @@ fn a_node_that_is_stopped_is_left_when_another_has_its_slots() {
     }
     let (slot, owner) = place(&cluster);
     let start = Instant::now();
-    cluster.servers()[owner].pause();
+    cluster.pause(owner);
     // It has no copy of its own, and asks.
     let call = holder.call(&Job::new("near", "key"));
     let failover = cluster.failed_over(slot, owner);

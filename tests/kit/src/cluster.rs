@@ -12,6 +12,8 @@ use crate::{Redis, eventually};
 pub struct Cluster {
     servers: Vec<Redis>,
     ids: Vec<String>,
+    /// Killed or stopped: it must not be asked.
+    down: Option<usize>,
 }
 
 const MASTERS: usize = 3;
@@ -40,7 +42,8 @@ impl Cluster {
                 &(end - 1).to_string(),
             ]);
         }
-        let cluster = Self { servers, ids };
+        let down = None;
+        let cluster = Self { servers, ids, down };
         cluster.every("nodes that know one another", |server| {
             state(server, "cluster_known_nodes").as_deref() == Some("6")
         });
@@ -74,47 +77,59 @@ impl Cluster {
     }
 
     /// The masters and the replicas.
-    pub fn servers(&mut self) -> &mut [Redis] {
-        &mut self.servers
+    pub fn servers(&self) -> &[Redis] {
+        &self.servers
+    }
+
+    /// Kills a server.
+    pub fn kill(&mut self, at: usize) {
+        self.servers[at].kill();
+        self.down = Some(at);
+    }
+
+    /// Stops a server in its tracks.
+    pub fn pause(&mut self, at: usize) {
+        self.servers[at].pause();
+        self.down = Some(at);
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Redis> {
+        let all = self.servers.iter().enumerate();
+        all.filter_map(|(at, server)| (self.down != Some(at)).then_some(server))
     }
 
     /// The slot of a key.
     pub fn slot(&self, key: &str) -> usize {
-        let server = self
-            .servers
-            .iter()
-            .find_map(|server| server.try_raw(&["CLUSTER", "KEYSLOT", key]).ok());
-        from_redis_value(server.expect("a node answers")).expect("a number")
+        let server = self.running().next().expect("a node that runs");
+        from_redis_value(server.raw(&["CLUSTER", "KEYSLOT", key])).expect("a number")
     }
 
-    /// Which server serves a slot, by the word of one of the others that run.
+    /// Which server serves a slot, by the word of one that runs.
     pub fn owner(&self, slot: usize) -> usize {
-        let ports = self.servers.iter().filter_map(|server| owner_by(server, slot));
-        let port = ports.last().expect("a node serves the slot");
+        let server = self.running().next().expect("a node that runs");
+        let port = owner_by(server, slot).expect("a node serves the slot");
         let found = self.servers.iter().position(|server| server.port() == port);
         found.expect("the owner is one of ours")
     }
 
     /// The names of all states in the store.
     pub fn states(&self) -> Vec<String> {
-        let keys = self.servers.iter().flat_map(Redis::keys);
+        let keys = self.running().flat_map(Redis::keys);
         let mut states: Vec<_> = keys.filter(|key| !key.starts_with('{')).collect();
         states.sort();
         states.dedup();
         states
     }
 
-    /// Waits until every node that is not `old` says that another serves the slot; returns how long that took.
+    /// Waits until every node that runs says that another than `old` serves the slot; returns how long that took.
     pub fn failed_over(&self, slot: usize, old: usize) -> Duration {
         let start = Instant::now();
         let port = self.servers[old].port();
-        for (at, server) in self.servers.iter().enumerate() {
-            if at != old {
-                eventually("a failover", || {
-                    let up = state(server, "cluster_state").as_deref() == Some("ok");
-                    (up && owner_by(server, slot)? != port).then_some(())
-                });
-            }
+        for server in self.running() {
+            eventually("a failover", || {
+                let up = state(server, "cluster_state").as_deref() == Some("ok");
+                (up && owner_by(server, slot)? != port).then_some(())
+            });
         }
         start.elapsed()
     }
