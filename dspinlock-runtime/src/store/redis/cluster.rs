@@ -4,10 +4,11 @@
 //! slot has moved, and made anew in the background, never inside a caller's future.
 
 mod asking;
+mod grant;
 mod keeper;
 mod map;
 
-use std::sync::{Arc, Once, PoisonError, RwLock};
+use std::sync::{Arc, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -15,10 +16,9 @@ use tokio::sync::{Notify, watch};
 
 use self::map::{Map, Node, slot};
 use super::links::{Links, Shared, home};
-use super::master::tag;
 use super::reply::{self, Redirect};
 use super::several::Several;
-use super::{Address, Limits, Session};
+use super::{Address, Limits};
 use crate::background;
 use crate::error::Error;
 use crate::key::Key;
@@ -238,41 +238,11 @@ impl Nodes {
         self.write().node(host, port, links)
     }
 
-    /// A grant moves along with its slot. That the slot has moved, and was not taken over from a master that failed, is
-    /// known where the very connection that brought the grant says so, and the key is now at no replica of that master.
-    async fn follow(
-        &self,
-        node: &Node,
-        session: &Session,
-        key: &Key,
-        request: &Request,
-    ) -> Result<(), Failure> {
-        let now = session.link.generation().await?;
-        let Some(tag) = tag(request) else { return Ok(()) };
-        let Some(granted) = self.shared.grants.by_another(&tag, &now) else {
-            return Ok(());
-        };
-        let mut probe = redis::cmd("EXISTS");
-        probe.arg(key.state_name());
-        let answer = granted.send(&probe).await;
-        let named = match answer.as_ref().err().and_then(reply::redirect) {
-            Some(Redirect::Moved(place) | Redirect::Ask(place)) => place,
-            _ => return Ok(()),
-        };
-        if named.1 == node.place.1
-            && [node.place.0.as_str(), ""].contains(&named.0)
-            && !now.succeeds(&granted)
-        {
-            self.shared.grants.rebind(tag, now);
-        }
-        Ok(())
-    }
-
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Map> {
+    fn read(&self) -> RwLockReadGuard<'_, Map> {
         self.map.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Map> {
+    fn write(&self) -> RwLockWriteGuard<'_, Map> {
         self.map.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
