@@ -214,15 +214,9 @@ impl Pool {
             None => self.store.step(key, request.clone()).await,
             Some(way) => way.step(key, request.clone()).await,
         };
-        let again = match &answer {
-            Err(Failure::Unknown(reason)) => *reason == StoreFailure::Disconnected,
-            Err(Failure::NotReady { .. }) => self.way.is_some(),
-            _ => false,
-        };
-        let answer = if again {
-            self.store.step(key, request).await
-        } else {
-            answer
+        let answer = match answer {
+            Err(Failure::Unknown(StoreFailure::Disconnected)) => self.store.step(key, request).await,
+            answer => answer,
         };
         self.written(key, &answer);
         answer.map_err(|failure| explain(operation, key, failure))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{env, io, process, thread};
 
 use dspinlock::{Error, HashDSpinlock, dspinlock};
@@ -28,7 +28,7 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let mut calls = HashMap::new();
+    let mut calls: HashMap<u64, AbortHandle> = HashMap::new();
     for line in io::stdin().lines().map_while(Result::ok) {
         let (id, order) = line.split_once(' ').expect("`<id> <order>`");
         let id: u64 = id.parse().expect("an id");
@@ -38,8 +38,13 @@ fn main() {
                 crate::logs::lines().iter().for_each(|line| say(id, line));
                 say(id, "end");
             }
-            "drop" => drop(calls.remove(&id).map(|call: AbortHandle| call.abort())),
+            limit if limit.starts_with("limit ") => {
+                dspinlock_testkit::limit_self(&limit["limit ".len()..]);
+                say(id, "end");
+            }
+            "drop" => drop(calls.remove(&id).map(|call| call.abort())),
             call => {
+                calls.retain(|_, call| !call.is_finished());
                 calls.insert(id, begin(&runtime, id, call));
             }
         }
@@ -266,6 +271,13 @@ impl Job {
                 ("lost", _) => {
                     lease.as_ref().expect("a body has a lease").lost().await;
                     say(self.id, "lost");
+                }
+                ("clock", _) => {
+                    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                    say(
+                        self.id,
+                        format_args!("clock {}", since.map_or(0, |since| since.as_secs())),
+                    );
                 }
                 ("err", _) => return Err(Failure::Body),
                 ("panic", _) => panic!("as told"),

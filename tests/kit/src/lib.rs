@@ -24,13 +24,21 @@ pub use self::proxy::Proxy;
 pub use self::python::Python;
 pub use self::redis_server::Redis;
 pub use self::sentinel::Sentinels;
-pub use self::tools::tool;
-pub use self::worker::{Call, Job, Worker};
+pub use self::tools::{tool, wrong_clock};
+pub use self::worker::{Call, Job, Usage, Worker, begin, finish, limit_self};
+
+/// What [`Worker::limit`] limits.
+pub use rustix::process::Resource;
 
 use std::time::{Duration, Instant};
 
 /// The longest that a test waits for anything: far beyond what a loaded machine needs, so that only a hang fails it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether this process may do anything; a limit may not hold for it then.
+pub fn is_superuser() -> bool {
+    rustix::process::geteuid().is_root()
+}
 
 /// Waits until `probe` finds something; fails the test after [`PATIENCE`].
 pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {

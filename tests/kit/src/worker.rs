@@ -9,13 +9,17 @@
 //! ← >7 ok 12-1  or  >7 err SpinlockTriesExceeded       what the caller got
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::lines::{own_program, own_test};
 use crate::{Lines, PATIENCE};
 
 /// A worker process; it is killed when dropped.
@@ -55,15 +59,23 @@ impl Worker {
         Self::in_environment(environment.iter().copied())
     }
 
+    /// Starts one by way of a program that prepares its surroundings and becomes what it is told to run, such as
+    /// `setpriv --reuid=61000`.
+    pub fn by(wrapper: &[&str], url: &str) -> Self {
+        let own = own_program();
+        let mut words = wrapper.iter().map(OsStr::new).chain([own.as_os_str()]);
+        let mut command = Command::new(words.next().expect("the worker itself at least"));
+        command.args(words);
+        Self::spawn(command, [("DSPINLOCK_URL", url)].into_iter())
+    }
+
     fn in_environment<'a>(environment: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let program = std::env::current_exe().expect("a test knows its own binary");
-        let mut command = Command::new(program);
-        command
-            .args(["worker::main", "--exact", "--nocapture", "--test-threads=1"])
-            .env_remove("DSPINLOCK_URL")
+        Self::spawn(Command::new(own_program()), environment)
+    }
+
+    fn spawn<'a>(mut command: Command, environment: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        own_test(&mut command, "worker::main")
             .env("DSPINLOCK_TEST_WORKER", "1")
-            // Bodies panic when they are told to; nobody wants to read where.
-            .env("RUST_BACKTRACE", "0")
             .envs(environment);
         let mut lines = Lines::start(&mut command);
         let calls = Arc::<Mutex<HashMap<u64, Sender<String>>>>::default();
@@ -130,6 +142,11 @@ impl Worker {
         self.lines.resume();
     }
 
+    /// Kills it as `kill -9` does, while calls of it are under way.
+    pub fn strike(&self) {
+        self.lines.strike();
+    }
+
     /// Kills it as `kill -9` does.
     pub fn kill(&mut self) {
         self.lines.kill();
@@ -138,6 +155,81 @@ impl Worker {
     /// The process id.
     pub fn id(&self) -> u32 {
         self.lines.id()
+    }
+
+    /// Lets it have no more than so much of a [`Resource`]; `None`: as much as it may.
+    pub fn limit(&self, resource: Resource, most: Option<u64>) {
+        let most = most.map_or("max".into(), |most| most.to_string());
+        let call = self.order(&format!("limit {resource:?} {most}"));
+        assert_eq!(call.event().as_deref(), Some("end"));
+    }
+
+    /// What it uses now.
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.id())
+    }
+}
+
+/// Every worker makes so many calls at once.
+pub fn begin<'a>(workers: &'a [Worker], callers: usize, job: &Job) -> Vec<Call<'a>> {
+    (0..callers)
+        .flat_map(|_| workers.iter().map(|worker| worker.call(job)))
+        .collect()
+}
+
+/// How many bodies ran, which values came out, and what went wrong.
+pub fn finish(calls: &[Call<'_>]) -> (usize, HashSet<String>, Vec<String>) {
+    let (mut bodies, mut values, mut errors) = (0, HashSet::new(), Vec::new());
+    for call in calls {
+        let (ran, result) = call.story();
+        bodies += ran;
+        match result {
+            Ok(value) => drop(values.insert(value)),
+            Err(error) => errors.push(error),
+        }
+    }
+    (bodies, values, errors)
+}
+
+/// In a worker: does what [`Worker::limit`] asks for.
+pub fn limit_self(order: &str) {
+    let (resource, most) = order.split_once(' ').expect("`<resource> <most>`");
+    let resource = [Resource::Nofile, Resource::Nproc]
+        .into_iter()
+        .find(|known| format!("{known:?}") == resource)
+        .expect("descriptors or threads");
+    let maximum = getrlimit(resource).maximum;
+    let current = most.parse().ok().or(maximum);
+    setrlimit(resource, Rlimit { current, maximum }).expect("no more than the maximum");
+}
+
+/// What a process uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Usage {
+    /// Memory of its own, in KiB.
+    pub memory: usize,
+    /// Open descriptors.
+    pub descriptors: usize,
+    /// Threads.
+    pub threads: usize,
+}
+
+impl Usage {
+    fn of(process: u32) -> Self {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process of Linux");
+        let number = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let words = line.and_then(|line| line.split_whitespace().next());
+            words
+                .and_then(|word| word.parse().ok())
+                .unwrap_or_else(|| panic!("no {name} in {status}"))
+        };
+        let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).expect("a process of our own");
+        Self {
+            memory: number("RssAnon:"),
+            descriptors: descriptors.count(),
+            threads: number("Threads:"),
+        }
     }
 }
 

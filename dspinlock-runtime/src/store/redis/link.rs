@@ -11,6 +11,7 @@ use super::generation::Generation;
 use super::tracking::Watches;
 use super::{Address, Limits};
 use crate::background;
+use crate::error::StoreFailure;
 use crate::store::Failure;
 
 /// The way to a server from one runtime.
@@ -65,7 +66,8 @@ impl Link {
             match &*states.borrow_and_update() {
                 State::Up(generation) => return Ok(generation.clone()),
                 State::Failed(failure) => return Err(failure.clone()),
-                State::Gone => return Err(self.failure("its runtime has ended")),
+                // Nothing was sent; another way will do.
+                State::Gone => return Err(Failure::Unknown(StoreFailure::Disconnected)),
                 State::Down | State::Connecting => {}
             }
             // The sender lives in `self`.
