@@ -11,6 +11,8 @@ use crate::flight::Flights;
 use crate::key::Key;
 use crate::near::{Fill, Near};
 use crate::protocol::{Read, Reply, Request};
+#[cfg(feature = "cluster")]
+use crate::store::redis::Cluster;
 use crate::store::redis::{Address, Limits, RedisStore, login};
 use crate::store::{Change, Failure, SharedStore, Store, Tracked};
 use crate::value::MAX_HEADER;
@@ -65,6 +67,9 @@ impl Pool {
     /// `?sentinel_user=..&sentinel_password=..`. They are asked at each connect, and another master is gone to as soon as
     /// one of them announces it.
     ///
+    /// `redis+cluster://user:password@host:port,host:port` (feature `cluster`; `rediss+cluster:` over TLS) is a Redis
+    /// Cluster, of which some nodes are named.
+    ///
     /// A server is connected to with the first request, within 2 s. A request that is not answered within 5 s has failed;
     /// where its connection broke, it is sent once more over a new one.
     ///
@@ -84,6 +89,12 @@ impl Pool {
             #[cfg(not(feature = "sentinel"))]
             Some(("redis+sentinel" | "rediss+sentinel", _)) => Err(Error::Configuration(
                 "redis+sentinel: needs the feature `sentinel` of dspinlock".into(),
+            )),
+            #[cfg(feature = "cluster")]
+            Some(("redis+cluster" | "rediss+cluster", _)) => Ok(Self::new(Cluster::open(url)?)),
+            #[cfg(not(feature = "cluster"))]
+            Some(("redis+cluster" | "rediss+cluster", _)) => Err(Error::Configuration(
+                "redis+cluster: needs the feature `cluster` of dspinlock".into(),
             )),
             // The text is not shown: what stands before the first colon may be anything.
             _ => Err(Error::Configuration(

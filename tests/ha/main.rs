@@ -1,5 +1,6 @@
 //! High availability: masters that fail, and what takes their place.
 
+mod cluster;
 #[path = "../it/logs.rs"]
 #[expect(dead_code, reason = "what other tests ask of it")]
 mod logs;

@@ -1,6 +1,8 @@
 //! Redis and Valkey: the only place that imports the redis crate.
 
 mod address;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod generation;
 mod link;
 mod links;
@@ -10,7 +12,7 @@ mod reply;
 mod scripts;
 #[cfg(feature = "sentinel")]
 mod sentinel;
-#[cfg(feature = "sentinel")]
+#[cfg(any(feature = "sentinel", feature = "cluster"))]
 mod several;
 mod stream;
 #[cfg(feature = "tls")]
@@ -25,9 +27,11 @@ use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value};
 
 pub(crate) use self::address::{Address, login};
+#[cfg(feature = "cluster")]
+pub(crate) use self::cluster::Cluster;
 use self::generation::Generation;
 use self::link::Link;
-use self::links::Links;
+use self::links::{Links, Shared};
 use self::master::Grants;
 use self::scripts::Script;
 use self::tracking::Watches;
@@ -84,7 +88,7 @@ impl RedisStore {
     pub(crate) fn new(address: Address, limits: Limits) -> Result<Self, crate::Error> {
         background::start(&address)?;
         Ok(Self {
-            links: Links::new(address, limits),
+            links: Links::new(address, limits, Shared::default()),
         })
     }
 }

@@ -3,6 +3,7 @@
 //! Everything here stops in `Drop`, also when a test panics. Nothing is retried to make a test pass, and a missing
 //! tool is a failure that names the command to run, never a skipped test.
 
+mod cluster;
 mod history;
 mod journal;
 mod lines;
@@ -16,6 +17,7 @@ mod tools;
 mod usage;
 mod worker;
 
+pub use self::cluster::Cluster;
 pub use self::history::{Body, History};
 pub use self::journal::Journal;
 pub use self::lines::Lines;

@@ -72,6 +72,25 @@ impl Address {
         Self::new(place, false, RedisConnectionInfo::default())
     }
 
+    /// The same login at another place.
+    #[cfg(feature = "cluster")]
+    pub(super) fn elsewhere(&self, host: &str, port: u16) -> Self {
+        let mut address = self.clone();
+        address.place = Place::Tcp {
+            host: host.into(),
+            port,
+        };
+        address
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(super) fn host(&self) -> Option<(&str, u16)> {
+        match &self.place {
+            Place::Tcp { host, port } => Some((host, *port)),
+            _ => None,
+        }
+    }
+
     /// A server at a host and port.
     pub(crate) fn tcp(host: &str, port: u16, tls: bool, login: RedisConnectionInfo) -> Result<Self, Error> {
         Self::new(

@@ -30,6 +30,9 @@ pub(super) struct Generation {
     in_flight: AtomicUsize,
     /// Exchanges that ended with a reply.
     answered: AtomicU64,
+    /// An answer is owed, and nothing was heard since the watchdog looked last.
+    #[cfg(feature = "cluster")]
+    owing: AtomicBool,
     /// It was ended because an answer was overdue.
     silent: AtomicBool,
     respond: Duration,
@@ -96,6 +99,8 @@ impl Generation {
             read,
             in_flight: AtomicUsize::new(0),
             answered: AtomicU64::new(0),
+            #[cfg(feature = "cluster")]
+            owing: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             respond: limits.respond,
             tracking: AtomicBool::new(false),
@@ -156,6 +161,18 @@ impl Generation {
     /// Whether the server pushes changes to this connection.
     pub(super) fn is_tracking(&self) -> bool {
         self.tracking.load(Ordering::Relaxed)
+    }
+
+    /// Whether an answer is owed, and nothing was heard since the watchdog looked last.
+    #[cfg(feature = "cluster")]
+    pub(super) fn is_silent(&self) -> bool {
+        self.owing.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server was a replica of the other one.
+    #[cfg(feature = "cluster")]
+    pub(super) fn succeeds(&self, other: &Self) -> bool {
+        matches!((self.master(), other.master()), (Some(master), Some(other)) if master.succeeds(other))
     }
 
     /// Who the server is, where the login may know.
@@ -317,6 +334,8 @@ async fn watch(generation: Weak<Generation>) {
         );
         let owed = generation.in_flight.load(Ordering::Relaxed) > 0;
         silent = if owed && now.0 == seen.0 { silent + 1 } else { 0 };
+        #[cfg(feature = "cluster")]
+        generation.owing.store(silent > 0, Ordering::Relaxed);
         unanswered = if owed && now.1 == seen.1 {
             unanswered + 1
         } else {

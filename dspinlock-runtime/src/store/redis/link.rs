@@ -80,6 +80,25 @@ impl Link {
         matches!(&*self.0.state.borrow(), State::Gone)
     }
 
+    /// Whether the server owes an answer and is silent.
+    #[cfg(feature = "cluster")]
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(&*self.0.state.borrow(), State::Up(generation) if generation.is_silent())
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(super) fn is_up(&self) -> bool {
+        matches!(&*self.0.state.borrow(), State::Up(generation) if generation.is_open())
+    }
+
+    /// Ends the generation that is up.
+    #[cfg(feature = "cluster")]
+    pub(super) fn end(&self) {
+        if let State::Up(generation) = &*self.0.state.borrow() {
+            generation.end();
+        }
+    }
+
     /// No generation comes after the last one.
     pub(super) fn retire(&self) {
         self.0.state.send_replace(State::Gone);

@@ -15,7 +15,14 @@ use super::tracking::Watches;
 use super::{Address, Limits, Session};
 use crate::{background, blocking};
 
-/// The connections of one pool.
+/// What the connections of one pool share.
+#[derive(Clone, Default)]
+pub(super) struct Shared {
+    pub(super) grants: Arc<Grants>,
+    pub(super) watches: Arc<Watches>,
+}
+
+/// The connections to one server.
 pub(super) struct Links {
     address: Arc<Address>,
     limits: Limits,
@@ -27,11 +34,10 @@ pub(super) struct Links {
 }
 
 impl Links {
-    pub(super) fn new(address: Address, limits: Limits) -> Arc<Self> {
-        let (address, watches) = (Arc::new(address), Arc::<Watches>::default());
+    pub(super) fn new(address: Address, limits: Limits, shared: Shared) -> Arc<Self> {
+        let (address, Shared { grants, watches }) = (Arc::new(address), shared);
         let home = background::handle().clone();
         let link = Link::new(address.clone(), limits, home, Some(watches.clone()));
-        let grants = Arc::<Grants>::default();
         let background = Arc::new(Session {
             link,
             grants: grants.clone(),
@@ -55,10 +61,12 @@ impl Links {
 
     /// The session of the caller.
     pub(super) fn here(self: &Arc<Self>) -> Arc<Session> {
-        if blocking::is_waiting() {
-            return self.background.clone();
-        }
-        let Ok(runtime) = Handle::try_current() else {
+        self.at(home().as_ref())
+    }
+
+    /// The session of a runtime, or of the background.
+    pub(super) fn at(self: &Arc<Self>, home: Option<&Handle>) -> Arc<Session> {
+        let Some(runtime) = home else {
             return self.background.clone();
         };
         let id = runtime.id();
@@ -78,7 +86,7 @@ impl Links {
     }
 
     /// A runtime that was not seen before gets a link, and a supervisor that takes the link away when the runtime ends.
-    fn settle(self: &Arc<Self>, runtime: Handle) -> Arc<Session> {
+    fn settle(self: &Arc<Self>, runtime: &Handle) -> Arc<Session> {
         let id = runtime.id();
         let mut by_runtime = self.by_runtime.write().unwrap_or_else(PoisonError::into_inner);
         let entry = by_runtime.entry(id);
@@ -109,6 +117,38 @@ impl Links {
         });
         session
     }
+}
+
+#[cfg(feature = "cluster")]
+impl Links {
+    /// Whether a connection owes an answer, and has been silent since its watchdog looked last.
+    pub(super) fn is_silent(&self) -> bool {
+        self.sessions().iter().any(|session| session.link.is_silent())
+    }
+
+    /// Whether there is a connection.
+    pub(super) fn is_up(&self) -> bool {
+        self.sessions().iter().any(|session| session.link.is_up())
+    }
+
+    /// Ends every connection: requests that are under way fail.
+    pub(super) fn end(&self) {
+        self.sessions().iter().for_each(|session| session.link.end());
+    }
+
+    fn sessions(&self) -> Vec<Arc<Session>> {
+        let by_runtime = self.by_runtime.read().unwrap_or_else(PoisonError::into_inner);
+        let others = by_runtime.values().cloned();
+        others.chain([self.background.clone()]).collect()
+    }
+}
+
+/// The runtime whose connection serves the caller; `None`: the background's.
+pub(super) fn home() -> Option<Handle> {
+    if blocking::is_waiting() {
+        return None;
+    }
+    Handle::try_current().ok()
 }
 
 impl Drop for Links {

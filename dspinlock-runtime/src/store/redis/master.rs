@@ -48,6 +48,28 @@ impl Master {
     }
 }
 
+#[cfg(feature = "cluster")]
+impl Master {
+    /// Whether this one was a replica of the other until it was promoted.
+    pub(super) fn succeeds(&self, other: &Self) -> bool {
+        self.before.is_some() && self.before == other.history
+    }
+}
+
+#[cfg(feature = "cluster")]
+impl Grants {
+    /// The connection that brought a grant, where it still lasts and leads to another master than this one.
+    pub(super) fn by_another(&self, tag: &str, generation: &Arc<Generation>) -> Option<Arc<Generation>> {
+        let granted = self.lock().get(tag).cloned();
+        granted.filter(|granted| granted.is_open() && !is_same_master(granted, generation))
+    }
+
+    /// The key of a grant has moved to another master.
+    pub(super) fn rebind(&self, tag: String, generation: Arc<Generation>) {
+        self.lock().insert(tag, generation);
+    }
+}
+
 fn text(answer: &Answer) -> Option<&str> {
     match answer.as_ref().ok()? {
         Value::VerbatimString { text, .. } => Some(text),

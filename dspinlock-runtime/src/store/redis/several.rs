@@ -37,6 +37,12 @@ impl<'a> Several<'a> {
         }
     }
 
+    /// One address per host, with the credentials of the URL.
+    #[cfg(feature = "cluster")]
+    pub(super) fn addresses(&self, port: u16) -> Result<Vec<Address>, Error> {
+        self.addresses_for(self.credentials, port)
+    }
+
     /// One address per host, with `user:password@` or nothing.
     pub(super) fn addresses_for(&self, credentials: &str, port: u16) -> Result<Vec<Address>, Error> {
         let address = |host: &str| {
