@@ -222,6 +222,22 @@ impl Pool {
         answer.map_err(|failure| explain(operation, key, failure))
     }
 
+    /// Asks the store to take a step that so many replicas are to hear of, in the background.
+    pub(crate) async fn ask_replicas(
+        &self,
+        key: &Key,
+        request: Request,
+        replicas: u32,
+    ) -> Result<Reply, Error> {
+        let operation = operation(&request);
+        let mut answer = self.store.step_replicated(key, request.clone(), replicas).await;
+        if matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected))) {
+            answer = self.store.step_replicated(key, request, replicas).await;
+        }
+        self.written(key, &answer);
+        answer.map_err(|failure| explain(operation, key, failure))
+    }
+
     /// Reads for a caller with a near cache, in the background, where changes are heard of. The place in the near cache
     /// is taken before the read is sent, and lost where the value changes before it is filled.
     pub(crate) async fn read_near(&self, key: &Key, read: Read) -> Result<(Reply, Option<Fill>), Error> {
