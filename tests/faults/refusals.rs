@@ -9,6 +9,8 @@ use dspinlock_testkit::{Call, Job, Proxy, Redis, Worker};
 /// Every command that the library sends or has a script send, and what becomes without it of a call that computes, one
 /// that finds the value, one whose lease needs a heartbeat, a waiter, and a delete.
 const COMMANDS: &[(&str, [&str; 5])] = &[
+    // Without it nobody knows which master it is.
+    ("info", ["computed", "ok", "computed", "ok", "ok"]),
     ("ping", ["computed", "ok", "computed", "ok", "ok"]),
     ("script|load", ["computed", "ok", "computed", "ok", "ok"]),
     ("client|tracking", ["computed", "ok", "computed", "ok", "ok"]),

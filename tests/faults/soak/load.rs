@@ -71,9 +71,11 @@ impl Episode {
             let mut calls = Vec::new();
             while start.elapsed() < length {
                 let at = self.dice.usize(..workers.len());
-                if !dead.is(at) {
+                let dead = dead.lock();
+                if !dead.contains(&at) {
                     calls.push(self.call(&workers[at], &journal));
                 }
+                drop(dead);
                 sleep(Duration::from_millis(self.dice.u64(..30)));
             }
             (calls, mischief.join().expect("no fault goes wrong"))

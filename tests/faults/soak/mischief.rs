@@ -1,8 +1,7 @@
 //! The faults, one at a time; each is over when the next begins, unless it was a death.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -53,12 +52,13 @@ impl Place {
 }
 
 /// Who is dead by now.
-#[derive(Clone)]
-pub(super) struct Dead(Arc<[AtomicBool]>);
+#[derive(Clone, Default)]
+pub(super) struct Dead(Arc<Mutex<BTreeSet<usize>>>);
 
 impl Dead {
-    pub(super) fn is(&self, at: usize) -> bool {
-        self.0[at].load(Ordering::Relaxed)
+    /// While it is held nobody dies.
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.0.lock().expect("no holder panicked")
     }
 }
 
@@ -124,7 +124,7 @@ const REDIS: &[Fault] = &[
 impl<'a> Scene<'a> {
     pub(super) fn new(place: &'a mut Place, workers: &'a [Worker], dice: Rng, journal: &'a Journal) -> Self {
         Self {
-            dead: Dead(workers.iter().map(|_| AtomicBool::new(false)).collect()),
+            dead: Dead::default(),
             place,
             workers,
             journal,
@@ -139,7 +139,7 @@ impl<'a> Scene<'a> {
     }
 
     pub(super) fn killed(&self) -> BTreeSet<usize> {
-        (0..self.workers.len()).filter(|at| self.dead.is(*at)).collect()
+        self.dead.lock().clone()
     }
 
     /// One fault, and a while in which all may recover from it, or not quite.
@@ -155,8 +155,8 @@ impl<'a> Scene<'a> {
     /// At most half of them die in one episode.
     fn kill(&mut self) {
         let victim = self.victim();
-        if self.killed().len() < self.workers.len() / 2 && !self.dead.is(victim) {
-            self.dead.0[victim].store(true, Ordering::Relaxed);
+        let mut dead = self.dead.lock();
+        if dead.len() < self.workers.len() / 2 && dead.insert(victim) {
             self.workers[victim].strike();
         }
     }
@@ -164,7 +164,7 @@ impl<'a> Scene<'a> {
     /// Long enough for some to lose their lease.
     fn stop(&mut self) {
         let victim = self.victim();
-        if !self.dead.is(victim) {
+        if !self.dead.lock().contains(&victim) {
             self.paused.insert(victim);
             self.workers[victim].pause();
             self.rest(1500);
@@ -174,7 +174,7 @@ impl<'a> Scene<'a> {
 
     fn delete(&mut self) {
         let by = self.dice.usize(..self.workers.len());
-        if !self.dead.is(by) {
+        if !self.dead.lock().contains(&by) {
             let key = key(self.journal, &mut self.dice);
             let job = Job::new("forget", &key).with("journal", self.journal.path().display());
             // Where the store is away it fails, and is not acknowledged.

@@ -14,6 +14,7 @@ mod replication;
 mod sentinel;
 mod tls;
 mod tools;
+mod usage;
 mod worker;
 
 pub use self::cluster::Cluster;
@@ -25,7 +26,8 @@ pub use self::python::Python;
 pub use self::redis_server::Redis;
 pub use self::sentinel::Sentinels;
 pub use self::tools::{tool, wrong_clock};
-pub use self::worker::{Call, Job, Usage, Worker, begin, finish, limit_self};
+pub use self::usage::{Usage, limit_self};
+pub use self::worker::{Call, Job, Worker, begin, finish};
 
 /// What [`Worker::limit`] limits.
 pub use rustix::process::Resource;
