@@ -11,6 +11,7 @@ use super::generation::Generation;
 use super::tracking::Watches;
 use super::{Address, Limits};
 use crate::background;
+use crate::error::StoreFailure;
 use crate::store::Failure;
 
 /// The way to a server from one runtime.
@@ -55,7 +56,7 @@ impl Link {
     /// The generation that is up; else the outcome of an attempt that began no earlier than the last one failed.
     pub(super) async fn generation(&self) -> Result<Arc<Generation>, Failure> {
         if let State::Up(generation) = &*self.0.state.borrow()
-            && generation.is_open()
+            && generation.is_current()
         {
             return Ok(generation.clone());
         }
@@ -65,7 +66,8 @@ impl Link {
             match &*states.borrow_and_update() {
                 State::Up(generation) => return Ok(generation.clone()),
                 State::Failed(failure) => return Err(failure.clone()),
-                State::Gone => return Err(self.failure("its runtime has ended")),
+                // Nothing was sent; another way will do.
+                State::Gone => return Err(Failure::Unknown(StoreFailure::Disconnected)),
                 State::Down | State::Connecting => {}
             }
             // The sender lives in `self`.
@@ -78,6 +80,25 @@ impl Link {
         matches!(&*self.0.state.borrow(), State::Gone)
     }
 
+    /// Whether the server owes an answer and is silent.
+    #[cfg(feature = "cluster")]
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(&*self.0.state.borrow(), State::Up(generation) if generation.is_silent())
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(super) fn is_up(&self) -> bool {
+        matches!(&*self.0.state.borrow(), State::Up(generation) if generation.is_open())
+    }
+
+    /// Ends the generation that is up.
+    #[cfg(feature = "cluster")]
+    pub(super) fn end(&self) {
+        if let State::Up(generation) = &*self.0.state.borrow() {
+            generation.end();
+        }
+    }
+
     /// No generation comes after the last one.
     pub(super) fn retire(&self) {
         self.0.state.send_replace(State::Gone);
@@ -88,7 +109,7 @@ impl Link {
         let start = self.0.state.send_if_modified(|state| {
             let start = match state {
                 State::Connecting | State::Gone => false,
-                State::Up(generation) => !generation.is_open(),
+                State::Up(generation) => !generation.is_current(),
                 State::Down | State::Failed(_) => true,
             };
             if start {
