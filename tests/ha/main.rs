@@ -5,6 +5,7 @@ mod cluster;
 #[expect(dead_code, reason = "what other tests ask of it")]
 mod logs;
 mod master;
+mod replicas;
 mod sentinel;
 #[path = "../it/worker.rs"]
 mod worker;

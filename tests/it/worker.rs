@@ -69,6 +69,7 @@ fn begin(runtime: &Runtime, id: u64, order: &str) -> AbortHandle {
         "forget" => runtime.spawn(forget(job)),
         "rewrite" => runtime.spawn(rewrite(job)),
         "cached_sync" => runtime.spawn_blocking(|| cached_sync(job)),
+        "replicated" => runtime.spawn(replicated(job)),
         "each_sync" => runtime.spawn_blocking(|| each_sync(job)),
         other => panic!("no function {other}"),
     };
@@ -122,6 +123,11 @@ async fn each(job: Job) -> Result<String, Failure> {
 )]
 fn each_sync(job: Job) -> Result<String, Failure> {
     futures_executor::block_on(job.run())
+}
+
+#[dspinlock(key = job.key, cached_if_computed, replicas = 1)]
+async fn replicated(job: Job) -> Result<String, Failure> {
+    job.run().await
 }
 
 #[dspinlock(key = job.key, fail_if_key_exists, lease = job.lease, ttl = job.ttl)]

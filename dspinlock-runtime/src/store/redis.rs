@@ -8,6 +8,7 @@ mod link;
 mod links;
 mod master;
 mod near;
+mod replicas;
 mod reply;
 mod scripts;
 #[cfg(feature = "sentinel")]
@@ -109,6 +110,10 @@ impl Store for RedisStore {
 
     fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
         self.links.background().step(key, request)
+    }
+
+    fn step_replicated(&self, key: &Key, request: Request, replicas: u32) -> Boxed<Result<Reply, Failure>> {
+        self.links.step_replicated(key, request, replicas, false)
     }
 
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {

@@ -128,6 +128,17 @@ impl Store for Cluster {
         })
     }
 
+    fn step_replicated(&self, key: &Key, request: Request, replicas: u32) -> Boxed<Result<Reply, Failure>> {
+        let (nodes, key) = (self.nodes.clone(), key.clone());
+        Box::pin(async move {
+            let take = |node: &Node, is_asking: bool| {
+                node.links
+                    .step_replicated(&key, request.clone(), replicas, is_asking)
+            };
+            nodes.route(&key, take).await
+        })
+    }
+
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
         let (nodes, key) = (self.nodes.clone(), key.clone());
         Box::pin(async move {

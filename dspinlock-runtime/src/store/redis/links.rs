@@ -11,8 +11,12 @@ use tokio::sync::Semaphore;
 
 use super::link::Link;
 use super::master::Grants;
+use super::replicas::{Heard, Waiting};
 use super::tracking::Watches;
 use super::{Address, Limits, Session};
+use crate::key::Key;
+use crate::protocol::{Reply, Request};
+use crate::store::{Boxed, Failure};
 use crate::{background, blocking};
 
 /// What the connections of one pool share.
@@ -29,6 +33,7 @@ pub(super) struct Links {
     grants: Arc<Grants>,
     background: Arc<Session>,
     by_runtime: RwLock<HashMap<Id, Arc<Session>>>,
+    waiting: Waiting,
     /// Closed with the pool: the supervisors go home.
     closed: Arc<Semaphore>,
 }
@@ -50,6 +55,7 @@ impl Links {
             grants,
             background,
             by_runtime: RwLock::default(),
+            waiting: Waiting::default(),
             closed,
         })
     }
@@ -83,6 +89,29 @@ impl Links {
             None if id == background::handle().id() => self.background.clone(),
             None => self.settle(runtime),
         }
+    }
+
+    /// A step that so many replicas are to hear of, by way of the background thread. `is_asking`: the slot of the key is
+    /// on its way to this server.
+    pub(super) fn step_replicated(
+        self: &Arc<Self>,
+        key: &Key,
+        request: Request,
+        replicas: u32,
+        is_asking: bool,
+    ) -> Boxed<Result<Reply, Failure>> {
+        let heard = Heard {
+            names: [key.state_name(), key.value_name()],
+            request,
+            replicas,
+            is_asking,
+        };
+        let links = self.clone();
+        Box::pin(async move {
+            let home = background::handle().clone();
+            let connect = || Link::new(links.address.clone(), links.limits, home, None);
+            links.waiting.take(connect, links.limits.respond, heard).await
+        })
     }
 
     /// A runtime that was not seen before gets a link, and a supervisor that takes the link away when the runtime ends.
