@@ -47,7 +47,7 @@ text { font: 12px system-ui, sans-serif; }
 .page { fill: #ffffff; } .ink { fill: #1f2328; } .soft { fill: #59636e; } .axis { stroke: #d1d9e0; }
 .ours { fill: #0969da; } .bare { fill: #bc4c00; }
 line.ours, path.ours { stroke: #0969da; } line.bare, path.bare { stroke: #bc4c00; }
-path { fill: none !important; stroke-width: 2; } circle { fill-opacity: 0.6; }
+path { fill: none !important; stroke-width: 2; } circle { fill-opacity: 0.8; }
 @media (prefers-color-scheme: dark) {
 .page { fill: #0d1117; } .ink { fill: #f0f6fc; } .soft { fill: #9198a1; } .axis { stroke: #3d444d; }
 .ours { fill: #4493f8; } .bare { fill: #f0883e; }

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::flight::Found;
 use crate::lease::{Claim, Lease, millis};
 use crate::pool::Pool;
-use crate::protocol::{Acquire, Reply, Request};
+use crate::protocol::{Acquire, Renew, Reply, Request};
 use crate::state::BadState;
 use crate::store::Change;
 use crate::value::Holder;
@@ -85,7 +85,10 @@ impl Call {
                     key: self.order.key.clone(),
                 });
             }
-            Ok(Reply::Acquired(fence)) => return Ok(Looked::Ended(Ended::Fence(fence, sent))),
+            Ok(Reply::Acquired(fence)) => {
+                let sent = self.replicate(claim, fence).await?.unwrap_or(sent);
+                return Ok(Looked::Ended(Ended::Fence(fence, sent)));
+            }
             Ok(Reply::Hit(value, _)) => {
                 return Ok(self
                     .found(value)
@@ -141,6 +144,27 @@ impl Call {
             claim.disarm();
         }
         Ok(reply)
+    }
+
+    /// Where replicas are to hear of a grant, it is renewed once more with them listening: they hear of writes in their
+    /// order. Returns when that was sent. Whoever is not heard gives the key up, as every claim that is dropped does.
+    async fn replicate(&self, claim: &Claim, fence: u64) -> Result<Option<Instant>, Error> {
+        let replicas = self.order.options.replicas;
+        if replicas == 0 {
+            return Ok(None);
+        }
+        let sent = Instant::now();
+        let request = Request::Renew(Renew {
+            tag: claim.tag.clone(),
+            fence,
+            lease: millis(self.terms.lease),
+        });
+        match Box::pin(self.pool.ask_replicas(&self.order.key, request, replicas)).await? {
+            Reply::Renewed if Instant::now() < self.terms.deadline(sent) => Ok(Some(sent)),
+            _ => Err(Error::LeaseLost {
+                key: self.order.key.clone(),
+            }),
+        }
     }
 
     fn end(self, mut claim: Claim, ended: Ended) -> Result<Granted, Error> {

@@ -1,6 +1,7 @@
 //! A child process that is spoken to line by line.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
@@ -42,6 +43,11 @@ impl Lines {
             input,
             output: Mutex::new(output),
         }
+    }
+
+    /// Starts the test's own binary anew, on the one test `name`, which is told by variables what to do.
+    pub fn own_test(name: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start(own_test(&mut Command::new(own_program()), name).envs(environment.iter().copied()))
     }
 
     /// Sends one line.
@@ -91,6 +97,11 @@ impl Lines {
         signal(&self.child, Signal::CONT);
     }
 
+    /// Kills it as `kill -9` does, and does not wait for its death.
+    pub fn strike(&self) {
+        signal(&self.child, Signal::KILL);
+    }
+
     /// Kills it as `kill -9` does, and returns when it is dead.
     pub fn kill(&mut self) {
         // Fails only where the child has ended by itself.
@@ -103,6 +114,19 @@ impl Drop for Lines {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+pub(crate) fn own_program() -> PathBuf {
+    std::env::current_exe().expect("a test knows its own binary")
+}
+
+/// The arguments of the test's own binary to run one test alone.
+pub(crate) fn own_test<'a>(command: &'a mut Command, name: &str) -> &'a mut Command {
+    command
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env_remove("DSPINLOCK_URL")
+        // Bodies panic when they are told to; nobody wants to read where.
+        .env("RUST_BACKTRACE", "0")
 }
 
 pub(crate) fn signal(child: &Child, signal: Signal) {
