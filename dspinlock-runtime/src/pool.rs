@@ -207,17 +207,20 @@ impl Pool {
     }
 
     /// Asks the store to take a step. A request whose connection broke, or whose runtime ended, is sent once more from
-    /// the background: with the same tag the step is the same one.
+    /// the background: with the same tag the step is the same one. What broke it may have broken the connection of the
+    /// background too, which is seen only now: the one after that is new.
     pub(crate) async fn ask(&self, key: &Key, request: Request) -> Result<Reply, Error> {
         let operation = operation(&request);
-        let answer = match &self.way {
+        let mut answer = match &self.way {
             None => self.store.step(key, request.clone()).await,
             Some(way) => way.step(key, request.clone()).await,
         };
-        let answer = match answer {
-            Err(Failure::Unknown(StoreFailure::Disconnected)) => self.store.step(key, request).await,
-            answer => answer,
-        };
+        for _ in 0..1 + u8::from(self.way.is_some()) {
+            if !matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected))) {
+                break;
+            }
+            answer = self.store.step(key, request.clone()).await;
+        }
         self.written(key, &answer);
         answer.map_err(|failure| explain(operation, key, failure))
     }

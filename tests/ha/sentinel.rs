@@ -96,3 +96,22 @@ fn every_caller_ends_while_there_is_no_master() {
     );
     assert!(start.elapsed() < GRACE + Duration::from_secs(5));
 }
+
+#[test]
+fn sentinels_and_their_master_each_want_a_password() {
+    let sentinels = Sentinels::with_passwords("one", "two");
+    let worker = Worker::start(&sentinels.url());
+    assert!(worker.call(&Job::new("cached", "key")).end().is_ok());
+    for (right, wrong) in [
+        ("sentinel_password=one", "sentinel_password=secret"),
+        (":two@", ":secret@"),
+    ] {
+        let worker = Worker::start(&sentinels.url().replace(right, wrong));
+        let refused = worker.call(&Job::new("cached", "key")).end();
+        assert_eq!(
+            refused,
+            Err("RedisNotInitialized".to_owned()),
+            "and no password in it"
+        );
+    }
+}

@@ -33,7 +33,7 @@ impl Sentinels {
     pub fn start() -> Self {
         let master = Redis::master();
         let replica = master.replica();
-        let sentinels: Vec<_> = (0..3).map(|_| Sentinel::start(master.port())).collect();
+        let sentinels: Vec<_> = (0..3).map(|_| Sentinel::start(master.port(), "")).collect();
         for sentinel in &sentinels {
             eventually("sentinels that know one another", || {
                 let known = |field| sentinel.master_field(field);
@@ -49,6 +49,23 @@ impl Sentinels {
             servers: vec![master, replica],
             sentinels,
             url: format!("redis+sentinel://{}/{}", hosts.join(","), Self::NAME),
+        }
+    }
+
+    /// One sentinel over a master alone; both want passwords, of each its own.
+    pub fn with_passwords(sentinel: &str, server: &str) -> Self {
+        let master = Redis::with(&["--requirepass", server]);
+        let options = format!(
+            "requirepass {sentinel}\nsentinel auth-pass {} {server}\n",
+            Self::NAME
+        );
+        let guard = Sentinel::start(master.port(), &options);
+        let host = format!("127.0.0.1:{}", guard.port);
+        let query = format!("sentinel_password={sentinel}");
+        Self {
+            servers: vec![master],
+            sentinels: vec![guard],
+            url: format!("redis+sentinel://:{server}@{host}/{}?{query}", Self::NAME),
         }
     }
 
@@ -94,7 +111,7 @@ impl Sentinels {
 }
 
 impl Sentinel {
-    fn start(master: u16) -> Self {
+    fn start(master: u16, options: &str) -> Self {
         let (port, folder) = (
             free_port(),
             tempfile::tempdir().expect("a folder for the sentinel"),
@@ -104,7 +121,7 @@ impl Sentinel {
             "port {port}\nbind 127.0.0.1\nlogfile log\n\
              sentinel monitor {name} 127.0.0.1 {master} 2\n\
              sentinel down-after-milliseconds {name} 600\n\
-             sentinel failover-timeout {name} 3000\n"
+             sentinel failover-timeout {name} 3000\n{options}"
         );
         let path = folder.path().join("sentinel.conf");
         fs::write(&path, config).expect("the test's folder is writable");
@@ -123,7 +140,9 @@ impl Sentinel {
             child,
             _folder: folder,
         };
-        eventually("a sentinel that answers", || sentinel.master_port());
+        eventually("a sentinel that answers", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
         sentinel
     }
 

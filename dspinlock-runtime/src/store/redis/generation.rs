@@ -9,8 +9,6 @@ use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisRes
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-#[cfg(feature = "sentinel")]
-use super::address::Place;
 use super::master::Master;
 use super::stream::Counted;
 use super::tracking::Watches;
@@ -48,22 +46,6 @@ pub(super) struct Generation {
 impl Generation {
     /// Connects on the current runtime. With `watches`, the server is asked to push changes to them.
     pub(super) async fn connect(
-        address: &Address,
-        limits: Limits,
-        watches: Option<Arc<Watches>>,
-    ) -> Result<Arc<Self>, String> {
-        #[cfg(feature = "sentinel")]
-        if let Place::Sentinels(sentinels) = &address.place {
-            let master = sentinels.master(limits).await?;
-            let generation = Self::reach(&master, limits, watches).await?;
-            generation.is_master().await?;
-            sentinels.guard(&generation, master.to_string());
-            return Ok(generation);
-        }
-        Self::reach(address, limits, watches).await
-    }
-
-    async fn reach(
         address: &Address,
         limits: Limits,
         watches: Option<Arc<Watches>>,
@@ -178,16 +160,6 @@ impl Generation {
     /// Who the server is, where the login may know.
     pub(super) fn master(&self) -> Option<&Master> {
         self.master.get()
-    }
-
-    /// A sentinel may name a server that has not yet heard of its own new role.
-    #[cfg(feature = "sentinel")]
-    async fn is_master(&self) -> Result<(), String> {
-        match self.send(&redis::cmd("ROLE")).await {
-            Ok(Value::Array(role)) if role.first() == Some(&Value::BulkString("master".into())) => Ok(()),
-            Ok(_) => Err("the server that the sentinels name is no master".into()),
-            Err(_) => Err("the server that the sentinels name does not tell its role".into()),
-        }
     }
 
     #[cfg(feature = "sentinel")]

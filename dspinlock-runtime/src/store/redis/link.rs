@@ -7,6 +7,8 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+#[cfg(feature = "sentinel")]
+use super::address::Place;
 use super::generation::Generation;
 use super::tracking::Watches;
 use super::{Address, Limits};
@@ -25,6 +27,16 @@ struct Inner {
     home: Handle,
     watches: Option<Arc<Watches>>,
     state: watch::Sender<State>,
+}
+
+impl Inner {
+    async fn reach(&self) -> Result<Arc<Generation>, String> {
+        #[cfg(feature = "sentinel")]
+        if let Place::Sentinels(sentinels) = &self.address.place {
+            return sentinels.connect(self.limits, self.watches.clone()).await;
+        }
+        Generation::connect(&self.address, self.limits, self.watches.clone()).await
+    }
 }
 
 enum State {
@@ -144,7 +156,7 @@ impl Attempt {
     async fn run(mut self) {
         let inner = self.link.0.clone();
         let outcome = tokio::select! {
-            outcome = Generation::connect(&inner.address, inner.limits, inner.watches.clone()) => outcome,
+            outcome = inner.reach() => outcome,
             () = background::patience(inner.limits.connect) => Err("no answer in time".into()),
         };
         self.outcome = Some(match outcome {

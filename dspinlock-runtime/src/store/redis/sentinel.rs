@@ -6,7 +6,7 @@ use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, PushInfo, RedisError};
+use redis::{AsyncConnectionConfig, PushInfo, RedisError, Value};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -14,6 +14,7 @@ use super::address::Place;
 use super::generation::Generation;
 use super::several::Several;
 use super::stream::Counted;
+use super::tracking::Watches;
 use super::{Address, Limits};
 use crate::background;
 use crate::error::Error;
@@ -61,8 +62,21 @@ impl Sentinels {
         })
     }
 
+    /// A connection to the master, to be left when another is named.
+    pub(super) async fn connect(
+        self: &Arc<Self>,
+        limits: Limits,
+        watches: Option<Arc<Watches>>,
+    ) -> Result<Arc<Generation>, String> {
+        let master = self.master(limits).await?;
+        let generation = Generation::connect(&master, limits, watches).await?;
+        is_master(&generation).await?;
+        self.guard(&generation, master.to_string());
+        Ok(generation)
+    }
+
     /// Asks one sentinel after another where the master is. No single one may take all of the time.
-    pub(super) async fn master(self: &Arc<Self>, limits: Limits) -> Result<Address, String> {
+    async fn master(self: &Arc<Self>, limits: Limits) -> Result<Address, String> {
         self.listen(limits);
         let count = self.sentinels.len();
         let each = limits.connect / u32::try_from(count + 1).unwrap_or(u32::MAX);
@@ -106,7 +120,7 @@ impl Sentinels {
     }
 
     /// Ends a connection to another server than the one that is named from now on.
-    pub(super) fn guard(&self, generation: &Arc<Generation>, peer: String) {
+    fn guard(&self, generation: &Arc<Generation>, peer: String) {
         let mut named = self.named.subscribe();
         let (ended, generation) = (generation.ended().clone(), Arc::downgrade(generation));
         tokio::spawn(async move {
@@ -123,6 +137,23 @@ impl Sentinels {
                 }
             }
         });
+    }
+}
+
+/// A sentinel may name a server that has not yet heard of its own new role.
+async fn is_master(generation: &Generation) -> Result<(), String> {
+    match generation.send(&redis::cmd("ROLE")).await {
+        Ok(Value::Array(role)) if role.first() == Some(&Value::BulkString("master".into())) => Ok(()),
+        Ok(_) => Err("the server that the sentinels name is no master".into()),
+        Err(_) => Err("the server that the sentinels name does not tell its role".into()),
+    }
+}
+
+#[cfg(all(test, feature = "cluster"))]
+impl Sentinels {
+    /// Of a sentinel, and of the master.
+    pub(super) fn logins(&self) -> [&redis::RedisConnectionInfo; 2] {
+        [&self.sentinels[0].login, &self.master.login]
     }
 }
 

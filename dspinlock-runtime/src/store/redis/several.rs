@@ -71,3 +71,63 @@ impl<'a> Several<'a> {
         self.query.split('&').find_map(value)
     }
 }
+
+#[cfg(all(test, feature = "sentinel", feature = "cluster"))]
+mod tests {
+    use super::*;
+    use crate::store::redis::cluster::Cluster;
+    use crate::store::redis::sentinel::Sentinels;
+
+    fn shown(addresses: &[Address]) -> Vec<String> {
+        addresses.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_host_is_an_address_with_the_credentials_of_all() {
+        let several = Several::parse("redis+cluster://me:p%40ss@one:7000,two,[::1]:7002,[::2]/");
+        let addresses = several.addresses(6379).unwrap();
+        assert_eq!(
+            shown(&addresses),
+            ["one:7000", "two:6379", "::1:7002", "::2:6379"]
+        );
+        for address in &addresses {
+            assert_eq!(address.login.username(), Some("me"));
+            assert_eq!(address.login.password(), Some("p@ss"));
+        }
+    }
+
+    #[test]
+    fn sentinels_have_a_login_of_their_own_and_the_master_its_database() {
+        let url = "redis+sentinel://me:pass@one,two:5/main/7?sentinel_user=s&sentinel_password=t%2F";
+        let sentinels = Sentinels::parse(url).unwrap();
+        assert_eq!(sentinels.to_string(), "main of the sentinels at one:26379, two:5");
+        let [asked, master] = sentinels.logins();
+        assert_eq!((asked.username(), asked.password()), (Some("s"), Some("t/")));
+        assert_eq!((master.username(), master.password()), (Some("me"), Some("pass")));
+        assert_eq!((asked.db(), master.db()), (0, 7));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said_without_the_password() {
+        for url in [
+            "redis+sentinel://:secret@one,two",
+            "redis+sentinel://:secret@one,two/",
+            "redis+sentinel://:secret@one,,two/main",
+            "redis+sentinel://:secret@one:port/main",
+            "redis+sentinel://:secret@one/main/base",
+            "redis+cluster://:secret@one,two/1",
+            "redis+cluster://:secret@",
+            "redis+cluster://:secret@one:70000",
+            "redis+cluster:",
+        ] {
+            let refused = match url.contains("sentinel:") {
+                true => Sentinels::parse(url).err(),
+                false => Cluster::open(url).err(),
+            };
+            let Some(Error::Configuration(message)) = refused else {
+                panic!("{url} is taken")
+            };
+            assert!(!message.contains("secret"), "{message}");
+        }
+    }
+}
