@@ -215,6 +215,33 @@ fn sixteen_processes_killed_at_random_lose_nothing_that_was_kept() {
     assert_eq!(check(&file), ["ok"]);
 }
 
+#[test]
+fn whoever_is_killed_while_the_file_is_made_the_others_go_on() {
+    for round in 0..40 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("locks.sqlite");
+        let workers = Worker::several(6, &format!("sqlite:{}", file.display()));
+        // They are there, and open the file all at once.
+        workers.iter().for_each(|worker| drop(worker.logs()));
+        let start = Instant::now();
+        let job = Job::new("cached", "key").with("lease", 500).with("sleep", 50);
+        let calls: Vec<_> = workers.iter().map(|worker| worker.call(&job)).collect();
+        for victim in &workers[..2] {
+            sleep(Duration::from_micros(fastrand::u64(..3000)));
+            victim.strike();
+        }
+        for call in &calls[2..] {
+            assert!(call.end().is_ok(), "round {round}");
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(4),
+            "round {round}: {:?}",
+            start.elapsed()
+        );
+        assert_eq!(check(&file), ["ok"]);
+    }
+}
+
 fn check(file: &Path) -> Vec<String> {
     Python::run(CHECK, &[file.to_str().expect("a path of letters")])
 }

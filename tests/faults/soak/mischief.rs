@@ -104,6 +104,17 @@ const REDIS: &[Fault] = &[
         scene.rest(300);
         scene.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     }),
+    ("no permission", |scene| {
+        scene.ask(&["ACL", "SETUSER", "default", "-evalsha"]);
+        scene.rest(300);
+        scene.ask(&["ACL", "SETUSER", "default", "+@all"]);
+    }),
+    ("replica", |scene| {
+        // Of nobody: it only refuses to write.
+        scene.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+        scene.rest(700);
+        scene.ask(&["REPLICAOF", "NO", "ONE"]);
+    }),
     ("eviction", |scene| {
         // Of any one entry, a state or a value.
         let keys = scene.server().keys();

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -60,8 +61,13 @@ impl Lines {
 
     /// The next line.
     pub fn hear(&self) -> String {
+        self.hear_within(PATIENCE)
+    }
+
+    /// The next line of a child that has much to do.
+    pub fn hear_within(&self, patience: Duration) -> String {
         let output = self.output.lock().expect("no reader panicked");
-        output.recv_timeout(PATIENCE).expect("the child says something")
+        output.recv_timeout(patience).expect("the child says something")
     }
 
     /// Sends one line and takes the next as its answer.
