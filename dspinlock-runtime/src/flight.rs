@@ -10,13 +10,12 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{VecDeque, hash_map::RandomState};
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
 use crate::key::Key;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
 
 const SHARDS: usize = 16;
 

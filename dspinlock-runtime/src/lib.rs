@@ -27,6 +27,7 @@ mod heart;
 mod near;
 mod outcome;
 mod run;
+mod sync;
 mod verdict;
 mod wait;
 

@@ -89,6 +89,8 @@ fn soak(mut place: Place) -> Place {
             start.elapsed()
         );
     }
+    let logs: usize = workers[load::STEADY].logs().iter().map(String::len).sum();
+    println!("of its memory the worker's own log has {} KiB", logs / 1024);
     tally.is_flat();
     place
 }

@@ -115,3 +115,13 @@ fn sentinels_and_their_master_each_want_a_password() {
         );
     }
 }
+
+#[test]
+fn a_server_that_is_named_but_is_no_master_is_not_used() {
+    let mut sentinels = Sentinels::start();
+    let worker = Worker::start(&sentinels.url());
+    // It looks for a master where there is none, and the sentinels have not yet noticed.
+    sentinels.master().raw(&["REPLICAOF", "127.0.0.1", "1"]);
+    let refused = worker.call(&Job::new("cached", "key")).end();
+    assert_eq!(refused, Err("RedisNotInitialized".to_owned()));
+}

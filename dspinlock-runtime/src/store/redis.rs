@@ -156,6 +156,8 @@ impl Store for Session {
             }
             request => {
                 let (grants, names) = (self.grants.clone(), [key.state_name(), key.value_name()]);
+                // Also where there is no connection to give it up on.
+                grants.end(&request);
                 Box::pin(async move { take(&link.generation().await?, &grants, names, request).await })
             }
         }

@@ -8,6 +8,7 @@ pub mod call;
 pub mod finish;
 pub mod kept;
 pub mod lock;
+pub mod near;
 pub mod report;
 pub mod rule;
 pub mod server;

@@ -96,11 +96,17 @@ impl Grants {
                 let granted = self.lock().get(&publish.tag).cloned();
                 granted.is_none_or(|granted| is_same_master(&granted, generation))
             }
-            Request::Abort { tag } => {
-                self.lock().remove(tag);
+            request => {
+                self.end(request);
                 true
             }
-            _ => true,
+        }
+    }
+
+    /// A grant that is given up has ended.
+    pub(super) fn end(&self, request: &Request) {
+        if let Request::Abort { tag } = request {
+            self.lock().remove(tag);
         }
     }
 
@@ -138,5 +144,50 @@ pub(super) fn tag(request: &Request) -> Option<String> {
         Request::Acquire(acquire) => Some(acquire.tag.clone()),
         Request::Publish(publish) => Some(publish.tag.clone()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dspinlock_testkit::Redis;
+
+    use super::*;
+    use crate::blocking::wait;
+    use crate::key::Key;
+    use crate::protocol::{Acquire, Read};
+    use crate::store::redis::RedisStore;
+    use crate::store::{Failure, Store};
+    use crate::value::Holder;
+
+    #[test]
+    fn a_grant_that_no_server_can_be_told_of_has_ended_too() {
+        let mut server = Redis::start();
+        let store = RedisStore::open(&server.url()).expect("a good URL");
+        let known = || store.links.background().grants.lock().len();
+        let key = Key::new("dspinlock".into(), [1; 32]);
+        let acquire = Request::Acquire(Acquire {
+            tag: "tag".into(),
+            lease: 10_000,
+            max_block: 10_000,
+            cached: false,
+            fail_if_key_exists: false,
+            want_value: false,
+            refuse: None,
+            stale: None,
+            holder: Holder::here("site"),
+            bound: 1000,
+        });
+        assert!(matches!(wait(store.step(&key, acquire)), Ok(Reply::Acquired(_))));
+        assert_eq!(known(), 1);
+        server.kill();
+        dspinlock_testkit::eventually("the end of the connection", || {
+            let read = Request::Read(Read {
+                shared: false,
+                bound: 1,
+            });
+            matches!(wait(store.step(&key, read)), Err(Failure::NotReady { .. })).then_some(())
+        });
+        assert!(wait(store.step(&key, Request::Abort { tag: "tag".into() })).is_err());
+        assert_eq!(known(), 0);
     }
 }
