@@ -70,6 +70,12 @@ impl<K, J> Call<K, J> {
         self.draft.options.get_or_insert_with(|| Box::new(site.clone()))
     }
 
+    /// `replicas = expr`.
+    pub fn replicas(mut self, replicas: u32) -> Self {
+        self.options().replicas = replicas;
+        self
+    }
+
     /// `max_spinlock_tries = expr`.
     pub fn max_spinlock_tries(mut self, tries: u32) -> Self {
         self.options().max_spinlock_tries = tries;

@@ -58,7 +58,7 @@ impl Key {
     }
 
     /// The key whose state or value has this name in the store. `None` for all that is no digest.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         let name = match name.strip_prefix('{') {
             Some(name) => name.strip_suffix("},value")?,
             None => name,
@@ -75,7 +75,7 @@ impl Key {
     }
 
     /// Its own text, where it is a key of the user's own scheme.
-    pub(crate) fn own_text(&self) -> Option<&str> {
+    pub fn own_text(&self) -> Option<&str> {
         match &self.0 {
             Repr::Own(text) => Some(text),
             Repr::Digest { .. } => None,

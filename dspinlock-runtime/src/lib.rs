@@ -29,6 +29,7 @@ mod near;
 mod outcome;
 mod run;
 mod secret;
+mod sync;
 mod verdict;
 mod wait;
 

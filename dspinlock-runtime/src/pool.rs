@@ -13,6 +13,8 @@ use crate::key::Key;
 use crate::near::{Fill, Near};
 use crate::protocol::{Read, Reply, Request};
 use crate::secret::{SEAL, Secret};
+#[cfg(feature = "cluster")]
+use crate::store::redis::Cluster;
 use crate::store::redis::{Address, Limits, RedisStore, login};
 use crate::store::{Change, Failure, SharedStore, Store, Tracked};
 use crate::tls::Tls;
@@ -64,13 +66,22 @@ impl Pool {
     /// each with `user:password@` and `/database` as needed; `sqlite:PATH`, `sqlite:` for the default path, or
     /// `sqlite::memory:` (feature `embedded`).
     ///
+    /// `redis+sentinel://user:password@host:port,host:port/master/database` (feature `sentinel`; `rediss+sentinel:` over
+    /// TLS) is the master that the sentinels at these hosts name, with its login; the sentinels' own is
+    /// `?sentinel_user=..&sentinel_password=..`. They are asked at each connect, and another master is gone to as soon as
+    /// one of them announces it.
+    ///
+    /// `redis+cluster://user:password@host:port,host:port` (feature `cluster`; `rediss+cluster:` over TLS) is a Redis
+    /// Cluster, of which some nodes are named.
+    ///
     /// A server is connected to with the first request, within 2 s. A request that is not answered within 5 s has failed;
     /// where its connection broke, it is sent once more over a new one.
     ///
     /// # Errors
     ///
     /// [`Error::Configuration`] for a URL that cannot be used and for a file that is not, or is no longer, this
-    /// version's; [`Error::RedisNotInitialized`] for a file that cannot be opened. No message holds the password.
+    /// version's; [`Error::RedisNotInitialized`] for a file that cannot be opened, and where the process is out of threads
+    /// or descriptors. No message holds the password.
     pub fn open(url: &str) -> Result<Self, Error> {
         Self::open_tls(url, Tls::default())
     }
@@ -88,6 +99,20 @@ impl Pool {
             Some(("redis" | "rediss" | "valkey" | "valkeys" | "redis+unix" | "valkey+unix" | "unix", _)) => {
                 Ok(Self::new(RedisStore::open_tls(url, tls)?))
             }
+            #[cfg(feature = "sentinel")]
+            Some(("redis+sentinel" | "rediss+sentinel", _)) => {
+                Ok(Self::new(RedisStore::by_sentinels(url, tls)?))
+            }
+            #[cfg(not(feature = "sentinel"))]
+            Some(("redis+sentinel" | "rediss+sentinel", _)) => Err(Error::Configuration(
+                "redis+sentinel: needs the feature `sentinel` of dspinlock".into(),
+            )),
+            #[cfg(feature = "cluster")]
+            Some(("redis+cluster" | "rediss+cluster", _)) => Ok(Self::new(Cluster::open(url, tls)?)),
+            #[cfg(not(feature = "cluster"))]
+            Some(("redis+cluster" | "rediss+cluster", _)) => Err(Error::Configuration(
+                "redis+cluster: needs the feature `cluster` of dspinlock".into(),
+            )),
             // The text is not shown: what stands before the first colon may be anything.
             _ => Err(Error::Configuration(
                 "a store's URL begins with redis:, rediss:, valkey:, valkeys:, redis+unix: or sqlite:".into(),
@@ -100,7 +125,7 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::Configuration`] for `ssl` without the feature `tls`, for certificates that cannot be used, and for a time
-    /// limit of zero.
+    /// limit of zero; [`Error::RedisNotInitialized`] where the process is out of threads or descriptors.
     pub fn connect(parameters: RedisParameters) -> Result<Self, Error> {
         let limits = Limits {
             connect: parameters.socket_connect_timeout,
@@ -119,7 +144,7 @@ impl Pool {
         }
         let tls = parameters.ssl.then_some(parameters.tls);
         let address = Address::tcp(&parameters.redis_host, parameters.port, tls, login)?;
-        Ok(Self::new(RedisStore::new(address, limits)))
+        Ok(Self::new(RedisStore::new(address, limits)?))
     }
 
     /// The greatest length of an encoded value in bytes, 8 MiB by default. A longer one is an error and is not stored;
@@ -249,23 +274,36 @@ impl Pool {
     }
 
     /// Asks the store to take a step. A request whose connection broke, or whose runtime ended, is sent once more from
-    /// the background: with the same tag the step is the same one.
+    /// the background: with the same tag the step is the same one. What broke it may have broken the connection of the
+    /// background too, which is seen only now: the one after that is new.
     pub(crate) async fn ask(&self, key: &Key, request: Request) -> Result<Reply, Error> {
         let operation = operation(&request);
-        let answer = match &self.way {
+        let mut answer = match &self.way {
             None => self.store.step(key, request.clone()).await,
             Some(way) => way.step(key, request.clone()).await,
         };
-        let again = match &answer {
-            Err(Failure::Unknown(reason)) => *reason == StoreFailure::Disconnected,
-            Err(Failure::NotReady { .. }) => self.way.is_some(),
-            _ => false,
-        };
-        let answer = if again {
-            self.store.step(key, request).await
-        } else {
-            answer
-        };
+        for _ in 0..1 + u8::from(self.way.is_some()) {
+            if !matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected))) {
+                break;
+            }
+            answer = self.store.step(key, request.clone()).await;
+        }
+        self.written(key, &answer);
+        answer.map_err(|failure| explain(operation, key, failure))
+    }
+
+    /// Asks the store to take a step that so many replicas are to hear of, in the background.
+    pub(crate) async fn ask_replicas(
+        &self,
+        key: &Key,
+        request: Request,
+        replicas: u32,
+    ) -> Result<Reply, Error> {
+        let operation = operation(&request);
+        let mut answer = self.store.step_replicated(key, request.clone(), replicas).await;
+        if matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected))) {
+            answer = self.store.step_replicated(key, request, replicas).await;
+        }
         self.written(key, &answer);
         answer.map_err(|failure| explain(operation, key, failure))
     }
@@ -440,6 +478,7 @@ fn without_url() -> Result<Pool, Error> {
 fn open_embedded(path: &str) -> Result<Pool, Error> {
     use crate::store::embedded::{Embedded, default_path};
     let limit = Limits::default().respond;
+    crate::background::start(format_args!("sqlite:{path}"))?;
     Ok(Pool::new(match path {
         ":memory:" => Embedded::memory()?,
         "" => Embedded::open(&default_path()?, limit)?,

@@ -4,7 +4,6 @@
 //! several stores therefore run in worker processes (`worker.rs`), tests of the explicit API in this one.
 
 mod bad_input;
-mod crash;
 mod errors;
 mod executors;
 mod explicit;

@@ -172,6 +172,21 @@ impl Redis {
         keys
     }
 
+    /// How often it was asked for `command`, what it refused and what scripts ask for included; `None`: for anything.
+    pub fn asked(&self, command: Option<&str>) -> u64 {
+        let stats: String =
+            redis::from_redis_value(self.raw(&["INFO", "commandstats"])).expect("a text of facts");
+        let lines = stats.lines().filter_map(|line| line.strip_prefix("cmdstat_"));
+        lines
+            .filter_map(|line| line.split_once(':'))
+            .filter(|(name, _)| command.is_none_or(|command| command.eq_ignore_ascii_case(name)))
+            .flat_map(|(_, facts)| facts.split(','))
+            .filter_map(|fact| fact.split_once('='))
+            .filter(|(name, _)| ["calls", "rejected_calls"].contains(name))
+            .map(|(_, count)| count.parse::<u64>().expect("a count"))
+            .sum()
+    }
+
     /// Stops the server in its tracks: connections stay open and nothing answers (SIGSTOP).
     pub fn pause(&self) {
         signal(&self.child, Signal::STOP);

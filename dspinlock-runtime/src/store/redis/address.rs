@@ -28,6 +28,9 @@ pub(super) enum Place {
     },
     #[cfg_attr(not(unix), allow(dead_code))]
     Unix(PathBuf),
+    /// Wherever the sentinels say; looked up whenever a connection is made.
+    #[cfg(feature = "sentinel")]
+    Sentinels(std::sync::Arc<super::sentinel::Sentinels>),
 }
 
 impl Address {
@@ -64,6 +67,34 @@ impl Address {
             }
         };
         Self::new(place, tls, info.redis_settings().clone())
+    }
+
+    /// `redis+sentinel://` and `rediss+sentinel://`, see [`Sentinels`](super::sentinel::Sentinels).
+    #[cfg(feature = "sentinel")]
+    pub(crate) fn sentinels(url: &str, tls: Tls) -> Result<Self, Error> {
+        let sentinels = super::sentinel::Sentinels::parse(url, tls)?;
+        let place = Place::Sentinels(std::sync::Arc::new(sentinels));
+        // TLS and login are those of the master that is found.
+        Self::new(place, None, RedisConnectionInfo::default())
+    }
+
+    /// The same login at another place.
+    #[cfg(feature = "cluster")]
+    pub(super) fn elsewhere(&self, host: &str, port: u16) -> Self {
+        let mut address = self.clone();
+        address.place = Place::Tcp {
+            host: host.into(),
+            port,
+        };
+        address
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(super) fn host(&self) -> Option<(&str, u16)> {
+        match &self.place {
+            Place::Tcp { host, port } => Some((host, *port)),
+            _ => None,
+        }
     }
 
     /// A server at a host and port.
@@ -162,6 +193,8 @@ impl fmt::Display for Address {
         match &self.place {
             Place::Tcp { host, port } => write!(f, "{host}:{port}"),
             Place::Unix(path) => path.display().fmt(f),
+            #[cfg(feature = "sentinel")]
+            Place::Sentinels(sentinels) => sentinels.fmt(f),
         }
     }
 }

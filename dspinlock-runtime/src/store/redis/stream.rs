@@ -1,5 +1,7 @@
 //! The byte stream to a server: TCP without delay, a unix socket, or TLS; it counts what is read.
 
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,6 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use super::address::{Address, Place};
 
@@ -48,7 +51,8 @@ async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
     let failed = |error: std::io::Error| error.to_string();
     match &address.place {
         Place::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(failed)?;
+            let addresses = lookup(host, *port).await.map_err(failed)?;
+            let stream = TcpStream::connect(&addresses[..]).await.map_err(failed)?;
             stream.set_nodelay(true).map_err(failed)?;
             #[cfg(feature = "tls")]
             if let Some(tls) = &address.tls {
@@ -60,9 +64,31 @@ async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
         Place::Unix(path) => Ok(Box::new(
             tokio::net::UnixStream::connect(path).await.map_err(failed)?,
         )),
+        #[cfg(feature = "sentinel")]
+        Place::Sentinels(_) => unreachable!("the sentinels were asked before"),
         #[cfg(not(unix))]
         Place::Unix(_) => Err("unix sockets are not available on this system".into()),
     }
+}
+
+/// The addresses of a host, looked up on a thread of its own: tokio's threads for blocking work may all be callers that
+/// wait for this very connection, and tokio panics where it can start none.
+async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![(address, port).into()]);
+    }
+    let (found, answer) = oneshot::channel();
+    let host = host.to_owned();
+    std::thread::Builder::new()
+        .name("dspinlock-lookup".into())
+        .spawn(move || {
+            let addresses = (host.as_str(), port).to_socket_addrs();
+            // Nobody listens where it took too long.
+            let _ = found.send(addresses.map(Vec::from_iter));
+        })?;
+    answer
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
 }
 
 impl AsyncRead for Counted {
