@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use dspinlock_runtime::protocol::{self, Reply, Request};
 use dspinlock_runtime::record::Record;
 use shuttle::sync::Mutex;
@@ -29,6 +30,11 @@ impl Pool {
         };
         shuttle::future::yield_now().await;
         Ok(reply)
+    }
+
+    /// Here, no pool has a secret.
+    pub(crate) fn seal(&self, _: &Key, _: &str, _: u64, payload: &Bytes) -> Bytes {
+        payload.clone()
     }
 
     /// What is kept now.
