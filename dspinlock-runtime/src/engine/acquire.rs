@@ -39,6 +39,9 @@ impl Call {
     /// the server's promise to tell of the next change, so that none is missed.
     async fn wait(mut self, mut claim: Claim, mut look: Look) -> Result<Granted, Error> {
         let pool = self.pool.in_background();
+        if let Some(seat) = &mut claim.seat {
+            seat.watch();
+        }
         look.watched = true;
         loop {
             match self.look(&pool, &mut claim, &mut look).await? {
