@@ -55,6 +55,13 @@ pub(crate) fn handle() -> &'static Handle {
     RUNTIME.get().expect("the thread was started for a pool")
 }
 
+/// How many tasks it has: tests look here for what was left behind.
+pub fn tasks() -> usize {
+    RUNTIME
+        .get()
+        .map_or(0, |runtime| runtime.metrics().num_alive_tasks())
+}
+
 /// Runs `future` on the background thread.
 pub(crate) fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where

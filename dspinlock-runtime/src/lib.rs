@@ -42,4 +42,6 @@ pub mod __private {
     pub use crate::outcome::{Copies, Judge, Judgement, Keep, Outcome, Rules, Shape};
     pub use crate::run::Run;
     pub use crate::site::Site;
+
+    pub use crate::background::tasks;
 }

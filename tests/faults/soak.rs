@@ -31,6 +31,8 @@ struct Tally {
     outcomes: BTreeMap<String, usize>,
     /// What the one worker used that was never killed, after each episode.
     usage: Vec<Usage>,
+    /// The tasks that it had then.
+    tasks: Vec<usize>,
 }
 
 #[test]
@@ -74,6 +76,7 @@ fn soak(mut place: Place) -> Place {
             workers[at] = place.worker(at);
         }
         tally.usage.push(workers[load::STEADY].usage());
+        tally.tasks.push(workers[load::STEADY].tasks());
         if said.elapsed() > Duration::from_secs(60) {
             said = Instant::now();
             tally.say(start.elapsed());
@@ -122,7 +125,13 @@ impl Tally {
             most(&self.usage[..quarter]),
             most(&self.usage[self.usage.len() - quarter..]),
         );
-        println!("first {first:?}, last {last:?}");
+        let tasks = |part: &[usize]| part.iter().copied().max().unwrap_or(0);
+        let (tasks, more) = (
+            tasks(&self.tasks[..quarter]),
+            tasks(&self.tasks[self.tasks.len() - quarter..]),
+        );
+        println!("first {first:?} and {tasks} tasks, last {last:?} and {more} tasks");
+        assert!(more <= tasks + 6, "tasks: {:?}", self.tasks);
         assert!(
             last.memory <= first.memory + first.memory / 4 + 4096,
             "memory: {first:?} {last:?}"

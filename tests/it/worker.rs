@@ -45,6 +45,10 @@ fn main() {
                 crate::logs::lines().iter().for_each(|line| say(id, line));
                 say(id, "end");
             }
+            "tasks" => {
+                let own = runtime.metrics().num_alive_tasks();
+                say(id, own + dspinlock::__private::tasks());
+            }
             limit if limit.starts_with("limit ") => {
                 dspinlock_testkit::limit_self(&limit["limit ".len()..]);
                 say(id, "end");

@@ -165,6 +165,12 @@ impl Worker {
         assert_eq!(call.event().as_deref(), Some("end"));
     }
 
+    /// How many tasks there are on its runtime and on the library's.
+    pub fn tasks(&self) -> usize {
+        let told = self.order("tasks").event().expect("the worker lives");
+        told.parse().expect("a number")
+    }
+
     /// What it uses now.
     pub fn usage(&self) -> Usage {
         Usage::of(self.id())
