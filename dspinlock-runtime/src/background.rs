@@ -4,29 +4,62 @@
 //! So a handle made under one runtime works under the next, under another executor and in plain threads, and a body
 //! that blocks its thread starves nobody's heartbeat.
 
+use std::fmt::Display;
+use std::io;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use once_cell::sync::Lazy;
+use once_cell::sync::OnceCell;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
-static RUNTIME: Lazy<Handle> = Lazy::new(|| {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("the background runtime needs a descriptor");
-    let handle = runtime.handle().clone();
+use crate::error::Error;
+
+static RUNTIME: OnceCell<Handle> = OnceCell::new();
+
+/// Starts the thread for the store at `address`, unless it runs. No pool is made without it, and all that needs it has a
+/// pool: so a process that is out of threads or descriptors is told so here, and may try again.
+pub(crate) fn start(address: impl Display) -> Result<(), Error> {
+    let started = RUNTIME.get_or_try_init(begin);
+    started.map(drop).map_err(|error| Error::RedisNotInitialized {
+        address: address.to_string(),
+        reason: format!("no background thread can be started ({error})"),
+    })
+}
+
+/// The runtime is made on its thread, and never dropped anywhere else: in the midst of another runtime that is a panic.
+fn begin() -> io::Result<Handle> {
+    let (made, handle) = channel();
     std::thread::Builder::new()
         .name("dspinlock".into())
-        .spawn(move || runtime.block_on(std::future::pending::<()>()))
-        .expect("the background runtime needs a thread");
-    handle
-});
+        .spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            // Whoever made the thread waits for the word.
+            let _ = made.send(
+                runtime
+                    .as_ref()
+                    .map(|runtime| runtime.handle().clone())
+                    .map_err(io::Error::kind),
+            );
+            if let Ok(runtime) = runtime {
+                runtime.block_on(std::future::pending::<()>());
+            }
+        })?;
+    let handle = handle.recv().map_err(|_| io::ErrorKind::BrokenPipe)?;
+    Ok(handle?)
+}
 
 /// The background thread's runtime.
 pub(crate) fn handle() -> &'static Handle {
-    &RUNTIME
+    RUNTIME.get().expect("the thread was started for a pool")
+}
+
+/// How many tasks it has: tests look here for what was left behind.
+pub fn tasks() -> usize {
+    RUNTIME
+        .get()
+        .map_or(0, |runtime| runtime.metrics().num_alive_tasks())
 }
 
 /// Runs `future` on the background thread.
@@ -34,7 +67,7 @@ pub(crate) fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    RUNTIME.spawn(future)
+    handle().spawn(future)
 }
 
 /// Runs `future` on the background thread for a caller who waits: dropping this drops it there.
@@ -42,7 +75,7 @@ pub(crate) async fn run<F>(future: F) -> F::Output
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    let mut task = Attached(RUNTIME.spawn(future));
+    let mut task = Attached(handle().spawn(future));
     match (&mut task.0).await {
         Ok(output) => output,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -59,7 +92,7 @@ impl<T> Drop for Attached<T> {
 
 /// A timer of the background thread that any executor may wait for.
 pub(crate) fn sleep(duration: Duration) -> Sleep {
-    let _context = RUNTIME.enter();
+    let _context = handle().enter();
     tokio::time::sleep(duration)
 }
 

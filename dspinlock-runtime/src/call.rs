@@ -70,6 +70,12 @@ impl<K, J> Call<K, J> {
         self.draft.options.get_or_insert_with(|| Box::new(site.clone()))
     }
 
+    /// `replicas = expr`.
+    pub fn replicas(mut self, replicas: u32) -> Self {
+        self.options().replicas = replicas;
+        self
+    }
+
     /// `max_spinlock_tries = expr`.
     pub fn max_spinlock_tries(mut self, tries: u32) -> Self {
         self.options().max_spinlock_tries = tries;
@@ -269,7 +275,8 @@ impl Start {
     pub(crate) fn recall<R>(&self, recall: fn(&(dyn Any + Send + Sync)) -> Option<R>) -> Option<R> {
         let age = self.near_cache?;
         let key = Key::new(self.site.options.prefix.clone(), self.digest?);
-        Pool::known()?.near().recall(&key, age, recall)
+        let pool = Pool::known()?;
+        pool.near().recall(&pool.named(key), age, recall)
     }
 
     pub(crate) fn enter(self, body_type: &'static str) -> Entering {

@@ -147,7 +147,8 @@ struct Call {
 }
 
 impl Call {
-    fn new(pool: Pool, order: Order, attribute: bool) -> Result<Self, Error> {
+    fn new(pool: Pool, mut order: Order, attribute: bool) -> Result<Self, Error> {
+        order.key = pool.named(order.key);
         let lease = order.options.check()?;
         if let Some(age) = order.near_cache {
             check_length("near_cache", age)?;
@@ -261,8 +262,8 @@ impl Call {
     }
 
     /// The value of a hit. One that is damaged is as good as none, and is refused from now on.
-    fn found(&mut self, value: Value) -> Option<Found> {
-        let intact = value.is_intact();
+    fn found(&mut self, mut value: Value) -> Option<Found> {
+        let intact = self.pool.unseal(&self.order.key, &mut value);
         let tag = value.header.value.map(|stored| stored.tag).unwrap_or_default();
         if intact {
             return Some(Found {

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 pub use self::path::site_name;
 pub(crate) use self::path::site_name_pieces;
 use crate::error::Error;
+use crate::options::Options;
 
 /// The name of one lock.
 ///
@@ -57,7 +58,7 @@ impl Key {
     }
 
     /// The key whose state or value has this name in the store. `None` for all that is no digest.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         let name = match name.strip_prefix('{') {
             Some(name) => name.strip_suffix("},value")?,
             None => name,
@@ -74,10 +75,21 @@ impl Key {
     }
 
     /// Its own text, where it is a key of the user's own scheme.
-    pub(crate) fn own_text(&self) -> Option<&str> {
+    pub fn own_text(&self) -> Option<&str> {
         match &self.0 {
             Repr::Own(text) => Some(text),
             Repr::Digest { .. } => None,
+        }
+    }
+
+    /// The first part of its name in the store; of a key of the user's own scheme the default, unless it is a digest's name.
+    pub(crate) fn prefix(&self) -> Cow<'static, str> {
+        match &self.0 {
+            Repr::Digest { prefix, .. } => prefix.clone(),
+            Repr::Own(text) => match Self::from_name(text).map(|key| key.0) {
+                Some(Repr::Digest { prefix, .. }) => prefix,
+                _ => Options::DEFAULT.prefix,
+            },
         }
     }
 

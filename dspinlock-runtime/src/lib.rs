@@ -15,6 +15,7 @@ pub mod record;
 pub mod site;
 pub mod state;
 pub mod store;
+pub mod tls;
 pub mod value;
 
 mod background;
@@ -27,6 +28,8 @@ mod heart;
 mod near;
 mod outcome;
 mod run;
+mod secret;
+mod sync;
 mod verdict;
 mod wait;
 
@@ -39,4 +42,6 @@ pub mod __private {
     pub use crate::outcome::{Copies, Judge, Judgement, Keep, Outcome, Rules, Shape};
     pub use crate::run::Run;
     pub use crate::site::Site;
+
+    pub use crate::background::tasks;
 }

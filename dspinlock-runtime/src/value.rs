@@ -58,7 +58,7 @@ pub struct Stored {
 }
 
 /// Who holds a key, for people to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder {
     /// The process id.
     pub process: u64,

@@ -4,7 +4,6 @@
 //! several stores therefore run in worker processes (`worker.rs`), tests of the explicit API in this one.
 
 mod bad_input;
-mod crash;
 mod errors;
 mod executors;
 mod explicit;
@@ -16,7 +15,11 @@ mod logs;
 mod near;
 mod records;
 mod round_trips;
+mod secret;
 mod semantics;
+mod smallest_user;
 mod stampede;
 mod stores;
+#[cfg(feature = "tls")]
+mod tls;
 mod worker;

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dspinlock::{Error, Pool, dspinlock};
-use dspinlock_testkit::{Job, Journal, Redis, Worker};
+use dspinlock_testkit::{History, Job, Journal, Redis, Worker, begin, finish};
 
-use crate::stampede::{begin, finish};
 use crate::stores::Store;
 
 /// The pool of this process's annotated functions: the embedded store in memory.
@@ -25,7 +24,7 @@ fn without_a_cache_each_body_runs_one_at_a_time_under_growing_fences() {
     for store in Store::each() {
         for function in ["each", "each_sync", "shared_each"] {
             let folder = tempfile::tempdir().expect("a folder");
-            let journal = Journal::at(folder.path().join("journal"));
+            let journal = Journal::within(folder.path());
             let workers = Worker::several(4, &store.url());
             let job = Job::new(function, function)
                 .with("body", "sleep:2")
@@ -38,7 +37,9 @@ fn without_a_cache_each_body_runs_one_at_a_time_under_growing_fences() {
                 "{function} on {}",
                 store.url()
             );
-            in_turn(&journal, &[]);
+            let history = History::of(&journal);
+            history.check();
+            history.check_exclusion();
         }
         if let Store::Redis(server) = &store {
             let names = server.keys().into_iter().filter(|key| !key.starts_with('{'));
@@ -166,22 +167,6 @@ fn a_foreign_lock_is_taken_over_when_it_is_older_than_max_block_time() {
         let call = worker.call(&job.clone().with("sleep", 1000).with("tries", 8));
         assert_eq!(call.story().1.is_ok(), taken, "{stamp}");
         assert!(start.elapsed() > Duration::from_secs(5), "{stamp}");
-    }
-}
-
-/// One body after another, under growing fences; only one whose process was killed has no end.
-pub(crate) fn in_turn(journal: &Journal, killed: &[u32]) {
-    let (mut open, mut last) = (None, 0);
-    for line in journal.lines() {
-        let words: Vec<&str> = line.split(' ').collect();
-        let (fence, process): (u64, u32) = (words[1].parse().unwrap(), words[2].parse().unwrap());
-        if words[0] == "end" {
-            assert_eq!(open.take(), Some(process), "{line} in {:?}", journal.lines());
-            continue;
-        }
-        let free = open.is_none_or(|holder| killed.contains(&holder));
-        assert!(free && fence > last, "{line} in {:?}", journal.lines());
-        (open, last) = (Some(process), fence);
     }
 }
 

@@ -4,14 +4,17 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{env, io, process, thread};
 
-use dspinlock::{Error, HashDSpinlock, dspinlock};
+use dspinlock::{Error, HashDSpinlock, Pool, dspinlock};
 use dspinlock_testkit::Journal;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
+
+/// The environment variable with the secret of the worker's pool.
+pub(crate) const SECRET: &str = "DSPINLOCK_TEST_SECRET";
 
 /// Not a test: the process that the tests start. Without their word it does nothing.
 #[test]
@@ -22,13 +25,17 @@ fn main() {
     // The test harness has begun a line of its own.
     println!();
     crate::logs::listen();
+    if let (Ok(secret), Ok(url)) = (env::var(SECRET), env::var("DSPINLOCK_URL")) {
+        let pool = Pool::open(&url).and_then(|pool| pool.with_secret(secret));
+        dspinlock::init(pool.expect("a store")).expect("a process has one pool");
+    }
     // A single thread, so that a body that blocks it starves everything that runs there.
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .expect("a runtime");
-    let mut calls = HashMap::new();
+    let mut calls: HashMap<u64, AbortHandle> = HashMap::new();
     for line in io::stdin().lines().map_while(Result::ok) {
         let (id, order) = line.split_once(' ').expect("`<id> <order>`");
         let id: u64 = id.parse().expect("an id");
@@ -38,8 +45,17 @@ fn main() {
                 crate::logs::lines().iter().for_each(|line| say(id, line));
                 say(id, "end");
             }
-            "drop" => drop(calls.remove(&id).map(|call: AbortHandle| call.abort())),
+            "tasks" => {
+                let own = runtime.metrics().num_alive_tasks();
+                say(id, own + dspinlock::__private::tasks());
+            }
+            limit if limit.starts_with("limit ") => {
+                dspinlock_testkit::limit_self(&limit["limit ".len()..]);
+                say(id, "end");
+            }
+            "drop" => drop(calls.remove(&id).map(|call| call.abort())),
             call => {
+                calls.retain(|_, call| !call.is_finished());
                 calls.insert(id, begin(&runtime, id, call));
             }
         }
@@ -50,6 +66,8 @@ fn main() {
 
 fn begin(runtime: &Runtime, id: u64, order: &str) -> AbortHandle {
     let (function, job) = Job::parse(id, order);
+    let caller = job.clone();
+    caller.note("call", caller.sleep.saturating_mul(caller.tries).as_millis());
     let call: JoinHandle<Result<String, Failure>> = match function {
         "cached" => runtime.spawn(cached(job)),
         "each" => runtime.spawn(each(job)),
@@ -59,26 +77,29 @@ fn begin(runtime: &Runtime, id: u64, order: &str) -> AbortHandle {
         "near" => runtime.spawn(near(job)),
         "near_sync" => runtime.spawn_blocking(|| near_sync(job)),
         "near_shared" => runtime.spawn(async move { near_shared(&job.key, &job).await }),
-        "forget" => runtime.spawn(async move { forget(&job.key).await }),
+        "forget" => runtime.spawn(forget(job)),
         "rewrite" => runtime.spawn(rewrite(job)),
         "cached_sync" => runtime.spawn_blocking(|| cached_sync(job)),
+        "replicated" => runtime.spawn(replicated(job)),
         "each_sync" => runtime.spawn_blocking(|| each_sync(job)),
         other => panic!("no function {other}"),
     };
     let handle = call.abort_handle();
     runtime.spawn(async move {
-        match call.await {
-            Ok(Ok(value)) if value.len() > 1000 => say(id, format_args!("ok {} bytes", value.len())),
-            Ok(Ok(value)) => say(id, format_args!("ok {value}")),
+        let outcome = match call.await {
+            Ok(Ok(value)) if value.len() > 1000 => format!("ok {} bytes", value.len()),
+            Ok(Ok(value)) => format!("ok {value}"),
             // What is private to a test must be in no message and in no log.
             Ok(Err(Failure::Lock(error))) if crate::logs::leaks(Some(&error)) => {
-                say(id, format_args!("err LEAK {error:?} {:?}", crate::logs::lines()));
+                format!("err LEAK {error:?} {:?}", crate::logs::lines())
             }
-            Ok(Err(Failure::Lock(error))) => say(id, format_args!("err {}", variant(&error))),
-            Ok(Err(Failure::Body)) => say(id, "err Body"),
-            Err(error) if error.is_panic() => say(id, "err panic"),
-            Err(_) => say(id, "err dropped"),
-        }
+            Ok(Err(Failure::Lock(error))) => format!("err {}", variant(&error)),
+            Ok(Err(Failure::Body)) => "err Body".into(),
+            Err(error) if error.is_panic() => "err panic".into(),
+            Err(_) => "err dropped".into(),
+        };
+        caller.note("out", &outcome);
+        say(id, outcome);
     });
     handle
 }
@@ -113,6 +134,11 @@ async fn each(job: Job) -> Result<String, Failure> {
 )]
 fn each_sync(job: Job) -> Result<String, Failure> {
     futures_executor::block_on(job.run())
+}
+
+#[dspinlock(key = job.key, cached_if_computed, replicas = 1)]
+async fn replicated(job: Job) -> Result<String, Failure> {
+    job.run().await
 }
 
 #[dspinlock(key = job.key, fail_if_key_exists, lease = job.lease, ttl = job.ttl)]
@@ -152,9 +178,12 @@ async fn near_shared(key: &str, job: &Job) -> Result<String, Failure> {
     job.run().await
 }
 
-/// Deletes the key of `near_shared`.
-async fn forget(key: &str) -> Result<String, Failure> {
-    Ok(HashDSpinlock::new(key)?.delete_state().await?.to_string())
+/// Deletes the key of the functions that share theirs with Python.
+async fn forget(job: Job) -> Result<String, Failure> {
+    job.note("delete", "");
+    let deleted = HashDSpinlock::new(&job.key)?.delete_state().await?;
+    job.note("deleted", "");
+    Ok(deleted.to_string())
 }
 
 /// Deletes and computes in turns; each value must be another than the one before.
@@ -165,7 +194,7 @@ async fn rewrite(job: Job) -> Result<String, Failure> {
         // Twice, so that the near cache holds it.
         near_shared(&job.key, &job).await?;
         near_shared(&job.key, &job).await?;
-        forget(&job.key).await?;
+        forget(job.clone()).await?;
         let after = near_shared(&job.key, &job).await?;
         stale += usize::from(after == before);
         before = after;
@@ -177,6 +206,8 @@ async fn rewrite(job: Job) -> Result<String, Failure> {
 #[derive(Debug, Clone)]
 struct Job {
     id: u64,
+    /// What the journal calls the lock.
+    lock: String,
     key: String,
     /// Steps with `+` between them.
     body: String,
@@ -205,6 +236,7 @@ impl Job {
         let function = words.next().expect("a function's name");
         let mut job = Self {
             id,
+            lock: String::new(),
             key: String::new(),
             body: String::new(),
             value: None,
@@ -232,6 +264,11 @@ impl Job {
                 other => panic!("no option {other}"),
             }
         }
+        let scope = match function {
+            "shared" | "shared_each" | "near_shared" | "forget" | "rewrite" => "shared",
+            own => own,
+        };
+        job.lock = format!("{scope}:{}", job.key);
         (function, job)
     }
 
@@ -240,7 +277,7 @@ impl Job {
         static COMPUTED: AtomicU64 = AtomicU64::new(0);
         let lease = dspinlock::current();
         let fence = lease.as_ref().map_or(0, |lease| lease.fence());
-        self.note(format_args!("begin {fence} {}", process::id()));
+        self.note("begin", fence);
         say(self.id, format_args!("began {fence}"));
         for step in self.body.split('+') {
             match step.split_once(':').unwrap_or((step, "")) {
@@ -252,23 +289,33 @@ impl Job {
                     lease.as_ref().expect("a body has a lease").lost().await;
                     say(self.id, "lost");
                 }
+                ("clock", _) => {
+                    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                    say(
+                        self.id,
+                        format_args!("clock {}", since.map_or(0, |since| since.as_secs())),
+                    );
+                }
                 ("err", _) => return Err(Failure::Body),
                 ("panic", _) => panic!("as told"),
                 ("again", _) => return Box::pin(cached(self.clone())).await,
                 (other, _) => panic!("no step {other}"),
             }
         }
-        self.note(format_args!("end {fence} {}", process::id()));
         let number = COMPUTED.fetch_add(1, Ordering::Relaxed);
-        Ok(self
-            .value
-            .clone()
-            .unwrap_or_else(|| format!("{}-{number}", process::id())))
+        let computed = || format!("{}-{number}", process::id());
+        let value = self.value.clone().unwrap_or_else(computed);
+        let lost = lease.is_some_and(|lease| lease.is_lost());
+        let lease = if lost { "lost" } else { "held" };
+        self.note("end", format_args!("{fence} {lease} {value}"));
+        Ok(value)
     }
 
-    fn note(&self, what: impl Display) {
+    /// One line of the journal; `dspinlock_testkit::History` reads it.
+    fn note(&self, event: &str, what: impl Display) {
         if let Some(journal) = &self.journal {
-            journal.note(&what.to_string());
+            let tag = format_args!("{}-{}", process::id(), self.id);
+            journal.note(format_args!("{event} {tag} {} {what}", self.lock));
         }
     }
 }

@@ -2,12 +2,20 @@
 
 mod address;
 mod arguments;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod generation;
 mod link;
 mod links;
+mod master;
 mod near;
+mod replicas;
 mod reply;
 mod scripts;
+#[cfg(feature = "sentinel")]
+mod sentinel;
+#[cfg(any(feature = "sentinel", feature = "cluster"))]
+mod several;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
@@ -20,15 +28,20 @@ use redis::{Cmd, Pipeline, Value};
 
 pub(crate) use self::address::{Address, login};
 use self::arguments::{Arguments, script};
+#[cfg(feature = "cluster")]
+pub(crate) use self::cluster::Cluster;
 use self::generation::Generation;
 use self::link::Link;
-use self::links::Links;
+use self::links::{Links, Shared};
+use self::master::Grants;
 use self::scripts::Script;
 use self::tracking::Watches;
 use super::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
+use crate::background;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
 use crate::state::MAX_STATE;
+use crate::tls::Tls;
 
 /// One Redis server.
 pub struct RedisStore {
@@ -54,19 +67,35 @@ impl Default for Limits {
 }
 
 impl RedisStore {
+    /// The master that the sentinels of a URL name. Connects with the first step.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    #[cfg(feature = "sentinel")]
+    pub(crate) fn by_sentinels(url: &str, tls: Tls) -> Result<Self, crate::Error> {
+        Self::new(Address::sentinels(url, tls)?, Limits::default())
+    }
+
     /// The server behind a URL. Connects with the first step.
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Configuration`] where the URL is none.
+    /// [`crate::Error::Configuration`] where the URL is none, [`crate::Error::RedisNotInitialized`] where no background
+    /// thread can be started.
     pub fn open(url: &str) -> Result<Self, crate::Error> {
-        Ok(Self::new(Address::parse(url)?, Limits::default()))
+        Self::open_tls(url, Tls::default())
     }
 
-    pub(crate) fn new(address: Address, limits: Limits) -> Self {
-        Self {
-            links: Links::new(address, limits),
-        }
+    pub(crate) fn open_tls(url: &str, tls: Tls) -> Result<Self, crate::Error> {
+        Self::new(Address::parse(url, tls)?, Limits::default())
+    }
+
+    pub(crate) fn new(address: Address, limits: Limits) -> Result<Self, crate::Error> {
+        background::start(&address)?;
+        Ok(Self {
+            links: Links::new(address, limits, Shared::default()),
+        })
     }
 }
 
@@ -88,6 +117,10 @@ impl Store for RedisStore {
         self.links.background().step(key, request)
     }
 
+    fn step_replicated(&self, key: &Key, request: Request, replicas: u32) -> Boxed<Result<Reply, Failure>> {
+        self.links.step_replicated(key, request, replicas, false)
+    }
+
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
         self.links.background().step_watched(key, request)
     }
@@ -96,6 +129,7 @@ impl Store for RedisStore {
 /// One server by way of one connection. Steps are taken in the order in which their futures are first polled.
 struct Session {
     link: Link,
+    grants: Arc<Grants>,
     /// On the background thread's connection.
     watches: Option<Arc<Watches>>,
 }
@@ -126,33 +160,38 @@ impl Store for Session {
                 Box::pin(read(link, state, key.value_name(), request))
             }
             request => {
-                let (script, arguments) = script([key.state_name(), key.value_name()], request);
-                Box::pin(run(link, script, arguments))
+                let (grants, names) = (self.grants.clone(), [key.state_name(), key.value_name()]);
+                // Also where there is no connection to give it up on.
+                grants.end(&request);
+                Box::pin(async move { take(&link.generation().await?, &grants, names, request).await })
             }
         }
     }
 
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
         let (link, names) = (self.link.clone(), [key.state_name(), key.value_name()]);
-        let watches = self.watches.clone();
+        let (watches, grants) = (self.watches.clone(), self.grants.clone());
         Box::pin(async move {
             let generation = link.generation().await?;
             // Joined before the request goes out: what is pushed behind the reply is not missed.
             let watched = watches
                 .filter(|_| generation.is_tracking())
                 .map(|watches| watches.join(&names[0]));
-            let (script, arguments) = script(names, request);
             let Some(watched) = watched else {
                 return Ok((
-                    run(link, script, arguments).await?,
+                    take(&generation, &grants, names, request).await?,
                     Box::pin(std::future::pending()) as Change,
                 ));
             };
+            let tag = master::tag(&request);
+            let (script, arguments) = script(names, request);
             let mut answer = tracked(&generation, arguments.command("EVALSHA", script.hash())).await;
             if reply::is_unknown_script(&answer) {
                 answer = tracked(&generation, arguments.command("EVAL", script.text())).await;
             }
-            Ok((reply::parse(answer?)?, Box::pin(watched.changed()) as Change))
+            let reply = reply::parse(answer?)?;
+            grants.note(tag, &reply, &generation);
+            Ok((reply, Box::pin(watched.changed()) as Change))
         })
     }
 }
@@ -198,9 +237,29 @@ fn value_range(name: &str, bound: usize) -> Cmd {
     command
 }
 
+/// Takes a step by its script, unless another master would be told of a grant that is not its own.
+async fn take(
+    generation: &Arc<Generation>,
+    grants: &Grants,
+    names: [String; 2],
+    request: Request,
+) -> Result<Reply, Failure> {
+    if !grants.allow(&request, generation) {
+        return Ok(Reply::Lost);
+    }
+    let tag = master::tag(&request);
+    let (script, arguments) = script(names, request);
+    let reply = run(generation, script, arguments).await?;
+    grants.note(tag, &reply, generation);
+    Ok(reply)
+}
+
 /// Runs a script by its hash; a server that has forgotten it is given the text, which it then remembers.
-async fn run(link: Link, script: &'static Script, arguments: Arguments) -> Result<Reply, Failure> {
-    let generation = link.generation().await?;
+async fn run(
+    generation: &Generation,
+    script: &'static Script,
+    arguments: Arguments,
+) -> Result<Reply, Failure> {
     let mut answer = generation
         .send(&arguments.command("EVALSHA", script.hash()))
         .await;

@@ -1,14 +1,15 @@
 //! One connection from its login to its end.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
+use super::master::Master;
 use super::stream::Counted;
 use super::tracking::Watches;
 use super::{Address, Answer, Limits, reply, scripts};
@@ -27,11 +28,19 @@ pub(super) struct Generation {
     in_flight: AtomicUsize,
     /// Exchanges that ended with a reply.
     answered: AtomicU64,
+    /// An answer is owed, and nothing was heard since the watchdog looked last.
+    #[cfg(feature = "cluster")]
+    owing: AtomicBool,
     /// It was ended because an answer was overdue.
     silent: AtomicBool,
     respond: Duration,
     /// The server pushes changes of what was read.
     tracking: AtomicBool,
+    made: Instant,
+    /// The server said that it takes no writes: the address may lead to another by now.
+    demoted: AtomicBool,
+    /// What it said of itself; unset where the login may not ask.
+    master: OnceLock<Master>,
 }
 
 impl Generation {
@@ -72,9 +81,14 @@ impl Generation {
             read,
             in_flight: AtomicUsize::new(0),
             answered: AtomicU64::new(0),
+            #[cfg(feature = "cluster")]
+            owing: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             respond: limits.respond,
             tracking: AtomicBool::new(false),
+            made: Instant::now(),
+            demoted: AtomicBool::new(false),
+            master: OnceLock::new(),
         };
         if let Some(watches) = &watches {
             // What was known through the connection before this one is no longer known.
@@ -86,10 +100,12 @@ impl Generation {
         Ok(generation)
     }
 
-    /// Loads the scripts, once per connection and never inside a call. A login that may not load still has EVAL to
-    /// fall back on; one that may not be told of changes polls.
+    /// Asks who the server is and loads the scripts, once per connection and never inside a call. A login that may not
+    /// load still has EVAL to fall back on; one that may not be told of changes polls.
     async fn prepare(&self, watches: Option<&Watches>) {
         let mut setup = Pipeline::new();
+        setup.cmd("INFO").arg("replication");
+        setup.cmd("INFO").arg("server");
         for script in scripts::all() {
             setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
         }
@@ -100,6 +116,11 @@ impl Generation {
         let Ok(answers) = self.pipeline(setup).await else {
             return;
         };
+        if let [replication, server, ..] = answers.as_slice()
+            && let Some(master) = Master::parse(replication, Some(server))
+        {
+            let _ = self.master.set(master);
+        }
         let Some(watches) = watches else {
             return;
         };
@@ -113,16 +134,44 @@ impl Generation {
         !self.ended.is_closed()
     }
 
+    /// Whether a request may go out on it. Not on one to a server that has been made a replica, unless it was made just
+    /// now: then the address still leads there.
+    pub(super) fn is_current(&self) -> bool {
+        self.is_open() && !(self.demoted.load(Ordering::Relaxed) && self.made.elapsed() > SETTLED)
+    }
+
     /// Whether the server pushes changes to this connection.
     pub(super) fn is_tracking(&self) -> bool {
         self.tracking.load(Ordering::Relaxed)
+    }
+
+    /// Whether an answer is owed, and nothing was heard since the watchdog looked last.
+    #[cfg(feature = "cluster")]
+    pub(super) fn is_silent(&self) -> bool {
+        self.owing.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server was a replica of the other one.
+    #[cfg(feature = "cluster")]
+    pub(super) fn succeeds(&self, other: &Self) -> bool {
+        matches!((self.master(), other.master()), (Some(master), Some(other)) if master.succeeds(other))
+    }
+
+    /// Who the server is, where the login may know.
+    pub(super) fn master(&self) -> Option<&Master> {
+        self.master.get()
+    }
+
+    #[cfg(feature = "sentinel")]
+    pub(super) fn ended(&self) -> &Arc<Semaphore> {
+        &self.ended
     }
 
     /// One command, one reply.
     pub(super) async fn send(&self, command: &Cmd) -> Answer {
         let mut connection = self.connection.clone();
         let reply = self.call(connection.send_packed_command(command)).await?;
-        checked(reply)
+        self.checked(reply)
     }
 
     /// Several commands in one round trip, each with its own reply.
@@ -131,7 +180,7 @@ impl Generation {
         let replies = self
             .call(connection.send_packed_commands(&commands, 0, commands.len()))
             .await?;
-        Ok(replies.into_iter().map(checked).collect())
+        Ok(replies.into_iter().map(|reply| self.checked(reply)).collect())
     }
 
     /// One exchange. It ends with the reply or with the generation, which [`watch`] ends when an answer is overdue: what
@@ -162,6 +211,21 @@ impl Generation {
         if error.is_unrecoverable_error() || error.is_io_error() {
             self.end();
             return self.lost();
+        }
+        self.refused(error)
+    }
+
+    /// Inside a pipeline a server's refusal comes as a value.
+    fn checked(&self, reply: Value) -> Answer {
+        match reply {
+            Value::ServerError(error) => Err(self.refused(&RedisError::from(error))),
+            other => Ok(other),
+        }
+    }
+
+    fn refused(&self, error: &RedisError) -> Failure {
+        if error.code() == Some("READONLY") {
+            self.demoted.store(true, Ordering::Relaxed);
         }
         reply::refused(error)
     }
@@ -209,6 +273,9 @@ impl Drop for InFlight<'_> {
     }
 }
 
+/// How old a connection to a server that takes no writes gets before it is made anew.
+const SETTLED: Duration = Duration::from_millis(500);
+
 /// How many ticks without a byte, while one is owed, are too many; together they are the limit of a request.
 const SILENT_TICKS: u32 = 5;
 /// How many ticks without an answer are too many where bytes do come: a long value, or pushes.
@@ -239,6 +306,8 @@ async fn watch(generation: Weak<Generation>) {
         );
         let owed = generation.in_flight.load(Ordering::Relaxed) > 0;
         silent = if owed && now.0 == seen.0 { silent + 1 } else { 0 };
+        #[cfg(feature = "cluster")]
+        generation.owing.store(silent > 0, Ordering::Relaxed);
         unanswered = if owed && now.1 == seen.1 {
             unanswered + 1
         } else {
@@ -259,15 +328,11 @@ async fn watch(generation: Weak<Generation>) {
     }
 }
 
-/// Inside a pipeline a server's refusal comes as a value.
-fn checked(reply: Value) -> Answer {
-    match reply {
-        Value::ServerError(error) => Err(reply::refused(&RedisError::from(error))),
-        other => Ok(other),
-    }
-}
-
 fn login_failure(error: RedisError) -> String {
+    #[cfg(feature = "tls")]
+    if let Some(reason) = super::tls::reason(&error) {
+        return reason;
+    }
     match error.code() {
         // The code alone: a message may quote what was sent.
         Some(code) => format!("the login was refused ({code})"),

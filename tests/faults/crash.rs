@@ -3,10 +3,8 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use dspinlock_testkit::{Job, Journal, Redis, Worker};
+use dspinlock_testkit::{Call, History, Job, Journal, Redis, Worker, eventually};
 
-use crate::semantics::in_turn;
-use crate::stampede::begin;
 use crate::stores::Store;
 
 /// Long enough for a call to have asked the store once.
@@ -64,7 +62,7 @@ fn after_kill_9_the_next_body_starts_when_the_lease_is_over() {
 fn whoever_is_killed_bodies_stay_apart_and_fences_grow() {
     for store in Store::each() {
         let folder = tempfile::tempdir().expect("a folder");
-        let journal = Journal::at(folder.path().join("journal"));
+        let journal = Journal::within(folder.path());
         let mut workers = Worker::several(3, &store.url());
         let job = Job::new("each", "key")
             .with("lease", 1000)
@@ -73,7 +71,10 @@ fn whoever_is_killed_bodies_stay_apart_and_fences_grow() {
         let mut killed = Vec::new();
         for round in 0..6 {
             let victim = round % workers.len();
-            let calls = begin(&workers, 4, &job.clone().with("body", "sleep:20"));
+            let work = job.clone().with("body", "sleep:20");
+            let calls: Vec<Call<'_>> = (0..4)
+                .flat_map(|_| workers.iter().map(|worker| worker.call(&work)))
+                .collect();
             sleep(Duration::from_millis(40));
             drop(calls);
             killed.push(workers[victim].id());
@@ -81,7 +82,12 @@ fn whoever_is_killed_bodies_stay_apart_and_fences_grow() {
             workers[victim] = Worker::start(&store.url());
             assert!(workers[victim].call(&job).end().is_ok(), "the key is free again");
         }
-        in_turn(&journal, &killed);
+        let history = eventually("every caller's end", || {
+            let history = History::of(&journal).killed(&killed);
+            history.is_complete().then_some(history)
+        });
+        history.check();
+        history.check_exclusion();
     }
 }
 
