@@ -6,18 +6,21 @@
 //! holder of the seat may have lost the key, or may sit on a thread that is blocked. A holder that waits in the background
 //! is its own scout.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
-use std::collections::{VecDeque, hash_map::RandomState};
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 
 use crate::key::Key;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
 
 const SHARDS: usize = 16;
+
+type Shard = HashMap<Key, Flight, RandomState>;
 
 /// Every flight of one pool.
 #[derive(Clone, Default)]
@@ -25,7 +28,7 @@ pub(crate) struct Flights(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    shards: [Mutex<HashMap<Key, Flight>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     flights: AtomicU64,
 }
@@ -136,7 +139,7 @@ impl Flights {
         drop(seat);
     }
 
-    fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Flight>> {
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
         let shard = self.0.hasher.hash_one(key) as usize % SHARDS;
         self.0.shards[shard]
             .lock()
@@ -188,6 +191,9 @@ impl Seat {
         self.cold = false;
         let asked = self.asked;
         let served = self.flight(|flight| {
+            if flight.queue.is_empty() {
+                return VecDeque::new();
+            }
             let (served, others) = flight
                 .queue
                 .drain(..)

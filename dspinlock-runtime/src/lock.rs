@@ -281,14 +281,14 @@ impl DSpinlockBase for HashDSpinlock {
 fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Pool>) -> Op<Acquired> {
     Op::new(async move {
         let pool = pool.map_or_else(Pool::global, Ok)?;
-        let order = engine::Order {
+        let order = Box::new(engine::Order {
             key: key?,
             site: "explicit lock".into(),
             options,
             near_cache: None,
             shared: true,
             refuse: None,
-        };
+        });
         Ok(engine::acquire(pool, order)
             .await?
             .map_or(Acquired::Computed, Acquired::Locked))

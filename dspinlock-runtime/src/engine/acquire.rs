@@ -85,7 +85,7 @@ impl Call {
             }
             Ok(Reply::Acquired(_)) if Instant::now() >= self.terms.deadline(sent) => {
                 return Err(Error::LeaseLost {
-                    key: self.order.key.clone(),
+                    key: self.key.clone(),
                 });
             }
             Ok(Reply::Acquired(fence)) => {
@@ -121,7 +121,7 @@ impl Call {
     /// While a request is under way, and after a grant, the claim is armed.
     async fn ask(&self, pool: &Pool, claim: &mut Claim, look: &mut Look) -> Result<Reply, Error> {
         let options = &self.order.options;
-        let key = &self.order.key;
+        let key = &self.key;
         let request = Request::Acquire(Acquire {
             tag: claim.tag.clone(),
             lease: millis(self.terms.lease),
@@ -162,10 +162,10 @@ impl Call {
             fence,
             lease: millis(self.terms.lease),
         });
-        match Box::pin(self.pool.ask_replicas(&self.order.key, request, replicas)).await? {
+        match Box::pin(self.pool.ask_replicas(&self.key, request, replicas)).await? {
             Reply::Renewed if Instant::now() < self.terms.deadline(sent) => Ok(Some(sent)),
             _ => Err(Error::LeaseLost {
-                key: self.order.key.clone(),
+                key: self.key.clone(),
             }),
         }
     }
@@ -181,14 +181,14 @@ impl Call {
                 if let Some(seat) = claim.seat.take() {
                     seat.land(&found);
                 }
-                Granted::Found(found, None)
+                Granted::Found(found, None, self.order)
             }
             Ended::Computed => Granted::Computed,
         })
     }
 
     fn refused(&self, reply: Reply) -> Result<(), Error> {
-        let key = self.order.key.clone();
+        let key = self.key.clone();
         match reply {
             Reply::Exists(left) => Err(Error::FailIfKeyExistsIsEnabled {
                 key,

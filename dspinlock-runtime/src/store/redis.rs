@@ -4,6 +4,7 @@ mod address;
 mod arguments;
 #[cfg(feature = "cluster")]
 mod cluster;
+mod direct;
 mod generation;
 mod link;
 mod links;
@@ -30,6 +31,7 @@ pub(crate) use self::address::{Address, login};
 use self::arguments::{Arguments, script};
 #[cfg(feature = "cluster")]
 pub(crate) use self::cluster::Cluster;
+use self::direct::Direct;
 use self::generation::Generation;
 use self::link::Link;
 use self::links::{Links, Shared};
@@ -37,15 +39,17 @@ use self::master::Grants;
 use self::scripts::Script;
 use self::tracking::Watches;
 use super::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
-use crate::background;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
 use crate::state::MAX_STATE;
 use crate::tls::Tls;
+use crate::{background, blocking};
 
 /// One Redis server.
 pub struct RedisStore {
     links: Arc<Links>,
+    /// The way of sync callers, where there is one.
+    direct: Option<Arc<Direct>>,
 }
 
 /// How long things may take.
@@ -93,16 +97,19 @@ impl RedisStore {
 
     pub(crate) fn new(address: Address, limits: Limits) -> Result<Self, crate::Error> {
         background::start(&address)?;
-        Ok(Self {
-            links: Links::new(address, limits, Shared::default()),
-        })
+        let links = Links::new(address.clone(), limits, Shared::default());
+        let direct = Direct::new(&address, limits, links.background().clone()).map(Arc::new);
+        Ok(Self { links, direct })
     }
 }
 
 /// By way of the background thread, unless the caller asks for the way from [`here`](Store::here).
 impl Store for RedisStore {
     fn here(&self) -> Option<SharedStore> {
-        Some(self.links.here())
+        match &self.direct {
+            Some(direct) if blocking::is_waiting() => Some(direct.clone()),
+            _ => Some(self.links.here()),
+        }
     }
 
     fn listen(&self, listener: Arc<dyn Listener>) {

@@ -78,6 +78,13 @@ impl Address {
         Self::new(place, None, RedisConnectionInfo::default())
     }
 
+    pub(super) fn is_secure(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        return false;
+    }
+
     /// The same login at another place.
     #[cfg(feature = "cluster")]
     pub(super) fn elsewhere(&self, host: &str, port: u16) -> Self {

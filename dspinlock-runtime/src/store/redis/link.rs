@@ -65,12 +65,18 @@ impl Link {
         }))
     }
 
+    /// The generation that is up.
+    pub(super) fn up(&self) -> Option<Arc<Generation>> {
+        match &*self.0.state.borrow() {
+            State::Up(generation) if generation.is_current() => Some(generation.clone()),
+            _ => None,
+        }
+    }
+
     /// The generation that is up; else the outcome of an attempt that began no earlier than the last one failed.
     pub(super) async fn generation(&self) -> Result<Arc<Generation>, Failure> {
-        if let State::Up(generation) = &*self.0.state.borrow()
-            && generation.is_current()
-        {
-            return Ok(generation.clone());
+        if let Some(generation) = self.up() {
+            return Ok(generation);
         }
         let mut states = self.0.state.subscribe();
         self.connect();
