@@ -1,7 +1,6 @@
 //! Redis and Valkey: the only place that imports the redis crate.
 
 mod address;
-mod arguments;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod direct;
@@ -17,6 +16,7 @@ mod scripts;
 mod sentinel;
 #[cfg(any(feature = "sentinel", feature = "cluster"))]
 mod several;
+mod step;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
@@ -28,7 +28,6 @@ use std::time::Duration;
 use redis::{Cmd, Pipeline, Value};
 
 pub(crate) use self::address::{Address, login};
-use self::arguments::{Arguments, script};
 #[cfg(feature = "cluster")]
 pub(crate) use self::cluster::Cluster;
 use self::direct::Direct;
@@ -36,7 +35,7 @@ use self::generation::Generation;
 use self::link::Link;
 use self::links::{Links, Shared};
 use self::master::Grants;
-use self::scripts::Script;
+use self::step::Step;
 use self::tracking::Watches;
 use super::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
 use crate::key::Key;
@@ -191,10 +190,10 @@ impl Store for Session {
                 ));
             };
             let tag = master::tag(&request);
-            let (script, arguments) = script(names, request);
-            let mut answer = tracked(&generation, arguments.command("EVALSHA", script.hash())).await;
+            let step = Step { names, request };
+            let mut answer = tracked(&generation, step.by_hash()).await;
             if reply::is_unknown_script(&answer) {
-                answer = tracked(&generation, arguments.command("EVAL", script.text())).await;
+                answer = tracked(&generation, step.by_text()).await;
             }
             let reply = reply::parse(answer?)?;
             grants.note(tag, &reply, &generation);
@@ -255,23 +254,16 @@ async fn take(
         return Ok(Reply::Lost);
     }
     let tag = master::tag(&request);
-    let (script, arguments) = script(names, request);
-    let reply = run(generation, script, arguments).await?;
+    let reply = run(generation, Step { names, request }).await?;
     grants.note(tag, &reply, generation);
     Ok(reply)
 }
 
 /// Runs a script by its hash; a server that has forgotten it is given the text, which it then remembers.
-async fn run(
-    generation: &Generation,
-    script: &'static Script,
-    arguments: Arguments,
-) -> Result<Reply, Failure> {
-    let mut answer = generation
-        .send(&arguments.command("EVALSHA", script.hash()))
-        .await;
+async fn run(generation: &Generation, step: Step) -> Result<Reply, Failure> {
+    let mut answer = generation.send(&step.by_hash()).await;
     if reply::is_unknown_script(&answer) {
-        answer = generation.send(&arguments.command("EVAL", script.text())).await;
+        answer = generation.send(&step.by_text()).await;
     }
     reply::parse(answer?)
 }

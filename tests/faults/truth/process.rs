@@ -197,8 +197,10 @@ async fn connect() -> MultiplexedConnection {
     let url = env::var("DSPINLOCK_URL").expect("a store");
     let connected = ONE.get_or_init(async || {
         let client = redis::Client::open(url).expect("a URL");
+        // A busy machine may take its time: the redis crate's own limit is half a second.
+        let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
         client
-            .get_multiplexed_async_connection()
+            .get_multiplexed_async_connection_with_config(&patient)
             .await
             .expect("the server is there")
     });

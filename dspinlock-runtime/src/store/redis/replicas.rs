@@ -10,7 +10,8 @@ use tokio::sync::Semaphore;
 
 use super::generation::Generation;
 use super::link::Link;
-use super::{Answer, Failure, reply, script};
+use super::step::Step;
+use super::{Answer, Failure, reply};
 use crate::error::StoreFailure;
 use crate::protocol::{Reply, Request};
 
@@ -67,12 +68,13 @@ impl Waiting {
             is_asking: heard.is_asking,
         };
         let mark = format!("{{{}}},deleted", heard.names[0]);
-        let (script, arguments) = script(heard.names, heard.request);
-        let by_hash = arguments.command("EVALSHA", script.hash());
-        let mut answers = wait.send(&generation, by_hash).await?;
+        let step = Step {
+            names: heard.names,
+            request: heard.request,
+        };
+        let mut answers = wait.send(&generation, step.by_hash()).await?;
         if reply::is_unknown_script(&answers.0) {
-            let by_text = arguments.command("EVAL", script.text());
-            answers = wait.send(&generation, by_text).await?;
+            answers = wait.send(&generation, step.by_text()).await?;
         }
         let reply = reply::parse(answers.0?)?;
         let waited = match reply {

@@ -6,7 +6,8 @@ use redis::{Cmd, Pipeline};
 
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
-use crate::store::redis::{Session, master, reply, script, state_range, value_range};
+use crate::store::redis::step::Step;
+use crate::store::redis::{Session, master, reply, state_range, value_range};
 use crate::store::{Boxed, Failure};
 
 /// The node that had the key has sent the step here, so that the step is of the same master's making.
@@ -20,8 +21,7 @@ pub(super) fn take(session: Arc<Session>, key: &Key, request: Request) -> Boxed<
             if let Request::Abort { .. } = request {
                 session.grants.allow(&request, &generation);
             }
-            let (script, arguments) = script(names, request);
-            asking(&mut pipeline, arguments.command("EVAL", script.text()));
+            asking(&mut pipeline, Step { names, request }.by_text());
             let answer = generation.pipeline(pipeline).await?.pop();
             let reply = reply::parse(answer.unwrap_or_else(|| Err(reply::unexpected()))?)?;
             session.grants.note(tag, &reply, &generation);
