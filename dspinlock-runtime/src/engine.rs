@@ -18,7 +18,7 @@ use crate::lease::{Claim, Lease, Published, Terms};
 use crate::near::Fill;
 use crate::options::{Options, check_length};
 use crate::pool::Pool;
-use crate::protocol::{Read, Reply, Request};
+use crate::protocol::{Read, Reply};
 pub(crate) use crate::store::Boxed;
 use crate::value::Value;
 use crate::wait::{Next, Patience};
@@ -257,7 +257,7 @@ impl Call {
         };
         let (reply, fill) = match self.order.near_cache {
             Some(_) => Box::pin(pool.read_near(&self.key, request)).await?,
-            None => (pool.ask(&self.key, Request::Read(request)).await?, None),
+            None => (pool.read(&self.key, request).await?, None),
         };
         match reply {
             Reply::Hit(value, _) => Ok(Some((value, fill))),

@@ -292,6 +292,20 @@ impl Pool {
         answer.map_err(|failure| explain(operation, key, failure))
     }
 
+    /// [`ask`](Self::ask) for a read, whose future is small: every hit carries it.
+    pub(crate) async fn read(&self, key: &Key, read: Read) -> Result<Reply, Error> {
+        let way = self.way.as_ref().unwrap_or(&self.store);
+        match way.step(key, Request::Read(read.clone())).await {
+            Err(Failure::Unknown(StoreFailure::Disconnected)) => {
+                Box::pin(self.ask(key, Request::Read(read))).await
+            }
+            answer => {
+                self.written(key, &answer);
+                answer.map_err(|failure| explain("read", key, failure))
+            }
+        }
+    }
+
     /// Asks the store to take a step that so many replicas are to hear of, in the background.
     pub(crate) async fn ask_replicas(
         &self,
@@ -329,7 +343,7 @@ impl Pool {
             }
         }
         drop(fill);
-        Ok((self.ask(key, Request::Read(read)).await?, None))
+        Ok((self.read(key, read).await?, None))
     }
 
     /// Read-after-own-write: before a caller goes on, what it wrote is forgotten here. What others write, and what was

@@ -238,8 +238,8 @@ fn state_range(name: &str) -> Cmd {
 
 /// One byte more than the bound tells that there is more.
 fn value_range(name: &str, bound: usize) -> Cmd {
-    let mut command = redis::cmd("GETRANGE");
-    command.arg(name).arg(0).arg(bound);
+    let mut command = Cmd::with_capacity(4, name.len() + 32);
+    command.arg("GETRANGE").arg(name).arg(0).arg(bound);
     command
 }
 
