@@ -33,6 +33,7 @@ pub use dspinlock_runtime::lease::Lease;
 pub use dspinlock_runtime::lock::{Acquired, DSpinlockBase, HashDSpinlock, Op};
 pub use dspinlock_runtime::options::{Options, Wait};
 pub use dspinlock_runtime::pool::{Pool, RedisParameters, init};
+pub use dspinlock_runtime::tls::Tls;
 
 #[doc(hidden)]
 pub use dspinlock_runtime::__private;

@@ -38,6 +38,13 @@ impl Row {
         Self::of(workload, name, target, pairs, |rate| format!("{rate:.0} /s"))
     }
 
+    /// A row of bytes.
+    pub(crate) fn bytes(workload: impl Into<String>, name: &'static str, ours: f64, other: f64) -> Self {
+        Self::of(workload, name, "", &[(ours, other)], |bytes| {
+            format!("{bytes:.0} B")
+        })
+    }
+
     fn of(
         workload: impl Into<String>,
         name: &'static str,
@@ -60,11 +67,21 @@ impl Row {
 
     /// A row that stands for itself.
     pub(crate) fn fact(workload: impl Into<String>, fact: impl Into<String>, target: &'static str) -> Self {
+        Self::facts(workload, "", target, [fact.into(), "-".into()])
+    }
+
+    /// A row of two facts that make no ratio.
+    pub(crate) fn facts(
+        workload: impl Into<String>,
+        name: &'static str,
+        target: &'static str,
+        [ours, other]: [String; 2],
+    ) -> Self {
         Self {
             workload: workload.into(),
-            ours: fact.into(),
-            other: "-".into(),
-            name: "",
+            ours,
+            other,
+            name,
             ratio: f64::NAN,
             target,
         }
@@ -104,30 +121,37 @@ pub(crate) fn quantile(values: &mut [f64], part: f64) -> f64 {
     values[((values.len() - 1) as f64 * part) as usize]
 }
 
+/// Least and most.
+pub(crate) fn extremes(values: &[f64]) -> (f64, f64) {
+    values.iter().fold((f64::INFINITY, 0.0), |(least, most), value| {
+        (value.min(least), value.max(most))
+    })
+}
+
 /// Microseconds.
-pub(crate) fn micros(duration: Duration) -> f64 {
+fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-/// The median time of `count` runs of one thing, in microseconds.
-pub(crate) fn p50(count: usize, mut run: impl FnMut()) -> f64 {
+/// How long each of `count` runs of one thing took, in microseconds.
+pub(crate) fn times(count: usize, mut run: impl FnMut()) -> Vec<f64> {
     let times = (0..count).map(|_| {
         let start = Instant::now();
         run();
         micros(start.elapsed())
     });
-    median(times.collect())
+    times.collect()
 }
 
-/// [`p50`] of an async thing.
-pub(crate) async fn p50_async<F: Future>(count: usize, mut run: impl FnMut() -> F) -> f64 {
+/// [`times`] of an async thing.
+pub(crate) async fn times_async<F: Future>(count: usize, mut run: impl FnMut() -> F) -> Vec<f64> {
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {
         let start = Instant::now();
         run().await;
         times.push(micros(start.elapsed()));
     }
-    median(times)
+    times
 }
 
 /// Puts a process and its threads on CPU 0.
@@ -141,16 +165,16 @@ pub(crate) fn pin(process: u32) {
     );
 }
 
-/// Runs the rows of one caller in a process of their own on CPU 0.
-pub(crate) fn run_pinned(url: &str, filter: &str) {
+/// Runs this program with such arguments in a process of its own on CPU 0.
+pub(crate) fn run_pinned(arguments: &[&str]) {
     let program = std::env::current_exe().expect("this program");
     let status = Command::new("taskset")
         .args(["-c", "0"])
         .arg(program)
-        .args(["--one-cpu", url, filter])
+        .args(arguments)
         .status();
     assert!(
         status.is_ok_and(|status| status.success()),
-        "the pinned rows failed"
+        "what was pinned to one CPU has failed"
     );
 }

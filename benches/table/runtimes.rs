@@ -1,21 +1,16 @@
 //! 1,000 short-lived runtimes in a row, each with one call: nothing is left behind.
 
+use crate::bare;
 use crate::functions::value;
 use crate::measure::Row;
-use crate::single::runtime;
 
 pub(crate) fn row(url: &str) -> Vec<Row> {
-    let mut redis = redis::Client::open(url)
-        .and_then(|client| client.get_connection())
-        .expect("a connection");
+    let mut redis = bare::sync(url);
     let mut connections = move || {
-        let list: String = redis::cmd("CLIENT")
-            .arg("LIST")
-            .query(&mut redis)
-            .expect("a list");
-        list.lines().count()
+        let list = redis::cmd("CLIENT").arg("LIST").query::<String>(&mut redis);
+        list.expect("a list").lines().count()
     };
-    let call = || runtime().block_on(async { drop(value(1, 100).await.expect("a value")) });
+    let call = || bare::one_thread().block_on(async { drop(value(1, 100).await.expect("a value")) });
     (0..100).for_each(|_| call());
     let before = (descriptors(), connections(), resident());
     (0..1_000).for_each(|_| call());

@@ -1,10 +1,10 @@
 //! One caller, everything on one CPU.
 
-use redis::aio::MultiplexedConnection;
-use tokio::runtime::Runtime;
+use redis::Commands;
 
+use crate::bare;
 use crate::functions::{locked, value, value_sync};
-use crate::measure::{Row, p50, p50_async};
+use crate::measure::{Row, median, times, times_async};
 
 const ROUNDS: usize = 15;
 const CALLS: usize = 2_000;
@@ -14,19 +14,10 @@ pub(crate) fn warm_async(url: &str) -> Vec<Row> {
 }
 
 fn warm_async_of(url: &str, bytes: usize) -> Row {
-    let runtime = runtime();
-    let connection = &runtime.block_on(bare(url));
-    let pairs: Vec<_> = runtime.block_on(async {
-        set(connection, bytes).await;
-        value(1, bytes).await.expect("a value");
-        let mut pairs = Vec::new();
-        for _ in 0..ROUNDS {
-            let ours = p50_async(CALLS, || async { value(1, bytes).await.expect("a hit") }).await;
-            let get = || async { get(connection, bytes).await };
-            pairs.push((ours, p50_async(CALLS, get).await));
-        }
-        pairs
-    });
+    let pairs: Vec<_> = hits(url, bytes, ROUNDS, CALLS)
+        .into_iter()
+        .map(|(ours, bare)| (median(ours), median(bare)))
+        .collect();
     Row::micros(
         format!("warm, one async caller, {bytes} B"),
         "async GET",
@@ -35,27 +26,34 @@ fn warm_async_of(url: &str, bytes: usize) -> Row {
     )
 }
 
+/// How long each hit took, and each bare GET: so many of both a round.
+pub(crate) fn hits(url: &str, bytes: usize, rounds: usize, calls: usize) -> Vec<(Vec<f64>, Vec<f64>)> {
+    let name = &bare::values(url, 1, bytes)[0];
+    bare::one_thread().block_on(async {
+        let connection = bare::multiplexed(url).await;
+        value(1, bytes).await.expect("a value");
+        let mut pairs = Vec::new();
+        for _ in 0..rounds {
+            let ours = times_async(calls, || async { value(1, bytes).await.expect("a hit") }).await;
+            let get = || {
+                let mut connection = connection.clone();
+                async move { bare::get(&mut connection, name).await }
+            };
+            pairs.push((ours, times_async(calls, get).await));
+        }
+        pairs
+    })
+}
+
 pub(crate) fn warm_sync(url: &str) -> Vec<Row> {
-    let client = redis::Client::open(url).expect("a url");
-    let mut connection = client.get_connection().expect("a connection");
-    let _: () = redis::cmd("SET")
-        .arg("bare:100")
-        .arg("x".repeat(100))
-        .query(&mut connection)
-        .expect("set");
+    let name = &bare::values(url, 1, 100)[0];
+    let mut connection = bare::sync(url);
     value_sync(1, 100).expect("a value");
     let pairs: Vec<_> = (0..ROUNDS)
         .map(|_| {
-            let ours = p50(CALLS, || drop(value_sync(1, 100).expect("a hit")));
-            let get = || {
-                drop(
-                    redis::cmd("GET")
-                        .arg("bare:100")
-                        .query::<String>(&mut connection)
-                        .expect("a value"),
-                )
-            };
-            (ours, p50(CALLS, get))
+            let ours = times(CALLS, || drop(value_sync(1, 100).expect("a hit")));
+            let get = || drop(connection.get::<_, String>(name).expect("a value"));
+            (median(ours), median(times(CALLS, get)))
         })
         .collect();
     vec![Row::micros(
@@ -101,20 +99,15 @@ fn against_scripts<F: Future<Output = ()>>(
     trips: usize,
     mut ours: impl FnMut() -> F,
 ) -> Row {
-    let runtime = runtime();
-    let connection = &runtime.block_on(bare(url));
-    let script = redis::Script::new("return redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000)");
-    let script = &script;
-    let pairs: Vec<_> = runtime.block_on(async {
+    let script = &redis::Script::new("return redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000)");
+    let pairs: Vec<_> = bare::one_thread().block_on(async {
+        let connection = &bare::multiplexed(url).await;
         let bare = || async {
             for _ in 0..trips {
                 let mut connection = connection.clone();
-                let mut call = script.key("bare:script");
-                let _: () = call
-                    .arg("x")
-                    .invoke_async(&mut connection)
-                    .await
-                    .expect("a reply");
+                let mut call = script.key(bare::name(0));
+                let reply = call.arg("x").invoke_async::<()>(&mut connection).await;
+                reply.expect("a reply");
             }
         };
         bare().await;
@@ -122,38 +115,11 @@ fn against_scripts<F: Future<Output = ()>>(
         let mut pairs = Vec::new();
         for _ in 0..ROUNDS {
             pairs.push((
-                p50_async(CALLS / 2, &mut ours).await,
-                p50_async(CALLS / 2, bare).await,
+                median(times_async(CALLS / 2, &mut ours).await),
+                median(times_async(CALLS / 2, bare).await),
             ));
         }
         pairs
     });
     Row::micros(name, "EVALSHA", "≤ 1.25", &pairs)
-}
-
-pub(crate) fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-}
-
-pub(crate) async fn bare(url: &str) -> MultiplexedConnection {
-    let client = redis::Client::open(url).expect("a url");
-    client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("a connection")
-}
-
-pub(crate) async fn set(connection: &MultiplexedConnection, bytes: usize) {
-    let mut set = redis::cmd("SET");
-    set.arg(format!("bare:{bytes}")).arg("x".repeat(bytes));
-    let _: () = set.query_async(&mut connection.clone()).await.expect("set");
-}
-
-pub(crate) async fn get(connection: &MultiplexedConnection, bytes: usize) -> String {
-    let mut get = redis::cmd("GET");
-    get.arg(format!("bare:{bytes}"));
-    get.query_async(&mut connection.clone()).await.expect("a value")
 }

@@ -1,45 +1,47 @@
 //! Many callers of one cold key.
 
-use std::time::{Duration, Instant};
-
+use dspinlock_testkit::Lines;
 use redis::Commands;
-use tokio::task::JoinSet;
 
-use crate::functions::{now, slow};
+use crate::bare;
+use crate::functions::now;
 use crate::measure::{Row, median};
 use crate::worker;
 
 const PROCESSES: usize = 8;
 const CALLERS: usize = 32;
-const ROUNDS: u64 = 40;
+const ROUNDS: usize = 200;
 
-pub(crate) fn rounds(url: &str) -> Vec<Row> {
-    let workers: Vec<_> = (0..PROCESSES).map(|_| worker::start(url)).collect();
-    let mut redis = redis::Client::open(url)
-        .and_then(|client| client.get_connection())
-        .expect("a connection");
-    let (mut pairs, mut computed, mut commands) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        let before = calls(&mut redis);
-        workers
-            .iter()
-            .for_each(|worker| worker.say(&format!("slow {} {CALLERS} 300", 20_000_000 + round)));
-        let mut last = 0;
-        let (mut made, mut bodies) = (0, 0);
-        for worker in &workers {
-            let words: Vec<u64> = verdict(worker)
-                .split(' ')
-                .map(|word| word.parse().expect("a number"))
-                .collect();
-            last = last.max(words[0]);
-            made = words[1];
-            bodies += words[2];
-        }
-        commands.push((calls(&mut redis) - before) as f64 / (PROCESSES * CALLERS) as f64);
-        computed.push(bodies);
-        pairs.push(((last - made) as f64, sketch(&workers, &mut redis)));
+/// What came of one stampede. Times are in microseconds after the end of the body, or after the push.
+pub(crate) struct Round {
+    /// Per process, when each of its callers had the value.
+    pub(crate) served: Vec<Vec<f64>>,
+    /// Per process, when each of as many tasks was awake that waited for a bare push.
+    pub(crate) awake: Vec<Vec<f64>>,
+    /// How often the body ran.
+    computed: u64,
+    /// Commands that the callers sent to the server.
+    commands: u64,
+}
+
+impl Round {
+    /// When the last caller had the value, and when the last task was awake.
+    pub(crate) fn last(&self) -> (f64, f64) {
+        (last(&self.served), last(&self.awake))
     }
-    let once = computed.iter().filter(|bodies| **bodies == 1).count();
+}
+
+fn last(times: &[Vec<f64>]) -> f64 {
+    times.iter().flatten().copied().fold(0.0, f64::max)
+}
+
+pub(crate) fn rows(url: &str) -> Vec<Row> {
+    let rounds = rounds(url, ROUNDS);
+    let pairs: Vec<_> = rounds.iter().map(Round::last).collect();
+    let once = rounds.iter().filter(|round| round.computed == 1).count();
+    let commands = rounds
+        .iter()
+        .map(|round| round.commands as f64 / (PROCESSES * CALLERS) as f64);
     vec![
         Row::micros(
             "stampede 8 × 32, last caller after the body",
@@ -54,14 +56,52 @@ pub(crate) fn rounds(url: &str) -> Vec<Row> {
         ),
         Row::fact(
             "the same, Redis commands a caller",
-            format!("{:.2}", median(commands)),
+            format!("{:.2}", median(commands.collect())),
             "≤ 0.5",
         ),
     ]
 }
 
+/// So many stampedes on a key each, and the sketch of one after each.
+pub(crate) fn rounds(url: &str, count: usize) -> Vec<Round> {
+    let workers: Vec<_> = (0..PROCESSES).map(|_| worker::start(url)).collect();
+    let mut redis = bare::sync(url);
+    (0..count)
+        .map(|round| {
+            let before = calls(&mut redis);
+            let (computed, served) = stampede(&workers, 20_000_000 + round);
+            Round {
+                served,
+                computed,
+                commands: calls(&mut redis) - before,
+                awake: sketch(&workers, &mut redis),
+            }
+        })
+        .collect()
+}
+
+fn stampede(workers: &[Lines], key: usize) -> (u64, Vec<Vec<f64>>) {
+    // Long enough for every caller to be there, also where the machine is busy.
+    let command = format!("slow {key} {CALLERS} 200");
+    workers.iter().for_each(|worker| worker.say(&command));
+    let mut bodies = 0;
+    let served = workers.iter().map(|worker| {
+        let words: Vec<u64> = verdict(worker)
+            .split(' ')
+            .map(|word| word.parse().expect("a number"))
+            .collect();
+        let [computed, made, ref times @ ..] = words[..] else {
+            panic!("a worker said too little");
+        };
+        bodies += computed;
+        times.iter().map(|time| (time - made) as f64).collect()
+    });
+    let served = served.collect();
+    (bodies, served)
+}
+
 /// A worker's last word on a round.
-fn verdict(worker: &dspinlock_testkit::Lines) -> String {
+fn verdict(worker: &Lines) -> String {
     loop {
         match worker.hear() {
             begun if begun == "begun" => {}
@@ -70,21 +110,21 @@ fn verdict(worker: &dspinlock_testkit::Lines) -> String {
     }
 }
 
-/// The bare sketch: from a PUBLISH until the last of as many tasks is awake.
-fn sketch(workers: &[dspinlock_testkit::Lines], redis: &mut redis::Connection) -> f64 {
-    workers
-        .iter()
-        .for_each(|worker| worker.say(&format!("listen bare {CALLERS}")));
+/// The bare sketch: a PUBLISH that wakes as many tasks.
+fn sketch(workers: &[Lines], redis: &mut redis::Connection) -> Vec<Vec<f64>> {
+    let command = format!("listen bare {CALLERS}");
+    workers.iter().for_each(|worker| worker.say(&command));
     workers
         .iter()
         .for_each(|worker| assert_eq!(worker.hear(), "listening"));
     let sent = now();
     let _: u64 = redis.publish("bare", "x").expect("a reply");
-    let last = workers
-        .iter()
-        .map(|worker| worker.hear().parse::<u64>().expect("a time"))
-        .max();
-    (last.expect("a worker") - sent) as f64
+    let awake = workers.iter().map(|worker| {
+        let times = worker.hear();
+        let times = times.split(' ').map(|time| time.parse::<u64>().expect("a time"));
+        times.map(|time| (time - sent) as f64).collect()
+    });
+    awake.collect()
 }
 
 /// Commands that clients have sent: a script is one, and what it calls is none.
@@ -102,56 +142,4 @@ fn calls(redis: &mut redis::Connection) -> u64 {
     };
     // Inside of a script are a TIME and one GETRANGE at the most; outside, reads and registrations.
     count("evalsha") + count("client|caching") + count("getrange")
-}
-
-/// 10,000 waiters in this process on one key that another process computes.
-pub(crate) fn waiters(url: &str) -> Vec<Row> {
-    let holder = worker::start(url);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let mut times = Vec::new();
-    let mut redis = redis::Client::open(url)
-        .and_then(|client| client.get_connection())
-        .expect("a connection");
-    let mut commands = Vec::new();
-    for round in 0..5 {
-        let key = 30_000_000 + round;
-        holder.say(&format!("slow {key} 1 1500"));
-        assert_eq!(holder.hear(), "begun");
-        let before = calls(&mut redis);
-        runtime.block_on(async {
-            let mut callers = JoinSet::new();
-            for _ in 0..10_000 {
-                callers.spawn(async move {
-                    let made = slow(key, 0, || panic!("a waiter computed"))
-                        .await
-                        .expect("a value");
-                    now() - made
-                });
-            }
-            let started = Instant::now();
-            let served = callers.join_all().await;
-            assert!(
-                started.elapsed() < Duration::from_secs(10),
-                "the waiters came too late"
-            );
-            times.push(*served.iter().max().expect("a waiter") as f64 / 1000.0);
-        });
-        holder.hear();
-        commands.push((calls(&mut redis) - before) as f64);
-    }
-    vec![
-        Row::fact(
-            "10,000 waiters, all served after",
-            format!("{:.0} ms", median(times)),
-            "≤ 100 ms",
-        ),
-        Row::fact(
-            "the same, Redis commands in all",
-            format!("{:.0}", median(commands)),
-            "",
-        ),
-    ]
 }

@@ -1,32 +1,31 @@
 //! Many callers in one process.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use redis::Commands;
 use redis::aio::MultiplexedConnection;
 
+use crate::bare;
 use crate::functions::{value, value_sync};
 use crate::measure::Row;
-use crate::single::{bare, get, set};
 
 const ROUNDS: usize = 9;
-const CALLS: usize = 20_000;
+const CALLS: usize = 64_000;
 
 pub(crate) fn tasks(url: &str) -> Vec<Row> {
-    let many = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    many.block_on(async {
-        let connection = bare(url).await;
-        set(&connection, 100).await;
+    let names: Arc<[String]> = bare::values(url, 64, 100).into();
+    bare::threads(None).block_on(async {
+        let connection = bare::multiplexed(url).await;
         let mut pairs = Vec::new();
         for _ in 0..ROUNDS {
-            pairs.push((ours(64, 64).await, theirs(&connection, 64).await));
+            pairs.push((ours(64, 64).await, theirs(&connection, &names).await));
         }
+        let one = (0..64).map(|_| names[0].clone()).collect();
         let mut hot = Vec::new();
         for _ in 0..ROUNDS {
-            hot.push((ours(64, 1).await, theirs(&connection, 64).await));
+            hot.push((ours(64, 1).await, theirs(&connection, &one).await));
         }
         vec![
             Row::rate("warm, 64 tasks, 64 keys", "multiplexed GET", "≥ 0.85", &pairs),
@@ -37,24 +36,23 @@ pub(crate) fn tasks(url: &str) -> Vec<Row> {
 
 /// 1,000 different keys in flight at once.
 pub(crate) fn keys(url: &str) -> Vec<Row> {
-    let many = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    many.block_on(async {
-        let connection = bare(url).await;
-        set(&connection, 100).await;
-        let mut pairs = Vec::new();
+    let names: Arc<[String]> = bare::values(url, 1_000, 100).into();
+    bare::threads(None).block_on(async {
+        let mut connection = bare::multiplexed(url).await;
+        let (mut pairs, mut widths) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            pairs.push((ours(1_000, 1_000).await, theirs(&connection, 1_000).await));
+            let many = ours(1_000, 1_000).await;
+            pairs.push((many, theirs(&connection, &names).await));
+            widths.push((many, ours(64, 64).await));
         }
         let clients = redis::cmd("CLIENT")
             .arg("LIST")
-            .query_async::<String>(&mut connection.clone())
+            .query_async::<String>(&mut connection)
             .await;
         let clients = clients.expect("a list").lines().count();
         vec![
-            Row::rate("warm, 1,000 keys in flight", "multiplexed GET", "as 64", &pairs),
+            Row::rate("warm, 1,000 keys in flight", "multiplexed GET", "", &pairs),
+            Row::rate("the same, beside 64", "ours, 64 tasks", "as 64", &widths),
             Row::fact(
                 "connections meanwhile, the bare ones included",
                 clients.to_string(),
@@ -68,38 +66,35 @@ async fn ours(tasks: usize, keys: usize) -> f64 {
     for key in 0..keys {
         value(key as u64, 100).await.expect("a value");
     }
-    rate(tasks, move |turn| async move {
-        drop(value((turn % keys) as u64, 100).await.expect("a hit"))
+    rate(tasks, move |turn, calls| async move {
+        for _ in 0..calls {
+            value((turn % keys) as u64, 100).await.expect("a hit");
+        }
     })
     .await
 }
 
-async fn theirs(connection: &MultiplexedConnection, tasks: usize) -> f64 {
-    let connection = connection.clone();
-    rate(tasks, move |_| {
-        let connection = connection.clone();
-        async move { drop(get(&connection, 100).await) }
+/// A task per name.
+async fn theirs(connection: &MultiplexedConnection, names: &Arc<[String]>) -> f64 {
+    rate(names.len(), |turn, calls| {
+        let (mut connection, names) = (connection.clone(), names.clone());
+        async move {
+            for _ in 0..calls {
+                bare::get(&mut connection, &names[turn]).await;
+            }
+        }
     })
     .await
 }
 
-/// Calls a second of so many tasks.
-async fn rate<F>(tasks: usize, call: impl Fn(usize) -> F + Clone + Send + 'static) -> f64
+/// Calls a second of so many tasks, each of which makes so many calls.
+async fn rate<F>(tasks: usize, run: impl Fn(usize, usize) -> F) -> f64
 where
-    F: Future<Output = ()> + Send,
+    F: Future<Output = ()> + Send + 'static,
 {
     let start = Instant::now();
     let each = CALLS / tasks;
-    let tasks: Vec<_> = (0..tasks)
-        .map(|task| {
-            let call = call.clone();
-            tokio::spawn(async move {
-                for _ in 0..each {
-                    call(task).await;
-                }
-            })
-        })
-        .collect();
+    let tasks: Vec<_> = (0..tasks).map(|task| tokio::spawn(run(task, each))).collect();
     let count = tasks.len() * each;
     for task in tasks {
         task.await.expect("a task");
@@ -108,29 +103,20 @@ where
 }
 
 pub(crate) fn threads(url: &str) -> Vec<Row> {
-    let client = redis::Client::open(url).expect("a url");
-    let pool = r2d2::Pool::builder().max_size(64).build(client).expect("a pool");
-    let mut connection = pool.get().expect("a connection");
-    let _: () = redis::cmd("SET")
-        .arg("bare:100")
-        .arg("x".repeat(100))
-        .query(&mut connection)
-        .expect("set");
-    drop(connection);
+    let names = bare::values(url, 64, 100);
+    let pool = r2d2::Pool::builder().max_size(64).build(bare::client(url));
+    let pool = pool.expect("a pool");
     for key in 0..64 {
         value_sync(key, 100).expect("a value");
     }
-    let get = || {
-        drop(
-            redis::cmd("GET")
-                .arg("bare:100")
-                .query::<String>(&mut pool.get().expect("a connection")),
-        )
+    let get = |thread: usize| {
+        let value = pool.get().expect("a connection").get::<_, String>(&names[thread]);
+        drop(value.expect("a value"));
     };
     let pairs: Vec<_> = (0..ROUNDS)
         .map(|_| {
-            let ours = rate_of_threads(|thread| drop(value_sync(thread, 100).expect("a hit")));
-            (ours, rate_of_threads(|_| get()))
+            let ours = rate_of_threads(|thread| drop(value_sync(thread as u64, 100).expect("a hit")));
+            (ours, rate_of_threads(get))
         })
         .collect();
     vec![Row::rate(
@@ -141,7 +127,7 @@ pub(crate) fn threads(url: &str) -> Vec<Row> {
     )]
 }
 
-fn rate_of_threads(call: impl Fn(u64) + Sync) -> f64 {
+fn rate_of_threads(call: impl Fn(usize) + Sync) -> f64 {
     let (start, count) = (Instant::now(), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for thread in 0..64 {

@@ -1,16 +1,20 @@
 //! A worker process: one command a line on its input, one answer a line on its output.
 
+use std::fmt::Display;
 use std::io::{BufRead, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use dspinlock::Pool;
 use futures_util::StreamExt;
+use redis::AsyncCommands;
+use redis::aio::MultiplexedConnection;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::functions::{now, owned, slow};
+use crate::bare;
+use crate::functions::{now, owned, slow, value};
+use crate::memory;
 
 /// Starts a worker.
 pub(crate) fn start(url: &str) -> dspinlock_testkit::Lines {
@@ -20,18 +24,10 @@ pub(crate) fn start(url: &str) -> dspinlock_testkit::Lines {
     worker
 }
 
-pub(crate) fn main(arguments: &[String]) {
-    let url = &arguments[0];
-    dspinlock::init(Pool::open(url).expect("a pool")).expect("the first pool");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let client = redis::Client::open(url.as_str()).expect("a url");
-    let mut connection = runtime
-        .block_on(client.get_multiplexed_async_connection())
-        .expect("a connection");
+pub(crate) fn main(url: &str) {
+    crate::init(url);
+    let runtime = bare::threads(Some(1));
+    let mut connection = runtime.block_on(bare::multiplexed(url));
     say("ready");
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("a line");
@@ -39,16 +35,18 @@ pub(crate) fn main(arguments: &[String]) {
         let number = |at: usize| words[at].parse::<u64>().expect("a number");
         match words[0] {
             "slow" => runtime.block_on(callers(number(1), number(2), number(3))),
-            "listen" => runtime.block_on(listen(&client, words[1], number(2))),
+            "listen" => runtime.block_on(listen(url, words[1], number(2))),
             "publish" => {
-                let mut publish = redis::cmd("PUBLISH");
-                publish.arg(words[1]).arg(now());
-                let _: u64 = runtime
-                    .block_on(publish.query_async(&mut connection))
-                    .expect("a reply");
+                let publish = connection.publish::<_, _, u64>(words[1], now());
+                runtime.block_on(publish).expect("a reply");
                 say("published");
             }
+            "fill" => {
+                runtime.block_on(fill(number(1)));
+                say("filled");
+            }
             "owned" => runtime.block_on(contend(number(1), number(2), number(3))),
+            "token" => runtime.block_on(pass(url, words[1], number(2), number(3))),
             other => panic!("no command {other}"),
         }
     }
@@ -61,8 +59,13 @@ fn say(line: &str) {
         .expect("somebody listens");
 }
 
-/// So many callers of one key. Says when a body begins; then when the last one had the value, when the
-/// body was done, and how often it ran.
+fn join<T: Display>(items: impl IntoIterator<Item = T>, between: &str) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    items.join(between)
+}
+
+/// So many callers of one key. Says when a body begins; then how often the body ran here, when it was done, and when
+/// each caller had the value.
 async fn callers(key: u64, count: u64, milliseconds: u64) {
     static COMPUTED: AtomicUsize = AtomicUsize::new(0);
     let before = COMPUTED.load(Ordering::Relaxed);
@@ -78,17 +81,15 @@ async fn callers(key: u64, count: u64, milliseconds: u64) {
         });
     }
     let served = callers.join_all().await;
-    let last = served.iter().map(|served| served.0).max().expect("a caller");
-    say(&format!(
-        "{last} {} {}",
-        served[0].1,
-        COMPUTED.load(Ordering::Relaxed) - before
-    ));
+    let computed = COMPUTED.load(Ordering::Relaxed) - before;
+    let times = join(served.iter().map(|served| served.0), " ");
+    say(&format!("{computed} {} {times}", served[0].1));
 }
 
-/// The bare sketch of a stampede: one subscriber that wakes so many tasks. Says when the last one was awake.
-async fn listen(client: &redis::Client, channel: &str, count: u64) {
-    let mut messages = client.get_async_pubsub().await.expect("a connection");
+/// The bare sketch of a stampede: one subscriber that wakes so many tasks. Says when each was awake.
+async fn listen(url: &str, channel: &str, count: u64) {
+    let messages = bare::client(url).get_async_pubsub().await;
+    let mut messages = messages.expect("a connection");
     messages.subscribe(channel).await.expect("a subscription");
     let news = Arc::new(Notify::new());
     let mut listeners = JoinSet::new();
@@ -101,19 +102,18 @@ async fn listen(client: &redis::Client, channel: &str, count: u64) {
     }
     tokio::time::sleep(Duration::from_millis(20)).await; // every task waits
     say("listening");
-    let _ = messages.on_message().next().await.expect("a message");
+    messages.on_message().next().await.expect("a message");
     news.notify_waiters();
-    let last = listeners.join_all().await.into_iter().max().expect("a listener");
-    say(&last.to_string());
+    say(&join(listeners.join_all().await, " "));
 }
 
 /// Tasks that lock one key as often as they can. Says the fences that each task was granted.
 async fn contend(key: u64, tasks: u64, milliseconds: u64) {
     let end = Instant::now() + Duration::from_millis(milliseconds);
     let mut owners = JoinSet::new();
-    for task in 0..tasks {
+    for _ in 0..tasks {
         owners.spawn(async move {
-            let mut fences = vec![task];
+            let mut fences = Vec::new();
             while Instant::now() < end {
                 let note = || fences.push(dspinlock::current().expect("a lease").fence());
                 owned(key, note).await.expect("the lock");
@@ -122,9 +122,44 @@ async fn contend(key: u64, tasks: u64, milliseconds: u64) {
         });
     }
     let fences = owners.join_all().await;
-    let lines: Vec<String> = fences
-        .iter()
-        .map(|fences| fences.iter().map(u64::to_string).collect::<Vec<_>>().join(","))
-        .collect();
-    say(&lines.join(" "));
+    say(&join(fences.into_iter().map(|fences| join(fences, ",")), " "));
+}
+
+/// So many kept values.
+async fn fill(count: u64) {
+    const TASKS: usize = 256;
+    let mut callers = JoinSet::new();
+    for turn in 0..TASKS as u64 {
+        callers.spawn(async move {
+            for id in (turn..count).step_by(TASKS) {
+                value(id, memory::length(id)).await.expect("a value");
+            }
+        });
+    }
+    callers.join_all().await;
+}
+
+/// Tasks, each with a connection, that pass on the token in a list. Says how often they had it.
+async fn pass(url: &str, list: &str, tasks: u64, milliseconds: u64) {
+    let passed = Arc::new(AtomicUsize::new(0));
+    let mut connections = Vec::new();
+    for _ in 0..tasks {
+        connections.push(bare::multiplexed(url).await);
+    }
+    let mut owners = JoinSet::new();
+    for connection in connections {
+        let own = pass_on(connection, list.to_owned(), passed.clone());
+        owners.spawn(tokio::time::timeout(Duration::from_millis(milliseconds), own));
+    }
+    owners.join_all().await;
+    say(&passed.load(Ordering::Relaxed).to_string());
+}
+
+async fn pass_on(mut connection: MultiplexedConnection, list: String, passed: Arc<AtomicUsize>) {
+    connection.set_response_timeout(Duration::from_secs(60));
+    loop {
+        let token: (String, String) = connection.blpop(&list, 0.0).await.expect("a token");
+        passed.fetch_add(1, Ordering::Relaxed);
+        let _: u64 = connection.rpush(&list, token.1).await.expect("a reply");
+    }
 }

@@ -29,6 +29,7 @@ pub(crate) struct Args {
     pub(crate) ttl: Option<Given<Length>>,
     pub(crate) max_block_time: Option<Given<Length>>,
     pub(crate) lease: Option<Given<Length>>,
+    pub(crate) replicas: Option<Given<Tries>>,
     pub(crate) map_err: Option<Given<Expr>>,
     pub(crate) on_error: Option<Given<OnError>>,
 }
@@ -39,7 +40,7 @@ pub(crate) struct Given<T> {
     pub(crate) value: T,
 }
 
-/// A number of tries.
+/// A number, of tries or of replicas.
 pub(crate) enum Tries {
     Fixed(u32),
     PerCall(Expr),
@@ -92,6 +93,7 @@ impl Args {
             "ttl" | "expire_at_timedelta" => argument.into(&mut self.ttl, Argument::length),
             "max_block_time" => argument.into(&mut self.max_block_time, Argument::length),
             "lease" => argument.into(&mut self.lease, Argument::length),
+            "replicas" => argument.into(&mut self.replicas, Argument::tries),
             "map_err" => argument.into(&mut self.map_err, Argument::expression),
             "on_error" => argument.into(&mut self.on_error, Argument::on_error),
             _ => argument.unknown(),

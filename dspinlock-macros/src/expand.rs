@@ -133,9 +133,16 @@ enum Value {
 
 fn settings(guarded: &Guarded) -> Vec<(Ident, Value)> {
     let args = &guarded.args;
-    let tries = args.max_spinlock_tries.iter().map(|given| match &given.value {
-        Tries::Fixed(tries) => (format_ident!("max_spinlock_tries"), Value::Fixed(quote!(#tries))),
-        Tries::PerCall(expr) => (format_ident!("max_spinlock_tries"), Value::PerCall(quote!(#expr))),
+    let numbers = [
+        ("max_spinlock_tries", &args.max_spinlock_tries),
+        ("replicas", &args.replicas),
+    ];
+    let numbers = numbers
+        .into_iter()
+        .filter_map(|(name, given)| Some((format_ident!("{name}"), &given.as_ref()?.value)));
+    let numbers = numbers.map(|(name, number)| match number {
+        Tries::Fixed(number) => (name, Value::Fixed(quote!(#number))),
+        Tries::PerCall(expr) => (name, Value::PerCall(quote!(#expr))),
     });
     let lengths = [
         ("near_cache", &args.near_cache),
@@ -153,7 +160,7 @@ fn settings(guarded: &Guarded) -> Vec<(Ident, Value)> {
         Length::PerCall(expr) => (format_ident!("{name}"), Value::PerCall(quote!(#expr))),
         Length::Forever => (format_ident!("{name}_forever"), Value::Fixed(TokenStream::new())),
     });
-    tries.chain(lengths).collect()
+    numbers.chain(lengths).collect()
 }
 
 fn constant(duration: Duration) -> TokenStream {

@@ -53,6 +53,7 @@ use crate::model::Guarded;
 /// | `ttl = "1h"` | `"1h"` | how long a result stays; also known as `expire_at_timedelta` |
 /// | `max_block_time = "30m"` | `"30m"` | how long one caller may keep others out |
 /// | `lease = "15s"` | `"15s"` | how long a lock outlives a process that died |
+/// | `replicas = 1` | `0` | how many replicas of the store must have heard of a lock before it is held; see below |
 /// | `map_err = path` | `From` | makes the function's error of a lock error |
 /// | `on_error = run_unlocked` or `panic` | none | what becomes of a lock error where it is not returned |
 ///
@@ -68,6 +69,13 @@ use crate::model::Guarded;
 /// function that returns no `Result` must say what becomes of them with `on_error`.
 ///
 /// A kept value is owned and implements `serde::Serialize` and `serde::Deserialize`; it need not be `Clone`.
+///
+/// # Replicas
+///
+/// Redis tells its replicas of a write when it has answered already, so that a lock may be forgotten in a failover. With
+/// `replicas = n` a lock is held only once `n` replicas have acknowledged it (`WAIT`), which costs one more round trip. Where
+/// fewer do so within a third of the lease, or a second, the lock is given up and the call fails with
+/// `Error::Store { reason: StoreFailure::TooFewReplicas { .. }, .. }`. A store without replicas has none to count.
 ///
 /// # The near cache
 ///

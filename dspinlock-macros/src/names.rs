@@ -3,7 +3,7 @@
 use proc_macro2::Ident;
 
 /// Each argument as it should look, to show to whoever wrote it otherwise.
-const ARGUMENTS: [(&str, &str); 16] = [
+const ARGUMENTS: [(&str, &str); 17] = [
     ("key", "key = id"),
     ("skip", "skip(client, trace_id)"),
     ("name", "name = \"price\""),
@@ -18,6 +18,7 @@ const ARGUMENTS: [(&str, &str); 16] = [
     ("expire_at_timedelta", "expire_at_timedelta = \"1h\""),
     ("max_block_time", "max_block_time = \"30m\""),
     ("lease", "lease = \"15s\""),
+    ("replicas", "replicas = 1"),
     ("map_err", "map_err = MyError::Lock"),
     ("on_error", "on_error = run_unlocked"),
 ];

@@ -6,6 +6,7 @@
 
 use std::fmt::Display;
 use std::io;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
@@ -27,18 +28,38 @@ pub(crate) fn start(address: impl Display) -> Result<(), Error> {
     })
 }
 
+/// The runtime is made on its thread, and never dropped anywhere else: in the midst of another runtime that is a panic.
 fn begin() -> io::Result<Handle> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let handle = runtime.handle().clone();
+    let (made, handle) = channel();
     std::thread::Builder::new()
         .name("dspinlock".into())
-        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
-    Ok(handle)
+        .spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            // Whoever made the thread waits for the word.
+            let _ = made.send(
+                runtime
+                    .as_ref()
+                    .map(|runtime| runtime.handle().clone())
+                    .map_err(io::Error::kind),
+            );
+            if let Ok(runtime) = runtime {
+                runtime.block_on(std::future::pending::<()>());
+            }
+        })?;
+    let handle = handle.recv().map_err(|_| io::ErrorKind::BrokenPipe)?;
+    Ok(handle?)
 }
 
 /// The background thread's runtime.
 pub(crate) fn handle() -> &'static Handle {
     RUNTIME.get().expect("the thread was started for a pool")
+}
+
+/// How many tasks it has.
+pub(crate) fn tasks() -> usize {
+    RUNTIME
+        .get()
+        .map_or(0, |runtime| runtime.metrics().num_alive_tasks())
 }
 
 /// Runs `future` on the background thread.

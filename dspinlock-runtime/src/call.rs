@@ -70,6 +70,12 @@ impl<K, J> Call<K, J> {
         self.draft.options.get_or_insert_with(|| Box::new(site.clone()))
     }
 
+    /// `replicas = expr`.
+    pub fn replicas(mut self, replicas: u32) -> Self {
+        self.options().replicas = replicas;
+        self
+    }
+
     /// `max_spinlock_tries = expr`.
     pub fn max_spinlock_tries(mut self, tries: u32) -> Self {
         self.options().max_spinlock_tries = tries;
@@ -213,10 +219,9 @@ impl<R, J> Returning<R, J> {
     }
 }
 
-/// A call at the engine's door, and what to ask again with where a hit turns out to be unreadable.
+/// A call at the engine's door.
 pub(crate) struct Entering {
     pub(crate) future: Boxed<Result<Entered, Error>>,
-    order: Option<Box<Order>>,
 }
 
 impl Entering {
@@ -224,18 +229,13 @@ impl Entering {
     pub(crate) fn answered(answer: Result<Entered, Error>) -> Self {
         Self {
             future: Box::pin(std::future::ready(answer)),
-            order: None,
         }
     }
 
     /// Asks once more, and says that the value with this tag could not be read.
-    pub(crate) fn refuse(&mut self, tag: String) {
-        let order = self
-            .order
-            .as_mut()
-            .expect("only a call that was entered can be answered");
+    pub(crate) fn refuse(&mut self, mut order: Box<Order>, tag: String) {
         order.refuse = Some(tag);
-        self.future = engine::enter(Order::clone(order));
+        self.future = engine::enter(order);
     }
 }
 
@@ -269,20 +269,20 @@ impl Start {
     pub(crate) fn recall<R>(&self, recall: fn(&(dyn Any + Send + Sync)) -> Option<R>) -> Option<R> {
         let age = self.near_cache?;
         let key = Key::new(self.site.options.prefix.clone(), self.digest?);
-        Pool::known()?.near().recall(&key, age, recall)
+        let pool = Pool::known()?;
+        pool.near().recall(&pool.named(key), age, recall)
     }
 
     pub(crate) fn enter(self, body_type: &'static str) -> Entering {
         match self.order(body_type) {
             Ok(order) => Entering {
-                future: engine::enter(order.clone()),
-                order: Some(Box::new(order)),
+                future: engine::enter(order),
             },
             Err(error) => Entering::answered(Err(error)),
         }
     }
 
-    fn order(self, body_type: &'static str) -> Result<Order, Error> {
+    fn order(self, body_type: &'static str) -> Result<Box<Order>, Error> {
         let site = site_name(self.site, body_type);
         let mut options = match self.options {
             Some(options) => *options,
@@ -293,14 +293,14 @@ impl Start {
             let site = site.into_owned();
             return Err(Error::ProvidedObjectIsNotHashable { site });
         };
-        Ok(Order {
+        Ok(Box::new(Order {
             key: Key::new(options.prefix.clone(), digest),
             site,
             options,
             near_cache: self.near_cache,
             shared: self.site.is_shared(),
             refuse: None,
-        })
+        }))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::lease::{Claim, Lease, Published, Terms};
 use crate::near::Fill;
 use crate::options::{Options, check_length};
 use crate::pool::Pool;
-use crate::protocol::{Read, Reply, Request};
+use crate::protocol::{Read, Reply};
 pub(crate) use crate::store::Boxed;
 use crate::value::Value;
 use crate::wait::{Next, Patience};
@@ -41,11 +41,13 @@ pub(crate) struct Order {
 /// What the engine found for a call.
 #[derive(Debug)]
 pub(crate) enum Entered {
-    /// The computed value, the tag it was published under, and its place in the near cache.
+    /// The computed value, the tag it was published under, and its place in the near cache; and what was asked, to be asked
+    /// again where the value turns out to be unreadable.
     Hit {
         payload: Bytes,
         tag: String,
         fill: Option<Fill>,
+        order: Box<Order>,
     },
     /// This caller computes, under this lease. Boxed: a call carries it in its future.
     Lead(Box<Lead>),
@@ -60,7 +62,7 @@ pub(crate) struct Lead {
 }
 
 /// Takes the lock of the global pool, waits for another's result, or reads it.
-pub(crate) fn enter(order: Order) -> Boxed<Result<Entered, Error>> {
+pub(crate) fn enter(order: Box<Order>) -> Boxed<Result<Entered, Error>> {
     Box::pin(async move {
         let pool = Pool::global()?.here();
         let parent = Frame::here();
@@ -74,14 +76,19 @@ pub(crate) fn enter(order: Order) -> Boxed<Result<Entered, Error>> {
                     max_value_size,
                 })))
             }
-            Granted::Found(Found { payload, tag }, fill) => Ok(Entered::Hit { payload, tag, fill }),
+            Granted::Found(Found { payload, tag }, fill, order) => Ok(Entered::Hit {
+                payload,
+                tag,
+                fill,
+                order,
+            }),
             Granted::Computed => unreachable!("a caller that wants the value is never told COMPUTED"),
         }
     })
 }
 
 /// Takes the lock of `pool` for the explicit API, which asks whether the key is computed, never for the value.
-pub(crate) async fn acquire(pool: Pool, order: Order) -> Result<Option<Lease>, Error> {
+pub(crate) async fn acquire(pool: Pool, order: Box<Order>) -> Result<Option<Lease>, Error> {
     match Call::new(pool.here(), order, false)?.run().await? {
         Granted::Lease(lease) => Ok(Some(lease)),
         Granted::Found(..) | Granted::Computed => Ok(None),
@@ -133,27 +140,31 @@ impl Lead {
 /// How a call ended its way to the store.
 enum Granted {
     Lease(Lease),
-    Found(Found, Option<Fill>),
+    Found(Found, Option<Fill>, Box<Order>),
     Computed,
 }
 
 /// One call at work.
 struct Call {
     pool: Pool,
-    order: Order,
+    /// Its name in the store.
+    key: Key,
+    order: Box<Order>,
     want_value: bool,
     terms: Terms,
     patience: Patience,
 }
 
 impl Call {
-    fn new(pool: Pool, order: Order, attribute: bool) -> Result<Self, Error> {
+    fn new(pool: Pool, order: Box<Order>, attribute: bool) -> Result<Self, Error> {
+        // The order keeps the name that the user gave: it may be given again.
+        let key = pool.named(order.key.clone());
         let lease = order.options.check()?;
         if let Some(age) = order.near_cache {
             check_length("near_cache", age)?;
         }
-        if Frame::here().is_some_and(|frame| frame.holds(&pool, &order.key)) {
-            return Err(Error::Recursion { key: order.key });
+        if Frame::here().is_some_and(|frame| frame.holds(&pool, &key)) {
+            return Err(Error::Recursion { key });
         }
         let terms = Terms {
             lease,
@@ -165,6 +176,7 @@ impl Call {
         let patience = Patience::new(&order.options);
         Ok(Self {
             pool,
+            key,
             order,
             want_value,
             terms,
@@ -184,7 +196,7 @@ impl Call {
                 Joined::Queue(words) => Box::pin(self.follow(words)).await?,
             };
             match word {
-                Word::Value(found) => return Ok(Granted::Found(found, None)),
+                Word::Value(found) => return Ok(Granted::Found(found, None, self.order)),
                 Word::Seat(taken) => seat = Some(taken),
             }
         }
@@ -199,16 +211,16 @@ impl Call {
                 if let Some(seat) = seat {
                     seat.land(&found);
                 }
-                return Ok(Granted::Found(found, fill));
+                return Ok(Granted::Found(found, fill, self.order));
             }
         }
-        let claim = Claim::new(&self.pool, &self.order.key, seat);
+        let claim = Claim::new(&self.pool, &self.key, seat);
         Box::pin(self.acquire(claim)).await
     }
 
     fn join(&self) -> Joined {
         let accepts = self.want_value && self.order.refuse.is_none();
-        self.pool.flights().join(&self.order.key, accepts)
+        self.pool.flights().join(&self.key, accepts)
     }
 
     /// Waits for word of the one who goes for all. Where it takes long, one of those who follow looks too.
@@ -231,7 +243,7 @@ impl Call {
                 },
                 () = background::sleep(rest) => {}
             }
-            if let Some(scout) = self.pool.flights().scout(&self.order.key) {
+            if let Some(scout) = self.pool.flights().scout(&self.key) {
                 return Ok(Word::Seat(scout));
             }
         }
@@ -244,8 +256,8 @@ impl Call {
             bound: pool.bound(),
         };
         let (reply, fill) = match self.order.near_cache {
-            Some(_) => Box::pin(pool.read_near(&self.order.key, request)).await?,
-            None => (pool.ask(&self.order.key, Request::Read(request)).await?, None),
+            Some(_) => Box::pin(pool.read_near(&self.key, request)).await?,
+            None => (pool.read(&self.key, request).await?, None),
         };
         match reply {
             Reply::Hit(value, _) => Ok(Some((value, fill))),
@@ -255,14 +267,14 @@ impl Call {
 
     fn gave_up(&self, waited: Duration) -> Error {
         Error::SpinlockTriesExceeded {
-            key: self.order.key.clone(),
+            key: self.key.clone(),
             waited,
         }
     }
 
     /// The value of a hit. One that is damaged is as good as none, and is refused from now on.
-    fn found(&mut self, value: Value) -> Option<Found> {
-        let intact = value.is_intact();
+    fn found(&mut self, mut value: Value) -> Option<Found> {
+        let intact = self.pool.unseal(&self.key, &mut value);
         let tag = value.header.value.map(|stored| stored.tag).unwrap_or_default();
         if intact {
             return Some(Found {

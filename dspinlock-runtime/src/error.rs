@@ -112,6 +112,15 @@ pub enum StoreFailure {
     /// The connection broke before the answer came.
     #[error("the connection was lost")]
     Disconnected,
+    /// Fewer replicas than `replicas` asks for have acknowledged the step in time. A lock was given up; a deleted key is
+    /// deleted, but may come back after a failover.
+    #[error("{acknowledged} of {wanted} replicas have acknowledged it")]
+    TooFewReplicas {
+        /// How many were asked for.
+        wanted: u32,
+        /// How many there were in time.
+        acknowledged: u32,
+    },
     /// The login does not permit the step.
     #[error("permission denied")]
     PermissionDenied,

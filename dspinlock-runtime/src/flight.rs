@@ -3,21 +3,24 @@
 //! The one that goes holds the seat. It hands what it gets to those who joined before it asked: a caller that joined
 //! later may have seen the key change in between, and must not be handed anything older. When it is done, or dropped,
 //! the seat passes to the next in the order of arrival. Where it takes long, one scout looks at the store meanwhile: the
-//! holder of the seat may have lost the key, or may sit on a thread that is blocked.
+//! holder of the seat may have lost the key, or may sit on a thread that is blocked. A holder that waits in the background
+//! is its own scout.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
-use std::collections::{VecDeque, hash_map::RandomState};
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use foldhash::fast::RandomState;
 
 use crate::key::Key;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
 
 const SHARDS: usize = 16;
+
+type Shard = HashMap<Key, Flight, RandomState>;
 
 /// Every flight of one pool.
 #[derive(Clone, Default)]
@@ -25,7 +28,7 @@ pub(crate) struct Flights(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    shards: [Mutex<HashMap<Key, Flight>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     flights: AtomicU64,
 }
@@ -37,6 +40,8 @@ struct Flight {
     joined: u64,
     queue: VecDeque<Member>,
     scouted: bool,
+    /// The holder of the seat waits where nothing can block it, and looks at every change.
+    watching: bool,
 }
 
 struct Member {
@@ -113,7 +118,9 @@ impl Flights {
     /// A follower that has waited long: may it look for itself? One of them may.
     pub(crate) fn scout(&self, key: &Key) -> Option<Seat> {
         let mut shard = self.shard(key);
-        let flight = shard.get_mut(key).filter(|flight| !flight.scouted)?;
+        let flight = shard
+            .get_mut(key)
+            .filter(|flight| !flight.scouted && !flight.watching)?;
         flight.scouted = true;
         let mut seat = Seat::new(self.clone(), key.clone(), flight.id);
         (seat.scout, seat.cold) = (true, true);
@@ -125,7 +132,7 @@ impl Flights {
         let mut shard = self.shard(key);
         let Some(flight) = shard.get_mut(key) else { return };
         flight.id = self.0.flights.fetch_add(1, Ordering::Relaxed);
-        flight.scouted = false;
+        (flight.scouted, flight.watching) = (false, false);
         let mut seat = Seat::new(self.clone(), key.clone(), flight.id);
         seat.cold = true;
         drop(shard);
@@ -134,11 +141,11 @@ impl Flights {
 
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        let lock = |shard: &Mutex<HashMap<Key, Flight>>| shard.lock().map_or(0, |flights| flights.len());
+        let lock = |shard: &Mutex<Shard>| shard.lock().map_or(0, |flights| flights.len());
         self.0.shards.iter().map(lock).sum()
     }
 
-    fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Flight>> {
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
         let shard = self.0.hasher.hash_one(key) as usize % SHARDS;
         self.0.shards[shard]
             .lock()
@@ -170,9 +177,19 @@ impl Seat {
         self.asked = joined.unwrap_or(0);
     }
 
+    /// The holder of the seat waits in the background: nobody need look beside it.
+    pub(crate) fn watch(&mut self) {
+        if !self.scout {
+            self.flight(|flight| flight.watching = true);
+        }
+    }
+
     /// The holder of the seat computes: who comes next knows that there is no value.
     pub(crate) fn lead(&mut self) {
         self.cold = true;
+        if !self.scout {
+            self.flight(|flight| flight.watching = false);
+        }
     }
 
     /// Hands the value to all who may have it, and passes the seat on.
@@ -180,6 +197,9 @@ impl Seat {
         self.cold = false;
         let asked = self.asked;
         let served = self.flight(|flight| {
+            if flight.queue.is_empty() {
+                return VecDeque::new();
+            }
             let (served, others) = flight
                 .queue
                 .drain(..)
@@ -210,6 +230,7 @@ impl Seat {
             let Some(flight) = shard.get_mut(&self.key).filter(|flight| flight.id == self.flight) else {
                 return;
             };
+            flight.watching = false;
             let Some(next) = flight.queue.pop_front() else {
                 shard.remove(&self.key);
                 return;
@@ -307,6 +328,30 @@ mod tests {
         assert!(matches!(blocking::wait(follower), Ok(Word::Value(_))));
         drop(held);
         assert!(flights.shard(&key()).is_empty());
+    }
+
+    #[test]
+    fn nobody_scouts_while_the_holder_of_the_seat_waits_in_the_background() {
+        let flights = Flights::default();
+        let mut first = seat(&flights);
+        let follower = queue(&flights, true);
+        first.watch();
+        assert!(flights.scout(&key()).is_none());
+        first.lead();
+        assert!(
+            flights.scout(&key()).is_some(),
+            "a holder that computes may lose the key"
+        );
+        first.watch();
+        drop(first);
+        let Ok(Word::Seat(second)) = blocking::wait(follower) else {
+            panic!("the seat was lost")
+        };
+        assert!(
+            flights.scout(&key()).is_some(),
+            "the next holder does not wait yet"
+        );
+        second.flights.scatter(&key());
     }
 
     #[test]

@@ -4,14 +4,12 @@
 //! counts as lost. A lease that ends before its first beat costs two changes of that list and nothing else.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-use once_cell::sync::Lazy;
-use tokio::sync::Notify;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::background;
 use crate::lease::Held;
+use crate::sync::{Instant, Lazy, Mutex, MutexGuard, Notify, PoisonError};
 
 static HEART: Lazy<Heart> = Lazy::new(|| {
     background::spawn(beat_all());
@@ -20,6 +18,10 @@ static HEART: Lazy<Heart> = Lazy::new(|| {
         earlier: Notify::new(),
     }
 });
+
+fn heart() -> &'static Heart {
+    Lazy::force(&HEART)
+}
 
 struct Heart {
     list: Mutex<List>,
@@ -45,7 +47,7 @@ pub(crate) type Place = (Instant, u64);
 
 /// Beats for `held` from now on. Returns its place, to be given back at [`stop`].
 pub(crate) fn start(held: &Arc<Held>) {
-    let mut list = HEART.lock();
+    let mut list = heart().lock();
     list.count += 1;
     let place = (held.next_beat(), list.count);
     insert(&mut list, place, held);
@@ -53,7 +55,7 @@ pub(crate) fn start(held: &Arc<Held>) {
 
 /// No beat from now on, and no loss.
 pub(crate) fn stop(held: &Held) {
-    let mut list = HEART.lock();
+    let mut list = heart().lock();
     if let Some(place) = held.place().take() {
         list.due.remove(&place);
     }
@@ -61,7 +63,7 @@ pub(crate) fn stop(held: &Held) {
 
 /// How many leases there are.
 pub(crate) fn serves() -> usize {
-    HEART.lock().due.len()
+    heart().lock().due.len()
 }
 
 fn insert(list: &mut List, place: Place, held: &Arc<Held>) {
@@ -70,13 +72,13 @@ fn insert(list: &mut List, place: Place, held: &Arc<Held>) {
     list.due.insert(place, held.clone());
     if list.asleep.is_none_or(|until| place.0 < until) {
         list.asleep = Some(place.0);
-        HEART.earlier.notify_one();
+        heart().earlier.notify_one();
     }
 }
 
 /// Puts a lease that is still in the list elsewhere in it.
 fn reschedule(held: &Arc<Held>, at: Instant) {
-    let mut list = HEART.lock();
+    let mut list = heart().lock();
     let place = *held.place();
     if let Some(place) = place {
         list.due.remove(&place);
@@ -87,14 +89,15 @@ fn reschedule(held: &Arc<Held>, at: Instant) {
 async fn beat_all() {
     loop {
         let now = Instant::now();
-        let (due, next) = HEART.take_due(now);
-        due.iter().for_each(|held| wake(held, now));
+        let (due, next) = heart().take_due(now);
+        // Let go of before the sleep: an ended lease would keep its pool open for as long.
+        due.into_iter().for_each(|held| wake(&held, now));
         let rest = next.map_or(Duration::MAX, |next| {
             next.saturating_duration_since(Instant::now())
         });
         tokio::select! {
-            () = tokio::time::sleep(rest.min(Duration::from_secs(3600))) => {}
-            () = HEART.earlier.notified() => {}
+            () = background::sleep(rest.min(Duration::from_secs(3600))) => {}
+            () = heart().earlier.notified() => {}
         }
     }
 }

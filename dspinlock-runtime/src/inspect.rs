@@ -23,6 +23,6 @@ pub fn in_hand() -> InHand {
         leases: heart::serves(),
         flights: pool.map_or(0, |pool| pool.flights().count()),
         watches: pool.map_or(0, Pool::watches),
-        tasks: background::handle().metrics().num_alive_tasks(),
+        tasks: background::tasks(),
     }
 }

@@ -5,7 +5,7 @@ mod path;
 mod plain;
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 pub use self::path::site_name;
 pub(crate) use self::path::site_name_pieces;
 use crate::error::Error;
+use crate::options::Options;
 
 /// The name of one lock.
 ///
@@ -57,7 +58,7 @@ impl Key {
     }
 
     /// The key whose state or value has this name in the store. `None` for all that is no digest.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         let name = match name.strip_prefix('{') {
             Some(name) => name.strip_suffix("},value")?,
             None => name,
@@ -74,10 +75,21 @@ impl Key {
     }
 
     /// Its own text, where it is a key of the user's own scheme.
-    pub(crate) fn own_text(&self) -> Option<&str> {
+    pub fn own_text(&self) -> Option<&str> {
         match &self.0 {
             Repr::Own(text) => Some(text),
             Repr::Digest { .. } => None,
+        }
+    }
+
+    /// The first part of its name in the store; of a key of the user's own scheme the default, unless it is a digest's name.
+    pub(crate) fn prefix(&self) -> Cow<'static, str> {
+        match &self.0 {
+            Repr::Digest { prefix, .. } => prefix.clone(),
+            Repr::Own(text) => match Self::from_name(text).map(|key| key.0) {
+                Some(Repr::Digest { prefix, .. }) => prefix,
+                _ => Options::DEFAULT.prefix,
+            },
         }
     }
 
@@ -92,7 +104,7 @@ impl Key {
     /// The store's name for the state, which py-dspinlock uses too.
     pub fn state_name(&self) -> String {
         match &self.0 {
-            Repr::Digest { prefix, digest } => format!("{prefix},{}", Hex(digest)),
+            Repr::Digest { prefix, digest } => name("", prefix, digest, ""),
             Repr::Own(text) => text.as_ref().into(),
         }
     }
@@ -100,7 +112,7 @@ impl Key {
     /// The store's name for the value and the fence, in the same cluster slot as the state.
     pub fn value_name(&self) -> String {
         match &self.0 {
-            Repr::Digest { prefix, digest } => format!("{{{prefix},{}}},value", Hex(digest)),
+            Repr::Digest { prefix, digest } => name("{", prefix, digest, "},value"),
             Repr::Own(text) => format!("{{{text}}},value"),
         }
     }
@@ -138,11 +150,20 @@ impl fmt::Debug for Key {
     }
 }
 
+/// Every name of every request comes from here: one allocation.
+fn name(before: &str, prefix: &str, digest: &[u8; 32], after: &str) -> String {
+    let mut name = String::with_capacity(before.len() + prefix.len() + 65 + after.len());
+    name.extend([before, prefix, ","]);
+    let _ = write!(name, "{}", Hex(digest));
+    name.push_str(after);
+    name
+}
+
 struct Hex<'a>(&'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Every name of every request goes through here: no formatting machinery for each byte.
+        // No formatting machinery for each byte.
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 64];
         for (place, byte) in text.chunks_exact_mut(2).zip(self.0) {

@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 
 use crate::error::Error;
 use crate::flight::{Found, Seat};
@@ -15,6 +13,7 @@ use crate::key::Key;
 use crate::lock::Op;
 use crate::pool::Pool;
 use crate::protocol::{Publish, Renew, Reply, Request};
+use crate::sync::{AtomicBool, Instant, Mutex, MutexGuard, Ordering, PoisonError, Semaphore};
 use crate::value::Holder;
 use crate::{background, blocking, heart};
 
@@ -43,6 +42,7 @@ impl Lease {
             terms,
             place: Mutex::new(None),
             beating: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             lost: Semaphore::new(0),
         });
         heart::start(&held);
@@ -123,12 +123,15 @@ impl Lease {
             seat.ask();
         }
         let held = &self.held;
+        held.ending.store(true, Ordering::SeqCst);
         let request = Request::Publish(Publish {
             tag: held.tag.clone(),
             fence: held.fence,
             ttl: millis(held.terms.ttl),
             took: micros(held.acquired.elapsed()),
-            payload: payload.clone(),
+            payload: payload
+                .as_ref()
+                .map(|payload| held.pool.seal(&held.key, &held.tag, held.fence, payload)),
             holder: Holder::here(&held.terms.site),
         });
         match self.claim.pool.ask(&held.key, request).await? {
@@ -199,6 +202,8 @@ pub(crate) struct Held {
     deadline: Mutex<Instant>,
     place: Mutex<Option<heart::Place>>,
     beating: AtomicBool,
+    /// PUBLISH is under way: its answer tells of a loss, and a beat that it overtakes does not.
+    ending: AtomicBool,
     /// Closed at the loss: latched, and everybody who waits is told.
     lost: Semaphore,
 }
@@ -264,7 +269,7 @@ impl Held {
             }
             // An end that came in between is no loss: the caller knows that it has ended.
             Ok(_) => {
-                if self.place().is_some() {
+                if !self.ending.load(Ordering::SeqCst) && self.place().is_some() {
                     self.lose();
                 }
                 None

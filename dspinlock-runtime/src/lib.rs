@@ -15,6 +15,7 @@ pub mod record;
 pub mod site;
 pub mod state;
 pub mod store;
+pub mod tls;
 pub mod value;
 
 mod background;
@@ -28,6 +29,8 @@ mod inspect;
 mod near;
 mod outcome;
 mod run;
+mod secret;
+mod sync;
 mod verdict;
 mod wait;
 

@@ -64,7 +64,8 @@ pub enum Acquired {
 /// }
 /// ```
 pub trait DSpinlockBase {
-    /// The store's name for the state: 1 to 512 bytes without braces and control characters.
+    /// The store's name for the state: 1 to 512 bytes without braces and control characters. A pool with a secret makes
+    /// another name of it, below the prefix `dspinlock`.
     #[doc(alias = "get_key")]
     fn key(&self) -> String;
 
@@ -112,7 +113,7 @@ pub trait DSpinlockBase {
     /// A dropped future may or may not have deleted the key.
     #[doc(alias = "delete_atomic_query_mutex_state")]
     fn delete_state(&self) -> Op<bool> {
-        delete_state(Key::own(&self.key()), self.pool())
+        delete_state(Key::own(&self.key()), self.options().replicas, self.pool())
     }
 
     /// [`delete_state`](Self::delete_state) for callers without an executor; blocks the thread.
@@ -211,6 +212,14 @@ impl HashDSpinlock {
         self
     }
 
+    /// How many replicas must have heard of the lock before it is held, and of a delete before it is done; none by
+    /// default. Where there are fewer within a third of the lease, or a second, the lock is given up:
+    /// [`StoreFailure::TooFewReplicas`](crate::error::StoreFailure::TooFewReplicas).
+    pub fn replicas(mut self, replicas: u32) -> Self {
+        self.options.replicas = replicas;
+        self
+    }
+
     /// The pool to lock in; the process's by default.
     #[doc(alias = "sess")]
     pub fn pool(mut self, pool: &Pool) -> Self {
@@ -218,7 +227,7 @@ impl HashDSpinlock {
         self
     }
 
-    /// The store's name for the state.
+    /// The store's name for the state, in a pool without a secret.
     #[doc(alias = "get_key")]
     pub fn key(&self) -> String {
         self.key.state_name()
@@ -242,7 +251,7 @@ impl HashDSpinlock {
     #[doc(alias = "delete_atomic_query_mutex_state")]
     pub fn delete_state(&self) -> Op<bool> {
         let key = self.options.check_prefix().map(|()| self.key.clone());
-        delete_state(key, self.pool.clone())
+        delete_state(key, self.options.replicas, self.pool.clone())
     }
 
     /// As [`DSpinlockBase::delete_state_blocking`].
@@ -272,24 +281,29 @@ impl DSpinlockBase for HashDSpinlock {
 fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Pool>) -> Op<Acquired> {
     Op::new(async move {
         let pool = pool.map_or_else(Pool::global, Ok)?;
-        let order = engine::Order {
+        let order = Box::new(engine::Order {
             key: key?,
             site: "explicit lock".into(),
             options,
             near_cache: None,
             shared: true,
             refuse: None,
-        };
+        });
         Ok(engine::acquire(pool, order)
             .await?
             .map_or(Acquired::Computed, Acquired::Locked))
     })
 }
 
-fn delete_state(key: Result<Key, Error>, pool: Option<Pool>) -> Op<bool> {
+fn delete_state(key: Result<Key, Error>, replicas: u32, pool: Option<Pool>) -> Op<bool> {
     Op::new(async move {
         let (key, pool) = (key?, pool.map_or_else(Pool::global, Ok)?);
-        let deleted = pool.here().ask(&key, Request::Delete).await? == Reply::Deleted(true);
+        let key = pool.named(key);
+        let deleted = match replicas {
+            0 => pool.here().ask(&key, Request::Delete).await,
+            replicas => pool.ask_replicas(&key, Request::Delete, replicas).await,
+        };
+        let deleted = deleted? == Reply::Deleted(true);
         // Who held the key here has lost it.
         pool.flights().scatter(&key);
         Ok(deleted)

@@ -7,15 +7,15 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use papaya::{Compute, Operation};
 
 use crate::key::Key;
 use crate::store::Listener;
+use crate::sync::papaya::{self, Compute, Operation};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Instant, Mutex, MutexGuard, Ordering, PoisonError};
 
 /// A value of a type that only the call knows.
 pub(crate) type Memory = Arc<dyn Any + Send + Sync>;

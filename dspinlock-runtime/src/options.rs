@@ -27,6 +27,8 @@ pub struct Options {
     /// How long a lock outlives a holder that stopped renewing it; `None` is 15 s, or `max_block_time` where that is
     /// shorter.
     pub lease: Option<Duration>,
+    /// How many replicas must have heard of a grant before it counts, and of a delete.
+    pub replicas: u32,
 }
 
 /// How long a caller waits for another's result.
@@ -50,6 +52,7 @@ impl Options {
         ttl: Duration::from_secs(3600),
         max_block_time: Duration::from_secs(1800),
         lease: None,
+        replicas: 0,
     };
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use once_cell::sync::OnceCell;
 
 use crate::error::{Error, StoreFailure};
@@ -11,9 +12,13 @@ use crate::flight::Flights;
 use crate::key::Key;
 use crate::near::{Fill, Near};
 use crate::protocol::{Read, Reply, Request};
+use crate::secret::{SEAL, Secret};
+#[cfg(feature = "cluster")]
+use crate::store::redis::Cluster;
 use crate::store::redis::{Address, Limits, RedisStore, login};
 use crate::store::{Change, Failure, SharedStore, Store, Tracked};
-use crate::value::MAX_HEADER;
+use crate::tls::Tls;
+use crate::value::{MAX_HEADER, Value};
 
 static GLOBAL: OnceCell<Pool> = OnceCell::new();
 
@@ -47,6 +52,7 @@ pub struct Pool {
     way: Option<SharedStore>,
     local: Arc<Local>,
     max_value_size: usize,
+    secret: Option<Arc<Secret>>,
 }
 
 /// What a pool knows in this process.
@@ -60,6 +66,14 @@ impl Pool {
     /// each with `user:password@` and `/database` as needed; `sqlite:PATH`, `sqlite:` for the default path, or
     /// `sqlite::memory:` (feature `embedded`).
     ///
+    /// `redis+sentinel://user:password@host:port,host:port/master/database` (feature `sentinel`; `rediss+sentinel:` over
+    /// TLS) is the master that the sentinels at these hosts name, with its login; the sentinels' own is
+    /// `?sentinel_user=..&sentinel_password=..`. They are asked at each connect, and another master is gone to as soon as
+    /// one of them announces it.
+    ///
+    /// `redis+cluster://user:password@host:port,host:port` (feature `cluster`; `rediss+cluster:` over TLS) is a Redis
+    /// Cluster, of which some nodes are named.
+    ///
     /// A server is connected to with the first request, within 2 s. A request that is not answered within 5 s has failed;
     /// where its connection broke, it is sent once more over a new one.
     ///
@@ -69,11 +83,36 @@ impl Pool {
     /// version's; [`Error::RedisNotInitialized`] for a file that cannot be opened, and where the process is out of threads
     /// or descriptors. No message holds the password.
     pub fn open(url: &str) -> Result<Self, Error> {
+        Self::open_tls(url, Tls::default())
+    }
+
+    /// The store behind a `rediss://` or `valkeys://` URL, with certificates of one's own (feature `tls`). What the URL
+    /// names on top is added.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); also where a certificate or a key cannot be used, and where `tls` says something and the
+    /// URL is one without TLS.
+    pub fn open_tls(url: &str, tls: Tls) -> Result<Self, Error> {
         match url.split_once(':') {
-            Some(("sqlite", path)) => open_embedded(path),
+            Some(("sqlite", path)) if tls == Tls::default() => open_embedded(path),
             Some(("redis" | "rediss" | "valkey" | "valkeys" | "redis+unix" | "valkey+unix" | "unix", _)) => {
-                Ok(Self::new(RedisStore::open(url)?))
+                Ok(Self::new(RedisStore::open_tls(url, tls)?))
             }
+            #[cfg(feature = "sentinel")]
+            Some(("redis+sentinel" | "rediss+sentinel", _)) => {
+                Ok(Self::new(RedisStore::by_sentinels(url, tls)?))
+            }
+            #[cfg(not(feature = "sentinel"))]
+            Some(("redis+sentinel" | "rediss+sentinel", _)) => Err(Error::Configuration(
+                "redis+sentinel: needs the feature `sentinel` of dspinlock".into(),
+            )),
+            #[cfg(feature = "cluster")]
+            Some(("redis+cluster" | "rediss+cluster", _)) => Ok(Self::new(Cluster::open(url, tls)?)),
+            #[cfg(not(feature = "cluster"))]
+            Some(("redis+cluster" | "rediss+cluster", _)) => Err(Error::Configuration(
+                "redis+cluster: needs the feature `cluster` of dspinlock".into(),
+            )),
             // The text is not shown: what stands before the first colon may be anything.
             _ => Err(Error::Configuration(
                 "a store's URL begins with redis:, rediss:, valkey:, valkeys:, redis+unix: or sqlite:".into(),
@@ -85,8 +124,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for `ssl` without the feature `tls`, and for a time limit of zero;
-    /// [`Error::RedisNotInitialized`] where the process is out of threads or descriptors.
+    /// [`Error::Configuration`] for `ssl` without the feature `tls`, for certificates that cannot be used, and for a time
+    /// limit of zero; [`Error::RedisNotInitialized`] where the process is out of threads or descriptors.
     pub fn connect(parameters: RedisParameters) -> Result<Self, Error> {
         let limits = Limits {
             connect: parameters.socket_connect_timeout,
@@ -100,7 +139,11 @@ impl Pool {
             parameters.password.as_deref(),
             parameters.rdb,
         );
-        let address = Address::tcp(&parameters.redis_host, parameters.port, parameters.ssl, login)?;
+        if !parameters.ssl && parameters.tls != Tls::default() {
+            return Err(Error::Configuration("`tls` is told of, but `ssl` is off".into()));
+        }
+        let tls = parameters.ssl.then_some(parameters.tls);
+        let address = Address::tcp(&parameters.redis_host, parameters.port, tls, login)?;
         Ok(Self::new(RedisStore::new(address, limits)?))
     }
 
@@ -121,6 +164,23 @@ impl Pool {
         self
     }
 
+    /// Keys that nobody can guess and values that nobody else can have written: both are bound to this secret with
+    /// HMAC-SHA-256. It has at least 16 bytes; 32 random ones are best.
+    ///
+    /// Every process that shares results needs the same secret. To a pool with one, a value that was written without
+    /// it, altered, cut or moved from another key is as good as none; keys have other names than without, also those with
+    /// `name = ""` and of [`HashDSpinlock`](crate::lock::HashDSpinlock), which Python workers then do not share. What is
+    /// not protected: whoever may write to the store can delete results, hold or free locks, mark a key as computed for
+    /// callers that want no value, and bring back an older value of the same key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] for a secret of less than 16 bytes.
+    pub fn with_secret(mut self, secret: impl AsRef<[u8]>) -> Result<Self, Error> {
+        self.secret = Some(Arc::new(Secret::new(secret.as_ref())?));
+        Ok(self)
+    }
+
     pub(crate) fn new(store: impl Store) -> Self {
         let near = Arc::<Near>::default();
         store.listen(near.clone());
@@ -132,6 +192,7 @@ impl Pool {
                 near,
             }),
             max_value_size: MAX_VALUE_SIZE,
+            secret: None,
         }
     }
 
@@ -162,10 +223,38 @@ impl Pool {
         self.max_value_size
     }
 
+    /// The key in the store: a pool with a secret has names of its own.
+    #[inline]
+    pub(crate) fn named(&self, key: Key) -> Key {
+        match &self.secret {
+            None => key,
+            Some(secret) => secret.rename(&key),
+        }
+    }
+
+    /// What is stored in the place of a payload.
+    pub(crate) fn seal(&self, key: &Key, tag: &str, fence: u64, payload: &Bytes) -> Bytes {
+        match &self.secret {
+            None => payload.clone(),
+            Some(secret) => secret.seal(key, tag, fence, payload),
+        }
+    }
+
+    /// Whether the value is what was published; its seal is taken off.
+    #[inline]
+    pub(crate) fn unseal(&self, key: &Key, value: &mut Value) -> bool {
+        value.is_intact()
+            && self
+                .secret
+                .as_ref()
+                .is_none_or(|secret| secret.unseal(key, value))
+    }
+
     /// The greatest length of header and payload together.
     pub(crate) fn bound(&self) -> usize {
+        let seal = self.secret.as_ref().map_or(0, |_| SEAL);
         self.max_value_size
-            .saturating_add(MAX_HEADER)
+            .saturating_add(MAX_HEADER + seal)
             .min(i64::MAX as usize)
     }
 
@@ -190,23 +279,50 @@ impl Pool {
     }
 
     /// Asks the store to take a step. A request whose connection broke, or whose runtime ended, is sent once more from
-    /// the background: with the same tag the step is the same one.
+    /// the background: with the same tag the step is the same one. What broke it may have broken the connection of the
+    /// background too, which is seen only now: the one after that is new.
     pub(crate) async fn ask(&self, key: &Key, request: Request) -> Result<Reply, Error> {
         let operation = operation(&request);
-        let answer = match &self.way {
+        let mut answer = match &self.way {
             None => self.store.step(key, request.clone()).await,
             Some(way) => way.step(key, request.clone()).await,
         };
-        let again = match &answer {
-            Err(Failure::Unknown(reason)) => *reason == StoreFailure::Disconnected,
-            Err(Failure::NotReady { .. }) => self.way.is_some(),
-            _ => false,
-        };
-        let answer = if again {
-            self.store.step(key, request).await
-        } else {
-            answer
-        };
+        for _ in 0..1 + u8::from(self.way.is_some()) {
+            if !matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected))) {
+                break;
+            }
+            answer = self.store.step(key, request.clone()).await;
+        }
+        self.written(key, &answer);
+        answer.map_err(|failure| explain(operation, key, failure))
+    }
+
+    /// [`ask`](Self::ask) for a read, whose future is small: every hit carries it.
+    pub(crate) async fn read(&self, key: &Key, read: Read) -> Result<Reply, Error> {
+        let way = self.way.as_ref().unwrap_or(&self.store);
+        match way.step(key, Request::Read(read.clone())).await {
+            Err(Failure::Unknown(StoreFailure::Disconnected)) => {
+                Box::pin(self.ask(key, Request::Read(read))).await
+            }
+            answer => {
+                self.written(key, &answer);
+                answer.map_err(|failure| explain("read", key, failure))
+            }
+        }
+    }
+
+    /// Asks the store to take a step that so many replicas are to hear of, in the background.
+    pub(crate) async fn ask_replicas(
+        &self,
+        key: &Key,
+        request: Request,
+        replicas: u32,
+    ) -> Result<Reply, Error> {
+        let operation = operation(&request);
+        let mut answer = self.store.step_replicated(key, request.clone(), replicas).await;
+        if matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected))) {
+            answer = self.store.step_replicated(key, request, replicas).await;
+        }
         self.written(key, &answer);
         answer.map_err(|failure| explain(operation, key, failure))
     }
@@ -232,7 +348,7 @@ impl Pool {
             }
         }
         drop(fill);
-        Ok((self.ask(key, Request::Read(read)).await?, None))
+        Ok((self.read(key, read).await?, None))
     }
 
     /// Read-after-own-write: before a caller goes on, what it wrote is forgotten here. What others write, and what was
@@ -303,6 +419,8 @@ pub struct RedisParameters {
     pub port: u16,
     /// TLS, off by default; needs the feature `tls`.
     pub ssl: bool,
+    /// Certificates of one's own, where `ssl` is on.
+    pub tls: Tls,
     /// From the name's lookup to the end of the login, 2 s by default.
     pub socket_connect_timeout: Duration,
     /// From a request to its answer, 5 s by default.
@@ -321,6 +439,7 @@ impl Default for RedisParameters {
             rdb: 0,
             port: 6379,
             ssl: false,
+            tls: Tls::default(),
             socket_connect_timeout: limits.connect,
             response_timeout: limits.respond,
             username: None,
@@ -336,6 +455,7 @@ impl fmt::Debug for RedisParameters {
             .field("rdb", &self.rdb)
             .field("port", &self.port)
             .field("ssl", &self.ssl)
+            .field("tls", &self.tls)
             .finish_non_exhaustive()
     }
 }

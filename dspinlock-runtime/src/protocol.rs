@@ -13,7 +13,7 @@ use crate::state::{BadState, State};
 use crate::value::{Header, Holder, MAX_FENCE, Stored, Value};
 
 /// One atomic step that a store is asked to take.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Request {
     /// Is there a computed value?
     Read(Read),
@@ -33,7 +33,7 @@ pub enum Request {
 }
 
 /// Asks for a computed value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Read {
     /// A Python worker may know the key: the state decides too.
     pub shared: bool,
@@ -42,7 +42,7 @@ pub struct Read {
 }
 
 /// Asks for the right to compute.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Acquire {
     /// A fresh one per call, the same when the same call is sent again.
     pub tag: String,
@@ -67,7 +67,7 @@ pub struct Acquire {
 }
 
 /// Asks for another full lease.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Renew {
     /// The holder's tag.
     pub tag: String,
@@ -78,7 +78,7 @@ pub struct Renew {
 }
 
 /// Asks to leave the key COMPUTED.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Publish {
     /// The holder's tag.
     pub tag: String,

@@ -6,7 +6,7 @@ use crate::state::{BadState, State};
 use crate::value::Value;
 
 /// Both entries of one key, as bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Record {
     /// What py-dspinlock sees too.
     pub state: Slot,
@@ -15,7 +15,7 @@ pub struct Record {
 }
 
 /// One entry of a store.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum Slot {
     /// There is none.
     #[default]

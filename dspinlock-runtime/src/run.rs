@@ -153,8 +153,21 @@ mod tests {
     use super::*;
     use crate::blocking;
     use crate::codec;
-    use crate::engine::Entered;
+    use crate::engine::{Entered, Order};
+    use crate::key::Key;
+    use crate::options::Options;
     use crate::outcome::{ByFrom, Discarded, Kept, MapErr, OnError, Outcome, Plain};
+
+    fn order() -> Order {
+        Order {
+            key: Key::new("dspinlock".into(), [0; 32]),
+            site: "site".into(),
+            options: Options::default(),
+            near_cache: None,
+            shared: false,
+            refuse: None,
+        }
+    }
 
     fn down() -> Result<Entered, Error> {
         Err(Error::Configuration("down".into()))
@@ -174,6 +187,7 @@ mod tests {
             payload,
             tag: String::new(),
             fill: None,
+            order: Box::new(order()),
         });
         let never = async { unreachable!("the value was there") };
         let phase = Phase::Enter(Entering::answered(hit));

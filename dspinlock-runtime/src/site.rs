@@ -113,6 +113,12 @@ impl Site {
         self
     }
 
+    /// `replicas = 1`.
+    pub const fn replicas(mut self, replicas: u32) -> Self {
+        self.options.replicas = replicas;
+        self
+    }
+
     /// `lease = "15s"`.
     pub const fn lease(mut self, lease: Duration) -> Self {
         self.options.lease = Some(lease);

@@ -61,16 +61,34 @@ impl<'a> State<'a> {
 
 impl fmt::Display for State<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, micros) = (self.stamp.div_euclid(DAY), self.stamp.rem_euclid(DAY));
-        let (year, month, day) = civil(days);
-        let (seconds, fraction) = (micros / SECOND, micros % SECOND);
-        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        write!(
-            f,
-            "{},{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}+00:00,",
-            self.tag
-        )?;
-        write!(f, "{}", u8::from(self.computed))
+        let (minute, micros) = (Minute::of(self.stamp), self.stamp.rem_euclid(MINUTE));
+        let (second, fraction, number) = (micros / SECOND, micros % SECOND, u8::from(self.computed));
+        write!(f, "{},{minute}{second:02}.{fraction:06}+00:00,{number}", self.tag)
+    }
+}
+
+/// A minute of a stamp; printed, it is what the stamp begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Minute {
+    /// Minutes since 1970.
+    pub number: i64,
+}
+
+impl Minute {
+    /// The minute of a moment in microseconds since 1970.
+    pub fn of(stamp: i64) -> Self {
+        Self {
+            number: stamp.div_euclid(MINUTE),
+        }
+    }
+}
+
+impl fmt::Display for Minute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = civil(self.number.div_euclid(DAY / MINUTE));
+        let minutes = self.number.rem_euclid(DAY / MINUTE);
+        let (hour, minute) = (minutes / 60, minutes % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:")
     }
 }
 
@@ -85,6 +103,7 @@ fn is_integer(text: &str) -> bool {
 }
 
 const SECOND: i64 = 1_000_000;
+const MINUTE: i64 = 60 * SECOND;
 const DAY: i64 = 86_400 * SECOND;
 
 /// `YYYY-MM-DDTHH:MM:SS`, a fraction of up to nine digits, then `Z` or `±HH:MM`.

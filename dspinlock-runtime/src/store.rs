@@ -32,6 +32,19 @@ pub trait Store: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// Takes a step that writes whenever it succeeds, and is done when so many replicas have heard of it and of all that
+    /// was written before. A store without replicas has done all it can.
+    fn step_replicated(&self, key: &Key, request: Request, replicas: u32) -> Boxed<Result<Reply, Failure>> {
+        let step = self.step(key, request);
+        Box::pin(async move {
+            step.await?;
+            Err(Failure::Refused(StoreFailure::TooFewReplicas {
+                wanted: replicas,
+                acknowledged: 0,
+            }))
+        })
+    }
+
     /// Who is told of changes. A store that cannot tell says nothing.
     fn listen(&self, _: Arc<dyn Listener>) {}
 

@@ -9,7 +9,6 @@
 //! scripts read and write the same line (`scripts/read.lua`).
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -58,7 +57,7 @@ pub struct Stored {
 }
 
 /// Who holds a key, for people to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder {
     /// The process id.
     pub process: u64,
@@ -117,13 +116,10 @@ pub struct Value {
 impl Value {
     /// Takes apart what a store holds. `None` for everything that this version would not have written whole.
     pub fn parse(bytes: &Bytes) -> Option<Self> {
-        let end = bytes.iter().take(MAX_HEADER).position(|byte| *byte == b'\n')?;
-        let line = &bytes[..end];
-        let header = match std::str::from_utf8(line) {
-            Ok(line) => Header::parse(line)?,
-            Err(_) => Header::parse(&String::from_utf8_lossy(line))?,
-        };
-        let payload = bytes.slice(end + 1..);
+        let mut rest = &bytes[..bytes.len().min(MAX_HEADER)];
+        let header = Header::parse(&mut rest)?;
+        let end = bytes.len().min(MAX_HEADER) - rest.len();
+        let payload = bytes.slice(end..);
         let length = header.value.as_ref().map_or(0, |value| value.length);
         (payload.len() == length).then_some(Self { header, payload })
     }
@@ -145,44 +141,65 @@ impl Value {
 }
 
 impl Header {
-    fn parse(line: &str) -> Option<Self> {
-        let mut fields = line.splitn(13, ',');
-        let mut next = || fields.next();
-        let (version, tag, fence, value_tag) = (next()?, next()?, next()?, next()?);
-        if version != VERSION || !is_tag(tag) || !is_tag(value_tag) {
+    /// One pass over the line, as every hit goes through here; `rest` is what stands behind it.
+    fn parse(rest: &mut &[u8]) -> Option<Self> {
+        let mut next = || until(rest, b',');
+        let (version, tag, fence, value_tag) = (next()?, tag(next()?), next()?, tag(next()?));
+        if version != VERSION.as_bytes() {
             return None;
         }
+        let (tag, value_tag) = (tag?, value_tag?);
         let stored = Stored {
             tag: value_tag.into(),
             fence: number(next()?)?,
             made: number(next()?)?,
             fresh_until: number(next()?)?,
             took: number(next()?)?,
-            length: number::<u64>(next()?)?.try_into().ok()?,
-            checksum: u32::from_str_radix(hex(next()?)?, 16).ok()?,
+            length: number(next()?)?.try_into().ok()?,
+            checksum: hex(next()?)?,
         };
-        let fence = number(fence).filter(|fence| *fence <= MAX_FENCE)?;
         Some(Self {
             tag: tag.into(),
-            fence,
+            fence: number(fence).filter(|fence| *fence <= MAX_FENCE)?,
             value: (value_tag != "-").then_some(stored),
             holder: Holder {
                 process: number(next()?)?,
-                host: next()?.into(),
-                site: next()?.into(),
+                host: String::from_utf8_lossy(next()?).into(),
+                site: String::from_utf8_lossy(until(rest, b'\n')?).into(),
             },
         })
     }
 }
 
-/// Digits alone: no sign, no space, and short enough to be exact in a Lua number.
-fn number<N: FromStr>(text: &str) -> Option<N> {
-    let digits = (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().ok())?
+/// What stands before the next `end` of this line, which is taken away with it.
+fn until<'a>(rest: &mut &'a [u8], end: u8) -> Option<&'a [u8]> {
+    let at = rest.iter().position(|byte| *byte == end || *byte == b'\n')?;
+    let (field, behind) = rest.split_at(at);
+    *rest = behind.strip_prefix(&[end])?;
+    Some(field)
 }
 
-fn hex(text: &str) -> Option<&str> {
-    (text.len() <= 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(text)
+fn tag(text: &[u8]) -> Option<&str> {
+    std::str::from_utf8(text).ok().filter(|text| is_tag(text))
+}
+
+/// Digits alone: no sign, no space, and few enough to be exact in a Lua number.
+fn number(text: &[u8]) -> Option<u64> {
+    if !(1..=16).contains(&text.len()) {
+        return None;
+    }
+    text.iter().try_fold(0, |sum, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit <= 9).then_some(sum * 10 + u64::from(digit))
+    })
+}
+
+fn hex(text: &[u8]) -> Option<u32> {
+    if !(1..=8).contains(&text.len()) {
+        return None;
+    }
+    text.iter()
+        .try_fold(0, |sum, byte| Some(sum << 4 | char::from(*byte).to_digit(16)?))
 }
 
 /// One line of at most `limit` bytes.

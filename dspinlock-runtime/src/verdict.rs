@@ -51,7 +51,12 @@ impl<R, J> Verdict<R, J> {
     pub(crate) fn entered(&self, entering: &mut Entering, entered: Result<Entered, Error>) -> Step<R> {
         match entered {
             Ok(Entered::Lead(lead)) => Step::Body(Some(lead)),
-            Ok(Entered::Hit { payload, tag, fill }) => match (self.rules.restore)(&payload) {
+            Ok(Entered::Hit {
+                payload,
+                tag,
+                fill,
+                order,
+            }) => match (self.rules.restore)(&payload) {
                 Some(outcome) => {
                     if let Some((fill, memory)) = fill.zip((self.rules.remember)(&outcome)) {
                         fill.land(memory);
@@ -59,7 +64,7 @@ impl<R, J> Verdict<R, J> {
                     Step::Return(outcome)
                 }
                 None => {
-                    entering.refuse(tag);
+                    entering.refuse(order, tag);
                     Step::Again
                 }
             },

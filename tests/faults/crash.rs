@@ -15,8 +15,8 @@ fn a_body_that_blocks_its_thread_for_three_leases_keeps_the_lock() {
     for store in Store::each() {
         for function in ["cached", "cached_sync"] {
             let (holder, waiter) = (Worker::start(&store.url()), Worker::start(&store.url()));
-            let job = Job::new(function, function).with("lease", 700);
-            let held = holder.call(&job.clone().with("body", "block:2100").with("value", "first"));
+            let job = Job::new(function, function).with("lease", 1500);
+            let held = holder.call(&job.clone().with("body", "block:4500").with("value", "first"));
             held.began();
             let waiting = waiter.call(&job.clone().with("value", "second"));
             assert_eq!(held.end().as_deref(), Ok("first"));

@@ -5,11 +5,21 @@
 //! fences grow, a fence is published at most once, nobody is handed what is older than a delete, and every caller comes
 //! to an end within its wait and a second.
 
+mod clocks;
 mod crash;
+mod deletes;
+mod disk;
+mod exhaustion;
 mod forgotten;
 mod given_up;
 mod killed;
+mod memory;
+mod python;
+mod refusals;
 mod scene;
+mod soak;
+mod stamps;
+mod truth;
 
 // What the workers of `it` do is what these workers do.
 #[path = "../it/logs.rs"]

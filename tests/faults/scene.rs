@@ -66,16 +66,6 @@ impl Scene {
         history
     }
 
-    /// How many grants and how many publishes the server has seen.
-    pub(crate) fn written(&self) -> (usize, usize) {
-        self.witness.check(&self.server)
-    }
-
-    /// The server was started anew.
-    pub(crate) fn restarted(&mut self) {
-        self.witness = Witness::of(&self.server);
-    }
-
     /// Whether no key is held, and no value stands without its state.
     pub(crate) fn is_free(&self) -> bool {
         let names = self.server.keys();

@@ -286,21 +286,3 @@ fn a_process_has_one_pool() {
     let second = dspinlock::init(Pool::open("sqlite::memory:").unwrap());
     assert!(matches!(second, Err(Error::Configuration(_))));
 }
-
-#[cfg(feature = "tls")]
-#[test]
-fn tls_is_spoken_to_whom_the_system_trusts() {
-    use dspinlock_testkit::{Job, Worker};
-    let server = Redis::tls();
-    let job = Job::new("cached", "key");
-    let trusting = server.authority().display().to_string();
-    let worker = Worker::with(&server.tls_url(), &[("SSL_CERT_FILE", &trusting)]);
-    assert_eq!(worker.call(&job).story().0, 1);
-    assert_eq!(worker.call(&job).story().0, 0);
-    // A worker that does not know the authority does not connect.
-    let stranger = Worker::start(&server.tls_url());
-    assert_eq!(
-        stranger.call(&job).story(),
-        (0, Err("RedisNotInitialized".to_owned()))
-    );
-}

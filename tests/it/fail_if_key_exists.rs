@@ -1,8 +1,7 @@
 //! A job that must run once, whoever asks for it.
 
-use dspinlock_testkit::{Job, Worker};
+use dspinlock_testkit::{Job, Worker, begin, finish};
 
-use crate::stampede::{begin, finish};
 use crate::stores::Store;
 
 #[test]

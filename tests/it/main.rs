@@ -15,7 +15,11 @@ mod logs;
 mod near;
 mod records;
 mod round_trips;
+mod secret;
 mod semantics;
+mod smallest_user;
 mod stampede;
 mod stores;
+#[cfg(feature = "tls")]
+mod tls;
 mod worker;

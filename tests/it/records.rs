@@ -4,9 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use dspinlock_testkit::{Job, Redis, Worker};
-
-use crate::stampede::{begin, finish};
+use dspinlock_testkit::{Job, Redis, Worker, begin, finish};
 
 #[test]
 fn the_value_tells_who_holds_the_key_and_no_argument() {

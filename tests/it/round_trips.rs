@@ -8,11 +8,13 @@ fn a_warm_call_is_one_round_trip_and_a_cold_one_at_most_three() {
     let proxy = Proxy::before(server.port());
     let worker = Worker::start(&proxy.url());
     for function in ["cached", "cached_sync", "shared"] {
-        // The first call connects, logs in and loads scripts.
-        worker
-            .call(&Job::new(function, &format!("first-{function}")))
-            .end()
-            .unwrap();
+        // The first call connects, logs in and loads scripts; the next sync one makes the connection of sync hits.
+        for first in ["first", "next"] {
+            worker
+                .call(&Job::new(function, &format!("{first}-{function}")))
+                .end()
+                .unwrap();
+        }
         for round in 0..20 {
             let job = Job::new(function, &format!("{function}-{round}"));
             let trips = |what: &str| {
@@ -53,4 +55,23 @@ fn a_process_needs_one_connection() {
         call.end().unwrap();
     }
     assert_eq!(proxy.connections(), 1);
+}
+
+#[test]
+fn a_sync_hit_has_a_connection_of_its_own_and_does_without_where_it_is_killed() {
+    let server = Redis::start();
+    let proxy = Proxy::before(server.port());
+    let worker = Worker::start(&proxy.url());
+    let job = Job::new("cached_sync", "key").with("value", "first");
+    for _ in 0..3 {
+        assert_eq!(worker.call(&job).end().as_deref(), Ok("first"));
+    }
+    assert_eq!(proxy.connections(), 2, "the background's, and that of sync hits");
+    let other = job.with("value", "second");
+    for round in 0..20 {
+        server.raw(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        for _ in 0..3 {
+            assert_eq!(worker.call(&other).end().as_deref(), Ok("first"), "round {round}");
+        }
+    }
 }

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dspinlock::{Error, Pool, dspinlock};
-use dspinlock_testkit::{History, Job, Journal, Redis, Worker};
+use dspinlock_testkit::{History, Job, Journal, Redis, Worker, begin, finish};
 
-use crate::stampede::{begin, finish};
 use crate::stores::Store;
 
 /// The pool of this process's annotated functions: the embedded store in memory.

@@ -1,8 +1,6 @@
 //! Many callers, one cold key.
 
-use std::collections::HashSet;
-
-use dspinlock_testkit::{Call, Job, Worker};
+use dspinlock_testkit::{Job, Worker, begin, finish};
 
 use crate::stores::Store;
 
@@ -39,25 +37,4 @@ fn threads_of_sync_callers_compute_once_too() {
             );
         }
     }
-}
-
-/// Every worker makes so many calls at once.
-pub(crate) fn begin<'a>(workers: &'a [Worker], callers: usize, job: &Job) -> Vec<Call<'a>> {
-    (0..callers)
-        .flat_map(|_| workers.iter().map(|worker| worker.call(job)))
-        .collect()
-}
-
-/// How many bodies ran, which values came out, and what went wrong.
-pub(crate) fn finish(calls: &[Call<'_>]) -> (usize, HashSet<String>, Vec<String>) {
-    let (mut bodies, mut values, mut errors) = (0, HashSet::new(), Vec::new());
-    for call in calls {
-        let (ran, result) = call.story();
-        bodies += ran;
-        match result {
-            Ok(value) => drop(values.insert(value)),
-            Err(error) => errors.push(error),
-        }
-    }
-    (bodies, values, errors)
 }

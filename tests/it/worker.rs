@@ -7,14 +7,17 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{env, io, process, thread};
 
-use dspinlock::{Error, HashDSpinlock, dspinlock};
+use dspinlock::{Error, HashDSpinlock, Pool, dspinlock};
 use dspinlock_testkit::Journal;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+
+/// The environment variable with the secret of the worker's pool.
+pub(crate) const SECRET: &str = "DSPINLOCK_TEST_SECRET";
 
 /// Not a test: the process that the tests start. Without their word it does nothing.
 #[test]
@@ -25,13 +28,17 @@ fn main() {
     // The test harness has begun a line of its own.
     println!();
     crate::logs::listen();
+    if let (Ok(secret), Ok(url)) = (env::var(SECRET), env::var("DSPINLOCK_URL")) {
+        let pool = Pool::open(&url).and_then(|pool| pool.with_secret(secret));
+        dspinlock::init(pool.expect("a store")).expect("a process has one pool");
+    }
     // A single thread, so that a body that blocks it starves everything that runs there.
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .expect("a runtime");
-    let mut calls = HashMap::new();
+    let mut calls: HashMap<u64, AbortHandle> = HashMap::new();
     for line in io::stdin().lines().map_while(Result::ok) {
         let (id, order) = line.split_once(' ').expect("`<id> <order>`");
         let id: u64 = id.parse().expect("an id");
@@ -46,8 +53,17 @@ fn main() {
                 left.tasks += runtime.metrics().num_alive_tasks();
                 say(id, format_args!("{left:?}"));
             }
-            "drop" => drop(calls.remove(&id).map(|call: AbortHandle| call.abort())),
+            "tasks" => {
+                let own = runtime.metrics().num_alive_tasks();
+                say(id, own + dspinlock::__private::in_hand().tasks);
+            }
+            limit if limit.starts_with("limit ") => {
+                dspinlock_testkit::limit_self(&limit["limit ".len()..]);
+                say(id, "end");
+            }
+            "drop" => drop(calls.remove(&id).map(|call| call.abort())),
             call => {
+                calls.retain(|_, call| !call.is_finished());
                 calls.insert(id, begin(&runtime, id, call));
             }
         }
@@ -73,6 +89,7 @@ fn begin(runtime: &Runtime, id: u64, order: &str) -> AbortHandle {
         "forget" => runtime.spawn(forget(job)),
         "rewrite" => runtime.spawn(rewrite(job)),
         "cached_sync" => runtime.spawn_blocking(|| cached_sync(job)),
+        "replicated" => runtime.spawn(replicated(job)),
         "each_sync" => runtime.spawn_blocking(|| each_sync(job)),
         other => panic!("no function {other}"),
     };
@@ -127,6 +144,11 @@ async fn each(job: Job) -> Result<String, Failure> {
 )]
 fn each_sync(job: Job) -> Result<String, Failure> {
     futures_executor::block_on(job.run())
+}
+
+#[dspinlock(key = job.key, cached_if_computed, replicas = 1)]
+async fn replicated(job: Job) -> Result<String, Failure> {
+    job.run().await
 }
 
 #[dspinlock(key = job.key, fail_if_key_exists, lease = job.lease, ttl = job.ttl)]
@@ -306,6 +328,13 @@ impl Job {
                 ("lost", _) => {
                     lease.as_ref().expect("a body has a lease").lost().await;
                     say(self.id, "lost");
+                }
+                ("clock", _) => {
+                    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                    say(
+                        self.id,
+                        format_args!("clock {}", since.map_or(0, |since| since.as_secs())),
+                    );
                 }
                 ("err", _) => return Err(Failure::Body),
                 ("panic", _) => panic!("as told"),

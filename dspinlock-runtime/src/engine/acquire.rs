@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::flight::Found;
 use crate::lease::{Claim, Lease, millis};
 use crate::pool::Pool;
-use crate::protocol::{Acquire, Reply, Request};
+use crate::protocol::{Acquire, Renew, Reply, Request};
 use crate::state::BadState;
 use crate::store::Change;
 use crate::value::Holder;
@@ -39,6 +39,9 @@ impl Call {
     /// the server's promise to tell of the next change, so that none is missed.
     async fn wait(mut self, mut claim: Claim, mut look: Look) -> Result<Granted, Error> {
         let pool = self.pool.in_background();
+        if let Some(seat) = &mut claim.seat {
+            seat.watch();
+        }
         look.watched = true;
         loop {
             match self.look(&pool, &mut claim, &mut look).await? {
@@ -82,10 +85,13 @@ impl Call {
             }
             Ok(Reply::Acquired(_)) if Instant::now() >= self.terms.deadline(sent) => {
                 return Err(Error::LeaseLost {
-                    key: self.order.key.clone(),
+                    key: self.key.clone(),
                 });
             }
-            Ok(Reply::Acquired(fence)) => return Ok(Looked::Ended(Ended::Fence(fence, sent))),
+            Ok(Reply::Acquired(fence)) => {
+                let sent = self.replicate(claim, fence).await?.unwrap_or(sent);
+                return Ok(Looked::Ended(Ended::Fence(fence, sent)));
+            }
             Ok(Reply::Hit(value, _)) => {
                 return Ok(self
                     .found(value)
@@ -115,7 +121,7 @@ impl Call {
     /// While a request is under way, and after a grant, the claim is armed.
     async fn ask(&self, pool: &Pool, claim: &mut Claim, look: &mut Look) -> Result<Reply, Error> {
         let options = &self.order.options;
-        let key = &self.order.key;
+        let key = &self.key;
         let request = Request::Acquire(Acquire {
             tag: claim.tag.clone(),
             lease: millis(self.terms.lease),
@@ -143,6 +149,27 @@ impl Call {
         Ok(reply)
     }
 
+    /// Where replicas are to hear of a grant, it is renewed once more with them listening: they hear of writes in their
+    /// order. Returns when that was sent. Whoever is not heard gives the key up, as every claim that is dropped does.
+    async fn replicate(&self, claim: &Claim, fence: u64) -> Result<Option<Instant>, Error> {
+        let replicas = self.order.options.replicas;
+        if replicas == 0 {
+            return Ok(None);
+        }
+        let sent = Instant::now();
+        let request = Request::Renew(Renew {
+            tag: claim.tag.clone(),
+            fence,
+            lease: millis(self.terms.lease),
+        });
+        match Box::pin(self.pool.ask_replicas(&self.key, request, replicas)).await? {
+            Reply::Renewed if Instant::now() < self.terms.deadline(sent) => Ok(Some(sent)),
+            _ => Err(Error::LeaseLost {
+                key: self.key.clone(),
+            }),
+        }
+    }
+
     fn end(self, mut claim: Claim, ended: Ended) -> Result<Granted, Error> {
         Ok(match ended {
             Ended::Fence(fence, sent) => {
@@ -154,14 +181,14 @@ impl Call {
                 if let Some(seat) = claim.seat.take() {
                     seat.land(&found);
                 }
-                Granted::Found(found, None)
+                Granted::Found(found, None, self.order)
             }
             Ended::Computed => Granted::Computed,
         })
     }
 
     fn refused(&self, reply: Reply) -> Result<(), Error> {
-        let key = self.order.key.clone();
+        let key = self.key.clone();
         match reply {
             Reply::Exists(left) => Err(Error::FailIfKeyExistsIsEnabled {
                 key,

@@ -1,39 +1,54 @@
 //! Redis and Valkey: the only place that imports the redis crate.
 
 mod address;
+#[cfg(feature = "cluster")]
+mod cluster;
+mod direct;
 mod generation;
 mod link;
 mod links;
+mod master;
 mod near;
+mod replicas;
 mod reply;
 mod scripts;
+#[cfg(feature = "sentinel")]
+mod sentinel;
+#[cfg(any(feature = "sentinel", feature = "cluster"))]
+mod several;
+mod step;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
 mod tracking;
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value};
 
 pub(crate) use self::address::{Address, login};
+#[cfg(feature = "cluster")]
+pub(crate) use self::cluster::Cluster;
+use self::direct::Direct;
 use self::generation::Generation;
 use self::link::Link;
-use self::links::Links;
-use self::scripts::Script;
+use self::links::{Links, Shared};
+use self::master::Grants;
+use self::step::Step;
 use self::tracking::Watches;
 use super::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
-use crate::background;
 use crate::key::Key;
-use crate::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
+use crate::protocol::{Read, Reply, Request};
 use crate::state::MAX_STATE;
+use crate::tls::Tls;
+use crate::{background, blocking};
 
 /// One Redis server.
 pub struct RedisStore {
     links: Arc<Links>,
+    /// The way of sync callers, where there is one.
+    direct: Option<Arc<Direct>>,
 }
 
 /// How long things may take.
@@ -55,6 +70,16 @@ impl Default for Limits {
 }
 
 impl RedisStore {
+    /// The master that the sentinels of a URL name. Connects with the first step.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    #[cfg(feature = "sentinel")]
+    pub(crate) fn by_sentinels(url: &str, tls: Tls) -> Result<Self, crate::Error> {
+        Self::new(Address::sentinels(url, tls)?, Limits::default())
+    }
+
     /// The server behind a URL. Connects with the first step.
     ///
     /// # Errors
@@ -62,21 +87,28 @@ impl RedisStore {
     /// [`crate::Error::Configuration`] where the URL is none, [`crate::Error::RedisNotInitialized`] where no background
     /// thread can be started.
     pub fn open(url: &str) -> Result<Self, crate::Error> {
-        Self::new(Address::parse(url)?, Limits::default())
+        Self::open_tls(url, Tls::default())
+    }
+
+    pub(crate) fn open_tls(url: &str, tls: Tls) -> Result<Self, crate::Error> {
+        Self::new(Address::parse(url, tls)?, Limits::default())
     }
 
     pub(crate) fn new(address: Address, limits: Limits) -> Result<Self, crate::Error> {
         background::start(&address)?;
-        Ok(Self {
-            links: Links::new(address, limits),
-        })
+        let links = Links::new(address.clone(), limits, Shared::default());
+        let direct = Direct::new(&address, limits, links.background().clone()).map(Arc::new);
+        Ok(Self { links, direct })
     }
 }
 
 /// By way of the background thread, unless the caller asks for the way from [`here`](Store::here).
 impl Store for RedisStore {
     fn here(&self) -> Option<SharedStore> {
-        Some(self.links.here())
+        match &self.direct {
+            Some(direct) if blocking::is_waiting() => Some(direct.clone()),
+            _ => Some(self.links.here()),
+        }
     }
 
     fn listen(&self, listener: Arc<dyn Listener>) {
@@ -95,6 +127,10 @@ impl Store for RedisStore {
         self.links.background().step(key, request)
     }
 
+    fn step_replicated(&self, key: &Key, request: Request, replicas: u32) -> Boxed<Result<Reply, Failure>> {
+        self.links.step_replicated(key, request, replicas, false)
+    }
+
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
         self.links.background().step_watched(key, request)
     }
@@ -103,6 +139,7 @@ impl Store for RedisStore {
 /// One server by way of one connection. Steps are taken in the order in which their futures are first polled.
 struct Session {
     link: Link,
+    grants: Arc<Grants>,
     /// On the background thread's connection.
     watches: Option<Arc<Watches>>,
 }
@@ -137,33 +174,38 @@ impl Store for Session {
                 Box::pin(read(link, state, key.value_name(), request))
             }
             request => {
-                let (script, arguments) = script([key.state_name(), key.value_name()], request);
-                Box::pin(run(link, script, arguments))
+                let (grants, names) = (self.grants.clone(), [key.state_name(), key.value_name()]);
+                // Also where there is no connection to give it up on.
+                grants.end(&request);
+                Box::pin(async move { take(&link.generation().await?, &grants, names, request).await })
             }
         }
     }
 
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
         let (link, names) = (self.link.clone(), [key.state_name(), key.value_name()]);
-        let watches = self.watches.clone();
+        let (watches, grants) = (self.watches.clone(), self.grants.clone());
         Box::pin(async move {
             let generation = link.generation().await?;
             // Joined before the request goes out: what is pushed behind the reply is not missed.
             let watched = watches
                 .filter(|_| generation.is_tracking())
                 .map(|watches| watches.join(&names[0]));
-            let (script, arguments) = script(names, request);
             let Some(watched) = watched else {
                 return Ok((
-                    run(link, script, arguments).await?,
+                    take(&generation, &grants, names, request).await?,
                     Box::pin(std::future::pending()) as Change,
                 ));
             };
-            let mut answer = tracked(&generation, arguments.command("EVALSHA", script.hash())).await;
+            let tag = master::tag(&request);
+            let step = Step { names, request };
+            let mut answer = tracked(&generation, step.by_hash()).await;
             if reply::is_unknown_script(&answer) {
-                answer = tracked(&generation, arguments.command("EVAL", script.text())).await;
+                answer = tracked(&generation, step.by_text()).await;
             }
-            Ok((reply::parse(answer?)?, Box::pin(watched.changed()) as Change))
+            let reply = reply::parse(answer?)?;
+            grants.note(tag, &reply, &generation);
+            Ok((reply, Box::pin(watched.changed()) as Change))
         })
     }
 }
@@ -204,97 +246,34 @@ fn state_range(name: &str) -> Cmd {
 
 /// One byte more than the bound tells that there is more.
 fn value_range(name: &str, bound: usize) -> Cmd {
-    let mut command = redis::cmd("GETRANGE");
-    command.arg(name).arg(0).arg(bound);
+    let mut command = Cmd::with_capacity(4, name.len() + 32);
+    command.arg("GETRANGE").arg(name).arg(0).arg(bound);
     command
 }
 
+/// Takes a step by its script, unless another master would be told of a grant that is not its own.
+async fn take(
+    generation: &Arc<Generation>,
+    grants: &Grants,
+    names: [String; 2],
+    request: Request,
+) -> Result<Reply, Failure> {
+    if !grants.allow(&request, generation) {
+        return Ok(Reply::Lost);
+    }
+    let tag = master::tag(&request);
+    let reply = run(generation, Step { names, request }).await?;
+    grants.note(tag, &reply, generation);
+    Ok(reply)
+}
+
 /// Runs a script by its hash; a server that has forgotten it is given the text, which it then remembers.
-async fn run(link: Link, script: &'static Script, arguments: Arguments) -> Result<Reply, Failure> {
-    let generation = link.generation().await?;
-    let mut answer = generation
-        .send(&arguments.command("EVALSHA", script.hash()))
-        .await;
+async fn run(generation: &Generation, step: Step) -> Result<Reply, Failure> {
+    let mut answer = generation.send(&step.by_hash()).await;
     if reply::is_unknown_script(&answer) {
-        answer = generation.send(&arguments.command("EVAL", script.text())).await;
+        answer = generation.send(&step.by_text()).await;
     }
     reply::parse(answer?)
-}
-
-/// The script that takes a step, and what it is told.
-fn script(names: [String; 2], request: Request) -> (&'static Script, Arguments) {
-    let arguments = Arguments::new(names);
-    match request {
-        Request::Acquire(request) => (&scripts::ACQUIRE, arguments.acquire(request)),
-        Request::Renew(request) => (&scripts::RENEW, arguments.renew(request)),
-        Request::Publish(request) => (&scripts::PUBLISH, arguments.publish(request)),
-        Request::Abort { tag } => (&scripts::ABORT, arguments.text(tag)),
-        Request::Delete => (&scripts::DELETE, arguments),
-        Request::Read(_) => unreachable!("a read is no script"),
-    }
-}
-
-/// Keys and arguments of a script.
-struct Arguments(Vec<Bytes>);
-
-impl Arguments {
-    fn new(names: [String; 2]) -> Self {
-        let [state, value] = names;
-        Self(vec![Bytes::from_static(b"2"), state.into(), value.into()])
-    }
-
-    fn text(mut self, argument: impl Display) -> Self {
-        self.0.push(argument.to_string().into());
-        self
-    }
-
-    fn flag(self, argument: bool) -> Self {
-        self.text(u8::from(argument))
-    }
-
-    fn bytes(mut self, argument: Option<Bytes>) -> Self {
-        self.0.extend(argument);
-        self
-    }
-
-    fn command(&self, name: &str, script: &str) -> Cmd {
-        let mut command = redis::cmd(name);
-        command.arg(script);
-        self.0.iter().for_each(|argument| {
-            command.arg(argument.as_ref());
-        });
-        command
-    }
-
-    fn acquire(self, request: Acquire) -> Self {
-        self.text(request.tag)
-            .text(request.lease)
-            .text(request.max_block)
-            .flag(request.cached)
-            .flag(request.fail_if_key_exists)
-            .flag(request.want_value)
-            .text(request.refuse.unwrap_or_default())
-            .bytes(request.stale.or_else(|| Some(Bytes::new())))
-            .text(request.holder)
-            .text(request.bound)
-    }
-
-    fn renew(self, request: Renew) -> Self {
-        self.text(request.tag).text(request.fence).text(request.lease)
-    }
-
-    fn publish(self, request: Publish) -> Self {
-        let payload = request.payload.as_deref();
-        let (length, checksum) = (payload.map_or(0, <[u8]>::len), payload.map_or(0, crc32fast::hash));
-        self.text(request.tag)
-            .text(request.fence)
-            .text(request.ttl)
-            .text(request.took)
-            .text(length)
-            .text(format_args!("{checksum:08x}"))
-            .text(request.holder)
-            .bytes(request.payload)
-    }
 }
 
 /// A reply, or the server's refusal of that one command.

@@ -112,6 +112,7 @@ pub async fn keyed_cfg(id: u64, #[cfg(windows)] client: &std::cell::Cell<u64>) -
     expire_at_timedelta = "1d2h",
     max_block_time = "1m",
     lease = "5s",
+    replicas = 2,
     map_err = anyhow::Error::new,
 )]
 pub async fn everything(id: u64) -> Result {
@@ -142,7 +143,7 @@ pub async fn per_call(user: User) -> Result<String> {
     Ok(user.name)
 }
 
-#[dspinlock(max_spinlock_tries = TRIES + 1)]
+#[dspinlock(max_spinlock_tries = TRIES + 1, replicas = TRIES - 3)]
 pub fn tries(id: u64) -> Result {
     Ok(id)
 }

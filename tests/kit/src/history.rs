@@ -26,6 +26,8 @@ pub struct History {
     killed: HashSet<u32>,
     /// Processes that were stopped for a while: their clocks prove nothing.
     paused: HashSet<u32>,
+    /// Locks were taken away from outside.
+    robbed: bool,
 }
 
 /// One line.
@@ -87,6 +89,20 @@ impl History {
         self
     }
 
+    /// Locks were taken away from outside: a grant may have been gone before its body began, after the next one's.
+    #[must_use]
+    pub fn robbed(mut self) -> Self {
+        self.robbed = true;
+        self
+    }
+
+    /// How many calls there were, bodies that ran, and results that came from another's body.
+    pub fn counts(&self) -> [usize; 3] {
+        let bodies = self.bodies();
+        let calls = self.events.iter().filter(|event| event.kind == "call");
+        [calls.count(), bodies.len(), self.hits(&bodies).len()]
+    }
+
     /// Whether every call has ended that can.
     pub fn is_complete(&self) -> bool {
         let mut calls = self.events.iter().filter(|event| event.kind == "call");
@@ -94,12 +110,14 @@ impl History {
     }
 
     /// What must be true under every fault: fences grow, a fence is published at most once, no caller is handed what is
-    /// older than the last delete, and every caller comes to an end in time.
+    /// older than the last delete or than what another was handed before it asked, and every caller comes to an end in
+    /// time.
     pub fn check(&self) {
         assert!(!self.events.is_empty(), "the journal is empty");
         self.fences_grow();
         self.one_publish_per_fence();
         self.no_stale_hit();
+        self.hits_do_not_go_back();
         self.all_end_in_time();
     }
 
@@ -151,7 +169,7 @@ impl History {
                 seen.insert((body.key.clone(), body.fence)),
                 "a fence twice: {body:?}"
             );
-            if !self.paused.contains(&process(&body.tag)) {
+            if !self.robbed && !self.paused.contains(&process(&body.tag)) {
                 let before = last.insert(body.key.clone(), body.fence);
                 assert!(
                     before < Some(body.fence),
@@ -200,6 +218,26 @@ impl History {
         }
     }
 
+    /// Who asks after another was handed a result is handed none under a lower fence. A push needs its time to a near
+    /// cache; those keys are left out.
+    fn hits_do_not_go_back(&self) {
+        let bodies = self.bodies();
+        let mut handed: HashMap<&str, Vec<(usize, u64)>> = HashMap::new();
+        for (line, event) in self.hits(&bodies) {
+            if event.key.starts_with("near") {
+                continue;
+            }
+            let source = |body: &&Body| body.key == event.key && body.value.as_ref() == Some(&event.rest[1]);
+            let fence = bodies.iter().find(source).expect("checked before").fence;
+            let (asked, before) = (self.asked(event).0, handed.entry(&event.key).or_default());
+            let newer = before
+                .iter()
+                .find(|(line, other)| *line < asked && *other > fence);
+            assert_eq!(newer, None, "older than what was handed out before: {event:?}");
+            before.push((line, fence));
+        }
+    }
+
     /// Within the wait and a second, without the time in its own body.
     fn all_end_in_time(&self) {
         let bodies = self.bodies();
@@ -224,7 +262,9 @@ impl History {
 
     /// Results that came from another's body, and their lines.
     fn hits<'a>(&'a self, bodies: &[Body]) -> Vec<(usize, &'a Event)> {
-        let own: HashSet<&str> = bodies.iter().map(|body| body.tag.as_str()).collect();
+        let deletes = self.events.iter().filter(|event| event.kind == "delete");
+        let bodies = bodies.iter().map(|body| body.tag.as_str());
+        let own: HashSet<&str> = bodies.chain(deletes.map(|event| event.tag.as_str())).collect();
         let lines = self.events.iter().enumerate();
         lines
             .filter(|(_, event)| event.kind == "out" && event.rest[0] == "ok")

@@ -1,10 +1,12 @@
 //! A child process that is spoken to line by line.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -43,6 +45,11 @@ impl Lines {
         }
     }
 
+    /// Starts the test's own binary anew, on the one test `name`, which is told by variables what to do.
+    pub fn own_test(name: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start(own_test(&mut Command::new(own_program()), name).envs(environment.iter().copied()))
+    }
+
     /// Sends one line.
     pub fn say(&self, line: &str) {
         let mut input = self.input.lock().expect("no writer panicked");
@@ -54,8 +61,13 @@ impl Lines {
 
     /// The next line.
     pub fn hear(&self) -> String {
+        self.hear_within(PATIENCE)
+    }
+
+    /// The next line of a child that has much to do.
+    pub fn hear_within(&self, patience: Duration) -> String {
         let output = self.output.lock().expect("no reader panicked");
-        output.recv_timeout(PATIENCE).expect("the child says something")
+        output.recv_timeout(patience).expect("the child says something")
     }
 
     /// Sends one line and takes the next as its answer.
@@ -85,6 +97,11 @@ impl Lines {
         signal(&self.child, Signal::CONT);
     }
 
+    /// Kills it as `kill -9` does, and does not wait for its death.
+    pub fn strike(&self) {
+        signal(&self.child, Signal::KILL);
+    }
+
     /// Kills it as `kill -9` does, and returns when it is dead.
     pub fn kill(&mut self) {
         // Fails only where the child has ended by itself.
@@ -97,6 +114,19 @@ impl Drop for Lines {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+pub(crate) fn own_program() -> PathBuf {
+    std::env::current_exe().expect("a test knows its own binary")
+}
+
+/// The arguments of the test's own binary to run one test alone.
+pub(crate) fn own_test<'a>(command: &'a mut Command, name: &str) -> &'a mut Command {
+    command
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env_remove("DSPINLOCK_URL")
+        // Bodies panic when they are told to; nobody wants to read where.
+        .env("RUST_BACKTRACE", "0")
 }
 
 pub(crate) fn signal(child: &Child, signal: Signal) {

@@ -52,6 +52,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
+    server: u16,
     trips: Vec<Vec<String>>,
     open: Vec<Open>,
     connections: usize,
@@ -105,10 +106,15 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let own = listener.local_addr().expect("a bound address").port();
         let shared = Arc::<Shared>::default();
+        shared.set(|state| state.server = port);
         let threads = shared.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                if threads.state().closed {
+                let (closed, port) = {
+                    let state = threads.state();
+                    (state.closed, state.server)
+                };
+                if closed {
                     return;
                 }
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", port)) {
@@ -127,6 +133,11 @@ impl Proxy {
     /// The proxy's own port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Stands before another server from now on: new connections lead there.
+    pub fn turn_to(&self, port: u16) {
+        self.shared.set(|state| state.server = port);
     }
 
     /// Forgets what was counted.

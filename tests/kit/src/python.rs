@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::{Lines, tool};
+use crate::{Lines, tool, wrong_clock};
 
 /// Runs Python scripts with the interpreter that has py-dspinlock installed.
 #[derive(Debug)]
@@ -30,6 +30,13 @@ impl Python {
     /// Starts a script that is to be spoken to line by line.
     pub fn start(script: &str, args: &[&str]) -> Lines {
         Lines::start(&mut command(script, args))
+    }
+
+    /// Starts one whose wall clock is wrong by so much, such as `+1h`.
+    pub fn with_clock(by: &str, script: &str, args: &[&str]) -> Lines {
+        // libfaketime spoils the system call behind `time.sleep`: it fails at once.
+        let sound = "import select, time\ntime.sleep = lambda seconds: select.select([], [], [], seconds)\n";
+        Lines::start(command(&format!("{sound}{script}"), args).envs(wrong_clock(by)))
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::lines::signal;
-use crate::tls::Certificates;
+use crate::tls::{Certificates, Identity, Tls};
 use crate::{eventually, tool};
 
 /// A running Redis or Valkey on a free port of 127.0.0.1, without persistence; it is killed when dropped.
@@ -33,27 +33,31 @@ impl Redis {
 
     /// Debian's Redis 7 with further options, such as `["--requirepass", "secret"]`.
     pub fn with(args: &[&str]) -> Self {
-        Self::launch("redis-server", args, false)
+        Self::launch("redis-server", args, None)
     }
 
     /// Valkey 9.
     pub fn valkey() -> Self {
-        Self::launch("valkey-server", &[], false)
+        Self::launch("valkey-server", &[], None)
     }
 
     /// Debian's Redis 7 with a TLS port; see [`Self::tls_url`] and [`Self::authority`].
-    pub fn tls() -> Self {
-        Self::launch("redis-server", &[], true)
+    pub fn tls(tls: Tls) -> Self {
+        Self::launch("redis-server", &[], Some(tls))
     }
 
-    fn launch(program: &str, args: &[&str], tls: bool) -> Self {
+    fn launch(program: &str, args: &[&str], tls: Option<Tls>) -> Self {
         let program = tool(program);
         let folder = tempfile::tempdir().expect("a folder for the server");
         // Between our look at a free port and the server's bind another process may take it.
         for _ in 0..10 {
             let port = free_port();
-            let tls = tls.then(|| (free_port(), Certificates::make(folder.path())));
-            let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+            let mutual = tls.is_some_and(|tls| tls.mutual);
+            let tls = tls.map(|tls| (free_port(), Certificates::make(folder.path(), tls)));
+            let mut args: Vec<String> = args.iter().map(ToString::to_string).collect();
+            if tls.is_some() {
+                args.extend(["--tls-auth-clients", if mutual { "yes" } else { "no" }].map(Into::into));
+            }
             let arguments = arguments(port, tls.as_ref(), &args);
             if let Some(child) = spawn(&program, &arguments, folder.path()) {
                 let args = arguments;
@@ -89,8 +93,26 @@ impl Redis {
 
     /// The certificate that a client of [`Self::tls_url`] has to trust.
     pub fn authority(&self) -> &Path {
-        let (_, certificates) = self.tls.as_ref().expect("the server was started with TLS");
-        &certificates.authority
+        &self.certificates().authority
+    }
+
+    /// Another authority, which the server's certificate is not by.
+    pub fn stranger(&self) -> &Path {
+        &self.certificates().stranger
+    }
+
+    /// What a client shows to a server with `mutual`.
+    pub fn client(&self) -> &Identity {
+        &self.certificates().client
+    }
+
+    /// A client certificate that a server with `mutual` refuses.
+    pub fn foreign_client(&self) -> &Identity {
+        &self.certificates().foreign
+    }
+
+    fn certificates(&self) -> &Certificates {
+        &self.tls.as_ref().expect("the server was started with TLS").1
     }
 
     /// The server's process id.
@@ -150,6 +172,21 @@ impl Redis {
         keys
     }
 
+    /// How often it was asked for `command`, what it refused and what scripts ask for included; `None`: for anything.
+    pub fn asked(&self, command: Option<&str>) -> u64 {
+        let stats: String =
+            redis::from_redis_value(self.raw(&["INFO", "commandstats"])).expect("a text of facts");
+        let lines = stats.lines().filter_map(|line| line.strip_prefix("cmdstat_"));
+        lines
+            .filter_map(|line| line.split_once(':'))
+            .filter(|(name, _)| command.is_none_or(|command| command.eq_ignore_ascii_case(name)))
+            .flat_map(|(_, facts)| facts.split(','))
+            .filter_map(|fact| fact.split_once('='))
+            .filter(|(name, _)| ["calls", "rejected_calls"].contains(name))
+            .map(|(_, count)| count.parse::<u64>().expect("a count"))
+            .sum()
+    }
+
     /// Stops the server in its tracks: connections stay open and nothing answers (SIGSTOP).
     pub fn pause(&self) {
         signal(&self.child, Signal::STOP);
@@ -205,13 +242,12 @@ fn arguments(port: u16, tls: Option<&(u16, Certificates)>, extra: &[String]) -> 
     if let Some((port, files)) = tls {
         arguments.extend(["--tls-port".into(), port.to_string()]);
         for (option, file) in [
-            ("--tls-cert-file", &files.certificate),
-            ("--tls-key-file", &files.key),
+            ("--tls-cert-file", &files.server.certificate),
+            ("--tls-key-file", &files.server.key),
             ("--tls-ca-cert-file", &files.authority),
         ] {
             arguments.extend([option.into(), file.display().to_string()]);
         }
-        arguments.extend(["--tls-auth-clients".into(), "no".into()]);
     }
     arguments.extend_from_slice(extra);
     arguments
@@ -259,7 +295,7 @@ mod tests {
             Redis::start(),
             Redis::valkey(),
             Redis::with(&["--requirepass", "secret"]),
-            Redis::tls(),
+            Redis::tls(Tls::default()),
         ] {
             assert!(server.keys().is_empty() && server.port() != 6379);
             server.raw(&["SET", "a", "1"]);

@@ -9,13 +9,18 @@
 //! ← >7 ok 12-1  or  >7 err SpinlockTriesExceeded       what the caller got
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use rustix::process::Resource;
+
+use crate::lines::{own_program, own_test};
+use crate::usage::Usage;
 use crate::{Lines, PATIENCE};
 
 /// A worker process; it is killed when dropped.
@@ -55,15 +60,23 @@ impl Worker {
         Self::in_environment(environment.iter().copied())
     }
 
+    /// Starts one by way of a program that prepares its surroundings and becomes what it is told to run, such as
+    /// `setpriv --reuid=61000`.
+    pub fn by(wrapper: &[&str], url: &str) -> Self {
+        let own = own_program();
+        let mut words = wrapper.iter().map(OsStr::new).chain([own.as_os_str()]);
+        let mut command = Command::new(words.next().expect("the worker itself at least"));
+        command.args(words);
+        Self::spawn(command, [("DSPINLOCK_URL", url)].into_iter())
+    }
+
     fn in_environment<'a>(environment: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let program = std::env::current_exe().expect("a test knows its own binary");
-        let mut command = Command::new(program);
-        command
-            .args(["worker::main", "--exact", "--nocapture", "--test-threads=1"])
-            .env_remove("DSPINLOCK_URL")
+        Self::spawn(Command::new(own_program()), environment)
+    }
+
+    fn spawn<'a>(mut command: Command, environment: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        own_test(&mut command, "worker::main")
             .env("DSPINLOCK_TEST_WORKER", "1")
-            // Bodies panic when they are told to; nobody wants to read where.
-            .env("RUST_BACKTRACE", "0")
             .envs(environment);
         let mut lines = Lines::start(&mut command);
         let calls = Arc::<Mutex<HashMap<u64, Sender<String>>>>::default();
@@ -135,6 +148,11 @@ impl Worker {
         self.lines.resume();
     }
 
+    /// Kills it as `kill -9` does, while calls of it are under way.
+    pub fn strike(&self) {
+        self.lines.strike();
+    }
+
     /// Kills it as `kill -9` does.
     pub fn kill(&mut self) {
         self.lines.kill();
@@ -144,6 +162,45 @@ impl Worker {
     pub fn id(&self) -> u32 {
         self.lines.id()
     }
+
+    /// Lets it have no more than so much of a [`Resource`]; `None`: as much as it may.
+    pub fn limit(&self, resource: Resource, most: Option<u64>) {
+        let most = most.map_or("max".into(), |most| most.to_string());
+        let call = self.order(&format!("limit {resource:?} {most}"));
+        assert_eq!(call.event().as_deref(), Some("end"));
+    }
+
+    /// How many tasks there are on its runtime and on the library's.
+    pub fn tasks(&self) -> usize {
+        let told = self.order("tasks").event().expect("the worker lives");
+        told.parse().expect("a number")
+    }
+
+    /// What it uses now.
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.id())
+    }
+}
+
+/// Every worker makes so many calls at once.
+pub fn begin<'a>(workers: &'a [Worker], callers: usize, job: &Job) -> Vec<Call<'a>> {
+    (0..callers)
+        .flat_map(|_| workers.iter().map(|worker| worker.call(job)))
+        .collect()
+}
+
+/// How many bodies ran, which values came out, and what went wrong.
+pub fn finish(calls: &[Call<'_>]) -> (usize, HashSet<String>, Vec<String>) {
+    let (mut bodies, mut values, mut errors) = (0, HashSet::new(), Vec::new());
+    for call in calls {
+        let (ran, result) = call.story();
+        bodies += ran;
+        match result {
+            Ok(value) => drop(values.insert(value)),
+            Err(error) => errors.push(error),
+        }
+    }
+    (bodies, values, errors)
 }
 
 impl Job {

@@ -154,12 +154,13 @@ fn set_up(connection: &Connection) -> Result<(), Trouble> {
     if connection.is_readonly("main")? {
         return Err(Trouble::Unusable("the file is read-only".into()));
     }
-    if snapshot(connection, is_new)? {
+    // A file without tables may be in WAL mode already, where its maker was killed. All who have it open hold it in that
+    // mode: who asked for another would wait for all the others, and they for him.
+    if snapshot(connection, is_new)? && journal_mode(connection, "PRAGMA journal_mode")? != "wal" {
         // Until it is in WAL mode, a process killed here would leave a journal behind that only a writer can undo.
         connection.pragma_update(None, "journal_mode", "MEMORY")?;
     }
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    if mode != "wal" {
+    if journal_mode(connection, "PRAGMA journal_mode = WAL")? != "wal" {
         return Err(Trouble::Unusable(
             "its file system cannot share memory between processes".into(),
         ));
@@ -173,6 +174,10 @@ fn set_up(connection: &Connection) -> Result<(), Trouble> {
         create_tables(connection)?;
     }
     Ok(())
+}
+
+fn journal_mode(connection: &Connection, pragma: &str) -> Result<String, Trouble> {
+    Ok(connection.query_row(pragma, [], |row| row.get(0))?)
 }
 
 fn create_tables(connection: &Connection) -> Result<(), Trouble> {

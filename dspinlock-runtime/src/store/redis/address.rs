@@ -4,15 +4,19 @@ use std::fmt;
 use std::path::PathBuf;
 
 use redis::{ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+use url::Url;
 
+#[cfg(feature = "tls")]
+use super::tls;
 use crate::error::Error;
+use crate::tls::Tls;
 
 /// A server's place and its login. `Display` and `Debug` show the place alone.
 #[derive(Clone)]
 pub(crate) struct Address {
     pub(super) place: Place,
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "always off"))]
-    pub(super) tls: bool,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<tls::Client>,
     pub(super) login: RedisConnectionInfo,
 }
 
@@ -24,18 +28,23 @@ pub(super) enum Place {
     },
     #[cfg_attr(not(unix), allow(dead_code))]
     Unix(PathBuf),
+    /// Wherever the sentinels say; looked up whenever a connection is made.
+    #[cfg(feature = "sentinel")]
+    Sentinels(std::sync::Arc<super::sentinel::Sentinels>),
 }
 
 impl Address {
     /// `redis://`, `rediss://`, `valkey://`, `valkeys://`, `redis+unix://`, each with `user:password@` and `/database`.
-    pub(crate) fn parse(url: &str) -> Result<Self, Error> {
+    /// The TLS schemes' files come on top of `tls`.
+    pub(crate) fn parse(url: &str, tls: Tls) -> Result<Self, Error> {
         let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
         // The redis crate knows the TLS schemes only with a TLS stack of its own, which we do not use.
-        let (scheme, tls) = match scheme {
+        let (scheme, secure) = match scheme {
             "rediss" => ("redis", true),
             "valkeys" => ("valkey", true),
             other => (other, false),
         };
+        let tls = by_url(url, secure, tls)?;
         let info = format!("{scheme}:{rest}")
             .into_connection_info()
             .map_err(|error| {
@@ -60,8 +69,48 @@ impl Address {
         Self::new(place, tls, info.redis_settings().clone())
     }
 
+    /// `redis+sentinel://` and `rediss+sentinel://`, see [`Sentinels`](super::sentinel::Sentinels).
+    #[cfg(feature = "sentinel")]
+    pub(crate) fn sentinels(url: &str, tls: Tls) -> Result<Self, Error> {
+        let sentinels = super::sentinel::Sentinels::parse(url, tls)?;
+        let place = Place::Sentinels(std::sync::Arc::new(sentinels));
+        // TLS and login are those of the master that is found.
+        Self::new(place, None, RedisConnectionInfo::default())
+    }
+
+    pub(super) fn is_secure(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        return false;
+    }
+
+    /// The same login at another place.
+    #[cfg(feature = "cluster")]
+    pub(super) fn elsewhere(&self, host: &str, port: u16) -> Self {
+        let mut address = self.clone();
+        address.place = Place::Tcp {
+            host: host.into(),
+            port,
+        };
+        address
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(super) fn host(&self) -> Option<(&str, u16)> {
+        match &self.place {
+            Place::Tcp { host, port } => Some((host, *port)),
+            _ => None,
+        }
+    }
+
     /// A server at a host and port.
-    pub(crate) fn tcp(host: &str, port: u16, tls: bool, login: RedisConnectionInfo) -> Result<Self, Error> {
+    pub(crate) fn tcp(
+        host: &str,
+        port: u16,
+        tls: Option<Tls>,
+        login: RedisConnectionInfo,
+    ) -> Result<Self, Error> {
         Self::new(
             Place::Tcp {
                 host: host.into(),
@@ -72,15 +121,66 @@ impl Address {
         )
     }
 
-    fn new(place: Place, tls: bool, login: RedisConnectionInfo) -> Result<Self, Error> {
-        if tls && cfg!(not(feature = "tls")) {
+    fn new(place: Place, tls: Option<Tls>, login: RedisConnectionInfo) -> Result<Self, Error> {
+        #[cfg(not(feature = "tls"))]
+        if tls.is_some() {
             return Err(Error::Configuration(
                 "TLS needs the feature `tls` of dspinlock".into(),
             ));
         }
         let login = login.set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
-        Ok(Self { place, tls, login })
+        Ok(Self {
+            place,
+            #[cfg(feature = "tls")]
+            tls: tls.as_ref().map(tls::Client::new).transpose()?,
+            login,
+        })
     }
+}
+
+/// What a URL says about TLS: `None` for a scheme without it. The names of the files are those of Python's redis package.
+fn by_url(url: &str, secure: bool, mut tls: Tls) -> Result<Option<Tls>, Error> {
+    let flaw = |what: &str| {
+        Err(Error::Configuration(format!(
+            "the store's URL cannot be used: {what}"
+        )))
+    };
+    // What is no URL at all, the redis crate refuses.
+    let query = Url::parse(url).ok();
+    let (mut chain, mut key) = (None, None);
+    for (name, path) in query.iter().flat_map(|url| url.query_pairs()) {
+        match name.as_ref() {
+            name if name.starts_with("ssl") && !secure => {
+                return flaw("it names certificates, but its scheme is one without TLS");
+            }
+            "ssl_ca_certs" => tls.authorities = Some(file(&name, &path)?),
+            "ssl_certfile" => chain = Some(file(&name, &path)?),
+            "ssl_keyfile" => key = Some(file(&name, &path)?),
+            // The default there and here.
+            "ssl_cert_reqs" if path == "required" => {}
+            name if name.starts_with("ssl") => {
+                return flaw("of TLS it may name ssl_ca_certs, ssl_certfile and ssl_keyfile only");
+            }
+            _ => {}
+        }
+    }
+    if secure && query.is_some_and(|url| url.fragment().is_some()) {
+        return flaw("it has a fragment; to trust any server takes a call, not a URL");
+    }
+    match (chain, key) {
+        (None, None) => {}
+        (Some(chain), Some(key)) => tls = tls.client_certificate(chain, key),
+        _ => return flaw("ssl_certfile and ssl_keyfile go together"),
+    }
+    if !secure && tls != Tls::default() {
+        return flaw("TLS is told of, but its scheme is one without TLS");
+    }
+    Ok(secure.then_some(tls))
+}
+
+fn file(name: &str, path: &str) -> Result<Vec<u8>, Error> {
+    std::fs::read(path)
+        .map_err(|error| Error::Configuration(format!("the file of {name} cannot be read: {error}")))
 }
 
 /// The login of a user with a password in a database, each as far as it is given.
@@ -100,6 +200,8 @@ impl fmt::Display for Address {
         match &self.place {
             Place::Tcp { host, port } => write!(f, "{host}:{port}"),
             Place::Unix(path) => path.display().fmt(f),
+            #[cfg(feature = "sentinel")]
+            Place::Sentinels(sentinels) => sentinels.fmt(f),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One connection from its login to its end.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
@@ -9,6 +9,7 @@ use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisRes
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
+use super::master::Master;
 use super::stream::Counted;
 use super::tracking::Watches;
 use super::{Address, Answer, Limits, reply, scripts};
@@ -27,6 +28,9 @@ pub(super) struct Generation {
     in_flight: AtomicUsize,
     /// Exchanges that ended with a reply.
     answered: AtomicU64,
+    /// An answer is owed, and nothing was heard since the watchdog looked last.
+    #[cfg(feature = "cluster")]
+    owing: AtomicBool,
     /// It was ended because an answer was overdue.
     silent: AtomicBool,
     respond: Duration,
@@ -35,6 +39,8 @@ pub(super) struct Generation {
     made: Instant,
     /// The server said that it takes no writes: the address may lead to another by now.
     demoted: AtomicBool,
+    /// What it said of itself; unset where the login may not ask.
+    master: OnceLock<Master>,
 }
 
 impl Generation {
@@ -75,11 +81,14 @@ impl Generation {
             read,
             in_flight: AtomicUsize::new(0),
             answered: AtomicU64::new(0),
+            #[cfg(feature = "cluster")]
+            owing: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             respond: limits.respond,
             tracking: AtomicBool::new(false),
             made: Instant::now(),
             demoted: AtomicBool::new(false),
+            master: OnceLock::new(),
         };
         if let Some(watches) = &watches {
             // What was known through the connection before this one is no longer known.
@@ -91,10 +100,12 @@ impl Generation {
         Ok(generation)
     }
 
-    /// Loads the scripts, once per connection and never inside a call. A login that may not load still has EVAL to
-    /// fall back on; one that may not be told of changes polls.
+    /// Asks who the server is and loads the scripts, once per connection and never inside a call. A login that may not
+    /// load still has EVAL to fall back on; one that may not be told of changes polls.
     async fn prepare(&self, watches: Option<&Watches>) {
         let mut setup = Pipeline::new();
+        setup.cmd("INFO").arg("replication");
+        setup.cmd("INFO").arg("server");
         for script in scripts::all() {
             setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
         }
@@ -105,6 +116,11 @@ impl Generation {
         let Ok(answers) = self.pipeline(setup).await else {
             return;
         };
+        if let [replication, server, ..] = answers.as_slice()
+            && let Some(master) = Master::parse(replication, Some(server))
+        {
+            let _ = self.master.set(master);
+        }
         let Some(watches) = watches else {
             return;
         };
@@ -127,6 +143,28 @@ impl Generation {
     /// Whether the server pushes changes to this connection.
     pub(super) fn is_tracking(&self) -> bool {
         self.tracking.load(Ordering::Relaxed)
+    }
+
+    /// Whether an answer is owed, and nothing was heard since the watchdog looked last.
+    #[cfg(feature = "cluster")]
+    pub(super) fn is_silent(&self) -> bool {
+        self.owing.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server was a replica of the other one.
+    #[cfg(feature = "cluster")]
+    pub(super) fn succeeds(&self, other: &Self) -> bool {
+        matches!((self.master(), other.master()), (Some(master), Some(other)) if master.succeeds(other))
+    }
+
+    /// Who the server is, where the login may know.
+    pub(super) fn master(&self) -> Option<&Master> {
+        self.master.get()
+    }
+
+    #[cfg(feature = "sentinel")]
+    pub(super) fn ended(&self) -> &Arc<Semaphore> {
+        &self.ended
     }
 
     /// One command, one reply.
@@ -268,6 +306,8 @@ async fn watch(generation: Weak<Generation>) {
         );
         let owed = generation.in_flight.load(Ordering::Relaxed) > 0;
         silent = if owed && now.0 == seen.0 { silent + 1 } else { 0 };
+        #[cfg(feature = "cluster")]
+        generation.owing.store(silent > 0, Ordering::Relaxed);
         unanswered = if owed && now.1 == seen.1 {
             unanswered + 1
         } else {
@@ -289,6 +329,10 @@ async fn watch(generation: Weak<Generation>) {
 }
 
 fn login_failure(error: RedisError) -> String {
+    #[cfg(feature = "tls")]
+    if let Some(reason) = super::tls::reason(&error) {
+        return reason;
+    }
     match error.code() {
         // The code alone: a message may quote what was sent.
         Some(code) => format!("the login was refused ({code})"),

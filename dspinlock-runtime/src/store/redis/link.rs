@@ -7,10 +7,13 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+#[cfg(feature = "sentinel")]
+use super::address::Place;
 use super::generation::Generation;
 use super::tracking::Watches;
 use super::{Address, Limits};
 use crate::background;
+use crate::error::StoreFailure;
 use crate::store::Failure;
 
 /// The way to a server from one runtime.
@@ -24,6 +27,16 @@ struct Inner {
     home: Handle,
     watches: Option<Arc<Watches>>,
     state: watch::Sender<State>,
+}
+
+impl Inner {
+    async fn reach(&self) -> Result<Arc<Generation>, String> {
+        #[cfg(feature = "sentinel")]
+        if let Place::Sentinels(sentinels) = &self.address.place {
+            return sentinels.connect(self.limits, self.watches.clone()).await;
+        }
+        Generation::connect(&self.address, self.limits, self.watches.clone()).await
+    }
 }
 
 enum State {
@@ -52,12 +65,18 @@ impl Link {
         }))
     }
 
+    /// The generation that is up.
+    pub(super) fn up(&self) -> Option<Arc<Generation>> {
+        match &*self.0.state.borrow() {
+            State::Up(generation) if generation.is_current() => Some(generation.clone()),
+            _ => None,
+        }
+    }
+
     /// The generation that is up; else the outcome of an attempt that began no earlier than the last one failed.
     pub(super) async fn generation(&self) -> Result<Arc<Generation>, Failure> {
-        if let State::Up(generation) = &*self.0.state.borrow()
-            && generation.is_current()
-        {
-            return Ok(generation.clone());
+        if let Some(generation) = self.up() {
+            return Ok(generation);
         }
         let mut states = self.0.state.subscribe();
         self.connect();
@@ -65,7 +84,8 @@ impl Link {
             match &*states.borrow_and_update() {
                 State::Up(generation) => return Ok(generation.clone()),
                 State::Failed(failure) => return Err(failure.clone()),
-                State::Gone => return Err(self.failure("its runtime has ended")),
+                // Nothing was sent; another way will do.
+                State::Gone => return Err(Failure::Unknown(StoreFailure::Disconnected)),
                 State::Down | State::Connecting => {}
             }
             // The sender lives in `self`.
@@ -76,6 +96,25 @@ impl Link {
     /// The runtime has ended, or cannot drive a connection.
     pub(super) fn is_gone(&self) -> bool {
         matches!(&*self.0.state.borrow(), State::Gone)
+    }
+
+    /// Whether the server owes an answer and is silent.
+    #[cfg(feature = "cluster")]
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(&*self.0.state.borrow(), State::Up(generation) if generation.is_silent())
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(super) fn is_up(&self) -> bool {
+        matches!(&*self.0.state.borrow(), State::Up(generation) if generation.is_open())
+    }
+
+    /// Ends the generation that is up.
+    #[cfg(feature = "cluster")]
+    pub(super) fn end(&self) {
+        if let State::Up(generation) = &*self.0.state.borrow() {
+            generation.end();
+        }
     }
 
     /// No generation comes after the last one.
@@ -123,7 +162,7 @@ impl Attempt {
     async fn run(mut self) {
         let inner = self.link.0.clone();
         let outcome = tokio::select! {
-            outcome = Generation::connect(&inner.address, inner.limits, inner.watches.clone()) => outcome,
+            outcome = inner.reach() => outcome,
             () = background::patience(inner.limits.connect) => Err("no answer in time".into()),
         };
         self.outcome = Some(match outcome {

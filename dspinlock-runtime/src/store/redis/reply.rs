@@ -66,10 +66,43 @@ pub(super) fn refused(error: &RedisError) -> Failure {
     Failure::Refused(match code {
         "NOPERM" | "NOAUTH" => StoreFailure::PermissionDenied,
         _ if forbidden => StoreFailure::PermissionDenied,
+        // A slot, a host and a port.
+        "MOVED" | "ASK" => StoreFailure::Refused(format!("{code} {}", error.detail().unwrap_or_default())),
         "OOM" | "READONLY" | "LOADING" | "MISCONF" | "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN"
         | "TRYAGAIN" | "BUSY" => StoreFailure::Unavailable(code.into()),
         _ => StoreFailure::Refused(code.into()),
     })
+}
+
+/// Where a cluster's node sends a request: a host, if it is not the node's own, and a port.
+#[cfg(feature = "cluster")]
+pub(super) enum Redirect<'a> {
+    /// From now on.
+    Moved((&'a str, u16)),
+    /// This once: the slot is on its way there.
+    Ask((&'a str, u16)),
+    /// One entry of the key is here, and the other already there.
+    Torn,
+}
+
+#[cfg(feature = "cluster")]
+pub(super) fn redirect(failure: &Failure) -> Option<Redirect<'_>> {
+    let text = match failure {
+        Failure::Refused(StoreFailure::Unavailable(code)) if code == "TRYAGAIN" => {
+            return Some(Redirect::Torn);
+        }
+        Failure::Refused(StoreFailure::Refused(text)) => text,
+        _ => return None,
+    };
+    let mut words = text.split(' ');
+    let (code, _slot, place) = (words.next()?, words.next()?, words.next()?);
+    let (host, port) = place.rsplit_once(':')?;
+    let place = (host, port.parse().ok()?);
+    match code {
+        "MOVED" => Some(Redirect::Moved(place)),
+        "ASK" => Some(Redirect::Ask(place)),
+        _ => None,
+    }
 }
 
 pub(super) fn is_unknown_script(answer: &Answer) -> bool {

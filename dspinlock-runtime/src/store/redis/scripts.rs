@@ -21,10 +21,10 @@ macro_rules! scripts {
 
 // Each holds what it needs and no more: a server runs all of a script at each call, definitions included.
 scripts! {
-    ACQUIRE = "clock" "read" "acquire";
-    RENEW = "clock" "read" "held" "renew";
-    PUBLISH = "clock" "read" "held" "publish";
-    ABORT = "read" "abort";
+    ACQUIRE = "keys" "clock" "read" "acquire";
+    RENEW = "keys" "clock" "read" "held" "renew";
+    PUBLISH = "keys" "clock" "read" "held" "publish";
+    ABORT = "keys" "read" "abort";
     DELETE = "delete";
 }
 

@@ -29,6 +29,22 @@ impl Counted {
         let stream = open(address).await?;
         Ok(Self { stream, read })
     }
+
+    /// Who cannot write any more may have been told why: a TLS server says what it does not like before it closes.
+    fn explained<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<std::io::Result<T>>,
+    ) -> Poll<std::io::Result<T>> {
+        let Poll::Ready(Err(_)) = &written else {
+            return written;
+        };
+        let mut byte = [0];
+        match Pin::new(&mut self.stream).poll_read(context, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(Err(told)) => Poll::Ready(Err(told)),
+            _ => written,
+        }
+    }
 }
 
 async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
@@ -39,8 +55,8 @@ async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
             let stream = TcpStream::connect(&addresses[..]).await.map_err(failed)?;
             stream.set_nodelay(true).map_err(failed)?;
             #[cfg(feature = "tls")]
-            if address.tls {
-                return Ok(Box::new(super::tls::wrap(host, stream).await?));
+            if let Some(tls) = &address.tls {
+                return Ok(Box::new(tls.wrap(host, stream).await?));
             }
             Ok(Box::new(stream))
         }
@@ -48,6 +64,8 @@ async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
         Place::Unix(path) => Ok(Box::new(
             tokio::net::UnixStream::connect(path).await.map_err(failed)?,
         )),
+        #[cfg(feature = "sentinel")]
+        Place::Sentinels(_) => unreachable!("the sentinels were asked before"),
         #[cfg(not(unix))]
         Place::Unix(_) => Err("unix sockets are not available on this system".into()),
     }
@@ -93,11 +111,13 @@ impl AsyncWrite for Counted {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.explained(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.explained(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {

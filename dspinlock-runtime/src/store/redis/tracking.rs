@@ -1,13 +1,12 @@
 //! Changes that the server pushes: which names are watched, and who is to be woken.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use redis::{PushInfo, PushKind, Value};
-use tokio::sync::watch;
 
 use crate::store::Listener;
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PoisonError, watch};
 
 /// The watched names of one server. Pushes arrive on the background thread's connection.
 #[derive(Default)]
@@ -44,7 +43,11 @@ impl Watches {
 
     /// From now on, no push for `name` is missed.
     pub(super) fn join(self: &Arc<Self>, name: &str) -> Watched {
-        let changes = self.lock().entry(name.into()).or_default().subscribe();
+        let changes = self
+            .lock()
+            .entry(name.into())
+            .or_insert_with(|| watch::channel(()).0)
+            .subscribe();
         Watched {
             watches: self.clone(),
             name: name.into(),

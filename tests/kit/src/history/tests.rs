@@ -54,6 +54,15 @@ fn a_hit_that_is_older_than_a_delete_is_seen() {
 }
 
 #[test]
+fn a_hit_that_is_older_than_one_before_is_seen() {
+    // Nobody has deleted it.
+    let lost = GOOD.replace("7 delete 2-2 k \n8 deleted 2-2 k \n", "");
+    let older = "\n15 call 3-1 k 5000\n16 out 3-1 k ok a";
+    history(&lost).check();
+    assert!(catch_unwind(|| history(&format!("{lost}{older}")).check()).is_err());
+}
+
+#[test]
 fn a_caller_that_ends_late_or_never_is_seen() {
     refused("\n6 out 2-1 k ok a", "");
     refused("6 out 2-1", "6000004 out 2-1");

@@ -1,5 +1,5 @@
 -- By tag alone: a dropped call knows no fence. V stays, as the last fence, until its lease is over.
-local state = read_state()
+local state = read_record()
 if not state or state.bad or state.tag ~= ARGV[1] or state.computed then return {'ABORTED', 0} end
 redis.call('UNLINK', S)
 return {'ABORTED', 1}

@@ -1,24 +1,26 @@
-local tag, lease, max_block = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local cached, fail_if_key_exists, want_value = ARGV[4] == '1', ARGV[5] == '1', ARGV[6] == '1'
-local refuse, stale, holder, bound = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
+local tag, lease, holder, minute, text = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 local function grant(value)
   local fence = math.min(math.max(now, value and value.fence + 1 or 0), 9007199254740991)
   local till, digits = deadline(lease), string.format('%.0f', fence)
-  redis.call('SET', S, tag .. ',' .. stamp() .. ',0', 'PXAT', till)
+  redis.call('SET', S, tag .. ',' .. stamp(minute, text) .. ',0', 'PXAT', till)
   redis.call('SET', V, 'dspinlock1,' .. tag .. ',' .. digits .. ',-,0,0,0,0,0,0,' .. holder .. '\n', 'PXAT', till)
   return {'ACQUIRED', digits}
 end
 
-local state = read_state()
-if not state then return grant(read_value()) end
+-- Most keys that are asked for are free, and were never held: then nothing need be parsed.
+if redis.pcall('GET', S) == false and redis.pcall('GETRANGE', V, '0', '0') == '' then return grant() end
+
+local state, value = read_record()
+if not state then return grant(value) end
 if state.bad then return {'BAD', state.bad} end
+local max_block, cached, fail_if_key_exists = tonumber(ARGV[6]), ARGV[7] == '1', ARGV[8] == '1'
+local want_value, refuse, stale, bound = ARGV[9] == '1', ARGV[10], ARGV[11], tonumber(ARGV[12])
 local mine = state.tag == tag
 local left = redis.call('PTTL', S)
 if not mine and fail_if_key_exists then return {'EXISTS', left} end
 
 if state.computed then
-  local value = read_value()
   local current = value and value.value_tag == state.tag and value.total <= bound
   if current and (mine or (cached and refuse ~= state.tag)) and want_value then
     return {'HIT', redis.call('GET', V), left}
@@ -29,7 +31,6 @@ if state.computed then
 end
 
 if mine then
-  local value = read_value()
   if not value or value.tag ~= tag then return grant(value) end
   -- The reply was lost, and the same request comes again.
   local till = deadline(lease)
@@ -37,11 +38,10 @@ if mine then
   redis.call('PEXPIREAT', V, till)
   return {'ACQUIRED', string.format('%.0f', value.fence)}
 end
-if stale == state.raw then return grant(read_value()) end
+if stale == state.raw then return grant(value) end
 if left == -1 then
   redis.call('PEXPIREAT', S, deadline(max_block))
   left = max_block
 end
-local value = read_value()
 local foreign = (not value or value.tag ~= state.tag) and 1 or 0
 return {'BUSY', state.raw, left, string.format('%.0f', now), foreign}

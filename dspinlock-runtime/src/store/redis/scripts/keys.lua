@@ -1,0 +1,1 @@
+local S, V = KEYS[1], KEYS[2]

@@ -1,0 +1,32 @@
+//! High availability: masters that fail, and what takes their place.
+
+mod cluster;
+#[path = "../it/logs.rs"]
+#[expect(dead_code, reason = "what other tests ask of it")]
+mod logs;
+mod master;
+mod replicas;
+mod sentinel;
+#[path = "../it/worker.rs"]
+mod worker;
+
+use std::time::Duration;
+
+/// The lease of holders that are killed.
+const LEASE: Duration = Duration::from_secs(2);
+
+/// Long enough for a call to have begun to wait.
+const A_WHILE: Duration = Duration::from_millis(300);
+
+/// How long after a failover and a lease the next body runs at the latest.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What is promised of a recovery.
+#[track_caller]
+fn recovery(what: &str, took: Duration, failover: Duration) {
+    println!("{what}: the next body after {took:?}, the failover took {failover:?}");
+    assert!(
+        took <= failover + LEASE + GRACE,
+        "{what}: {took:?}, and the failover {failover:?}"
+    );
+}

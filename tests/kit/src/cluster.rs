@@ -1,0 +1,230 @@
+//! A real Redis Cluster: three masters, each with a replica.
+
+use std::time::{Duration, Instant};
+
+use redis::{Value, from_redis_value};
+
+use crate::redis_server::free_port;
+use crate::{Redis, eventually};
+
+/// Six servers on free ports; all are killed when dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    servers: Vec<Redis>,
+    ids: Vec<String>,
+    /// Killed or stopped: it must not be asked.
+    down: Option<usize>,
+}
+
+const MASTERS: usize = 3;
+const SLOTS: usize = 16_384;
+
+impl Cluster {
+    /// Starts them, and returns when each knows all the others and every replica has its master's data.
+    pub fn start() -> Self {
+        let buses: Vec<String> = (0..2 * MASTERS).map(|_| free_port().to_string()).collect();
+        let servers: Vec<Redis> = buses.iter().map(|bus| server(bus)).collect();
+        let ids: Vec<String> = servers
+            .iter()
+            .map(|server| text(server, &["CLUSTER", "MYID"]))
+            .collect();
+        for (at, server) in servers.iter().enumerate() {
+            server.raw(&["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]);
+            let port = server.port().to_string();
+            servers[0].raw(&["CLUSTER", "MEET", "127.0.0.1", &port, &buses[at]]);
+        }
+        for (at, master) in servers.iter().take(MASTERS).enumerate() {
+            let (first, end) = (at * SLOTS / MASTERS, (at + 1) * SLOTS / MASTERS);
+            master.raw(&[
+                "CLUSTER",
+                "ADDSLOTSRANGE",
+                &first.to_string(),
+                &(end - 1).to_string(),
+            ]);
+        }
+        let down = None;
+        let cluster = Self { servers, ids, down };
+        cluster.every("nodes that know one another", |server| {
+            state(server, "cluster_known_nodes").as_deref() == Some("6")
+        });
+        for (at, replica) in cluster.servers.iter().enumerate().skip(MASTERS) {
+            let master = &cluster.ids[at - MASTERS];
+            eventually("a replica that knows its master", || {
+                replica.try_raw(&["CLUSTER", "REPLICATE", master]).ok()
+            });
+        }
+        cluster.every("a cluster that is up", |server| {
+            state(server, "cluster_state").as_deref() == Some("ok")
+        });
+        cluster.servers[MASTERS..].iter().for_each(Redis::catch_up);
+        // A failover needs masters that know of the replica.
+        cluster.every("replicas that everybody knows", |server| {
+            text(server, &["CLUSTER", "NODES"]).matches("slave").count() == MASTERS
+        });
+        cluster
+    }
+
+    fn every(&self, what: &str, is_so: impl Fn(&Redis) -> bool) {
+        for server in &self.servers {
+            eventually(what, || is_so(server).then_some(()));
+        }
+    }
+
+    /// `redis+cluster://127.0.0.1:port,127.0.0.1:port`: two of the masters.
+    pub fn url(&self) -> String {
+        let [one, two] = [0, 1].map(|at: usize| self.servers[at].port());
+        format!("redis+cluster://127.0.0.1:{one},127.0.0.1:{two}")
+    }
+
+    /// The masters and the replicas.
+    pub fn servers(&self) -> &[Redis] {
+        &self.servers
+    }
+
+    /// Kills a server.
+    pub fn kill(&mut self, at: usize) {
+        self.servers[at].kill();
+        self.down = Some(at);
+    }
+
+    /// Stops a server in its tracks.
+    pub fn pause(&mut self, at: usize) {
+        self.servers[at].pause();
+        self.down = Some(at);
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Redis> {
+        let all = self.servers.iter().enumerate();
+        all.filter_map(|(at, server)| (self.down != Some(at)).then_some(server))
+    }
+
+    /// The slot of a key.
+    pub fn slot(&self, key: &str) -> usize {
+        let server = self.running().next().expect("a node that runs");
+        from_redis_value(server.raw(&["CLUSTER", "KEYSLOT", key])).expect("a number")
+    }
+
+    /// Which server serves a slot, by the word of one that runs.
+    pub fn owner(&self, slot: usize) -> usize {
+        let server = self.running().next().expect("a node that runs");
+        let port = owner_by(server, slot).expect("a node serves the slot");
+        let found = self.servers.iter().position(|server| server.port() == port);
+        found.expect("the owner is one of ours")
+    }
+
+    /// The names of all states in the store.
+    pub fn states(&self) -> Vec<String> {
+        let keys = self.running().flat_map(Redis::keys);
+        let mut states: Vec<_> = keys.filter(|key| !key.starts_with('{')).collect();
+        states.sort();
+        states.dedup();
+        states
+    }
+
+    /// Waits until every node that runs says that another than `old` serves the slot; returns how long that took.
+    pub fn failed_over(&self, slot: usize, old: usize) -> Duration {
+        let start = Instant::now();
+        let port = self.servers[old].port();
+        for server in self.running() {
+            eventually("a failover", || {
+                let up = state(server, "cluster_state").as_deref() == Some("ok");
+                (up && owner_by(server, slot)? != port).then_some(())
+            });
+        }
+        start.elapsed()
+    }
+
+    /// Has a master hand over to its replica though nothing is wrong. Returns the replica.
+    pub fn hand_over(&self, master: usize) -> usize {
+        let id = &self.ids[master];
+        let is_replica = |server: &Redis| {
+            let myself = text(server, &["CLUSTER", "NODES"]);
+            myself
+                .lines()
+                .any(|line| line.contains("myself,slave") && line.contains(id))
+        };
+        let replica = self.servers.iter().position(is_replica).expect("a replica");
+        self.servers[replica].raw(&["CLUSTER", "FAILOVER"]);
+        eventually("a replica that took over", || {
+            let nodes = text(&self.servers[replica], &["CLUSTER", "NODES"]);
+            nodes.contains("myself,master").then_some(())
+        });
+        replica
+    }
+
+    /// Begins to move a slot: what is there is still served there, what is new goes to the other.
+    pub fn begin_to_move(&self, slot: usize, from: usize, to: usize) {
+        let slot = slot.to_string();
+        self.servers[to].raw(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &self.ids[from]]);
+        self.servers[from].raw(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &self.ids[to]]);
+    }
+
+    /// Moves one key after another, as many as there are.
+    pub fn move_keys(&self, slot: usize, from: usize, to: usize) {
+        let port = self.servers[to].port().to_string();
+        loop {
+            let keys = self.servers[from].raw(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "1"]);
+            let keys: Vec<String> = from_redis_value(keys).expect("names");
+            let Some(key) = keys.first() else { return };
+            self.servers[from].raw(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]);
+        }
+    }
+
+    /// Tells everybody that the slot has moved.
+    pub fn end_move(&self, slot: usize, from: usize, to: usize) {
+        // The new owner must know first, or nobody owns it for a moment.
+        let others = (0..MASTERS).filter(|at| ![from, to].contains(at));
+        for at in [to, from].into_iter().chain(others) {
+            self.servers[at].raw(&["CLUSTER", "SETSLOT", &slot.to_string(), "NODE", &self.ids[to]]);
+        }
+    }
+
+    /// Breaks every client's connection to every node.
+    pub fn cut(&self) {
+        for server in &self.servers {
+            server.raw(&["CLIENT", "KILL", "TYPE", "normal"]);
+        }
+    }
+}
+
+fn server(bus: &str) -> Redis {
+    Redis::with(&[
+        "--cluster-enabled",
+        "yes",
+        "--cluster-port",
+        bus,
+        "--cluster-node-timeout",
+        "1000",
+        "--cluster-replica-validity-factor",
+        "0",
+        "--repl-diskless-sync-delay",
+        "0",
+    ])
+}
+
+fn text(server: &Redis, command: &[&str]) -> String {
+    from_redis_value(server.raw(command)).expect("a text")
+}
+
+fn state(server: &Redis, field: &str) -> Option<String> {
+    let text: String = from_redis_value(server.try_raw(&["CLUSTER", "INFO"]).ok()?).expect("a text");
+    let value = |line: &str| line.strip_prefix(field)?.strip_prefix(':').map(str::to_owned);
+    text.lines().find_map(value)
+}
+
+fn owner_by(server: &Redis, slot: usize) -> Option<u16> {
+    let Value::Array(ranges) = server.try_raw(&["CLUSTER", "SLOTS"]).ok()? else {
+        return None;
+    };
+    ranges.into_iter().find_map(|range| {
+        let Value::Array(range) = range else { return None };
+        let [Value::Int(first), Value::Int(last), Value::Array(master), ..] = range.as_slice() else {
+            return None;
+        };
+        let slot = i64::try_from(slot).ok()?;
+        let Value::Int(port) = master.get(1)? else {
+            return None;
+        };
+        (*first <= slot && slot <= *last).then(|| u16::try_from(*port).expect("a port"))
+    })
+}

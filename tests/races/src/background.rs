@@ -1,0 +1,22 @@
+//! Tasks of the scheduler, and timers of its clock.
+
+use std::time::Duration;
+
+use shuttle::future::{self, JoinHandle};
+
+use crate::clock::Instant;
+
+pub(crate) fn spawn<F>(task: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    future::spawn(task)
+}
+
+/// Looks at the clock whenever its turn comes.
+pub(crate) async fn sleep(duration: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < duration {
+        future::yield_now().await;
+    }
+}

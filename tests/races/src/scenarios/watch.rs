@@ -1,0 +1,35 @@
+//! Pushes and those who wait for them.
+
+use std::sync::Arc;
+
+use redis::{PushInfo, PushKind, Value};
+use shuttle::thread;
+
+use super::key;
+use crate::blocking;
+use crate::tracking::Watches;
+
+fn push() -> PushInfo {
+    PushInfo {
+        kind: PushKind::Invalidate,
+        data: vec![Value::Array(vec![Value::BulkString(key().state_name().into())])],
+    }
+}
+
+/// Who joined before the push is woken, whenever it begins to wait, though others join and leave the same name.
+pub fn a_push_after_joining_is_never_missed() {
+    let watches = Arc::<Watches>::default();
+    let pushed = [(), ()].map(|()| watches.join(&key().state_name()));
+    let leaves = {
+        let watches = watches.clone();
+        thread::spawn(move || drop(watches.join(&key().state_name())))
+    };
+    let waiters = pushed.map(|watched| thread::spawn(move || blocking::wait(watched.changed())));
+    let pushes = thread::spawn({
+        let watches = watches.clone();
+        move || watches.pushed(&push())
+    });
+    for thread in waiters.into_iter().chain([leaves, pushes]) {
+        thread.join().expect("nobody panics");
+    }
+}
