@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use dspinlock_testkit::{At, Fate, Job, Worker, eventually};
 
-use crate::scene::{Scene, figures, is_long, left, nothing_left, warm};
+use crate::scene::{Scene, at_rest, is_long, nothing_left, warm, within};
 use crate::stores::Store;
 
 /// Far longer than any of these tests: nothing is free because a lease was over.
@@ -16,7 +16,6 @@ const A_WHILE: Duration = Duration::from_millis(20);
 
 const AT_ONCE: Duration = Duration::from_millis(50);
 
-/// The 99th percentile is what counts; a single round may be hit by whatever else the machine does.
 fn rounds() -> usize {
     if is_long() { 400 } else { 40 }
 }
@@ -35,7 +34,7 @@ fn after_err_panic_abort_or_timeout_a_waiter_in_another_process_starts_at_once()
             warm(Worker::start(&store.url())),
             warm(Worker::start(&store.url())),
         );
-        let before = (left(&holder), left(&waiter));
+        let before = (at_rest(&holder), at_rest(&waiter));
         for (end, error) in [
             ("err", "Body"),
             ("panic", "panic"),
@@ -43,11 +42,10 @@ fn after_err_panic_abort_or_timeout_a_waiter_in_another_process_starts_at_once()
             ("timeout", "dropped"),
         ] {
             let times = (0..rounds()).map(|round| ends_badly(&holder, &waiter, end, error, round));
-            let p99 = figures(format_args!("{end} on {}", store.url()), times.collect());
-            assert!(p99 <= AT_ONCE, "{end}: {p99:?}");
+            within(AT_ONCE, format_args!("{end} on {}", store.url()), times.collect());
         }
-        nothing_left(&holder, &before.0);
-        nothing_left(&waiter, &before.1);
+        nothing_left(&holder, before.0);
+        nothing_left(&waiter, before.1);
     }
 }
 
@@ -98,7 +96,7 @@ fn dropped_everywhere(store: &Store) {
         warm(Worker::start(&store.url())),
         warm(Worker::start(&store.url())),
     );
-    let before = (left(&dropper), left(&next));
+    let before = (at_rest(&dropper), at_rest(&next));
     let mut times = Vec::new();
     for late in [false, true] {
         for function in ["cached", "each", "shared"] {
@@ -116,10 +114,9 @@ fn dropped_everywhere(store: &Store) {
             assert!(awaits >= 3, "a body of two sleeps has more awaits than {awaits}");
         }
     }
-    let p99 = figures(format_args!("dropped on {}", store.url()), times);
-    assert!(p99 <= AT_ONCE, "{p99:?}");
-    nothing_left(&dropper, &before.0);
-    nothing_left(&next, &before.1);
+    within(AT_ONCE, format_args!("dropped on {}", store.url()), times);
+    nothing_left(&dropper, before.0);
+    nothing_left(&next, before.1);
 }
 
 /// Whether the call came to its end before it was to be dropped.
@@ -135,12 +132,18 @@ fn dropped_after(
     for round in 0..rounds() / 8 {
         let job = job(&format!("{late}{polls}-{round}"));
         let limited = job.clone().with("polls", polls).with("late", late);
-        let (_, outcome) = dropper.call(&limited.with("body", "sleep:1+sleep:1")).story();
+        let (_, outcome) = dropper
+            .call(&limited.clone().with("body", "sleep:1+sleep:1"))
+            .story();
         let start = Instant::now();
         assert!(next.call(&job).end().is_ok());
         if outcome.is_err() {
             assert_eq!(outcome, Err("dropped".to_owned()));
-            times.push(start.elapsed());
+            let took = start.elapsed();
+            if took > AT_ONCE {
+                println!("{took:?} after {polls} polls of {limited:?}");
+            }
+            times.push(took);
             ended = false;
         }
     }
@@ -155,7 +158,7 @@ fn a_waiter_dropped_at_any_await_harms_nobody() {
             warm(Worker::start(&store.url())),
             warm(Worker::start(&store.url())),
         );
-        let before = (left(&holder), left(&waiter));
+        let before = (at_rest(&holder), at_rest(&waiter));
         for polls in 1..=6 {
             let job = job(&format!("{polls}"));
             let held = holder.call(&job.clone().with("body", "gate"));
@@ -170,8 +173,8 @@ fn a_waiter_dropped_at_any_await_harms_nobody() {
             let value = held.end();
             assert_eq!(stays.story(), (0, value));
         }
-        nothing_left(&holder, &before.0);
-        nothing_left(&waiter, &before.1);
+        nothing_left(&holder, before.0);
+        nothing_left(&waiter, before.1);
     }
 }
 
@@ -180,7 +183,7 @@ fn a_call_dropped_while_its_acquire_is_in_flight_leaves_nothing_held() {
     for at in [At::Request, At::Reply] {
         let scene = Scene::new();
         let (proxy, worker) = scene.behind_a_proxy();
-        let before = left(&worker);
+        let before = at_rest(&worker);
         let other = scene.worker();
         let job = scene
             .job("each", "key")
@@ -199,7 +202,7 @@ fn a_call_dropped_while_its_acquire_is_in_flight_leaves_nothing_held() {
             start.elapsed()
         );
         assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-        nothing_left(&worker, &before);
+        nothing_left(&worker, before);
         scene.check();
     }
 }

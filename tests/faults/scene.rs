@@ -89,26 +89,24 @@ pub(crate) fn warm(worker: Worker) -> Worker {
     worker
 }
 
-/// What a worker has in hand when nobody calls; later it must have the same again.
-pub(crate) fn left(worker: &Worker) -> String {
-    eventually("a worker at rest", || {
-        let (first, second) = (worker.left(), worker.left());
-        let idle = first.contains("leases: 0, flights: 0, watches: 0,");
-        (idle && first == second).then_some(first)
-    })
+/// How many tasks a worker has when nobody calls.
+pub(crate) fn at_rest(worker: &Worker) -> usize {
+    nothing_left(worker, usize::MAX)
 }
 
-/// Waits until a worker has no more in hand than it had.
-pub(crate) fn nothing_left(worker: &Worker, before: &str) {
+/// Waits until a worker serves no lease, is after no key, waits for no change, and has no more tasks than so many.
+pub(crate) fn nothing_left(worker: &Worker, tasks: usize) -> usize {
     let start = Instant::now();
     loop {
         let now = worker.left();
-        if now == before {
-            return;
+        let rest = now.strip_prefix("InHand { leases: 0, flights: 0, watches: 0, tasks: ");
+        let now_tasks = rest.and_then(|rest| rest.strip_suffix(" }")?.parse().ok());
+        if let Some(now_tasks) = now_tasks.filter(|now_tasks| *now_tasks <= tasks) {
+            return now_tasks;
         }
         assert!(
             start.elapsed() < PATIENCE / 4,
-            "{now} is left, and it was {before}"
+            "{now} is left, and it had {tasks} tasks"
         );
         sleep(A_MOMENT);
     }
@@ -122,14 +120,14 @@ pub(crate) fn is_long() -> bool {
     std::env::var_os("DSPINLOCK_LONG").is_some_and(|long| long == "1")
 }
 
-/// Prints the figures of what was measured, and returns the 99th percentile.
-pub(crate) fn figures(what: impl Display, mut times: Vec<Duration>) -> Duration {
+/// Prints the figures of what was measured. The 99th percentile must be within the limit where the long suite runs; in
+/// the short one, which shares the machine with everything else, the 95th.
+pub(crate) fn within(limit: Duration, what: impl Display, mut times: Vec<Duration>) {
     times.sort();
     let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
-    let (median, p99, most) = (at(50), at(99), times[times.len() - 1]);
-    println!(
-        "{what}: median {median:.1?}, p99 {p99:.1?}, most {most:.1?} of {}",
-        times.len()
-    );
-    p99
+    let (median, p95, p99, most) = (at(50), at(95), at(99), times[times.len() - 1]);
+    let count = times.len();
+    println!("{what}: median {median:.1?}, p95 {p95:.1?}, p99 {p99:.1?}, most {most:.1?} of {count}");
+    let judged = if is_long() { p99 } else { p95 };
+    assert!(judged <= limit, "{what}: {judged:?}");
 }
