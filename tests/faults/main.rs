@@ -14,12 +14,15 @@ mod forgotten;
 mod given_up;
 mod killed;
 mod memory;
+mod outages;
+mod partitions;
 mod python;
 mod refusals;
 mod scene;
 mod soak;
 mod stamps;
 mod truth;
+mod waiters;
 
 // What the workers of `it` do is what these workers do.
 #[path = "../it/logs.rs"]

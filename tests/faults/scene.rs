@@ -66,6 +66,17 @@ impl Scene {
         history
     }
 
+    /// How many grants and how many publishes the server has seen.
+    pub(crate) fn written(&self) -> (usize, usize) {
+        self.witness.check(&self.server)
+    }
+
+    /// Starts the server anew, and watches it anew.
+    pub(crate) fn restart(&mut self) {
+        self.server.restart();
+        self.witness = Witness::of(&self.server);
+    }
+
     /// Whether no key is held, and no value stands without its state.
     pub(crate) fn is_free(&self) -> bool {
         let names = self.server.keys();
