@@ -1,6 +1,7 @@
 //! A real server of one test's own.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -217,10 +218,16 @@ impl Drop for Redis {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago. It is below those that the system gives to connections, so that none of the many
+/// that tests make takes it before its server does.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("a bound address").port()
+    loop {
+        let number = RandomState::new().build_hasher().finish();
+        let port = 12_000 + (number % 20_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn arguments(port: u16, tls: Option<&(u16, Certificates)>, extra: &[String]) -> Vec<String> {
