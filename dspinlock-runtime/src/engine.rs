@@ -214,7 +214,7 @@ impl Call {
                 return Ok(Granted::Found(found, fill, self.order));
             }
         }
-        let claim = Claim::new(&self.pool, &self.key, seat);
+        let claim = Claim::new(&self.pool, &self.key, self.terms.lease, seat);
         Box::pin(self.acquire(claim)).await
     }
 

@@ -108,6 +108,7 @@ fn wake(held: &Arc<Held>, now: Instant) {
     if now >= deadline {
         stop(held);
         held.lose();
+        background::spawn(held.clone().give_up());
         return;
     }
     // While a beat is under way, and after the last one, only the deadline is left to watch.

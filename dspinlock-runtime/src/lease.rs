@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::error::Error;
+use crate::error::{Error, StoreFailure};
 use crate::flight::{Found, Seat};
 use crate::key::Key;
 use crate::lock::Op;
@@ -229,6 +229,16 @@ impl Held {
         }
     }
 
+    /// After a loss by our own clock the store may have heard of a beat whose answer did not come: it would keep others
+    /// out for another lease.
+    pub(crate) async fn give_up(self: Arc<Self>) {
+        // A publish that is under way may still be in time.
+        if !self.ending.load(Ordering::SeqCst) {
+            // Where the store is away, the end of the call asks again.
+            let _ = abort(&self.pool, &self.key, &self.tag).await;
+        }
+    }
+
     pub(crate) fn deadline(&self) -> Instant {
         *lock(&self.deadline)
     }
@@ -300,17 +310,20 @@ pub(crate) struct Claim {
     pub(crate) key: Key,
     pub(crate) tag: String,
     pub(crate) seat: Option<Seat>,
+    /// For so long at most the store holds the key for this tag.
+    lease: Duration,
     armed: bool,
 }
 
 impl Claim {
-    pub(crate) fn new(pool: &Pool, key: &Key, seat: Option<Seat>) -> Self {
+    pub(crate) fn new(pool: &Pool, key: &Key, lease: Duration, seat: Option<Seat>) -> Self {
         let tag = uuid::Uuid::new_v4().to_string();
         Self {
             pool: pool.clone(),
             key: key.clone(),
             tag,
             seat,
+            lease,
             armed: false,
         }
     }
@@ -331,10 +344,11 @@ impl Claim {
 }
 
 impl Claim {
-    /// Asks the store to forget this tag. The claim stays armed until that is done: a drop in between asks again.
+    /// Asks the store to forget this tag. The claim stays armed until that is done: a drop asks again.
     async fn give_up(&mut self) {
-        abort(&self.pool, &self.key, self.tag.clone()).await;
-        self.disarm();
+        if abort(&self.pool, &self.key, &self.tag).await.is_ok() {
+            self.disarm();
+        }
     }
 }
 
@@ -351,10 +365,13 @@ impl Drop for Claim {
             self.pool.clone()
         };
         let (key, tag) = (self.key.clone(), std::mem::take(&mut self.tag));
-        let seat = self.seat.take();
+        let (seat, lease) = (self.seat.take(), self.lease);
         let done = background::spawn(async move {
-            abort(&pool, &key, tag).await;
+            let first = abort(&pool, &key, &tag).await;
             drop(seat);
+            if let Err(error) = first {
+                insist(&pool, &key, &tag, lease, error).await;
+            }
         });
         if panicking {
             // The panic may end the process, and the key would stay locked for its lease. Not for long: it is a courtesy.
@@ -372,9 +389,34 @@ impl Drop for Claim {
 /// How long a panic is held up for the key to be given up.
 const PANIC_WAITS: Duration = Duration::from_millis(200);
 
-async fn abort(pool: &Pool, key: &Key, tag: String) {
-    if let Err(error) = pool.ask(key, Request::Abort { tag }).await {
-        log::warn!(target: "dspinlock", "{key} stays locked until its lease is over: {error}");
+async fn abort(pool: &Pool, key: &Key, tag: &str) -> Result<(), Error> {
+    let tag = tag.to_owned();
+    pool.ask(key, Request::Abort { tag }).await.map(drop)
+}
+
+/// How often a store that is away is asked again to forget a tag.
+const INSISTS: Duration = Duration::from_millis(500);
+
+/// A store that is away for a moment and remembers the key would keep others out until the lease is over.
+async fn insist(pool: &Pool, key: &Key, tag: &str, lease: Duration, mut error: Error) {
+    let start = Instant::now();
+    while is_passing(&error) && start.elapsed() + INSISTS < lease {
+        background::sleep(INSISTS).await;
+        match abort(pool, key, tag).await {
+            Ok(()) => return,
+            Err(again) => error = again,
+        }
+    }
+    log::warn!(target: "dspinlock", "{key} stays locked until its lease is over: {error}");
+}
+
+/// Whether the store may do the same at another time.
+fn is_passing(error: &Error) -> bool {
+    use StoreFailure::{Disconnected, Timeout, Unavailable};
+    match error {
+        Error::RedisNotInitialized { .. } => true,
+        Error::Store { reason, .. } => matches!(reason, Disconnected | Timeout | Unavailable(_)),
+        _ => false,
     }
 }
 

@@ -142,3 +142,23 @@ fn after_a_restart_without_data_waiters_go_on_and_the_old_publish_is_lost() {
 fn after_a_restart_with_its_data_nothing_is_wrong() {
     restarted(&["--appendonly", "yes", "--appendfsync", "always"], true);
 }
+
+/// Nobody could be told that the key is free: it is said again when the server is back.
+#[test]
+fn a_call_that_fails_while_the_server_is_away_frees_the_key_when_it_is_back() {
+    let mut scene = Scene::with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let (holder, waiter) = (scene.worker(), scene.worker());
+    let job = scene.job("cached", "key").with("lease", 30_000);
+    let held = holder.call(&job.clone().with("body", "gate+err"));
+    held.began();
+    scene.server.kill();
+    held.go();
+    assert_eq!(held.end(), Err("Body".to_owned()));
+    scene.restart();
+    let start = Instant::now();
+    let (ran, outcome) = waiter.call(&job.with("sleep", 10_000)).story();
+    let took = start.elapsed();
+    println!("failed while the server was away: free after {took:.1?}");
+    assert!(ran == 1 && outcome.is_ok(), "{outcome:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}

@@ -28,7 +28,7 @@ fn terms() -> Terms {
 
 fn lease(pool: &Pool) -> Lease {
     let sent = Instant::now();
-    let mut claim = Claim::new(pool, &key(), None);
+    let mut claim = Claim::new(pool, &key(), LEASE, None);
     claim.arm(pool);
     let request = Acquire {
         tag: claim.tag.clone(),
