@@ -1,5 +1,7 @@
 //! Servers that forget, scripts that are forgotten, and replies that are lost.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
@@ -161,4 +163,37 @@ fn a_call_that_fails_while_the_server_is_away_frees_the_key_when_it_is_back() {
     println!("failed while the server was away: free after {took:.1?}");
     assert!(ran == 1 && outcome.is_ok(), "{outcome:?}");
     assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+/// What a network kept back arrives when the key was deleted: the lock is granted anew, under a greater fence, and the
+/// body that had it before can no longer publish.
+#[test]
+fn an_old_acquire_that_arrives_after_a_delete_makes_the_old_publish_lost() {
+    let scene = Scene::new();
+    let (proxy, holder) = scene.behind_a_proxy();
+    let next = scene.worker();
+    let before = scene.server.keys();
+    let job = scene.job("cached", "key").with("sleep", 10_000);
+    let held = holder.call(&job.clone().with("body", "gate").with("value", "old"));
+    let first = held.began();
+    let old = proxy.request("ACQUIRE").expect("it asked for the lock");
+    for name in scene.server.keys().iter().filter(|name| !before.contains(name)) {
+        scene.server.raw(&["DEL", name]);
+    }
+    let mut stream = TcpStream::connect(("127.0.0.1", scene.server.port())).expect("the server listens");
+    stream.write_all(&old).expect("the server takes commands");
+    let mut reply = [0; 256];
+    let length = stream.read(&mut reply).expect("an answer");
+    let reply = String::from_utf8_lossy(&reply[..length]);
+    assert!(reply.contains("ACQUIRED"), "{reply}");
+    let waiting = next.call(&job.clone().with("value", "new"));
+    sleep(A_WHILE);
+    assert!(waiting.is_quiet(), "the key is held again");
+    held.go();
+    assert_eq!(held.end().as_deref(), Ok("old"), "its own value");
+    let second = waiting.began();
+    assert!(second > first, "fences grow");
+    assert_eq!(waiting.end().as_deref(), Ok("new"), "the old value was not kept");
+    let again = holder.call(&job.with("value", "third"));
+    assert_eq!(again.story(), (0, Ok("new".to_owned())));
 }

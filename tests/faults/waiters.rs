@@ -149,3 +149,29 @@ fn a_waiter_whose_server_stalls_for_less_than_a_lease_keeps_its_place() {
     assert_eq!(waiting.story(), (0, Ok("first".to_owned())));
     scene.check();
 }
+
+#[test]
+fn a_holder_whose_server_stalls_for_longer_than_its_lease_is_lost_and_one_result_is_kept() {
+    let scene = Scene::with(&["--enable-debug-command", "yes"]);
+    let (holder, waiter) = (scene.worker(), scene.worker());
+    let job = scene
+        .job("cached", "long")
+        .with("lease", 1000)
+        .with("sleep", 10_000);
+    let (_, publishes) = scene.written();
+    let held = holder.call(&job.clone().with("body", "gate").with("value", "old"));
+    let first = held.began();
+    let waiting = waiter.call(&job.clone().with("value", "new"));
+    sleep(A_WHILE);
+    scene.server.raw(&["DEBUG", "SLEEP", "3"]);
+    assert!(waiting.began() > first, "fences grow");
+    assert_eq!(waiting.end().as_deref(), Ok("new"));
+    held.go();
+    assert_eq!(held.end().as_deref(), Ok("old"), "its own value");
+    let lost = holder.logs().iter().any(|line| line.contains("was lost"));
+    assert!(lost, "it knows of its loss");
+    let again = waiter.call(&job.with("value", "third"));
+    assert_eq!(again.story(), (0, Ok("new".to_owned())));
+    scene.check();
+    assert_eq!(scene.written().1, publishes + 1);
+}
