@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use redis::{Value, from_redis_value};
 
-use crate::redis_server::free_port;
+use crate::port::Port;
 use crate::{Redis, eventually};
 
 /// Six servers on free ports; all are killed when dropped.
 #[derive(Debug)]
 pub struct Cluster {
     servers: Vec<Redis>,
+    /// On which the servers talk to one another; held as long as they run.
+    _buses: Vec<Port>,
     ids: Vec<String>,
     /// Killed or stopped: it must not be asked.
     down: Option<usize>,
@@ -22,16 +24,16 @@ const SLOTS: usize = 16_384;
 impl Cluster {
     /// Starts them, and returns when each knows all the others and every replica has its master's data.
     pub fn start() -> Self {
-        let buses: Vec<String> = (0..2 * MASTERS).map(|_| free_port().to_string()).collect();
-        let servers: Vec<Redis> = buses.iter().map(|bus| server(bus)).collect();
+        let buses: Vec<Port> = (0..2 * MASTERS).map(|_| Port::hold()).collect();
+        let servers: Vec<Redis> = buses.iter().map(server).collect();
         let ids: Vec<String> = servers
             .iter()
             .map(|server| text(server, &["CLUSTER", "MYID"]))
             .collect();
         for (at, server) in servers.iter().enumerate() {
             server.raw(&["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]);
-            let port = server.port().to_string();
-            servers[0].raw(&["CLUSTER", "MEET", "127.0.0.1", &port, &buses[at]]);
+            let (port, bus) = (server.port().to_string(), buses[at].number().to_string());
+            servers[0].raw(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
         }
         for (at, master) in servers.iter().take(MASTERS).enumerate() {
             let (first, end) = (at * SLOTS / MASTERS, (at + 1) * SLOTS / MASTERS);
@@ -43,7 +45,12 @@ impl Cluster {
             ]);
         }
         let down = None;
-        let cluster = Self { servers, ids, down };
+        let cluster = Self {
+            servers,
+            _buses: buses,
+            ids,
+            down,
+        };
         cluster.every("nodes that know one another", |server| {
             state(server, "cluster_known_nodes").as_deref() == Some("6")
         });
@@ -187,12 +194,12 @@ impl Cluster {
     }
 }
 
-fn server(bus: &str) -> Redis {
+fn server(bus: &Port) -> Redis {
     Redis::with(&[
         "--cluster-enabled",
         "yes",
         "--cluster-port",
-        bus,
+        &bus.number().to_string(),
         "--cluster-node-timeout",
         "1000",
         "--cluster-replica-validity-factor",

@@ -7,6 +7,7 @@ mod cluster;
 mod history;
 mod journal;
 mod lines;
+mod port;
 mod proxy;
 mod python;
 mod redis_server;

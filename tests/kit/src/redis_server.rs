@@ -1,8 +1,6 @@
 //! A real server of one test's own.
 
 use std::fs::{self, File};
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,6 +10,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::lines::signal;
+use crate::port::Port;
 use crate::tls::{Certificates, Identity, Tls};
 use crate::{eventually, tool};
 
@@ -20,8 +19,8 @@ use crate::{eventually, tool};
 pub struct Redis {
     program: PathBuf,
     args: Vec<String>,
-    port: u16,
-    tls: Option<(u16, Certificates)>,
+    port: Port,
+    tls: Option<(Port, Certificates)>,
     child: Child,
     folder: TempDir,
 }
@@ -50,16 +49,16 @@ impl Redis {
     fn launch(program: &str, args: &[&str], tls: Option<Tls>) -> Self {
         let program = tool(program);
         let folder = tempfile::tempdir().expect("a folder for the server");
-        // Between our look at a free port and the server's bind another process may take it.
+        // A program that is none of ours may take the port before the server does.
         for _ in 0..10 {
-            let port = free_port();
+            let port = Port::hold();
             let mutual = tls.is_some_and(|tls| tls.mutual);
-            let tls = tls.map(|tls| (free_port(), Certificates::make(folder.path(), tls)));
+            let tls = tls.map(|tls| (Port::hold(), Certificates::make(folder.path(), tls)));
             let mut args: Vec<String> = args.iter().map(ToString::to_string).collect();
             if tls.is_some() {
                 args.extend(["--tls-auth-clients", if mutual { "yes" } else { "no" }].map(Into::into));
             }
-            let arguments = arguments(port, tls.as_ref(), &args);
+            let arguments = arguments(&port, tls.as_ref(), &args);
             if let Some(child) = spawn(&program, &arguments, folder.path()) {
                 let args = arguments;
                 return Self {
@@ -78,18 +77,18 @@ impl Redis {
 
     /// `redis://127.0.0.1:port`.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://127.0.0.1:{}", self.port())
     }
 
     /// `redis://user:password@127.0.0.1:port`.
     pub fn url_for(&self, user: &str, password: &str) -> String {
-        format!("redis://{user}:{password}@127.0.0.1:{}", self.port)
+        format!("redis://{user}:{password}@127.0.0.1:{}", self.port())
     }
 
     /// `rediss://localhost:port` of a server with TLS.
     pub fn tls_url(&self) -> String {
         let (port, _) = self.tls.as_ref().expect("the server was started with TLS");
-        format!("rediss://localhost:{port}")
+        format!("rediss://localhost:{}", port.number())
     }
 
     /// The certificate that a client of [`Self::tls_url`] has to trust.
@@ -123,7 +122,7 @@ impl Redis {
 
     /// The TCP port.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// The unix socket.
@@ -218,20 +217,8 @@ impl Drop for Redis {
     }
 }
 
-/// A port that was free a moment ago. It is below those that the system gives to connections, so that none of the many
-/// that tests make takes it before its server does.
-pub(crate) fn free_port() -> u16 {
-    loop {
-        let number = RandomState::new().build_hasher().finish();
-        let port = 12_000 + (number % 20_000) as u16;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
-fn arguments(port: u16, tls: Option<&(u16, Certificates)>, extra: &[String]) -> Vec<String> {
-    let port = port.to_string();
+fn arguments(port: &Port, tls: Option<&(Port, Certificates)>, extra: &[String]) -> Vec<String> {
+    let port = port.number().to_string();
     let mut arguments: Vec<String> = [
         ["--port", &port],
         ["--bind", "127.0.0.1"],
@@ -247,7 +234,7 @@ fn arguments(port: u16, tls: Option<&(u16, Certificates)>, extra: &[String]) -> 
     // Our own commands come as this user, whatever a test does to the others.
     arguments.extend(["--user", "kit", "on", "nopass", "~*", "&*", "+@all"].map(Into::into));
     if let Some((port, files)) = tls {
-        arguments.extend(["--tls-port".into(), port.to_string()]);
+        arguments.extend(["--tls-port".into(), port.number().to_string()]);
         for (option, file) in [
             ("--tls-cert-file", &files.server.certificate),
             ("--tls-key-file", &files.server.key),

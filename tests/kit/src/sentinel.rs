@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use redis::{Client, RedisResult, from_redis_value};
 use tempfile::TempDir;
 
-use crate::redis_server::free_port;
+use crate::port::Port;
 use crate::{Redis, eventually, tool};
 
 /// A master with one replica, and three sentinels of which two must agree. All are killed when dropped.
@@ -20,7 +20,7 @@ pub struct Sentinels {
 
 #[derive(Debug)]
 struct Sentinel {
-    port: u16,
+    port: Port,
     child: Child,
     _folder: TempDir,
 }
@@ -43,7 +43,7 @@ impl Sentinels {
         }
         let hosts: Vec<_> = sentinels
             .iter()
-            .map(|sentinel| format!("127.0.0.1:{}", sentinel.port))
+            .map(|sentinel| format!("127.0.0.1:{}", sentinel.port.number()))
             .collect();
         Self {
             servers: vec![master, replica],
@@ -60,7 +60,7 @@ impl Sentinels {
             Self::NAME
         );
         let guard = Sentinel::start(master.port(), &options);
-        let host = format!("127.0.0.1:{}", guard.port);
+        let host = format!("127.0.0.1:{}", guard.port.number());
         let query = format!("sentinel_password={sentinel}");
         Self {
             servers: vec![master],
@@ -113,15 +113,16 @@ impl Sentinels {
 impl Sentinel {
     fn start(master: u16, options: &str) -> Self {
         let (port, folder) = (
-            free_port(),
+            Port::hold(),
             tempfile::tempdir().expect("a folder for the sentinel"),
         );
         let name = Sentinels::NAME;
         let config = format!(
-            "port {port}\nbind 127.0.0.1\nlogfile log\n\
+            "port {}\nbind 127.0.0.1\nlogfile log\n\
              sentinel monitor {name} 127.0.0.1 {master} 2\n\
              sentinel down-after-milliseconds {name} 600\n\
-             sentinel failover-timeout {name} 3000\n{options}"
+             sentinel failover-timeout {name} 3000\n{options}",
+            port.number()
         );
         let path = folder.path().join("sentinel.conf");
         fs::write(&path, config).expect("the test's folder is writable");
@@ -141,13 +142,13 @@ impl Sentinel {
             _folder: folder,
         };
         eventually("a sentinel that answers", || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+            std::net::TcpStream::connect(("127.0.0.1", sentinel.port.number())).ok()
         });
         sentinel
     }
 
     fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
-        let mut connection = Client::open(("127.0.0.1", self.port))?.get_connection()?;
+        let mut connection = Client::open(("127.0.0.1", self.port.number()))?.get_connection()?;
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
         from_redis_value(command.query(&mut connection)?).map_err(Into::into)
