@@ -1,81 +1,151 @@
 //! Keys of arguments: what differs has different digests, what is equal has equal ones.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{LazyLock, Mutex};
 
 use dspinlock_runtime::key::{Key, KeyHasher, KeyPart};
 use proptest::prelude::*;
 use serde::{Serialize, Serializer};
 
-/// Arguments of every shape.
-#[derive(Debug, Clone, PartialEq)]
+/// Arguments of every kind that serde knows, each with one key: two of them are equal where `Debug` shows them so, which
+/// knows one NaN and two zeros.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
 enum Argument {
-    Nothing,
+    I8(i8),
+    I16(i16),
+    I32(i32),
+    I64(i64),
+    I128(i128),
+    U8(u8),
+    U16(u16),
+    U32(u32),
+    U64(u64),
+    U128(u128),
+    F32(f32),
+    F64(f64),
     Flag(bool),
-    Number(u64),
+    Char(char),
+    Unit,
     Text(String),
-    Bytes(Vec<u8>),
-    Some(Box<Argument>),
+    Bytes(Bytes),
+    Option(Option<Box<Argument>>),
     List(Vec<Argument>),
     Map(BTreeMap<String, Argument>),
+    Struct(Struct),
+    Enum(Enum),
 }
 
-impl Serialize for Argument {
+#[derive(Debug, Clone, Serialize)]
+struct Struct {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    a: Option<Box<Argument>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    b: Option<Box<Argument>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+enum Enum {
+    Unit,
+    OtherUnit,
+    Newtype(Box<Argument>),
+    OtherNewtype(Box<Argument>),
+    Tuple(Box<Argument>, Box<Argument>),
+    OtherTuple(Box<Argument>, Box<Argument>),
+    Struct { a: Box<Argument>, b: Box<Argument> },
+    OtherStruct { a: Box<Argument>, b: Box<Argument> },
+}
+
+/// What serde takes for a byte string, and not for a sequence of `u8`.
+#[derive(Debug, Clone)]
+struct Bytes(Vec<u8>);
+
+impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Nothing => serializer.serialize_none(),
-            Self::Flag(flag) => serializer.serialize_bool(*flag),
-            Self::Number(number) => serializer.serialize_u64(*number),
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::Bytes(bytes) => serializer.serialize_bytes(bytes),
-            Self::Some(some) => serializer.serialize_some(some),
-            Self::List(list) => list.serialize(serializer),
-            Self::Map(map) => map.serialize(serializer),
-        }
+        serializer.serialize_bytes(&self.0)
     }
 }
 
-/// Few and short leaves, so that unequal arguments are often nearly equal.
+/// Few and short leaves, so that unequal arguments are often nearly equal: numbers of the same bits, and texts and bytes
+/// that look like the canonical form of something else.
 fn argument() -> impl Strategy<Value = Argument> {
+    let nan = |bits: u64| Just(i128::from(bits));
+    let number = prop_oneof![
+        4 => prop::sample::select(vec![0, 1, -1]),
+        4 => (0..128_u32).prop_map(|bit| 1 << bit),
+        1 => prop_oneof![nan(f32::NAN.to_bits().into()), nan(f64::NAN.to_bits())],
+    ];
+    let number = (0..12, number).prop_map(|(kind, bits)| match kind {
+        0 => Argument::I8(bits as i8),
+        1 => Argument::I16(bits as i16),
+        2 => Argument::I32(bits as i32),
+        3 => Argument::I64(bits as i64),
+        4 => Argument::I128(bits),
+        5 => Argument::U8(bits as u8),
+        6 => Argument::U16(bits as u16),
+        7 => Argument::U32(bits as u32),
+        8 => Argument::U64(bits as u64),
+        9 => Argument::U128(bits as u128),
+        10 => Argument::F32(f32::from_bits(bits as u32)),
+        _ => Argument::F64(f64::from_bits(bits as u64)),
+    });
     let leaf = prop_oneof![
-        Just(Argument::Nothing),
-        any::<bool>().prop_map(Argument::Flag),
-        (0..300_u64).prop_map(Argument::Number),
-        "[ab,]{0,3}".prop_map(Argument::Text),
-        prop::collection::vec(0..3_u8, 0..3).prop_map(Argument::Bytes),
+        12 => number,
+        2 => any::<bool>().prop_map(Argument::Flag),
+        2 => prop::sample::select(vec!['\0', '\u{1}', 'a', '\u{161}']).prop_map(Argument::Char),
+        1 => Just(Argument::Unit),
+        1 => Just(Argument::Option(None)),
+        4 => "[ab\0\u{1}\u{6}]{0,3}".prop_map(Argument::Text),
+        4 => prop::collection::vec(0..9_u8, 0..3).prop_map(|bytes| Argument::Bytes(Bytes(bytes))),
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
+        let boxed = inner.clone().prop_map(Box::new);
+        let two = || (boxed.clone(), boxed.clone());
+        let maybe = || prop::option::of(boxed.clone());
         prop_oneof![
-            inner.clone().prop_map(|some| Argument::Some(Box::new(some))),
+            maybe().prop_map(Argument::Option),
             prop::collection::vec(inner.clone(), 0..3).prop_map(Argument::List),
             prop::collection::btree_map("[ab]{0,2}", inner, 0..3).prop_map(Argument::Map),
+            (maybe(), maybe()).prop_map(|(a, b)| Argument::Struct(Struct { a, b })),
+            prop_oneof![
+                Just(Enum::Unit),
+                Just(Enum::OtherUnit),
+                boxed.clone().prop_map(Enum::Newtype),
+                boxed.clone().prop_map(Enum::OtherNewtype),
+                two().prop_map(|(a, b)| Enum::Tuple(a, b)),
+                two().prop_map(|(a, b)| Enum::OtherTuple(a, b)),
+                two().prop_map(|(a, b)| Enum::Struct { a, b }),
+                two().prop_map(|(a, b)| Enum::OtherStruct { a, b }),
+            ]
+            .prop_map(Argument::Enum),
         ]
     })
-}
-
-fn key(arguments: &[Argument], site: &str) -> Key {
-    let mut hasher = KeyHasher::new(false);
-    arguments.iter().for_each(|argument| argument.feed(&mut hasher));
-    hasher
-        .finish("dspinlock".into(), site)
-        .expect("these can be serialized")
 }
 
 fn arguments() -> impl Strategy<Value = Vec<Argument>> {
     prop::collection::vec(argument(), 0..4)
 }
 
+fn key<'a, P: KeyPart + ?Sized + 'a>(parts: impl IntoIterator<Item = &'a P>, site: &str) -> Key {
+    let mut hasher = KeyHasher::new(false);
+    parts.into_iter().for_each(|part| part.feed(&mut hasher));
+    hasher
+        .finish("dspinlock".into(), site)
+        .expect("these can be serialized")
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
+    /// Each call is held against all that were drawn before.
     #[test]
-    fn keys_are_equal_where_arguments_are_and_nowhere_else(
-        one in arguments(),
-        other in arguments(),
-        sites in ("[ab]{1,2}", "[ab]{1,2}"),
-    ) {
-        prop_assert_eq!(key(&one, &sites.0), key(&one.clone(), &sites.0));
-        let same = one == other && sites.0 == sites.1;
-        prop_assert_eq!(key(&one, &sites.0) == key(&other, &sites.1), same);
+    fn keys_are_equal_where_arguments_are_and_nowhere_else(arguments in arguments(), site in "[ab]{1,2}") {
+        static DRAWN: LazyLock<Mutex<(HashMap<Key, String>, HashMap<String, Key>)>> = LazyLock::new(Mutex::default);
+        let (key, call) = (key(&arguments, &site), format!("{site} {arguments:?}"));
+        let (calls, keys) = &mut *DRAWN.lock().expect("no panic but a failed test");
+        prop_assert_eq!(&*calls.entry(key.clone()).or_insert(call.clone()), &call);
+        prop_assert_eq!(&*keys.entry(call).or_insert(key.clone()), &key);
     }
 
     /// What was cut elsewhere: the same leaves in other groups.
@@ -89,15 +159,195 @@ proptest! {
     }
 
     #[test]
+    fn a_boundary_moved_between_two_arguments_is_another_key(
+        text in "[ab\0\u{1}\u{6}]{1,20}",
+        cuts in any::<[prop::sample::Index; 2]>(),
+    ) {
+        let cuts = cuts.map(|cut| cut.index(text.len() + 1));
+        prop_assume!(cuts[0] != cuts[1]);
+        let texts = cuts.map(|at| text.split_at(at));
+        let keys = |of: &dyn Fn(&str) -> Box<dyn KeyPart>| {
+            texts.map(|(left, right)| key([&*of(left), &*of(right)], "site"))
+        };
+        for [one, other] in [
+            keys(&|text| Box::new(text.to_owned())),
+            keys(&|text| Box::new(Bytes(text.into()))),
+            keys(&|text| Box::new(text.as_bytes().to_vec())),
+            keys(&|text| Box::new(text.chars().map(String::from).collect::<Vec<_>>())),
+        ] {
+            prop_assert_ne!(one, other);
+        }
+    }
+
+    #[test]
     fn the_order_of_a_map_does_not_matter(map in prop::collection::hash_map("[a-z]{0,3}", 0..9_u64, 0..8)) {
         let sorted: BTreeMap<String, u64> = map.clone().into_iter().collect();
-        let of = |part: &dyn Fn(&mut KeyHasher)| {
-            let mut hasher = KeyHasher::new(false);
-            part(&mut hasher);
-            hasher.finish("dspinlock".into(), "site").expect("a map of numbers")
-        };
         let again: HashMap<String, u64> = map.clone().into_iter().collect();
-        prop_assert_eq!(of(&|hasher| map.feed(hasher)), of(&|hasher| sorted.feed(hasher)));
-        prop_assert_eq!(of(&|hasher| again.feed(hasher)), of(&|hasher| sorted.feed(hasher)));
+        prop_assert_eq!(key([&map], "site"), key([&sorted], "site"));
+        prop_assert_eq!(key([&again], "site"), key([&sorted], "site"));
+    }
+}
+
+/// Each row is one key, however it is spelled; no two rows are.
+#[test]
+fn what_is_one_key() {
+    #[derive(Serialize)]
+    struct Newtype<T>(T);
+    #[derive(Serialize)]
+    struct Unit;
+    #[derive(Serialize)]
+    struct Triple(u8, u8, u8);
+    #[derive(Serialize)]
+    struct Pair {
+        a: u8,
+        b: u8,
+    }
+    #[derive(Serialize)]
+    struct Renamed<'a> {
+        #[serde(rename = "a")]
+        x: &'a u8,
+        #[serde(skip)]
+        _not: &'a str,
+        b: u8,
+    }
+    #[derive(Serialize)]
+    struct Swapped {
+        b: u8,
+        a: u8,
+    }
+    #[derive(Serialize)]
+    struct Flat {
+        b: u8,
+        #[serde(flatten)]
+        rest: One,
+    }
+    #[derive(Serialize)]
+    struct One {
+        a: u8,
+    }
+    #[derive(Serialize)]
+    enum Enum {
+        Unit,
+        Newtype(u8),
+        Tuple(u8, u8),
+        Struct { a: u8, b: u8 },
+    }
+    #[derive(Serialize)]
+    #[serde(tag = "kind")]
+    enum Tagged {
+        Struct { a: u8 },
+    }
+    #[derive(Serialize)]
+    struct Kinded {
+        kind: &'static str,
+        a: u8,
+    }
+    let rows: &[&[&dyn KeyPart]] = &[
+        // A number's type is part of it; `usize` is 64 bits wide everywhere.
+        &[
+            &1_u8,
+            &&1_u8,
+            &Box::new(1_u8),
+            &Newtype(1_u8),
+            &Newtype(Newtype(&1_u8)),
+        ],
+        &[&1_u16],
+        &[&1_u32],
+        &[&1_u64, &1_usize],
+        &[&1_u128],
+        &[&1_i8],
+        &[&1_i16],
+        &[&1_i32],
+        &[&1_i64, &1_isize],
+        &[&1_i128],
+        &[&u64::MAX],
+        &[&-1_i64],
+        &[&u128::MAX],
+        &[&-1_i128],
+        // Of floats there is one NaN, and a zero of each sign.
+        &[&f32::NAN, &-f32::NAN, &f32::from_bits(0x7fa0_0001)],
+        &[&f64::NAN, &-f64::NAN, &f64::from_bits(0x7ff4_0000_0000_0001)],
+        &[&0.0_f32],
+        &[&-0.0_f32],
+        &[&0.0_f64],
+        &[&-0.0_f64],
+        &[&f32::from_bits(1)],
+        &[&f64::from_bits(1)],
+        &[&f64::from_bits(2)],
+        &[&f64::INFINITY],
+        &[&0.5_f32],
+        &[&0.5_f64],
+        &[&true],
+        &[&false],
+        &[&'a'],
+        &[&97_u32],
+        &[
+            &"a",
+            &String::from("a"),
+            &Cow::Borrowed("a"),
+            &format_args!("{}", 'a'),
+        ],
+        &[&Bytes(b"a".into())],
+        &[&[97_u8], &vec![97_u8], &(97_u8,)],
+        &[&""],
+        &[&Bytes(Vec::new())],
+        &[&(), &Unit],
+        &[&None::<u8>, &None::<&str>],
+        &[&Some(1_u8), &Some(&1_u8)],
+        &[&Some(None::<u8>)],
+        &[&Some(Some(1_u8))],
+        &[&Some(())],
+        // A tuple is a list.
+        &[
+            &(1_u8, 2_u8, 3_u8),
+            &[1_u8, 2, 3],
+            &vec![1_u8, 2, 3],
+            &Triple(1, 2, 3),
+        ],
+        &[&((1_u8, 2_u8), 3_u8)],
+        &[&(1_u8, (2_u8, 3_u8)), &(1_u8, [2_u8, 3])],
+        &[&((1_u8, 2_u8, 3_u8),)],
+        &[&[(); 0], &Vec::<u8>::new()],
+        &[&[()]],
+        &[&[[(); 0]; 1]],
+        // The names of fields count, and their order; the name of the struct does not.
+        &[
+            &Pair { a: 1, b: 2 },
+            &Renamed {
+                x: &1,
+                _not: "x",
+                b: 2,
+            },
+        ],
+        &[&Swapped { b: 2, a: 1 }],
+        &[&Pair { a: 2, b: 1 }],
+        &[&One { a: 1 }],
+        // What is flattened is a map.
+        &[
+            &Flat {
+                b: 2,
+                rest: One { a: 1 },
+            },
+            &BTreeMap::from([("a", 1_u8), ("b", 2)]),
+            &HashMap::from([(String::from("b"), 2_u8), (String::from("a"), 1)]),
+        ],
+        &[&BTreeMap::from([("a", 2_u8), ("b", 1)])],
+        &[&BTreeMap::<u8, u8>::new(), &HashMap::<&str, ()>::new()],
+        &[&BTreeMap::from([(1_u8, 2_u8)])],
+        &[&BTreeMap::from([(1_u16, 2_u8)])],
+        &[&[(1_u8, 2_u8)]],
+        &[&Enum::Unit],
+        &[&Enum::Newtype(1)],
+        &[&Enum::Tuple(1, 2)],
+        &[&Enum::Struct { a: 1, b: 2 }],
+        &[&Tagged::Struct { a: 1 }, &Kinded { kind: "Struct", a: 1 }],
+    ];
+    let mut row_of = HashMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        for (column, part) in row.iter().enumerate() {
+            let other = *row_of.entry(key([*part], "site")).or_insert(at);
+            assert_eq!(other, at, "column {column}");
+        }
+        assert_eq!(row_of.len(), at + 1, "row {at} is of several keys");
     }
 }
