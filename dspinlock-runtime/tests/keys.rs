@@ -138,14 +138,35 @@ fn key<'a, P: KeyPart + ?Sized + 'a>(parts: impl IntoIterator<Item = &'a P>, sit
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
-    /// Each call is held against all that were drawn before.
+    /// Each call is held against all that were drawn before. A site's name may look like a part.
     #[test]
-    fn keys_are_equal_where_arguments_are_and_nowhere_else(arguments in arguments(), site in "[ab]{1,2}") {
-        static DRAWN: LazyLock<Mutex<(HashMap<Key, String>, HashMap<String, Key>)>> = LazyLock::new(Mutex::default);
-        let (key, call) = (key(&arguments, &site), format!("{site} {arguments:?}"));
-        let (calls, keys) = &mut *DRAWN.lock().expect("no panic but a failed test");
+    fn keys_are_equal_where_arguments_are_and_nowhere_else(arguments in arguments(), site in "[a\u{1}\u{3}]{1,2}") {
+        #[derive(Default)]
+        struct Drawn {
+            calls: HashMap<Key, String>,
+            keys: HashMap<String, Key>,
+        }
+        static DRAWN: LazyLock<Mutex<Drawn>> = LazyLock::new(Mutex::default);
+        let (key, call) = (key(&arguments, &site), format!("{site:?} {arguments:?}"));
+        let Drawn { calls, keys } = &mut *DRAWN.lock().expect("no panic but a failed test");
         prop_assert_eq!(&*calls.entry(key.clone()).or_insert(call.clone()), &call);
         prop_assert_eq!(&*keys.entry(call).or_insert(key.clone()), &key);
+    }
+
+    #[test]
+    fn every_bit_of_a_number_counts(bits in any::<u128>(), bit in 0..128_u32) {
+        let pair = [bits, bits ^ 1 << bit];
+        macro_rules! check {
+            ($($number:expr),*) => {$(
+                let [one, other] = pair.map($number);
+                let same = format!("{one:?}") == format!("{other:?}");
+                prop_assert_eq!(key([&one], "site") == key([&other], "site"), same, "{} {}", one, other);
+            )*};
+        }
+        check!(|n| n as u8, |n| n as u16, |n| n as u32, |n| n as u64, |n| n, |n| n as usize);
+        check!(|n| n as i8, |n| n as i16, |n| n as i32, |n| n as i64, |n| n as i128, |n| n as isize);
+        check!(|n| f32::from_bits(n as u32), |n| f64::from_bits(n as u64));
+        check!(|n| char::from_u32(n as u32 >> 11).unwrap_or_default());
     }
 
     /// What was cut elsewhere: the same leaves in other groups.
