@@ -1,7 +1,7 @@
 //! The attribute of the `dspinlock` crate: use it through that crate.
 //!
-//! The way of a function: `args` reads what stands in the parentheses, `model` the function, `check` rejects what
-//! cannot be locked, `expand` writes the function anew. Where there is a mistake, `fallback` writes it as it was.
+//! The way of a function, in `guard`: `args` reads what stands in the parentheses, `model` the function, `check` rejects
+//! what cannot be locked, `expand` writes the function anew. Where there is a mistake, `fallback` writes it as it was.
 
 mod args;
 mod async_trait;
@@ -9,6 +9,7 @@ mod check;
 mod duration;
 mod expand;
 mod fallback;
+mod guard;
 mod model;
 mod names;
 mod options;
@@ -16,10 +17,6 @@ mod options;
 mod tests;
 
 use proc_macro2::TokenStream;
-
-use crate::args::Args;
-use crate::fallback::Mistakes;
-use crate::model::Guarded;
 
 /// Runs a function once per key across every thread, process and host that shares a store.
 ///
@@ -90,22 +87,7 @@ use crate::model::Guarded;
 #[proc_macro_attribute]
 pub fn dspinlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let item = TokenStream::from(item);
-    guard(args.into(), item.clone())
+    guard::guard(args.into(), item.clone())
         .unwrap_or_else(|error| fallback::fallback(&error, &item))
         .into()
-}
-
-fn guard(args: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
-    let mut mistakes = Mistakes::default();
-    let args = Args::parse(args, &mut mistakes);
-    let guarded = match Guarded::parse(args, item) {
-        Ok(guarded) => guarded,
-        Err(error) => {
-            mistakes.push(error.clone());
-            return mistakes.or(TokenStream::new());
-        }
-    };
-    check::check(&guarded, &mut mistakes);
-    mistakes.or(())?;
-    Ok(expand::expand(&guarded))
 }
