@@ -5,6 +5,9 @@
 //! them apart, which is why the way from serde to `rmp` is our own. It is narrower, too: a struct is read from a map
 //! alone, and errors have no text, which saves users of many types most of the time that these take to compile.
 //!
+//! A value that consists of little but nils in more than three `Some` each is a miss: such a nil has three bytes, and
+//! decoded it may be a box for each `Some`.
+//!
 //! What serde's derive loses before it gets here stays lost: a flattened `Option` of a struct without a required field
 //! comes back as `Some`, and an untagged enum as its first variant that fits. Numbers of 128 bits inside flattened
 //! structs and inside untagged or internally tagged enums are a miss, because serde cannot hold them back.

@@ -37,6 +37,8 @@ pub(super) struct Reader<'de> {
     somes: usize,
     /// How many `Some` of the nested nil ahead have been handed out.
     opened: u8,
+    /// How many `Some` of nested nils may still be handed out: three bytes announce a hundred, and each may be a box.
+    nested: usize,
     /// The next value, where it is a byte of a `Bin` that is read as a sequence.
     byte: Option<u8>,
 }
@@ -49,6 +51,7 @@ impl<'de> Reader<'de> {
             room: MAX_DEPTH,
             somes: 0,
             opened: 0,
+            nested: bytes.len() + MAX_DEPTH,
             byte: None,
         }
     }
@@ -94,6 +97,7 @@ impl<'de> Reader<'de> {
             [marker, kind, somes, ref rest @ ..] if [marker, kind] == NESTED_NIL => {
                 let is_some = self.opened < somes;
                 if is_some {
+                    self.nested = self.nested.checked_sub(1).ok_or(Undecodable)?;
                     self.opened += 1;
                 } else {
                     self.opened = 0;

@@ -167,6 +167,28 @@ fn announced_lengths_take_no_memory() {
     assert!(peak::<Deep>(&bytes) <= 24 * bytes.len());
 }
 
+#[test]
+fn nested_nils_take_no_more_memory_than_other_values() {
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Chain(Option<Box<Chain>>);
+    /// Serde holds back what it reads of these, each `Some` in a box.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Held {
+        Nested(Vec<Option<Option<Option<Option<()>>>>>),
+    }
+    let nils = |somes| [&[FORMAT, 0xdc, 0x27, 0x10], &[0xd4, 0, somes].repeat(10_000)[..]].concat();
+    for somes in 1..=128 {
+        assert!(peak::<Held>(&nils(somes)) <= 128 * nils(somes).len(), "{somes}");
+        assert!(
+            peak::<Vec<Chain>>(&nils(somes)) <= 128 * nils(somes).len(),
+            "{somes}"
+        );
+    }
+    let held = Held::Nested(vec![Some(Some(Some(None))); 10_000]);
+    assert_eq!(decode(&encode(&held).unwrap()), Some(held));
+}
+
 proptest! {
     #[test]
     fn random_bytes_are_a_miss_or_a_value(bytes in vec(any::<u8>(), 0..400)) {
