@@ -179,9 +179,9 @@ fn read(record: &Record, request: &Read) -> Reply {
 
 fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
     // Also of a value that is too long for this caller, the fence counts.
-    let value = record.value.as_value(usize::MAX);
+    let header = record.value.as_header();
     let state = match record.state.as_state() {
-        None => return grant(value, now, request),
+        None => return grant(header, now, request),
         Some(Err(bad)) => return (record, Reply::Bad(bad)),
         Some(Ok(state)) => state,
     };
@@ -202,19 +202,21 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
             }
             _ if mine => Reply::Done,
             _ if request.cached && !request.want_value => Reply::Computed,
-            _ => return grant(value, now, request),
+            _ => return grant(header, now, request),
         };
         return (record, reply);
     }
-    match value {
+    match header {
         // The reply was lost, and the same request comes again.
-        Some(value) if mine && value.header.tag == request.tag => (
+        Some(header) if mine && header.tag == request.tag => (
             record.until(deadline(now, request.lease)),
-            Reply::Acquired(value.header.fence),
+            Reply::Acquired(header.fence),
         ),
-        value if mine || request.stale.as_ref() == Some(&record.state.bytes()) => grant(value, now, request),
-        value => {
-            let foreign = value.is_none_or(|value| value.header.tag != state.tag);
+        header if mine || request.stale.as_ref() == Some(&record.state.bytes()) => {
+            grant(header, now, request)
+        }
+        header => {
+            let foreign = header.is_none_or(|header| header.tag != state.tag);
             busy(record, now, request, foreign)
         }
     }
@@ -242,8 +244,8 @@ fn busy(mut record: Record, now: u64, request: &Acquire, foreign: bool) -> (Reco
 }
 
 /// Both entries are written whole, until the same moment; a value that was there is gone.
-fn grant(value: Option<Value>, now: u64, request: &Acquire) -> (Record, Reply) {
-    let after = value.map_or(0, |value| value.header.fence + 1);
+fn grant(last: Option<Header>, now: u64, request: &Acquire) -> (Record, Reply) {
+    let after = last.map_or(0, |last| last.fence + 1);
     let fence = now.max(after).min(MAX_FENCE);
     let state = State {
         tag: &request.tag,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::state::{BadState, State};
-use crate::value::Value;
+use crate::value::{Header, Value};
 
 /// Both entries of one key, as bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -29,6 +29,15 @@ pub enum Slot {
         /// The millisecond since 1970 after which it is gone.
         until: Option<u64>,
     },
+    /// More bytes than were asked for, so that they were not read.
+    Long {
+        /// The first ones: where a header may be, all of it.
+        head: Bytes,
+        /// How many there are.
+        length: usize,
+        /// As above.
+        until: Option<u64>,
+    },
 }
 
 impl Record {
@@ -44,16 +53,13 @@ impl Record {
     pub(crate) fn is_held(&self, tag: &str, fence: u64, computed: bool) -> bool {
         let state = self.state.as_state();
         let own = matches!(state, Some(Ok(state)) if state.tag == tag && state.computed == computed);
-        own && self
-            .value
-            .as_value(usize::MAX)
-            .is_some_and(|value| value.header.fence == fence)
+        own && self.value.as_header().is_some_and(|header| header.fence == fence)
     }
 
     /// Both entries until the same moment.
     pub(crate) fn until(mut self, deadline: u64) -> Self {
         for slot in [&mut self.state, &mut self.value] {
-            if let Slot::Bytes { until, .. } = slot {
+            if let Slot::Bytes { until, .. } | Slot::Long { until, .. } = slot {
                 *until = Some(deadline);
             }
         }
@@ -66,7 +72,7 @@ impl Slot {
     pub(crate) fn as_state(&self) -> Option<Result<State<'_>, BadState>> {
         match self {
             Self::Absent => None,
-            Self::WrongType => Some(Err(BadState::Malformed)),
+            Self::WrongType | Self::Long { .. } => Some(Err(BadState::Malformed)),
             Self::Bytes { bytes, .. } => Some(State::parse(bytes)),
         }
     }
@@ -79,10 +85,22 @@ impl Slot {
         }
     }
 
+    /// The header of the value in this slot, however long the value is.
+    pub(crate) fn as_header(&self) -> Option<Header> {
+        match self {
+            Self::Bytes { bytes, .. } => Header::of(bytes, bytes.len()),
+            Self::Long { head, length, .. } => Header::of(head, *length),
+            Self::Absent | Self::WrongType => None,
+        }
+    }
+
     /// Milliseconds until this slot is empty; `None` where it has no expiry.
     pub(crate) fn left(&self, now: u64) -> Option<u64> {
         match self {
             Self::Bytes {
+                until: Some(until), ..
+            }
+            | Self::Long {
                 until: Some(until), ..
             } => Some(until.saturating_sub(now / 1000)),
             _ => None,
@@ -99,6 +117,9 @@ impl Slot {
     fn at(self, now: u64) -> Self {
         match self {
             Self::Bytes {
+                until: Some(until), ..
+            }
+            | Self::Long {
                 until: Some(until), ..
             } if until < now / 1000 => Self::Absent,
             other => other,

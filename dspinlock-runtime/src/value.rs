@@ -116,12 +116,10 @@ pub struct Value {
 impl Value {
     /// Takes apart what a store holds. `None` for everything that this version would not have written whole.
     pub fn parse(bytes: &Bytes) -> Option<Self> {
-        let mut rest = &bytes[..bytes.len().min(MAX_HEADER)];
-        let header = Header::parse(&mut rest)?;
-        let end = bytes.len().min(MAX_HEADER) - rest.len();
-        let payload = bytes.slice(end..);
+        let header = Header::of(bytes, bytes.len())?;
         let length = header.value.as_ref().map_or(0, |value| value.length);
-        (payload.len() == length).then_some(Self { header, payload })
+        let payload = bytes.slice(bytes.len() - length..);
+        Some(Self { header, payload })
     }
 
     /// Whether the payload is what was published.
@@ -141,6 +139,16 @@ impl Value {
 }
 
 impl Header {
+    /// The header of `length` bytes, of which `bytes` are the first [`MAX_HEADER`] at least. `None` as of [`Value::parse`].
+    pub fn of(bytes: &[u8], length: usize) -> Option<Self> {
+        let bytes = &bytes[..bytes.len().min(MAX_HEADER)];
+        let mut rest = bytes;
+        let header = Self::parse(&mut rest)?;
+        let payload = length.checked_sub(bytes.len() - rest.len())?;
+        let stored = header.value.as_ref().map_or(0, |value| value.length);
+        (payload == stored).then_some(header)
+    }
+
     /// One pass over the line, as every hit goes through here; `rest` is what stands behind it.
     fn parse(rest: &mut &[u8]) -> Option<Self> {
         let mut next = || until(rest, b',');

@@ -10,7 +10,7 @@ use dspinlock_runtime::protocol::Reply;
 use dspinlock_runtime::store::embedded::default_path;
 use dspinlock_testkit::Lines;
 
-use crate::{abort, acquire, key, open, publish, step};
+use crate::{abort, acquire, key, long, open, publish, step};
 
 const PART: &str = "DSPINLOCK_EMBEDDED_CHILD";
 
@@ -25,6 +25,7 @@ fn main() {
     match words.as_slice() {
         ["default_path"] => say(format!("{:?}", default_path())),
         ["open", path] => say(format!("{:?}", open(Path::new(path)).map(|_| "opened"))),
+        ["long", path] => say(long::steps(Path::new(path)).to_string()),
         ["fill", path] => fill(Path::new(path)),
         ["publish", path] => publish_for_ever(Path::new(path)),
         ["take_turns", path, rounds] => {

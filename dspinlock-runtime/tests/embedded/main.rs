@@ -4,6 +4,7 @@ mod changes;
 mod child;
 mod files;
 mod foreign;
+mod long;
 mod permissions;
 mod processes;
 mod thread;

@@ -13,7 +13,9 @@ use super::trouble::Trouble;
 use crate::error::Error;
 use crate::protocol::{self, Reply, Request};
 use crate::record::{Record, Slot};
+use crate::state::MAX_STATE;
 use crate::store::Failure;
+use crate::value::MAX_HEADER;
 
 /// `until` is a millisecond since 1970, NULL for an entry without expiry, 0 for one that is not there; so the greater
 /// of the two is the row's own end, and NULL (never) where one of them has none.
@@ -31,11 +33,18 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX lock_end ON lock (max(state_until, value_until));
 ";
 
-const LOAD: &str = "SELECT state, state_until, value, value_until FROM lock WHERE key = ?1";
+/// What is longer than was asked for is not read; of a column that is an argument of `octet_length` SQLite reads no more
+/// than its length.
+const LOAD: &str = "SELECT rowid,
+    octet_length(state), CASE WHEN octet_length(state) <= ?2 THEN state END, state_until,
+    octet_length(value), CASE WHEN octet_length(value) <= ?3 THEN value END, value_until
+    FROM lock WHERE key = ?1";
 const SAVE: &str =
     "INSERT INTO lock (key, state, state_until, value, value_until) VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (key) DO UPDATE SET state = ?2, state_until = ?3, value = ?4, value_until = ?5";
 const SAVE_STATE: &str = "UPDATE lock SET state = ?2, state_until = ?3 WHERE key = ?1";
+const SAVE_STATE_AND_END: &str =
+    "UPDATE lock SET state = ?2, state_until = ?3, value_until = ?4 WHERE key = ?1";
 const DELETE: &str = "DELETE FROM lock WHERE key = ?1";
 /// A few rows only, so that no step takes long; as no step adds more than one, they do not pile up.
 const SWEEP: &str = "DELETE FROM lock WHERE rowid IN (SELECT rowid FROM lock
@@ -120,7 +129,7 @@ impl Table {
             Request::Read(_) | Request::Acquire(_) | Request::Abort { .. }
         ) {
             let now = (self.clock)();
-            let before = load(&self.connection, key)?.at(now);
+            let before = load(&self.connection, key, request)?.at(now);
             let (after, reply) = protocol::step(before.clone(), now, request);
             if after == before || matches!(request, Request::Read(_)) {
                 return Ok(Step {
@@ -137,7 +146,7 @@ impl Table {
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         // The clock is read under the lock: by a clock read before, a step could be older than the one it follows.
         let now = (self.clock)();
-        let before = load(&transaction, key)?.at(now);
+        let before = load(&transaction, key, request)?.at(now);
         let (after, reply) = protocol::step(before.clone(), now, request);
         let changed = after != before;
         let mut is_dusty = false;
@@ -175,31 +184,63 @@ impl Table {
     }
 }
 
-fn load(connection: &Connection, key: &str) -> Result<Record, Trouble> {
+fn load(connection: &Connection, key: &str, request: &Request) -> Result<Record, Trouble> {
     let record = connection
         .prepare_cached(LOAD)?
-        .query_row([key], |row| {
-            Ok(Record {
-                state: slot(row, 0)?,
-                value: slot(row, 2)?,
-            })
+        .query_row(params![key, MAX_STATE as i64, longest(request)], |row| {
+            let state = slot(row, 1, || Ok(Bytes::new()))?;
+            // In the same transaction, as the row is still being read.
+            let value = slot(row, 4, || head(connection, row.get(0)?))?;
+            Ok(Record { state, value })
         })
         .optional()?;
     Ok(record.unwrap_or_default())
 }
 
-/// The entry in two columns. A number where bytes belong is what a list is on Redis: there, and of a wrong type.
-fn slot(row: &Row<'_>, column: usize) -> rusqlite::Result<Slot> {
-    let bytes = match row.get_ref(column)? {
-        ValueRef::Null => return Ok(Slot::Absent),
-        ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Bytes::copy_from_slice(bytes),
-        ValueRef::Integer(_) | ValueRef::Real(_) => return Ok(Slot::WrongType),
+/// How much of a value is read: for all but a hit, a header.
+fn longest(request: &Request) -> i64 {
+    let bound = match request {
+        Request::Read(read) => read.bound,
+        Request::Acquire(acquire) => acquire.bound,
+        Request::Renew(_) | Request::Publish(_) | Request::Abort { .. } | Request::Delete => 0,
     };
-    let until = match row.get_ref(column + 1)? {
+    i64::try_from(bound.max(MAX_HEADER)).unwrap_or(i64::MAX)
+}
+
+/// The entry in three columns: its length, its content where that is not too long, its end. A number where bytes belong is
+/// what a list is on Redis: there, and of a wrong type.
+fn slot(
+    row: &Row<'_>,
+    column: usize,
+    head: impl FnOnce() -> rusqlite::Result<Bytes>,
+) -> rusqlite::Result<Slot> {
+    let Some(length) = row.get::<_, Option<i64>>(column)? else {
+        return Ok(Slot::Absent);
+    };
+    let until = match row.get_ref(column + 2)? {
         ValueRef::Integer(until) => Some(u64::try_from(until).unwrap_or(0)),
         _ => None,
     };
-    Ok(Slot::Bytes { bytes, until })
+    Ok(match row.get_ref(column + 1)? {
+        ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Slot::Bytes {
+            bytes: Bytes::copy_from_slice(bytes),
+            until,
+        },
+        ValueRef::Integer(_) | ValueRef::Real(_) => Slot::WrongType,
+        ValueRef::Null => Slot::Long {
+            head: head()?,
+            length: usize::try_from(length).unwrap_or(usize::MAX),
+            until,
+        },
+    })
+}
+
+/// Where the header of a long value is.
+fn head(connection: &Connection, row: i64) -> rusqlite::Result<Bytes> {
+    let value = connection.blob_open("main", "lock", "value", row, true)?;
+    let mut head = [0; MAX_HEADER];
+    value.read_at_exact(&mut head, 0)?;
+    Ok(Bytes::copy_from_slice(&head))
 }
 
 fn save(connection: &Connection, key: &str, before: &Record, after: &Record) -> Result<(), Trouble> {
@@ -211,6 +252,13 @@ fn save(connection: &Connection, key: &str, before: &Record, after: &Record) -> 
         connection
             .prepare_cached(SAVE_STATE)?
             .execute(params![key, state, state_until])?;
+    } else if let Slot::Long { .. } = after.value {
+        connection.prepare_cached(SAVE_STATE_AND_END)?.execute(params![
+            key,
+            state,
+            state_until,
+            value_until
+        ])?;
     } else {
         connection
             .prepare_cached(SAVE)?
@@ -224,11 +272,12 @@ fn sweep(connection: &Connection, now: u64) -> Result<bool, Trouble> {
     Ok(swept == SWEPT)
 }
 
-/// A step never writes an entry of a wrong type: it leaves or removes it.
+/// A step never writes an entry of a wrong type or one that was not read: it leaves or removes it.
 fn columns(slot: &Slot) -> (Option<&[u8]>, Option<i64>) {
     match slot {
         Slot::Absent | Slot::WrongType => (None, Some(0)),
         Slot::Bytes { bytes, until } => (Some(bytes), until.map(to_sql)),
+        Slot::Long { until, .. } => (None, until.map(to_sql)),
     }
 }
 
