@@ -236,3 +236,148 @@ impl fmt::Debug for Fill {
             .finish_non_exhaustive()
     }
 }
+
+/// What is kept, for how long, and what goes first. (What threads do to each other: `tests/races`.)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AGE: Duration = Duration::from_secs(60);
+
+    fn key(number: u8) -> Key {
+        Key::new("near".into(), [number; 32])
+    }
+
+    fn near() -> Arc<Near> {
+        Arc::default()
+    }
+
+    fn recall_at(near: &Near, number: u8, age: Duration) -> Option<u8> {
+        near.recall(&key(number), age, |memory| memory.downcast_ref().copied())
+    }
+
+    fn recall(near: &Near, number: u8) -> Option<u8> {
+        recall_at(near, number, AGE)
+    }
+
+    fn begin(near: &Arc<Near>, number: u8) -> Fill {
+        near.begin(&key(number)).expect("a slot")
+    }
+
+    /// Each key's value is its own number.
+    fn keep(near: &Arc<Near>, numbers: impl IntoIterator<Item = u8>) {
+        for number in numbers {
+            begin(near, number).land(Arc::new(number));
+        }
+    }
+
+    fn kept(near: &Near, among: impl IntoIterator<Item = u8>) -> Vec<u8> {
+        among
+            .into_iter()
+            .filter_map(|number| recall(near, number))
+            .collect()
+    }
+
+    #[test]
+    fn a_value_is_kept_up_to_its_age_and_its_own_end() {
+        let near = near();
+        keep(&near, [1]);
+        assert_eq!(recall(&near, 1), Some(1));
+        assert_eq!(recall_at(&near, 1, Duration::ZERO), None);
+        for (left, found) in [(AGE, Some(1)), (Duration::ZERO, None)] {
+            let mut fill = begin(&near, 1);
+            fill.left = Some(left);
+            fill.land(Arc::new(1_u8));
+            assert_eq!(recall(&near, 1), found);
+        }
+    }
+
+    #[test]
+    fn whatever_may_have_changed_a_key_empties_its_slot() {
+        let own = Key::own(&key(1).state_name()).expect("a digest's name");
+        let changes: [&dyn Fn(&Near); 5] = [
+            &|near| near.changed(key(1).state_name().as_bytes()),
+            &|near| near.changed(key(1).value_name().as_bytes()),
+            &|near| near.forget(&key(1)),
+            &|near| near.forget(&own),
+            &|near| near.all_changed(),
+        ];
+        for change in changes {
+            let near = near();
+            keep(&near, [1]);
+            change(&near);
+            assert_eq!(recall(&near, 1), None, "a value that was kept");
+            let overtaken = begin(&near, 1);
+            change(&near);
+            overtaken.land(Arc::new(1_u8));
+            assert_eq!(recall(&near, 1), None, "a value that was on its way");
+            keep(&near, [1]);
+            assert_eq!(recall(&near, 1), Some(1), "a value read since");
+        }
+    }
+
+    /// Between its token and its slot a reader may be overtaken by `all_changed`, which then finds no slot to empty.
+    #[test]
+    fn a_slot_that_is_taken_across_a_break_is_void() {
+        let near = near();
+        let fill = begin(&near, 1);
+        near.all_changed();
+        near.slots.pin().insert(key(1), Slot::new(fill.token, None));
+        fill.land(Arc::new(1_u8));
+        assert_eq!(recall(&near, 1), None);
+    }
+
+    #[test]
+    fn a_slot_is_filled_by_who_took_it_last() {
+        let near = near();
+        let (first, second) = (begin(&near, 1), begin(&near, 1));
+        first.land(Arc::new(1_u8));
+        assert_eq!(recall(&near, 1), None);
+        second.land(Arc::new(2_u8));
+        assert_eq!(recall(&near, 1), Some(2));
+        drop(begin(&near, 1));
+        assert!(near.slots.is_empty(), "a read that came to nothing holds no slot");
+    }
+
+    #[test]
+    fn the_oldest_go_first() {
+        let near = near();
+        near.resize(2);
+        keep(&near, [1, 2]);
+        // `kept` itself makes use of what it finds.
+        let filled: Vec<Key> = near.filled().iter().map(|(key, _)| key.clone()).collect();
+        assert_eq!(filled, [key(1), key(2)]);
+        keep(&near, [3]);
+        assert_eq!(kept(&near, 1..=3), [2, 3]);
+        near.resize(0);
+        assert!(near.begin(&key(1)).is_none(), "nothing is kept");
+    }
+
+    #[test]
+    fn what_was_of_use_gets_another_turn_but_not_all_of_it() {
+        let near = near();
+        near.resize(2);
+        keep(&near, [1, 2]);
+        assert_eq!(recall(&near, 1), Some(1));
+        keep(&near, [3]);
+        assert_eq!(kept(&near, 1..=3), [1, 3]);
+        let near = self::near();
+        near.resize(10);
+        keep(&near, 1..=10);
+        assert_eq!(kept(&near, 1..=10).len(), 10);
+        keep(&near, [11]);
+        let chances = CHANCES as u8;
+        assert_eq!(recall(&near, chances + 1), None);
+        assert_eq!(kept(&near, 1..=11).len(), 10);
+    }
+
+    #[test]
+    fn a_key_that_was_filled_anew_does_not_go_with_its_former_value() {
+        let near = near();
+        near.resize(2);
+        keep(&near, [1]);
+        near.forget(&key(1));
+        keep(&near, [1, 2]);
+        assert_eq!(kept(&near, [1, 2]), [1, 2]);
+    }
+}

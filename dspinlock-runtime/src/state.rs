@@ -230,7 +230,7 @@ mod tests {
         for day in days(1600, 1, 1)..days(2400, 1, 1) {
             let (year, month, date) = civil(day);
             assert_eq!(days(year, month, date), day);
-            assert!((1..=month_length(year, month)).contains(&date));
+            assert!((1..=12).contains(&month) && (1..=month_length(year, month)).contains(&date));
         }
     }
 
@@ -240,6 +240,8 @@ mod tests {
         assert_eq!(stamp("1970-01-01 00:00:00.5+00:00"), Ok(500_000));
         assert_eq!(stamp("1970-01-01T01:00:00.123456789+01:00"), Ok(123_456));
         assert_eq!(stamp("1969-12-31T19:00:00-05:00"), Ok(0));
+        assert_eq!(stamp("1970-01-01T05:45:00+05:45"), Ok(0));
+        assert_eq!(stamp("2000-02-29T00:00:00Z"), Ok(951_782_400_000_000));
         assert!(stamp("0000-01-01T00:00:00Z").is_ok() && stamp("9999-12-31T23:59:59Z").is_ok());
     }
 
@@ -251,7 +253,11 @@ mod tests {
             "1970-01-01T00:00:00",
             "1970-13-01T00:00:00Z",
             "1970-02-29T00:00:00Z",
+            "1900-02-29T00:00:00Z",
+            "1970-04-31T00:00:00Z",
             "1970-01-01T24:00:00Z",
+            "1970-01-01T00:60:00Z",
+            "1970-01-01T00:00:60Z",
             "1970-01-01T00:00:00.Z",
             "1970-01-01T00:00:00.0123456789Z",
             "1970-01-01T00:00:00+0000",

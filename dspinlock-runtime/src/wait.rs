@@ -191,11 +191,13 @@ mod tests {
     fn waits_not_at_all_or_for_ever() {
         let (mut patience, start) =
             self::patience(|options| options.wait = Some(Wait::AtMost(Duration::ZERO)));
+        assert!(!patience.waits());
         assert_eq!(
             patience.busy(start, &busy(ms(1), None)),
             Next::GiveUp(Duration::ZERO)
         );
         let (mut patience, start) = self::patience(|options| options.wait = Some(Wait::Forever));
+        assert!(patience.waits());
         let fresh = busy(ms(1), None);
         assert!(matches!(patience.busy(start, &fresh), Next::Sleep(_)));
         assert!(matches!(
@@ -208,12 +210,25 @@ mod tests {
     fn takes_over_what_is_stale_by_both_clocks() {
         let old = busy(ms(1_800_001), None);
         let (mut patience, start) = patience(|_| {});
+        assert!(!patience.has_begun());
         assert!(matches!(patience.busy(start, &old), Next::Sleep(_)));
+        assert!(patience.has_begun());
         assert!(matches!(patience.busy(start + ms(4999), &old), Next::Sleep(_)));
         assert_eq!(
             patience.busy(start + ms(5000), &old),
             Next::TakeOver(old.raw.clone())
         );
+    }
+
+    #[test]
+    fn a_holder_has_all_of_max_block_time() {
+        let (mut patience, start) = patience(|options| options.wait = Some(Wait::Forever));
+        let last_moment = busy(ms(1_800_000), None);
+        patience.busy(start, &last_moment);
+        assert!(matches!(
+            patience.busy(start + ms(5000), &last_moment),
+            Next::Sleep(_)
+        ));
     }
 
     #[test]

@@ -25,6 +25,7 @@ fn a_held_key_is_busy(lock: &mut Lock<'_>) {
     let seen = busy(lock.acquire("b"));
     assert!(seen.raw.starts_with(b"a,") && seen.raw.ends_with(b",0"));
     assert_left(seen.left, LEASE);
+    assert!(!seen.foreign);
     assert!((before..before + 600_000_000).contains(&seen.now));
     busy(lock.acquire_with("b", |a| (a.cached, a.want_value) = (false, false)));
     busy(lock.acquire_with("b", |a| a.refuse = Some("a".into())));
@@ -62,7 +63,7 @@ fn busy_minds_no_value(lock: &mut Lock<'_>) {
         lock.put_state(state("other", "0"), None);
         lock.put(Entry::Value, content);
         let before = lock.record().value;
-        busy(lock.acquire("a"));
+        assert!(busy(lock.acquire("a")).foreign);
         assert_eq!(lock.record().value, before);
     }
 }
