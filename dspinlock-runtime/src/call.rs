@@ -233,8 +233,8 @@ impl Entering {
     }
 
     /// Asks once more, and says that the value with this tag could not be read.
-    pub(crate) fn refuse(&mut self, mut order: Box<Order>, tag: String) {
-        order.refuse = Some(tag);
+    pub(crate) fn refuse(&mut self, mut order: Box<Order>, tag: &[u8]) {
+        order.refuse(tag);
         self.future = engine::enter(order);
     }
 }

@@ -20,7 +20,7 @@ use crate::options::{Options, check_length};
 use crate::pool::Pool;
 use crate::protocol::{Read, Reply};
 pub(crate) use crate::store::Boxed;
-use crate::value::Value;
+use crate::value::Hit;
 use crate::wait::{Next, Patience};
 
 /// One call on its way to the store.
@@ -38,6 +38,13 @@ pub(crate) struct Order {
     pub refuse: Option<String>,
 }
 
+impl Order {
+    /// The stored value with this tag is of no use to this caller.
+    pub(crate) fn refuse(&mut self, tag: &[u8]) {
+        self.refuse = Some(String::from_utf8_lossy(tag).into_owned());
+    }
+}
+
 /// What the engine found for a call.
 #[derive(Debug)]
 pub(crate) enum Entered {
@@ -45,7 +52,7 @@ pub(crate) enum Entered {
     /// again where the value turns out to be unreadable.
     Hit {
         payload: Bytes,
-        tag: String,
+        tag: Bytes,
         fill: Option<Fill>,
         order: Box<Order>,
     },
@@ -65,11 +72,11 @@ pub(crate) struct Lead {
 pub(crate) fn enter(order: Box<Order>) -> Boxed<Result<Entered, Error>> {
     Box::pin(async move {
         let pool = Pool::global()?.here();
+        let max_value_size = pool.max_value_size();
         let parent = Frame::here();
-        match Call::new(pool.clone(), order, true)?.run().await? {
+        match Call::new(pool, order, true)?.run().await? {
             Granted::Lease(lease) => {
                 let frame = Frame::within(parent, lease.held().clone());
-                let max_value_size = pool.max_value_size();
                 Ok(Entered::Lead(Box::new(Lead {
                     lease,
                     frame,
@@ -144,6 +151,12 @@ enum Granted {
     Computed,
 }
 
+/// How far a call gets without asking for the lock.
+enum Begun {
+    Found(Found, Option<Fill>),
+    Seated(Option<Seat>),
+}
+
 /// One call at work.
 struct Call {
     pool: Pool,
@@ -186,36 +199,47 @@ impl Call {
 
     /// Follow another call of this process, or take the seat, read, and ask for the lock.
     ///
-    /// What only some calls need is boxed: the future of a hit stays small.
-    async fn run(mut self) -> Result<Granted, Error> {
+    /// A hit's future is small: what only some calls need is boxed.
+    #[expect(clippy::manual_async_fn, reason = "an async fn would hold the call twice")]
+    fn run(mut self) -> impl Future<Output = Result<Granted, Error>> {
+        async move {
+            match self.begin().await? {
+                Begun::Found(found, fill) => Ok(Granted::Found(found, fill, self.order)),
+                Begun::Seated(seat) => {
+                    let claim = Claim::new(&self.pool, &self.key, self.terms.lease, seat);
+                    Box::pin(self.acquire(claim)).await
+                }
+            }
+        }
+    }
+
+    async fn begin(&mut self) -> Result<Begun, Error> {
         let mut seat = None;
         // To whom an existing key is an error, and who does not wait, asks for itself and at once.
         if !self.order.options.fail_if_key_exists && self.patience.waits() {
-            let word = match self.join() {
-                Joined::Seat(seat) => Word::Seat(seat),
-                Joined::Queue(words) => Box::pin(self.follow(words)).await?,
-            };
-            match word {
-                Word::Value(found) => return Ok(Granted::Found(found, None, self.order)),
-                Word::Seat(taken) => seat = Some(taken),
-            }
+            seat = Some(match self.join() {
+                Joined::Seat(seat) => seat,
+                Joined::Queue(words) => match Box::pin(self.follow(words)).await? {
+                    Word::Value(found) => return Ok(Begun::Found(found, None)),
+                    Word::Seat(mut seat) => {
+                        seat.ask();
+                        seat
+                    }
+                },
+            });
         }
         let reads = self.want_value && !self.order.options.fail_if_key_exists && self.order.refuse.is_none();
-        if reads && !seat.as_ref().is_some_and(Seat::is_cold) {
-            if let Some(seat) = &mut seat {
-                seat.ask();
+        if reads
+            && !seat.as_ref().is_some_and(Seat::is_cold)
+            && let Some((hit, fill)) = self.read(&self.pool).await?
+            && let Some(found) = self.found(hit)
+        {
+            if let Some(seat) = seat {
+                seat.land(&found);
             }
-            if let Some((value, fill)) = self.read(&self.pool).await?
-                && let Some(found) = self.found(value)
-            {
-                if let Some(seat) = seat {
-                    seat.land(&found);
-                }
-                return Ok(Granted::Found(found, fill, self.order));
-            }
+            return Ok(Begun::Found(found, fill));
         }
-        let claim = Claim::new(&self.pool, &self.key, self.terms.lease, seat);
-        Box::pin(self.acquire(claim)).await
+        Ok(Begun::Seated(seat))
     }
 
     fn join(&self) -> Joined {
@@ -250,7 +274,7 @@ impl Call {
     }
 
     /// The hit path: one round trip, no lock.
-    async fn read(&self, pool: &Pool) -> Result<Option<(Value, Option<Fill>)>, Error> {
+    async fn read(&self, pool: &Pool) -> Result<Option<(Hit, Option<Fill>)>, Error> {
         let request = Read {
             shared: self.order.shared,
             bound: pool.bound(),
@@ -260,7 +284,7 @@ impl Call {
             None => (pool.read(&self.key, request).await?, None),
         };
         match reply {
-            Reply::Hit(value, _) => Ok(Some((value, fill))),
+            Reply::Hit(hit, _) => Ok(Some((hit, fill))),
             _ => Ok(None),
         }
     }
@@ -273,16 +297,13 @@ impl Call {
     }
 
     /// The value of a hit. One that is damaged is as good as none, and is refused from now on.
-    fn found(&mut self, mut value: Value) -> Option<Found> {
-        let intact = self.pool.unseal(&self.key, &mut value);
-        let tag = value.header.value.map(|stored| stored.tag).unwrap_or_default();
+    fn found(&mut self, mut hit: Hit) -> Option<Found> {
+        let intact = self.pool.unseal(&self.key, &mut hit);
+        let Hit { payload, tag, .. } = hit;
         if intact {
-            return Some(Found {
-                payload: value.payload,
-                tag,
-            });
+            return Some(Found { payload, tag });
         }
-        self.order.refuse = Some(tag);
+        self.order.refuse(&tag);
         None
     }
 }

@@ -71,8 +71,8 @@ pub(crate) enum Word {
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub payload: Bytes,
-    /// The tag it was published under.
-    pub tag: String,
+    /// The tag it was published under, a text.
+    pub tag: Bytes,
 }
 
 /// The right to go to the store for all who are after one key. Dropping it passes it on.
@@ -195,20 +195,24 @@ impl Seat {
     /// Hands the value to all who may have it, and passes the seat on.
     pub(crate) fn land(mut self, found: &Found) {
         self.cold = false;
+        let mut shard = self.flights.shard(&self.key);
+        let Some(flight) = shard.get_mut(&self.key).filter(|flight| flight.id == self.flight) else {
+            return;
+        };
+        if flight.queue.is_empty() && !self.scout {
+            // What `pass` would do, in one go: most hits have nobody behind them.
+            shard.remove(&self.key);
+            self.passed = true;
+            return;
+        }
         let asked = self.asked;
-        let served = self.flight(|flight| {
-            if flight.queue.is_empty() {
-                return VecDeque::new();
-            }
-            let (served, others) = flight
-                .queue
-                .drain(..)
-                .partition(|member| member.accepts && member.number <= asked);
-            flight.queue = others;
-            served
-        });
+        let (served, others): (VecDeque<Member>, _) = flight
+            .queue
+            .drain(..)
+            .partition(|member| member.accepts && member.number <= asked);
+        flight.queue = others;
         // Outside of the lock: each wakes a caller.
-        let served: VecDeque<Member> = served.unwrap_or_default();
+        drop(shard);
         for member in served {
             let _ = member.word.send(Word::Value(found.clone()));
         }

@@ -5,7 +5,7 @@ mod path;
 mod plain;
 
 use std::borrow::Cow;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -154,25 +154,42 @@ impl fmt::Debug for Key {
 fn name(before: &str, prefix: &str, digest: &[u8; 32], after: &str) -> String {
     let mut name = String::with_capacity(before.len() + prefix.len() + 65 + after.len());
     name.extend([before, prefix, ","]);
-    let _ = write!(name, "{}", Hex(digest));
+    Hex(digest).with(|digits| name.push_str(digits));
     name.push_str(after);
     name
 }
 
+/// At most 32 bytes.
 struct Hex<'a>(&'a [u8]);
+
+impl Hex<'_> {
+    /// No formatting machinery for each byte.
+    fn with<T>(&self, f: impl FnOnce(&str) -> T) -> T {
+        let mut text = [[0; 2]; 32];
+        for (digits, byte) in text.iter_mut().zip(self.0) {
+            *digits = DIGITS[usize::from(*byte)];
+        }
+        f(std::str::from_utf8(&text.as_flattened()[..2 * self.0.len()]).unwrap_or_default())
+    }
+}
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // No formatting machinery for each byte.
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 64];
-        for (place, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            place[0] = DIGITS[usize::from(byte >> 4)];
-            place[1] = DIGITS[usize::from(byte & 15)];
-        }
-        f.write_str(std::str::from_utf8(&text[..2 * self.0.len()]).unwrap_or_default())
+        self.with(|digits| f.write_str(digits))
     }
 }
+
+/// The two digits of each byte.
+const DIGITS: [[u8; 2]; 256] = {
+    let digit = b"0123456789abcdef";
+    let mut all = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        all[byte] = [digit[byte >> 4], digit[byte & 15]];
+        byte += 1;
+    }
+    all
+};
 
 /// What can be a part of a key: everything that is `serde::Serialize`.
 #[diagnostic::on_unimplemented(

@@ -140,7 +140,7 @@ impl Lease {
                 if let Some((seat, payload)) = self.claim.seat.take().zip(payload) {
                     seat.land(&Found {
                         payload,
-                        tag: held.tag.clone(),
+                        tag: held.tag.clone().into(),
                     });
                 }
                 Ok(Published::Kept)

@@ -17,7 +17,7 @@ use crate::near::{Fill, Near};
 use crate::protocol::{Read, Reply, Request};
 use crate::secret::{SEAL, Secret};
 use crate::store::{Change, Failure, SharedStore, Store, Tracked};
-use crate::value::{MAX_HEADER, Value};
+use crate::value::{Hit, MAX_HEADER};
 
 static GLOBAL: OnceCell<Pool> = OnceCell::new();
 
@@ -153,12 +153,8 @@ impl Pool {
 
     /// Whether the value is what was published; its seal is taken off.
     #[inline]
-    pub(crate) fn unseal(&self, key: &Key, value: &mut Value) -> bool {
-        value.is_intact()
-            && self
-                .secret
-                .as_ref()
-                .is_none_or(|secret| secret.unseal(key, value))
+    pub(crate) fn unseal(&self, key: &Key, hit: &mut Hit) -> bool {
+        hit.is_intact() && self.secret.as_ref().is_none_or(|secret| secret.unseal(key, hit))
     }
 
     /// The greatest length of header and payload together.
@@ -292,12 +288,10 @@ impl Pool {
 
 /// What is left of a value's life, at most all of it.
 fn left(reply: &Reply) -> Option<Duration> {
-    let Reply::Hit(value, left) = reply else {
-        return None;
-    };
-    let stored = value.header.value.as_ref()?;
-    let whole = stored.fresh_until.saturating_sub(stored.made / 1000);
-    Some(Duration::from_millis(left.unwrap_or(whole).min(whole)))
+    match reply {
+        Reply::Hit(hit, left) => Some(Duration::from_millis(left.unwrap_or(hit.life).min(hit.life))),
+        _ => None,
+    }
 }
 
 fn explain(operation: &'static str, key: &Key, failure: Failure) -> Error {

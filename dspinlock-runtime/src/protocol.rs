@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::record::{Record, Slot};
 use crate::state::{BadState, State};
-use crate::value::{Header, Holder, MAX_FENCE, Stored, Value};
+use crate::value::{Header, Hit, Holder, MAX_FENCE, Stored, Value};
 
 /// One atomic step that a store is asked to take.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -100,7 +100,7 @@ pub enum Reply {
     /// No computed value.
     Miss,
     /// The computed value, and how long it stays in milliseconds, where that was looked up.
-    Hit(Value, Option<u64>),
+    Hit(Hit, Option<u64>),
     /// The lock is the caller's, under this fence.
     Acquired(u64),
     /// Another holds the lock.
@@ -158,30 +158,27 @@ pub fn step(record: Record, now: u64, request: &Request) -> (Record, Reply) {
 }
 
 fn read(record: &Record, request: &Read) -> Reply {
-    let Some(value) = record.value.as_value(request.bound) else {
+    let Some((header, bytes)) = record.value.as_value(request.bound) else {
         return Reply::Miss;
     };
-    let Some(stored) = &value.header.value else {
-        return Reply::Miss;
-    };
-    let visible = match request.shared {
-        false => stored.fence == value.header.fence,
+    let visible = header.value.is_some_and(|value| match request.shared {
+        false => value.fence == header.fence,
         true => {
-            matches!(record.state.as_state(), Some(Ok(state)) if state.computed && state.tag == stored.tag)
+            matches!(record.state.as_state(), Some(Ok(state)) if state.computed && state.tag.as_bytes() == value.tag)
         }
-    };
-    if visible {
-        Reply::Hit(value, None)
-    } else {
-        Reply::Miss
+    });
+    match header.hit(bytes) {
+        Some(hit) if visible => Reply::Hit(hit, None),
+        _ => Reply::Miss,
     }
 }
 
 fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
     // Also of a value that is too long for this caller, the fence counts.
     let header = record.value.as_header();
+    let last = header.map(|header| header.fence);
     let state = match record.state.as_state() {
-        None => return grant(header, now, request),
+        None => return grant(last, now, request),
         Some(Err(bad)) => return (record, Reply::Bad(bad)),
         Some(Ok(state)) => state,
     };
@@ -191,32 +188,32 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
         return (record, Reply::Exists(left));
     }
     if state.computed {
-        let current = record
-            .value
-            .as_value(request.bound)
-            .filter(|value| value.header.value.as_ref().is_some_and(|v| v.tag == state.tag));
+        let current = record.value.as_value(request.bound);
+        let hit = current
+            .filter(|(header, _)| {
+                header
+                    .value
+                    .is_some_and(|value| value.tag == state.tag.as_bytes())
+            })
+            .and_then(|(header, bytes)| header.hit(bytes));
         let refused = request.refuse.as_deref() == Some(state.tag);
-        let reply = match current {
-            Some(current) if (mine || request.cached && !refused) && request.want_value => {
-                Reply::Hit(current, left)
-            }
+        let reply = match hit {
+            Some(hit) if (mine || request.cached && !refused) && request.want_value => Reply::Hit(hit, left),
             _ if mine => Reply::Done,
             _ if request.cached && !request.want_value => Reply::Computed,
-            _ => return grant(header, now, request),
+            _ => return grant(last, now, request),
         };
         return (record, reply);
     }
     match header {
         // The reply was lost, and the same request comes again.
-        Some(header) if mine && header.tag == request.tag => (
-            record.until(deadline(now, request.lease)),
-            Reply::Acquired(header.fence),
-        ),
-        header if mine || request.stale.as_ref() == Some(&record.state.bytes()) => {
-            grant(header, now, request)
+        Some(header) if mine && header.tag == request.tag.as_bytes() => {
+            let reply = Reply::Acquired(header.fence);
+            (record.until(deadline(now, request.lease)), reply)
         }
+        _ if mine || request.stale.as_ref() == Some(&record.state.bytes()) => grant(last, now, request),
         header => {
-            let foreign = header.is_none_or(|header| header.tag != state.tag);
+            let foreign = header.is_none_or(|header| header.tag != state.tag.as_bytes());
             busy(record, now, request, foreign)
         }
     }
@@ -244,8 +241,8 @@ fn busy(mut record: Record, now: u64, request: &Acquire, foreign: bool) -> (Reco
 }
 
 /// Both entries are written whole, until the same moment; a value that was there is gone.
-fn grant(last: Option<Header>, now: u64, request: &Acquire) -> (Record, Reply) {
-    let after = last.map_or(0, |last| last.fence + 1);
+fn grant(last: Option<u64>, now: u64, request: &Acquire) -> (Record, Reply) {
+    let after = last.map_or(0, |fence| fence + 1);
     let fence = now.max(after).min(MAX_FENCE);
     let state = State {
         tag: &request.tag,

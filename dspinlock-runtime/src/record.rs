@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::state::{BadState, State};
-use crate::value::{Header, Value};
+use crate::value::Line;
 
 /// Both entries of one key, as bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -77,19 +77,19 @@ impl Slot {
         }
     }
 
-    /// The value in this slot. What is not a value, or is longer than `bound`, counts as absent.
-    pub(crate) fn as_value(&self, bound: usize) -> Option<Value> {
+    /// The value in this slot: its header, and the whole. What is not a value, or is longer than `bound`, counts as absent.
+    pub(crate) fn as_value(&self, bound: usize) -> Option<(Line<'_>, &Bytes)> {
         match self {
-            Self::Bytes { bytes, .. } if bytes.len() <= bound => Value::parse(bytes),
+            Self::Bytes { bytes, .. } if bytes.len() <= bound => Some((self.as_header()?, bytes)),
             _ => None,
         }
     }
 
     /// The header of the value in this slot, however long the value is.
-    pub(crate) fn as_header(&self) -> Option<Header> {
+    pub(crate) fn as_header(&self) -> Option<Line<'_>> {
         match self {
-            Self::Bytes { bytes, .. } => Header::of(bytes, bytes.len()),
-            Self::Long { head, length, .. } => Header::of(head, *length),
+            Self::Bytes { bytes, .. } => Line::parse(bytes, bytes.len()),
+            Self::Long { head, length, .. } => Line::parse(head, *length),
             Self::Absent | Self::WrongType => None,
         }
     }

@@ -150,6 +150,8 @@ impl<F: Future<Output = R>, R, J> RunProj<'_, F, R, J> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::blocking;
     use crate::codec;
@@ -185,7 +187,7 @@ mod tests {
         let payload = codec::encode(&7).expect("numbers can be encoded").into();
         let hit = Ok(Entered::Hit {
             payload,
-            tag: String::new(),
+            tag: Bytes::new(),
             fill: None,
             order: Box::new(order()),
         });

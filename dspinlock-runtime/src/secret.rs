@@ -11,7 +11,7 @@ use sha2::Sha256;
 
 use crate::error::Error;
 use crate::key::Key;
-use crate::value::Value;
+use crate::value::Hit;
 
 /// How many bytes a seal adds to a payload.
 pub(crate) const SEAL: usize = 32;
@@ -51,24 +51,27 @@ impl Secret {
 
     /// The payload with its seal behind it.
     pub(crate) fn seal(&self, key: &Key, tag: &str, fence: u64, payload: &[u8]) -> Bytes {
-        let seal = self.over(key, tag, fence, payload).finalize().into_bytes();
+        let seal = self
+            .over(key, tag.as_bytes(), fence, payload)
+            .finalize()
+            .into_bytes();
         [payload, &seal].concat().into()
     }
 
     /// Takes the seal off the payload; `false` where it is missing or does not hold.
-    pub(crate) fn unseal(&self, key: &Key, value: &mut Value) -> bool {
-        let (Some(stored), Some(end)) = (&value.header.value, value.payload.len().checked_sub(SEAL)) else {
+    pub(crate) fn unseal(&self, key: &Key, hit: &mut Hit) -> bool {
+        let Some(end) = hit.payload.len().checked_sub(SEAL) else {
             return false;
         };
-        let (payload, seal) = value.payload.split_at(end);
-        let sealed = self.over(key, &stored.tag, stored.fence, payload);
+        let (payload, seal) = hit.payload.split_at(end);
+        let sealed = self.over(key, &hit.tag, hit.fence, payload);
         let holds = sealed.verify_slice(seal).is_ok();
-        value.payload.truncate(end);
+        hit.payload.truncate(end);
         holds
     }
 
     /// No two lists of these run into the same bytes: a name ends with a digest, a tag has no comma, a fence has 8 bytes.
-    fn over(&self, key: &Key, tag: &str, fence: u64, payload: &[u8]) -> Hmac<Sha256> {
+    fn over(&self, key: &Key, tag: &[u8], fence: u64, payload: &[u8]) -> Hmac<Sha256> {
         self.seals
             .clone()
             .chain_update(key.state_name())
@@ -93,7 +96,6 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::{Header, Holder, Stored};
 
     fn secret(text: &str) -> Secret {
         Secret::new(text.as_bytes()).unwrap()
@@ -103,37 +105,23 @@ mod tests {
         Key::new("p".into(), [byte; 32])
     }
 
-    fn stored(tag: &str, fence: u64, payload: Bytes) -> Value {
-        let stored = Stored {
+    fn hit(tag: &'static str, fence: u64, payload: Bytes) -> Hit {
+        Hit {
+            payload,
             tag: tag.into(),
             fence,
-            made: 0,
-            fresh_until: 0,
-            took: 0,
-            length: payload.len(),
+            life: 0,
             checksum: 0,
-        };
-        let holder = Holder {
-            process: 0,
-            host: String::new(),
-            site: String::new(),
-        };
-        let header = Header {
-            tag: tag.into(),
-            fence,
-            value: Some(stored),
-            holder,
-        };
-        Value { header, payload }
+        }
     }
 
     #[test]
     fn a_seal_holds_for_its_own_record_and_no_other() {
         let (one, other) = (secret("a secret of many bytes"), secret("another of many bytes"));
         let sealed = one.seal(&key(1), "tag", 7, b"payload");
-        let open = |secret: &Secret, key: Key, tag: &str, fence, payload: &Bytes| {
-            let mut value = stored(tag, fence, payload.clone());
-            secret.unseal(&key, &mut value).then_some(value.payload)
+        let open = |secret: &Secret, key: Key, tag, fence, payload: &Bytes| {
+            let mut hit = hit(tag, fence, payload.clone());
+            secret.unseal(&key, &mut hit).then_some(hit.payload)
         };
         assert_eq!(
             open(&one, key(1), "tag", 7, &sealed).as_deref(),

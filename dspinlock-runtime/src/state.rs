@@ -45,7 +45,7 @@ impl<'a> State<'a> {
             return Err(BadState::Malformed);
         };
         let stamp = parse_stamp(stamp.as_bytes())
-            .filter(|_| is_tag(tag))
+            .filter(|_| is_tag(tag.as_bytes()))
             .ok_or(BadState::Malformed)?;
         match number {
             "0" | "1" => Ok(Self {
@@ -93,8 +93,10 @@ impl fmt::Display for Minute {
 }
 
 /// 1 to 64 printable bytes without a comma.
-pub fn is_tag(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
+pub fn is_tag(text: &[u8]) -> bool {
+    // Without an early end, so that many bytes are looked at at once.
+    let good = |all, byte: &u8| all & byte.is_ascii_graphic() & (*byte != b',');
+    (1..=64).contains(&text.len()) && text.iter().fold(true, good)
 }
 
 fn is_integer(text: &str) -> bool {

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use memchr::memchr;
 
 use crate::state::is_tag;
 
@@ -116,18 +117,10 @@ pub struct Value {
 impl Value {
     /// Takes apart what a store holds. `None` for everything that this version would not have written whole.
     pub fn parse(bytes: &Bytes) -> Option<Self> {
-        let header = Header::of(bytes, bytes.len())?;
-        let length = header.value.as_ref().map_or(0, |value| value.length);
-        let payload = bytes.slice(bytes.len() - length..);
+        let line = Line::parse(bytes, bytes.len())?;
+        let payload = bytes.slice(line.end..);
+        let header = line.into();
         Some(Self { header, payload })
-    }
-
-    /// Whether the payload is what was published.
-    pub fn is_intact(&self) -> bool {
-        self.header
-            .value
-            .as_ref()
-            .is_some_and(|value| value.checksum == crc32fast::hash(&self.payload))
     }
 
     /// What a store is to hold.
@@ -138,76 +131,173 @@ impl Value {
     }
 }
 
-impl Header {
-    /// The header of `length` bytes, of which `bytes` are the first [`MAX_HEADER`] at least. `None` as of [`Value::parse`].
-    pub fn of(bytes: &[u8], length: usize) -> Option<Self> {
-        let bytes = &bytes[..bytes.len().min(MAX_HEADER)];
-        let mut rest = bytes;
-        let header = Self::parse(&mut rest)?;
-        let payload = length.checked_sub(bytes.len() - rest.len())?;
-        let stored = header.value.as_ref().map_or(0, |value| value.length);
-        (payload == stored).then_some(header)
+/// A computed value on its way to those who asked: nothing of it is copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    /// The encoded value.
+    pub payload: Bytes,
+    /// The tag it was published under, a text.
+    pub tag: Bytes,
+    /// The fence it was published under.
+    pub fence: u64,
+    /// How long it was to live when it was published, in milliseconds.
+    pub life: u64,
+    /// The payload's CRC-32 when it was published.
+    pub checksum: u32,
+}
+
+impl Hit {
+    /// The value in what a store holds. `None` where there is none.
+    pub fn parse(bytes: &Bytes) -> Option<Self> {
+        Line::parse(bytes, bytes.len())?.hit(bytes)
     }
 
-    /// One pass over the line, as every hit goes through here; `rest` is what stands behind it.
-    fn parse(rest: &mut &[u8]) -> Option<Self> {
-        let mut next = || until(rest, b',');
-        let (version, tag, fence, value_tag) = (next()?, tag(next()?), next()?, tag(next()?));
-        if version != VERSION.as_bytes() {
+    /// Whether the payload is what was published.
+    pub fn is_intact(&self) -> bool {
+        self.checksum == crc32fast::hash(&self.payload)
+    }
+}
+
+/// A header as it lies in the bytes, of the right form and with a payload of the right length behind it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line<'a> {
+    pub tag: &'a [u8],
+    pub fence: u64,
+    pub value: Option<Facts<'a>>,
+    holder: (u64, &'a [u8], &'a [u8]),
+    /// Where the payload begins.
+    end: usize,
+}
+
+/// As in [`Stored`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub tag: &'a [u8],
+    pub fence: u64,
+    made: u64,
+    fresh_until: u64,
+    took: u64,
+    length: usize,
+    checksum: u32,
+}
+
+impl<'a> Line<'a> {
+    /// The header of `length` bytes, of which these are the first [`MAX_HEADER`] at least.
+    pub(crate) fn parse(bytes: &'a [u8], length: usize) -> Option<Self> {
+        let end = memchr(b'\n', &bytes[..bytes.len().min(MAX_HEADER)])?;
+        let mut fields = Fields(&bytes[..end]);
+        if fields.text()? != VERSION.as_bytes() {
             return None;
         }
-        let (tag, value_tag) = (tag?, value_tag?);
-        let stored = Stored {
-            tag: value_tag.into(),
-            fence: number(next()?)?,
-            made: number(next()?)?,
-            fresh_until: number(next()?)?,
-            took: number(next()?)?,
-            length: number(next()?)?.try_into().ok()?,
-            checksum: hex(next()?)?,
+        let (tag, fence) = (fields.tag()?, fields.number()?);
+        let facts = Facts {
+            tag: fields.tag_like(tag)?,
+            fence: fields.number()?,
+            made: fields.number()?,
+            fresh_until: fields.number()?,
+            took: fields.number()?,
+            length: fields.number()?.try_into().ok()?,
+            checksum: fields.hex()?,
         };
-        Some(Self {
-            tag: tag.into(),
-            fence: number(fence).filter(|fence| *fence <= MAX_FENCE)?,
-            value: (value_tag != "-").then_some(stored),
-            holder: Holder {
-                process: number(next()?)?,
-                host: String::from_utf8_lossy(next()?).into(),
-                site: String::from_utf8_lossy(until(rest, b'\n')?).into(),
-            },
+        let holder = (fields.number()?, fields.text()?, fields.0);
+        let line = Self {
+            tag,
+            fence,
+            value: (facts.tag != b"-").then_some(facts),
+            holder,
+            end: end + 1,
+        };
+        let payload = line.value.map_or(0, |value| value.length);
+        (fence <= MAX_FENCE && length.checked_sub(line.end) == Some(payload)).then_some(line)
+    }
+
+    /// The value in these `bytes`, whose line this is.
+    pub(crate) fn hit(&self, bytes: &Bytes) -> Option<Hit> {
+        let value = self.value?;
+        Some(Hit {
+            payload: bytes.slice(self.end..),
+            tag: bytes.slice_ref(value.tag),
+            fence: value.fence,
+            life: value.fresh_until.saturating_sub(value.made / 1000),
+            checksum: value.checksum,
         })
     }
 }
 
-/// What stands before the next `end` of this line, which is taken away with it.
-fn until<'a>(rest: &mut &'a [u8], end: u8) -> Option<&'a [u8]> {
-    let at = rest.iter().position(|byte| *byte == end || *byte == b'\n')?;
-    let (field, behind) = rest.split_at(at);
-    *rest = behind.strip_prefix(&[end])?;
-    Some(field)
-}
-
-fn tag(text: &[u8]) -> Option<&str> {
-    std::str::from_utf8(text).ok().filter(|text| is_tag(text))
-}
-
-/// Digits alone: no sign, no space, and few enough to be exact in a Lua number.
-fn number(text: &[u8]) -> Option<u64> {
-    if !(1..=16).contains(&text.len()) {
-        return None;
+impl From<Line<'_>> for Header {
+    fn from(line: Line<'_>) -> Self {
+        let (process, host, site) = line.holder;
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            tag: text(line.tag),
+            fence: line.fence,
+            value: line.value.map(|value| Stored {
+                tag: text(value.tag),
+                fence: value.fence,
+                made: value.made,
+                fresh_until: value.fresh_until,
+                took: value.took,
+                length: value.length,
+                checksum: value.checksum,
+            }),
+            holder: Holder {
+                process,
+                host: text(host),
+                site: text(site),
+            },
+        }
     }
-    text.iter().try_fold(0, |sum, byte| {
-        let digit = byte.wrapping_sub(b'0');
-        (digit <= 9).then_some(sum * 10 + u64::from(digit))
-    })
 }
 
-fn hex(text: &[u8]) -> Option<u32> {
-    if !(1..=8).contains(&text.len()) {
-        return None;
+/// The fields of a line that were not read yet. Every hit goes through here: no byte is looked at twice.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    /// The first `length` bytes, which a comma must follow.
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (field, behind) = self.0.split_at_checked(length)?;
+        self.0 = behind.strip_prefix(b",")?;
+        Some(field)
     }
-    text.iter()
-        .try_fold(0, |sum, byte| Some(sum << 4 | char::from(*byte).to_digit(16)?))
+
+    fn text(&mut self) -> Option<&'a [u8]> {
+        self.take(memchr(b',', self.0)?)
+    }
+
+    fn tag(&mut self) -> Option<&'a [u8]> {
+        self.text().filter(|text| is_tag(text))
+    }
+
+    /// A tag that most likely is this one.
+    fn tag_like(&mut self, tag: &[u8]) -> Option<&'a [u8]> {
+        if self.0.starts_with(tag) && self.0.get(tag.len()) == Some(&b',') {
+            return self.take(tag.len());
+        }
+        self.tag()
+    }
+
+    /// Digits alone: no sign, no space, and few enough to be exact in a Lua number.
+    fn number(&mut self) -> Option<u64> {
+        let (mut sum, mut length) = (0, 0);
+        for byte in self.0 {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            if length == 16 {
+                return None;
+            }
+            sum = sum * 10 + u64::from(digit);
+            length += 1;
+        }
+        self.take(length).filter(|_| length > 0).map(|_| sum)
+    }
+
+    fn hex(&mut self) -> Option<u32> {
+        let text = self.text().filter(|text| (1..=8).contains(&text.len()))?;
+        text.iter()
+            .try_fold(0, |sum, byte| Some(sum << 4 | char::from(*byte).to_digit(16)?))
+    }
 }
 
 /// One line of at most `limit` bytes.
@@ -258,10 +348,11 @@ mod tests {
     fn what_is_printed_is_read_again() {
         let value = value();
         assert_eq!(Value::parse(&value.print()), Some(value.clone()));
-        assert!(value.is_intact());
+        assert!(Hit::parse(&value.print()).is_some_and(|hit| hit.is_intact()));
         let mut none = value;
         none.header.value = None;
         none.payload = Bytes::new();
+        assert_eq!(Hit::parse(&none.print()), None);
         assert_eq!(Value::parse(&none.print()), Some(none));
     }
 

@@ -64,7 +64,7 @@ impl<R, J> Verdict<R, J> {
                     Step::Return(outcome)
                 }
                 None => {
-                    entering.refuse(order, tag);
+                    entering.refuse(order, &tag);
                     Step::Again
                 }
             },

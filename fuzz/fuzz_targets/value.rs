@@ -11,7 +11,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use rooms::{codec, state, value};
 use types::{Flat, Key, Level, Shape};
-use value::{Header, Holder, MAX_HEADER, Stored, Value};
+use value::{Header, Hit, Holder, MAX_HEADER, Stored, Value};
 
 #[path = "value/types.rs"]
 mod types;
@@ -35,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
         None => {
             let value = around(bytes);
             printed(&value);
-            assert!(value.is_intact());
+            assert!(Hit::parse(&value.print()).is_some_and(|hit| hit.is_intact()));
             decoded(&value.payload);
         }
     }
@@ -46,6 +46,9 @@ fuzz_target!(|bytes: &[u8]| {
 fn printed(value: &Value) {
     if value.header.to_string().len() <= MAX_HEADER {
         assert_eq!(Value::parse(&value.print()).as_ref(), Some(value));
+        let cut = Hit::parse(&value.print()).map(|hit| (hit.payload, hit.fence));
+        let stored = value.header.value.as_ref();
+        assert_eq!(cut, stored.map(|stored| (value.payload.clone(), stored.fence)));
     }
 }
 

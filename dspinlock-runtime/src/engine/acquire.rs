@@ -70,8 +70,8 @@ impl Call {
             seat.ask();
         }
         // What went wrong will go wrong for the look that follows too, which knows how to go on.
-        let (value, _) = self.read(pool).await.ok()??;
-        self.found(value)
+        let (hit, _) = self.read(pool).await.ok()??;
+        self.found(hit)
     }
 
     /// One ACQUIRE, judged.
@@ -92,9 +92,9 @@ impl Call {
                 let sent = self.replicate(claim, fence).await?.unwrap_or(sent);
                 return Ok(Looked::Ended(Ended::Fence(fence, sent)));
             }
-            Ok(Reply::Hit(value, _)) => {
+            Ok(Reply::Hit(hit, _)) => {
                 return Ok(self
-                    .found(value)
+                    .found(hit)
                     .map_or(Looked::Again, |found| Looked::Ended(Ended::Found(found))));
             }
             Ok(Reply::Busy(busy)) => {

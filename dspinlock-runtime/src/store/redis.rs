@@ -233,8 +233,9 @@ async fn read(link: Link, state: Option<String>, value: String, request: Read) -
     let mut pair = Pipeline::with_capacity(2);
     pair.add_command(state_range(&state));
     pair.add_command(bounded);
-    let [state, value] =
-        <[Answer; 2]>::try_from(generation.pipeline(pair).await?).map_err(|_| reply::unexpected())?;
+    // Boxed: a named site's hits, which do without it, would carry it.
+    let answers = Box::pin(generation.pipeline(pair)).await?;
+    let [state, value] = <[Answer; 2]>::try_from(answers).map_err(|_| reply::unexpected())?;
     reply::read(request, Some(state), value)
 }
 

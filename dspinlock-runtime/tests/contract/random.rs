@@ -130,8 +130,8 @@ impl Promises {
             (Request::Renew(renew), Reply::Renewed) if renew.fence < self.granted[key] => {
                 return Err("a lease was renewed that another has taken over".into());
             }
-            (Request::Read(_) | Request::Acquire(_), Reply::Hit(value, _))
-                if value.header.fence < self.published[key] =>
+            (Request::Read(_) | Request::Acquire(_), Reply::Hit(hit, _))
+                if hit.fence < self.published[key] =>
             {
                 return Err("an older value was read after a newer one".into());
             }

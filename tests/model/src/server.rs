@@ -118,9 +118,8 @@ impl Server {
     }
 
     fn is_current(&self, hit: &Reply) -> bool {
-        let Reply::Hit(value, _) = hit else { return true };
-        let fence = value.header.value.as_ref().map_or(0, |stored| stored.fence);
-        version(&value.payload) >= self.past.version && fence == self.past.newest
+        let Reply::Hit(hit, _) = hit else { return true };
+        version(&hit.payload) >= self.past.version && hit.fence == self.past.newest
     }
 
     /// Somebody holds the lock.

@@ -1,5 +1,6 @@
 //! One connection from its login to its end.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -170,16 +171,16 @@ impl Generation {
     /// One command, one reply.
     pub(super) async fn send(&self, command: &Cmd) -> Answer {
         let mut connection = self.connection.clone();
-        let reply = self.call(connection.send_packed_command(command)).await?;
+        let exchange = pin!(connection.send_packed_command(command));
+        let reply = self.call(exchange).await?;
         self.checked(reply)
     }
 
     /// Several commands in one round trip, each with its own reply.
     pub(super) async fn pipeline(&self, commands: Pipeline) -> Result<Vec<Answer>, Failure> {
         let mut connection = self.connection.clone();
-        let replies = self
-            .call(connection.send_packed_commands(&commands, 0, commands.len()))
-            .await?;
+        let exchange = pin!(connection.send_packed_commands(&commands, 0, commands.len()));
+        let replies = self.call(exchange).await?;
         Ok(replies.into_iter().map(|reply| self.checked(reply)).collect())
     }
 

@@ -60,7 +60,7 @@ fn tracked(reply: Reply, lives: &[Life]) -> Tracked {
     let ends = lives.iter().flatten().filter(|left| **left != NO_END);
     let left = ends.map(|left| u64::try_from(*left).unwrap_or(0)).min();
     let reply = match reply {
-        Reply::Hit(value, _) => Reply::Hit(value, left),
+        Reply::Hit(hit, _) => Reply::Hit(hit, left),
         other => other,
     };
     Tracked { reply, registered }

@@ -9,7 +9,7 @@ use crate::protocol::{self, Busy, Read, Reply, Request};
 use crate::record::{Record, Slot};
 use crate::state::BadState;
 use crate::store::Failure;
-use crate::value;
+use crate::value::Hit;
 
 /// What two plain reads found, judged by the protocol itself.
 pub(super) fn read(request: Read, state: Option<Answer>, value: Answer) -> Result<Reply, Failure> {
@@ -32,8 +32,8 @@ pub(super) fn parse(reply: Value) -> Result<Reply, Failure> {
     Ok(match verdict.as_ref() {
         b"ACQUIRED" => Reply::Acquired(number(items.next())?),
         b"HIT" => {
-            let value = value::Value::parse(&text(items.next())?).ok_or_else(unexpected)?;
-            Reply::Hit(value, left(items.next())?)
+            let hit = Hit::parse(&text(items.next())?).ok_or_else(unexpected)?;
+            Reply::Hit(hit, left(items.next())?)
         }
         b"BUSY" => Reply::Busy(Busy {
             raw: text(items.next())?,

@@ -20,7 +20,15 @@ impl View {
             return Self("no step".into());
         };
         Self(match reply {
-            Reply::Hit(value, left) => format!("Hit({}, {})", self::value(value, grants), time(*left)),
+            Reply::Hit(hit, left) => {
+                let (tag, fence) = (&hit.tag, self::fence(hit.fence, grants));
+                let life = hit.is_intact().then_some(hit.life);
+                format!(
+                    "Hit({tag:?}, {fence}, {life:?}, {:?}, {})",
+                    hit.payload,
+                    time(*left)
+                )
+            }
             Reply::Acquired(fence) => format!("Acquired({})", self::fence(*fence, grants)),
             Reply::Busy(busy) => {
                 let now = bench.now();

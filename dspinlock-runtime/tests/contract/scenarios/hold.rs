@@ -114,6 +114,11 @@ fn a_published_result_ends_at_one_moment(lock: &mut Lock<'_>) {
     let value = lock.value();
     let stored = value.header.value.clone().expect("a value's facts");
     assert_eq!((value.header.tag.as_str(), value.header.fence), ("a", fence));
+    assert_eq!(value.header.holder, holder());
+    assert_eq!(
+        (stored.tag.as_str(), stored.fence, stored.took),
+        ("a", fence, 1234)
+    );
     assert_eq!(Some(stored.fresh_until), until(&record.value));
     assert_eq!(stored.made, state.stamp as u64);
     assert_eq!(

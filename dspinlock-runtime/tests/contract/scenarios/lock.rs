@@ -4,7 +4,7 @@ use bytes::Bytes;
 use dspinlock_runtime::key::Key;
 use dspinlock_runtime::protocol::{Acquire, Busy, Publish, Read, Renew, Reply, Request};
 use dspinlock_runtime::record::{Record, Slot};
-use dspinlock_runtime::value::{Holder, Value};
+use dspinlock_runtime::value::{Hit, Holder, MAX_HEADER, Value};
 
 use crate::bench::{Bench, Entry, Foreign, fresh_key};
 
@@ -115,6 +115,12 @@ impl<'a> Lock<'a> {
         Value::parse(&bytes(&self.record().value)).expect("a value")
     }
 
+    /// The least bound within which the computed value is read: its length with its header.
+    pub(crate) fn size(&mut self) -> usize {
+        let fits = |size: &usize| matches!(self.read_within(false, *size), Reply::Hit(..));
+        (0..MAX_HEADER).find(fits).expect("a short value")
+    }
+
     /// Milliseconds until each entry is gone.
     pub(crate) fn left(&mut self) -> [Option<u64>; 2] {
         let (record, now) = (self.record(), self.bench.now() / 1000);
@@ -187,9 +193,9 @@ pub(crate) fn busy(reply: Reply) -> Busy {
 }
 
 #[track_caller]
-pub(crate) fn hit(reply: Reply) -> (Value, Option<u64>) {
+pub(crate) fn hit(reply: Reply) -> (Hit, Option<u64>) {
     match reply {
-        Reply::Hit(value, left) => (value, left),
+        Reply::Hit(hit, left) => (hit, left),
         other => panic!("no hit: {other:?}"),
     }
 }

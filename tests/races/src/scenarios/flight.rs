@@ -37,7 +37,8 @@ impl World {
             };
             return match word {
                 Word::Value(found) => {
-                    let read: u64 = found.tag.parse().expect("a number");
+                    let read = std::str::from_utf8(&found.tag).expect("a text");
+                    let read: u64 = read.parse().expect("a number");
                     assert!(read >= begun, "a value older than the call: {read} < {begun}");
                 }
                 Word::Seat(seat) => self.lead(seat),
@@ -49,7 +50,7 @@ impl World {
         assert_eq!(self.seated.fetch_add(1, Ordering::SeqCst), 0, "two have the seat");
         seat.ask();
         let tag = self.version.load(Ordering::SeqCst).to_string();
-        let payload = tag.clone().into();
+        let (payload, tag) = (tag.clone().into(), tag.into());
         self.seated.fetch_sub(1, Ordering::SeqCst);
         seat.land(&Found { payload, tag });
     }
