@@ -7,6 +7,7 @@ mod logs;
 mod master;
 mod replicas;
 mod sentinel;
+mod smallest_user;
 #[path = "../it/worker.rs"]
 mod worker;
 

@@ -6,36 +6,18 @@ use std::time::Duration;
 use dspinlock::{Acquired, HashDSpinlock, Pool};
 use dspinlock_testkit::{Job, Redis, Worker, eventually};
 
-const MANUAL: &str = include_str!("../../SECURITY.md");
-
 /// A server that knows this user and the kit's, and nobody else.
 fn server() -> Redis {
     on(Redis::start())
 }
 
 fn on(server: Redis) -> Redis {
-    server.raw(&rule());
-    server.raw(&["ACL", "SETUSER", "default", "off"]);
+    server.for_the_smallest_user(&[]);
     server
-}
-
-/// The manual's own words, with a password.
-fn rule() -> Vec<&'static str> {
-    let start = MANUAL.find("ACL SETUSER app").expect("the manual's rule");
-    let block = MANUAL[start..].split("```").next().unwrap_or_default();
-    let words = block.split_whitespace().filter(|word| *word != "\\");
-    words
-        .map(|word| if word.starts_with('>') { ">any" } else { word })
-        .collect()
 }
 
 fn url(server: &Redis) -> String {
     server.url_for("app", "any")
-}
-
-/// What the server has refused so far, but for the kit's own look.
-fn refusals(server: &Redis) -> String {
-    format!("{:?}", server.raw(&["ACL", "LOG"]))
 }
 
 #[test]
@@ -68,7 +50,7 @@ fn hits_and_cold_calls_of_every_kind() {
             worker.call(&once).end(),
             Err("FailIfKeyExistsIsEnabled".to_owned())
         );
-        assert_eq!(refusals(&server), "array([])");
+        assert_eq!(server.refusals(), "array([])");
     }
 }
 
@@ -87,7 +69,7 @@ fn waiting_waking_and_the_heartbeat() {
     holding.go();
     assert_eq!(waiting.story(), (0, holding.end()));
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
-    assert_eq!(refusals(&server), "array([])");
+    assert_eq!(server.refusals(), "array([])");
 }
 
 #[test]
@@ -104,7 +86,7 @@ fn pushes_to_the_near_cache_and_deletes() {
         Ok("0 stale".to_owned())
     );
     assert!(worker.logs().is_empty(), "{:?}", worker.logs());
-    assert_eq!(refusals(&server), "array([])");
+    assert_eq!(server.refusals(), "array([])");
 }
 
 #[test]
@@ -121,7 +103,7 @@ fn giving_up_and_taking_over() {
     call.began();
     call.cancel();
     assert_eq!(worker.call(&job).story().0, 1);
-    assert_eq!(refusals(&server), "array([])");
+    assert_eq!(server.refusals(), "array([])");
 }
 
 #[test]
@@ -137,7 +119,7 @@ fn explicit_locks_and_forgotten_scripts() {
         lease.release_blocking().unwrap();
         assert!(lock.delete_state_blocking().unwrap());
     }
-    assert_eq!(refusals(&server), "array([])");
+    assert_eq!(server.refusals(), "array([])");
 }
 
 #[test]

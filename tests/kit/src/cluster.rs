@@ -173,7 +173,10 @@ impl Cluster {
             let keys = self.servers[from].raw(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "1"]);
             let keys: Vec<String> = from_redis_value(keys).expect("names");
             let Some(key) = keys.first() else { return };
-            self.servers[from].raw(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]);
+            let command = ["MIGRATE", "127.0.0.1", &port, key, "0", "5000"];
+            // As the kit's own user, whatever a test does to the others.
+            let login = ["AUTH2", "kit", "any"];
+            self.servers[from].raw(&[&command[..], &login].concat());
         }
     }
 

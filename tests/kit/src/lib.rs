@@ -7,6 +7,7 @@ mod cluster;
 mod history;
 mod journal;
 mod lines;
+mod manual;
 mod port;
 mod proxy;
 mod python;

@@ -74,6 +74,11 @@ impl Sentinels {
         self.url.clone()
     }
 
+    /// The master and the replica.
+    pub fn servers(&self) -> &[Redis] {
+        &self.servers
+    }
+
     /// The server that the sentinels name now.
     pub fn master(&mut self) -> &mut Redis {
         let port = self.master_port();
