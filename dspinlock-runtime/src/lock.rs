@@ -280,7 +280,7 @@ impl DSpinlockBase for HashDSpinlock {
 
 fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Pool>) -> Op<Acquired> {
     Op::new(async move {
-        let pool = pool.map_or_else(Pool::global, Ok)?;
+        let pool = pool.map_or_else(|| Pool::global().cloned(), Ok)?;
         let order = Box::new(engine::Order {
             key: key?,
             site: "explicit lock".into(),
@@ -297,7 +297,7 @@ fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Pool>) -> Op<
 
 fn delete_state(key: Result<Key, Error>, replicas: u32, pool: Option<Pool>) -> Op<bool> {
     Op::new(async move {
-        let (key, pool) = (key?, pool.map_or_else(Pool::global, Ok)?);
+        let (key, pool) = (key?, pool.map_or_else(|| Pool::global().cloned(), Ok)?);
         let key = pool.named(key);
         let deleted = match replicas {
             0 => pool.here().ask(&key, Request::Delete).await,

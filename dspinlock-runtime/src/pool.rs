@@ -108,8 +108,8 @@ impl Pool {
     }
 
     /// The process's pool.
-    pub(crate) fn global() -> Result<Self, Error> {
-        GLOBAL.get_or_try_init(open::from_environment).cloned()
+    pub(crate) fn global() -> Result<&'static Self, Error> {
+        GLOBAL.get_or_try_init(open::from_environment)
     }
 
     /// The process's pool, where there is one already.

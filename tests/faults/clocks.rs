@@ -3,6 +3,7 @@
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant, SystemTime};
 
+use dspinlock_runtime::state::State;
 use dspinlock_testkit::{History, Job, Journal, Redis, Worker, begin, finish, wrong_clock};
 
 /// A lock that is an hour old would be taken over by the default `max_block_time`, and values live for an hour.
@@ -111,5 +112,21 @@ fn a_value_of_a_wrong_clock_lives_for_its_ttl_and_no_longer() {
                 "{function}: its time was over"
             );
         }
+    }
+}
+
+#[test]
+fn a_state_bears_the_servers_time_whatever_the_callers_clock() {
+    let far = [("+400d", 400 * 86_400), ("-400d", -400 * 86_400)];
+    for clock in CLOCKS.into_iter().chain(far) {
+        let server = Redis::start();
+        let worker = worker(&server, clock);
+        server.raw(&["FLUSHALL"]);
+        worker.call(&Job::new("cached", "key")).end().expect("a value");
+        let name = server.keys().into_iter().find(|key| !key.starts_with('{'));
+        let bytes = server.bytes(&name.expect("a state")).expect("a state");
+        let state = State::parse(&bytes).expect("a state of ours");
+        let off = state.stamp / 1_000_000 - now();
+        assert!(off.abs() < 60, "by a clock of {}: {off} s", clock.0);
     }
 }

@@ -167,13 +167,18 @@ impl Store for Session {
     }
 
     fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
-        let link = self.link.clone();
         match request {
             Request::Read(request) => {
                 let state = request.shared.then(|| key.state_name());
-                Box::pin(read(link, state, key.value_name(), request))
+                let value = key.value_name();
+                if let Some(generation) = self.link.up() {
+                    return Box::pin(read(generation, state, value, request));
+                }
+                let link = self.link.clone();
+                Box::pin(async move { read(link.generation().await?, state, value, request).await })
             }
             request => {
+                let link = self.link.clone();
                 let (grants, names) = (self.grants.clone(), [key.state_name(), key.value_name()]);
                 // Also where there is no connection to give it up on.
                 grants.end(&request);
@@ -224,8 +229,12 @@ async fn tracked(generation: &Generation, command: Cmd) -> Answer {
 }
 
 /// Plain reads, no script: one command where the value alone decides.
-async fn read(link: Link, state: Option<String>, value: String, request: Read) -> Result<Reply, Failure> {
-    let generation = link.generation().await?;
+async fn read(
+    generation: Arc<Generation>,
+    state: Option<String>,
+    value: String,
+    request: Read,
+) -> Result<Reply, Failure> {
     let bounded = value_range(&value, request.bound);
     let Some(state) = state else {
         return reply::read(request, None, generation.send(&bounded).await);

@@ -9,7 +9,7 @@ local function grant(value)
 end
 
 -- Most keys that are asked for are free, and were never held: then nothing need be parsed.
-if redis.pcall('GET', S) == false and redis.pcall('GETRANGE', V, '0', '0') == '' then return grant() end
+if redis.call('EXISTS', S, V) == 0 then return grant() end
 
 local state, value = read_record()
 if not state then return grant(value) end

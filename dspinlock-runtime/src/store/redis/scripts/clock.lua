@@ -7,29 +7,25 @@ local function deadline(milliseconds)
   return string.format('%.0f', math.floor(now / 1000) + milliseconds)
 end
 
--- After Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms", as in state.rs.
-local function date_of(days)
-  local floor = math.floor
-  local shifted = days + 719468
-  local era = floor(shifted / 146097)
-  local day_of_era = shifted - era * 146097
-  local year_of_era = floor((day_of_era - floor(day_of_era / 1460) + floor(day_of_era / 36524)
-    - floor(day_of_era / 146096)) / 365)
-  local day_of_year = day_of_era - (365 * year_of_era + floor(year_of_era / 4) - floor(year_of_era / 100))
-  local from_march = floor((5 * day_of_year + 2) / 153)
-  local day = day_of_year - floor((153 * from_march + 2) / 5) + 1
-  local month = from_march < 10 and from_march + 3 or from_march - 9
-  local year = era * 400 + year_of_era + (month <= 2 and 1 or 0)
-  return string.format('%04d-%02d-%02d', year, month, day)
-end
-
 -- `minute` since 1970 is the caller's guess, and `text` what a stamp of that minute begins with: where the guess is right,
 -- little is printed and nothing computed.
 local function stamp(minute, text)
   local now_minute = math.floor(time[1] / 60)
   if tonumber(minute) ~= now_minute then
-    local day = math.floor(now_minute / 1440)
-    text = string.format('%sT%02d:%02d:', date_of(day), math.floor(now_minute / 60) % 24, now_minute % 60)
+    -- After Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms", as in state.rs.
+    local floor = math.floor
+    local shifted = floor(now_minute / 1440) + 719468
+    local era = floor(shifted / 146097)
+    local day_of_era = shifted - era * 146097
+    local year_of_era = floor((day_of_era - floor(day_of_era / 1460) + floor(day_of_era / 36524)
+      - floor(day_of_era / 146096)) / 365)
+    local day_of_year = day_of_era - (365 * year_of_era + floor(year_of_era / 4) - floor(year_of_era / 100))
+    local from_march = floor((5 * day_of_year + 2) / 153)
+    local day = day_of_year - floor((153 * from_march + 2) / 5) + 1
+    local month = from_march < 10 and from_march + 3 or from_march - 9
+    local year = era * 400 + year_of_era + (month <= 2 and 1 or 0)
+    local hour = floor(now_minute / 60) % 24
+    text = string.format('%04d-%02d-%02dT%02d:%02d:', year, month, day, hour, now_minute % 60)
   end
   return string.format('%s%02d.%06d+00:00', text, time[1] % 60, time[2])
 end

@@ -1,7 +1,7 @@
 -- Both entries, read as state.rs, value.rs and record.rs read them. All in one function: a script that knows without it
 -- pays for one definition.
 local function read_record()
-  -- The bytes, false where there are none, nil where they are of a wrong type; any other error ends the script.
+  -- The bytes, nil where they are of a wrong type; any other error ends the script.
   local function fetch(command, key, ...)
     local reply = redis.pcall(command, key, ...)
     if type(reply) ~= 'table' then return reply end
@@ -15,8 +15,9 @@ local function read_record()
 
   -- nil where there is none; {bad = ...} where it is not a state.
   local function state_of()
-    local raw = fetch('GET', S)
-    if raw == false then return nil end
+    -- One byte more than a state may have. Of an empty text there is none as of a key that is not there.
+    local raw = fetch('GETRANGE', S, '0', '256')
+    if raw == '' and redis.call('EXISTS', S) == 0 then return nil end
     if raw == nil or #raw > 256 then return {bad = 'MALFORMED'} end
     local tag, year, month, day, hour, minute, second, rest, number = string.match(raw,
       '^([^,]*),(%d%d%d%d)%-(%d%d)%-(%d%d)[T ](%d%d):(%d%d):(%d%d)([^,]*),([^,]*)$')
@@ -47,7 +48,7 @@ local function read_record()
   -- nil for everything that counts as absent: none, of a wrong type, malformed, torn.
   local function value_of()
     local head = fetch('GETRANGE', V, 0, 1023)
-    if not head or head == '' then return nil end
+    if not head then return nil end
     local line_end = string.find(head, '\n', 1, true)
     if not line_end then return nil end
     local line = string.sub(head, 1, line_end - 1)
