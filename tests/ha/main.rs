@@ -2,12 +2,12 @@
 
 mod cluster;
 #[path = "../it/logs.rs"]
-#[expect(dead_code, reason = "what other tests ask of it")]
 mod logs;
 mod master;
 mod replicas;
 mod sentinel;
 mod smallest_user;
+mod tls;
 #[path = "../it/worker.rs"]
 mod worker;
 

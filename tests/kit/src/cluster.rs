@@ -1,11 +1,14 @@
 //! A real Redis Cluster: three masters, each with a replica.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use redis::{Value, from_redis_value};
+use tempfile::TempDir;
 
 use crate::port::Port;
-use crate::{Redis, eventually};
+use crate::tls::Certificates;
+use crate::{Redis, Tls, eventually};
 
 /// Six servers on free ports; all are killed when dropped.
 #[derive(Debug)]
@@ -16,6 +19,15 @@ pub struct Cluster {
     ids: Vec<String>,
     /// Killed or stopped: it must not be asked.
     down: Option<usize>,
+    secure: Option<Secure>,
+}
+
+/// What the servers of a cluster with TLS share.
+#[derive(Debug)]
+struct Secure {
+    _folder: TempDir,
+    certificates: Certificates,
+    ports: Vec<Port>,
 }
 
 const MASTERS: usize = 3;
@@ -24,8 +36,26 @@ const SLOTS: usize = 16_384;
 impl Cluster {
     /// Starts them, and returns when each knows all the others and every replica has its master's data.
     pub fn start() -> Self {
+        Self::launch(None)
+    }
+
+    /// The same, with a TLS port each; see [`Self::tls_url`].
+    pub fn tls() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the certificates");
+        Self::launch(Some(Secure {
+            certificates: Certificates::make(folder.path(), Tls::default()),
+            _folder: folder,
+            ports: (0..2 * MASTERS).map(|_| Port::hold()).collect(),
+        }))
+    }
+
+    fn launch(secure: Option<Secure>) -> Self {
         let buses: Vec<Port> = (0..2 * MASTERS).map(|_| Port::hold()).collect();
-        let servers: Vec<Redis> = buses.iter().map(server).collect();
+        let servers: Vec<Redis> = buses
+            .iter()
+            .enumerate()
+            .map(|(at, bus)| server(bus, secure.as_ref().map(|secure| secure.options(at))))
+            .collect();
         let ids: Vec<String> = servers
             .iter()
             .map(|server| text(server, &["CLUSTER", "MYID"]))
@@ -50,6 +80,7 @@ impl Cluster {
             _buses: buses,
             ids,
             down,
+            secure,
         };
         cluster.every("nodes that know one another", |server| {
             state(server, "cluster_known_nodes").as_deref() == Some("6")
@@ -81,6 +112,22 @@ impl Cluster {
     pub fn url(&self) -> String {
         let [one, two] = [0, 1].map(|at: usize| self.servers[at].port());
         format!("redis+cluster://127.0.0.1:{one},127.0.0.1:{two}")
+    }
+
+    /// `rediss+cluster://127.0.0.1:port,127.0.0.1:port` of a cluster with TLS, without the authority to trust.
+    pub fn tls_url(&self) -> String {
+        let ports = &self.secure().ports;
+        let [one, two] = [0, 1].map(|at: usize| ports[at].number());
+        format!("rediss+cluster://127.0.0.1:{one},127.0.0.1:{two}")
+    }
+
+    /// The certificate that a client of [`Self::tls_url`] has to trust.
+    pub fn authority(&self) -> &Path {
+        &self.secure().certificates.authority
+    }
+
+    fn secure(&self) -> &Secure {
+        self.secure.as_ref().expect("the cluster was started with TLS")
     }
 
     /// The masters and the replicas.
@@ -197,19 +244,45 @@ impl Cluster {
     }
 }
 
-fn server(bus: &Port) -> Redis {
-    Redis::with(&[
+impl Secure {
+    fn options(&self, at: usize) -> Vec<String> {
+        let port = self.ports[at].number().to_string();
+        // Redis 7.0 names TLS ports only where the servers speak TLS among themselves too.
+        let fixed = [
+            "--tls-port",
+            &port,
+            "--tls-auth-clients",
+            "no",
+            "--tls-cluster",
+            "yes",
+            "--tls-replication",
+            "yes",
+        ];
+        let mut options: Vec<String> = fixed.map(Into::into).into();
+        for (option, file) in self.certificates.options() {
+            options.extend([format!("--{option}"), file.display().to_string()]);
+        }
+        options
+    }
+}
+
+fn server(bus: &Port, more: Option<Vec<String>>) -> Redis {
+    let bus = bus.number().to_string();
+    let mut options = vec![
         "--cluster-enabled",
         "yes",
         "--cluster-port",
-        &bus.number().to_string(),
+        &bus,
         "--cluster-node-timeout",
         "1000",
         "--cluster-replica-validity-factor",
         "0",
         "--repl-diskless-sync-delay",
         "0",
-    ])
+    ];
+    let more = more.unwrap_or_default();
+    options.extend(more.iter().map(String::as_str));
+    Redis::with(&options)
 }
 
 fn text(server: &Redis, command: &[&str]) -> String {

@@ -87,8 +87,7 @@ impl Redis {
 
     /// `rediss://localhost:port` of a server with TLS.
     pub fn tls_url(&self) -> String {
-        let (port, _) = self.tls.as_ref().expect("the server was started with TLS");
-        format!("rediss://localhost:{}", port.number())
+        format!("rediss://localhost:{}", self.tls_port())
     }
 
     /// The certificate that a client of [`Self::tls_url`] has to trust.
@@ -111,7 +110,12 @@ impl Redis {
         &self.certificates().foreign
     }
 
-    fn certificates(&self) -> &Certificates {
+    pub(crate) fn tls_port(&self) -> u16 {
+        let (port, _) = self.tls.as_ref().expect("the server was started with TLS");
+        port.number()
+    }
+
+    pub(crate) fn certificates(&self) -> &Certificates {
         &self.tls.as_ref().expect("the server was started with TLS").1
     }
 
@@ -235,12 +239,8 @@ fn arguments(port: &Port, tls: Option<&(Port, Certificates)>, extra: &[String]) 
     arguments.extend(["--user", "kit", "on", "nopass", "~*", "&*", "+@all"].map(Into::into));
     if let Some((port, files)) = tls {
         arguments.extend(["--tls-port".into(), port.number().to_string()]);
-        for (option, file) in [
-            ("--tls-cert-file", &files.server.certificate),
-            ("--tls-key-file", &files.server.key),
-            ("--tls-ca-cert-file", &files.authority),
-        ] {
-            arguments.extend([option.into(), file.display().to_string()]);
+        for (option, file) in files.options() {
+            arguments.extend([format!("--{option}"), file.display().to_string()]);
         }
     }
     arguments.extend_from_slice(extra);

@@ -8,7 +8,7 @@ use redis::{Client, RedisResult, from_redis_value};
 use tempfile::TempDir;
 
 use crate::port::Port;
-use crate::{Redis, eventually, tool};
+use crate::{Redis, Tls, eventually, tool};
 
 /// A master with one replica, and three sentinels of which two must agree. All are killed when dropped.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub struct Sentinels {
     servers: Vec<Redis>,
     sentinels: Vec<Sentinel>,
     url: String,
+    _tls_port: Option<Port>,
 }
 
 #[derive(Debug)]
@@ -49,6 +50,7 @@ impl Sentinels {
             servers: vec![master, replica],
             sentinels,
             url: format!("redis+sentinel://{}/{}", hosts.join(","), Self::NAME),
+            _tls_port: None,
         }
     }
 
@@ -66,6 +68,25 @@ impl Sentinels {
             servers: vec![master],
             sentinels: vec![guard],
             url: format!("redis+sentinel://:{server}@{host}/{}?{query}", Self::NAME),
+            _tls_port: None,
+        }
+    }
+
+    /// One sentinel over a master alone, which both speak TLS and show the same certificate. See [`Redis::authority`].
+    pub fn tls() -> Self {
+        let (master, port) = (Redis::tls(Tls::default()), Port::hold());
+        let mut options = format!("tls-port {}\n", port.number());
+        options.push_str("tls-auth-clients no\ntls-replication yes\n");
+        for (option, file) in master.certificates().options() {
+            options.push_str(&format!("{option} {}\n", file.display()));
+        }
+        let guard = Sentinel::start(master.tls_port(), &options);
+        let url = format!("rediss+sentinel://127.0.0.1:{}/{}", port.number(), Self::NAME);
+        Self {
+            servers: vec![master],
+            sentinels: vec![guard],
+            url,
+            _tls_port: Some(port),
         }
     }
 

@@ -53,6 +53,15 @@ pub(crate) struct Certificates {
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
 impl Certificates {
+    /// What a server is told: its files, each option with its value.
+    pub(crate) fn options(&self) -> [(&'static str, &Path); 3] {
+        [
+            ("tls-cert-file", &self.server.certificate),
+            ("tls-key-file", &self.server.key),
+            ("tls-ca-cert-file", &self.authority),
+        ]
+    }
+
     /// Makes them all.
     pub(crate) fn make(folder: &Path, tls: Tls) -> Self {
         let (authority, stranger) = (authority("authority"), self::authority("stranger"));
