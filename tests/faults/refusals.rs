@@ -17,7 +17,7 @@ const COMMANDS: &[(&str, [&str; 5])] = &[
     ("client|caching", ["computed", "ok", "computed", "ok", "ok"]),
     ("evalsha", ["Store", "ok", "Store", "Store", "Store"]),
     ("eval", ["computed", "ok", "computed", "ok", "ok"]),
-    ("getrange", ["Store", "Store", "Store", "Store", "ok"]),
+    ("getrange", ["Store", "Store", "computed", "Store", "ok"]),
     ("get", ["computed", "ok", "computed", "ok", "ok"]),
     ("set", ["Store", "ok", "Store", "ok", "ok"]),
     ("pttl", ["computed", "ok", "computed", "Store", "ok"]),
