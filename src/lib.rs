@@ -32,7 +32,8 @@ pub use dspinlock_runtime::key::{Key, KeyPart};
 pub use dspinlock_runtime::lease::Lease;
 pub use dspinlock_runtime::lock::{Acquired, DSpinlockBase, HashDSpinlock, Op};
 pub use dspinlock_runtime::options::{Options, Wait};
-pub use dspinlock_runtime::pool::{Pool, RedisParameters, init};
+pub use dspinlock_runtime::pool::{Pool, init};
+pub use dspinlock_runtime::store::RedisParameters;
 pub use dspinlock_runtime::tls::Tls;
 
 #[doc(hidden)]

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::background;
+use crate::claim::Claim;
 use crate::current::Frame;
 use crate::error::Error;
 use crate::flight::{Found, Joined, Seat, Word};
 use crate::key::Key;
-use crate::lease::{Claim, Lease, Published, Terms};
+use crate::lease::{Lease, Published};
 use crate::near::Fill;
 use crate::options::{Options, check_length};
 use crate::pool::Pool;
@@ -164,7 +165,7 @@ struct Call {
     key: Key,
     order: Box<Order>,
     want_value: bool,
-    terms: Terms,
+    lease: Duration,
     patience: Patience,
 }
 
@@ -179,12 +180,6 @@ impl Call {
         if Frame::here().is_some_and(|frame| frame.holds(&pool, &key)) {
             return Err(Error::Recursion { key });
         }
-        let terms = Terms {
-            lease,
-            ttl: order.options.ttl,
-            max_block: order.options.max_block_time,
-            site: order.site.clone(),
-        };
         let want_value = attribute && order.options.cached_if_computed;
         let patience = Patience::new(&order.options);
         Ok(Self {
@@ -192,7 +187,7 @@ impl Call {
             key,
             order,
             want_value,
-            terms,
+            lease,
             patience,
         })
     }
@@ -206,7 +201,7 @@ impl Call {
             match self.begin().await? {
                 Begun::Found(found, fill) => Ok(Granted::Found(found, fill, self.order)),
                 Begun::Seated(seat) => {
-                    let claim = Claim::new(&self.pool, &self.key, self.terms.lease, seat);
+                    let claim = Claim::new(&self.pool, &self.key, self.lease, seat);
                     Box::pin(self.acquire(claim)).await
                 }
             }
@@ -218,6 +213,7 @@ impl Call {
         // To whom an existing key is an error, and who does not wait, asks for itself and at once.
         if !self.order.options.fail_if_key_exists && self.patience.waits() {
             seat = Some(match self.join() {
+                // New: nobody has joined it yet.
                 Joined::Seat(seat) => seat,
                 Joined::Queue(words) => match Box::pin(self.follow(words)).await? {
                     Word::Value(found) => return Ok(Begun::Found(found, None)),

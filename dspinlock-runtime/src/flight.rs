@@ -196,7 +196,7 @@ impl Seat {
     pub(crate) fn land(mut self, found: &Found) {
         self.cold = false;
         let mut shard = self.flights.shard(&self.key);
-        let Some(flight) = shard.get_mut(&self.key).filter(|flight| flight.id == self.flight) else {
+        let Some(flight) = self.own(&mut shard) else {
             return;
         };
         if flight.queue.is_empty() && !self.scout {
@@ -220,18 +220,18 @@ impl Seat {
 
     /// This seat's flight, unless it was scattered.
     fn flight<T>(&self, action: impl FnOnce(&mut Flight) -> T) -> Option<T> {
-        let mut shard = self.flights.shard(&self.key);
-        shard
-            .get_mut(&self.key)
-            .filter(|flight| flight.id == self.flight)
-            .map(action)
+        self.own(&mut self.flights.shard(&self.key)).map(action)
+    }
+
+    fn own<'a>(&self, shard: &'a mut Shard) -> Option<&'a mut Flight> {
+        shard.get_mut(&self.key).filter(|flight| flight.id == self.flight)
     }
 
     /// To the first who is still there. The flight ends with the last.
     fn pass(&self) {
         loop {
             let mut shard = self.flights.shard(&self.key);
-            let Some(flight) = shard.get_mut(&self.key).filter(|flight| flight.id == self.flight) else {
+            let Some(flight) = self.own(&mut shard) else {
                 return;
             };
             flight.watching = false;

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::error::{Error, StoreFailure};
-use crate::flight::{Found, Seat};
+use crate::claim::{Claim, abort};
+use crate::error::Error;
+use crate::flight::Found;
 use crate::key::Key;
 use crate::lock::Op;
 use crate::pool::Pool;
 use crate::protocol::{Publish, Renew, Reply, Request};
 use crate::sync::{AtomicBool, Instant, Mutex, MutexGuard, Ordering, PoisonError, Semaphore};
 use crate::value::Holder;
-use crate::{background, blocking, heart};
+use crate::{blocking, heart};
 
 /// A lock that is held. Releasing it leaves the key COMPUTED; dropping it gives the key up.
 ///
@@ -38,7 +39,7 @@ impl Lease {
             tag: claim.tag.clone(),
             fence,
             acquired: sent,
-            deadline: Mutex::new(terms.deadline(sent)),
+            deadline: Mutex::new(deadline(terms.lease, sent)),
             terms,
             place: Mutex::new(None),
             beating: AtomicBool::new(false),
@@ -183,12 +184,10 @@ pub(crate) struct Terms {
     pub site: Cow<'static, str>,
 }
 
-impl Terms {
-    /// Until when a lease that the store granted or renewed after `sent` is surely held: less 2 % for clocks that run
-    /// at different speeds and 50 ms for threads that come late.
-    pub(crate) fn deadline(&self, sent: Instant) -> Instant {
-        sent + (self.lease - self.lease / 50).saturating_sub(Duration::from_millis(50))
-    }
+/// Until when a lease that the store granted or renewed after `sent` is surely held: less 2 % for clocks that run at
+/// different speeds and 50 ms for threads that come late.
+pub(crate) fn deadline(lease: Duration, sent: Instant) -> Instant {
+    sent + (lease - lease / 50).saturating_sub(Duration::from_millis(50))
 }
 
 /// A lease as the heartbeat and the body see it.
@@ -274,7 +273,7 @@ impl Held {
         };
         match self.pool.ask(&self.key, Request::Renew(request)).await {
             Ok(Reply::Renewed) => {
-                *lock(&self.deadline) = self.terms.deadline(sent);
+                *lock(&self.deadline) = deadline(self.terms.lease, sent);
                 Some(sent + self.terms.lease / 3)
             }
             // An end that came in between is no loss: the caller knows that it has ended.
@@ -298,125 +297,6 @@ impl fmt::Debug for Held {
             .field("key", &self.key)
             .field("fence", &self.fence)
             .finish_non_exhaustive()
-    }
-}
-
-/// A tag under which the store may hold the key for this call, and the seat of this process's flight. Dropping it
-/// gives the key up at once, from the background: by tag alone, on the connection of the request and behind it. The
-/// seat passes on when that is done.
-pub(crate) struct Claim {
-    /// The store by the way that the last request took.
-    pub(crate) pool: Pool,
-    pub(crate) key: Key,
-    pub(crate) tag: String,
-    pub(crate) seat: Option<Seat>,
-    /// For so long at most the store holds the key for this tag.
-    lease: Duration,
-    armed: bool,
-}
-
-impl Claim {
-    pub(crate) fn new(pool: &Pool, key: &Key, lease: Duration, seat: Option<Seat>) -> Self {
-        let tag = uuid::Uuid::new_v4().to_string();
-        Self {
-            pool: pool.clone(),
-            key: key.clone(),
-            tag,
-            seat,
-            lease,
-            armed: false,
-        }
-    }
-
-    /// The store is about to be asked, by way of `pool`.
-    pub(crate) fn arm(&mut self, pool: &Pool) {
-        self.pool = pool.clone();
-        self.armed = true;
-        if let Some(seat) = &mut self.seat {
-            seat.ask();
-        }
-    }
-
-    /// The store holds nothing for this tag.
-    pub(crate) fn disarm(&mut self) {
-        self.armed = false;
-    }
-}
-
-impl Claim {
-    /// Asks the store to forget this tag. The claim stays armed until that is done: a drop asks again.
-    async fn give_up(&mut self) {
-        if abort(&self.pool, &self.key, &self.tag).await.is_ok() {
-            self.disarm();
-        }
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if !self.armed {
-            return;
-        }
-        let panicking = std::thread::panicking();
-        // This thread may drive the connection of the request, and must not wait for itself.
-        let pool = if panicking {
-            self.pool.in_background()
-        } else {
-            self.pool.clone()
-        };
-        let (key, tag) = (self.key.clone(), std::mem::take(&mut self.tag));
-        let (seat, lease) = (self.seat.take(), self.lease);
-        let done = background::spawn(async move {
-            let first = abort(&pool, &key, &tag).await;
-            drop(seat);
-            if let Err(error) = first {
-                insist(&pool, &key, &tag, lease, error).await;
-            }
-        });
-        if panicking {
-            // The panic may end the process, and the key would stay locked for its lease. Not for long: it is a courtesy.
-            let in_time = async {
-                tokio::select! {
-                    _ = done => {}
-                    () = background::sleep(PANIC_WAITS) => {}
-                }
-            };
-            blocking::wait(in_time);
-        }
-    }
-}
-
-/// How long a panic is held up for the key to be given up.
-const PANIC_WAITS: Duration = Duration::from_millis(200);
-
-async fn abort(pool: &Pool, key: &Key, tag: &str) -> Result<(), Error> {
-    let tag = tag.to_owned();
-    pool.ask(key, Request::Abort { tag }).await.map(drop)
-}
-
-/// How often a store that is away is asked again to forget a tag.
-const INSISTS: Duration = Duration::from_millis(500);
-
-/// A store that is away for a moment and remembers the key would keep others out until the lease is over.
-async fn insist(pool: &Pool, key: &Key, tag: &str, lease: Duration, mut error: Error) {
-    let start = Instant::now();
-    while is_passing(&error) && start.elapsed() + INSISTS < lease {
-        background::sleep(INSISTS).await;
-        match abort(pool, key, tag).await {
-            Ok(()) => return,
-            Err(again) => error = again,
-        }
-    }
-    log::warn!(target: "dspinlock", "{key} stays locked until its lease is over: {error}");
-}
-
-/// Whether the store may do the same at another time.
-fn is_passing(error: &Error) -> bool {
-    use StoreFailure::{Disconnected, Timeout, Unavailable};
-    match error {
-        Error::RedisNotInitialized { .. } => true,
-        Error::Store { reason, .. } => matches!(reason, Disconnected | Timeout | Unavailable(_)),
-        _ => false,
     }
 }
 

@@ -21,6 +21,7 @@ pub mod value;
 mod background;
 mod blocking;
 mod call;
+mod claim;
 mod codec;
 mod engine;
 mod flight;

@@ -9,14 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use once_cell::sync::OnceCell;
 
-pub use self::open::RedisParameters;
 use crate::error::{Error, StoreFailure};
 use crate::flight::Flights;
 use crate::key::Key;
 use crate::near::{Fill, Near};
 use crate::protocol::{Read, Reply, Request};
 use crate::secret::{SEAL, Secret};
-use crate::store::{Change, Failure, SharedStore, Store, Tracked};
+use crate::store::{Change, Failure, SharedStore, Tracked};
 use crate::value::{Hit, MAX_HEADER};
 
 static GLOBAL: OnceCell<Pool> = OnceCell::new();
@@ -92,11 +91,11 @@ impl Pool {
         Ok(self)
     }
 
-    pub(crate) fn new(store: impl Store) -> Self {
+    pub(crate) fn new(store: SharedStore) -> Self {
         let near = Arc::<Near>::default();
         store.listen(near.clone());
         Self {
-            store: Arc::new(store),
+            store,
             way: None,
             local: Arc::new(Local {
                 flights: Flights::default(),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::record::{Record, Slot};
 use crate::state::{BadState, State};
-use crate::value::{Header, Hit, Holder, MAX_FENCE, Stored, Value};
+use crate::value::{Header, Hit, Holder, Line, MAX_FENCE, Stored, Value};
 
 /// One atomic step that a store is asked to take.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -158,19 +158,19 @@ pub fn step(record: Record, now: u64, request: &Request) -> (Record, Reply) {
 }
 
 fn read(record: &Record, request: &Read) -> Reply {
-    let Some((header, bytes)) = record.value.as_value(request.bound) else {
-        return Reply::Miss;
+    let hit = || {
+        let bytes = record.value.whole(request.bound)?;
+        let header = record.value.as_header()?;
+        let value = header.value?;
+        let visible = match request.shared {
+            false => value.fence == header.fence,
+            true => {
+                matches!(record.state.as_state()?, Ok(state) if state.computed && state.tag.as_bytes() == value.tag)
+            }
+        };
+        visible.then(|| header.hit(bytes))?
     };
-    let visible = header.value.is_some_and(|value| match request.shared {
-        false => value.fence == header.fence,
-        true => {
-            matches!(record.state.as_state(), Some(Ok(state)) if state.computed && state.tag.as_bytes() == value.tag)
-        }
-    });
-    match header.hit(bytes) {
-        Some(hit) if visible => Reply::Hit(hit, None),
-        _ => Reply::Miss,
-    }
+    hit().map_or(Reply::Miss, |hit| Reply::Hit(hit, None))
 }
 
 fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
@@ -188,17 +188,18 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
         return (record, Reply::Exists(left));
     }
     if state.computed {
-        let current = record.value.as_value(request.bound);
-        let hit = current
-            .filter(|(header, _)| {
-                header
-                    .value
-                    .is_some_and(|value| value.tag == state.tag.as_bytes())
-            })
-            .and_then(|(header, bytes)| header.hit(bytes));
+        let own = |header: &Line<'_>| {
+            header
+                .value
+                .is_some_and(|value| value.tag == state.tag.as_bytes())
+        };
+        let current = header.filter(own).zip(record.value.whole(request.bound));
         let refused = request.refuse.as_deref() == Some(state.tag);
+        let hit = current
+            .filter(|_| (mine || request.cached && !refused) && request.want_value)
+            .and_then(|(header, bytes)| header.hit(bytes));
         let reply = match hit {
-            Some(hit) if (mine || request.cached && !refused) && request.want_value => Reply::Hit(hit, left),
+            Some(hit) => Reply::Hit(hit, left),
             _ if mine => Reply::Done,
             _ if request.cached && !request.want_value => Reply::Computed,
             _ => return grant(last, now, request),

@@ -77,15 +77,15 @@ impl Slot {
         }
     }
 
-    /// The value in this slot: its header, and the whole. What is not a value, or is longer than `bound`, counts as absent.
-    pub(crate) fn as_value(&self, bound: usize) -> Option<(Line<'_>, &Bytes)> {
+    /// All of this slot, where it is no longer than `bound`.
+    pub(crate) fn whole(&self, bound: usize) -> Option<&Bytes> {
         match self {
-            Self::Bytes { bytes, .. } if bytes.len() <= bound => Some((self.as_header()?, bytes)),
+            Self::Bytes { bytes, .. } if bytes.len() <= bound => Some(bytes),
             _ => None,
         }
     }
 
-    /// The header of the value in this slot, however long the value is.
+    /// The header of the value in this slot, however long the value is. What is not a value counts as absent.
     pub(crate) fn as_header(&self) -> Option<Line<'_>> {
         match self {
             Self::Bytes { bytes, .. } => Line::parse(bytes, bytes.len()),

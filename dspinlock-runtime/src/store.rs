@@ -7,9 +7,25 @@ pub mod redis;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::error::StoreFailure;
+use crate::error::{Error, StoreFailure};
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
+use crate::tls::Tls;
+
+pub use self::redis::RedisParameters;
+
+/// The store behind a URL.
+pub(crate) fn open(url: &str, tls: Tls) -> Result<SharedStore, Error> {
+    match url.strip_prefix("sqlite:") {
+        #[cfg(feature = "embedded")]
+        Some(path) if tls == Tls::default() => embedded::open(path),
+        #[cfg(not(feature = "embedded"))]
+        Some(_) => Err(Error::Configuration(
+            "sqlite: needs the feature `embedded` of dspinlock".into(),
+        )),
+        _ => redis::open(url, tls),
+    }
+}
 
 /// A future that owns all it needs and may be polled from any thread and under any executor.
 pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;

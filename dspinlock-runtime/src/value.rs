@@ -39,10 +39,10 @@ pub struct Header {
 }
 
 /// A value's own facts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored<Tag = String> {
     /// The tag it was published under.
-    pub tag: String,
+    pub tag: Tag,
     /// The fence it was published under.
     pub fence: u64,
     /// When it was published: the store's clock, microseconds since 1970.
@@ -163,22 +163,10 @@ impl Hit {
 pub(crate) struct Line<'a> {
     pub tag: &'a [u8],
     pub fence: u64,
-    pub value: Option<Facts<'a>>,
+    pub value: Option<Stored<&'a [u8]>>,
     holder: (u64, &'a [u8], &'a [u8]),
     /// Where the payload begins.
     end: usize,
-}
-
-/// As in [`Stored`].
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Facts<'a> {
-    pub tag: &'a [u8],
-    pub fence: u64,
-    made: u64,
-    fresh_until: u64,
-    took: u64,
-    length: usize,
-    checksum: u32,
 }
 
 impl<'a> Line<'a> {
@@ -190,7 +178,7 @@ impl<'a> Line<'a> {
             return None;
         }
         let (tag, fence) = (fields.tag()?, fields.number()?);
-        let facts = Facts {
+        let stored = Stored {
             tag: fields.tag_like(tag)?,
             fence: fields.number()?,
             made: fields.number()?,
@@ -203,7 +191,7 @@ impl<'a> Line<'a> {
         let line = Self {
             tag,
             fence,
-            value: (facts.tag != b"-").then_some(facts),
+            value: (stored.tag != b"-").then_some(stored),
             holder,
             end: end + 1,
         };

@@ -6,9 +6,10 @@ use bytes::Bytes;
 
 use super::{Call, Granted};
 use crate::background;
+use crate::claim::Claim;
 use crate::error::Error;
 use crate::flight::Found;
-use crate::lease::{Claim, Lease, millis};
+use crate::lease::{Lease, Terms, deadline, millis};
 use crate::pool::Pool;
 use crate::protocol::{Acquire, Renew, Reply, Request};
 use crate::state::BadState;
@@ -79,11 +80,11 @@ impl Call {
         let sent = Instant::now();
         let next = match self.ask(pool, claim, look).await {
             // So late that a beat is due: ask again, for a full lease. Only once, as the link may be that slow.
-            Ok(Reply::Acquired(_)) if !look.late && sent.elapsed() > self.terms.lease / 3 => {
+            Ok(Reply::Acquired(_)) if !look.late && sent.elapsed() > self.lease / 3 => {
                 look.late = true;
                 return Ok(Looked::Again);
             }
-            Ok(Reply::Acquired(_)) if Instant::now() >= self.terms.deadline(sent) => {
+            Ok(Reply::Acquired(_)) if Instant::now() >= deadline(self.lease, sent) => {
                 return Err(Error::LeaseLost {
                     key: self.key.clone(),
                 });
@@ -124,14 +125,14 @@ impl Call {
         let key = &self.key;
         let request = Request::Acquire(Acquire {
             tag: claim.tag.clone(),
-            lease: millis(self.terms.lease),
-            max_block: millis(self.terms.max_block),
+            lease: millis(self.lease),
+            max_block: millis(options.max_block_time),
             cached: options.cached_if_computed,
             fail_if_key_exists: options.fail_if_key_exists,
             want_value: self.want_value,
             refuse: self.order.refuse.clone(),
             stale: look.stale.take(),
-            holder: Holder::here(&self.terms.site),
+            holder: Holder::here(&self.order.site),
             bound: pool.bound(),
         });
         claim.arm(pool);
@@ -160,10 +161,10 @@ impl Call {
         let request = Request::Renew(Renew {
             tag: claim.tag.clone(),
             fence,
-            lease: millis(self.terms.lease),
+            lease: millis(self.lease),
         });
         match Box::pin(self.pool.ask_replicas(&self.key, request, replicas)).await? {
-            Reply::Renewed if Instant::now() < self.terms.deadline(sent) => Ok(Some(sent)),
+            Reply::Renewed if Instant::now() < deadline(self.lease, sent) => Ok(Some(sent)),
             _ => Err(Error::LeaseLost {
                 key: self.key.clone(),
             }),
@@ -175,7 +176,13 @@ impl Call {
             Ended::Fence(fence, sent) => {
                 // What the holder asks for goes its shortest way again.
                 claim.pool = self.pool;
-                Granted::Lease(Lease::start(claim, fence, sent, self.terms))
+                let terms = Terms {
+                    lease: self.lease,
+                    ttl: self.order.options.ttl,
+                    max_block: self.order.options.max_block_time,
+                    site: self.order.site,
+                };
+                Granted::Lease(Lease::start(claim, fence, sent, terms))
             }
             Ended::Found(found) => {
                 if let Some(seat) = claim.seat.take() {

@@ -29,7 +29,8 @@ use tokio::sync::oneshot;
 use self::table::Table;
 use self::watch::Watch;
 use self::worker::{Job, Message, Worker};
-use super::{Boxed, Change, Failure, Store};
+use super::{Boxed, Change, Failure, SharedStore, Store};
+use crate::background;
 use crate::error::{Error, StoreFailure};
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
@@ -41,6 +42,23 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// Microseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The store behind the path of a `sqlite:` URL.
+pub(crate) fn open(path: &str) -> Result<SharedStore, Error> {
+    background::start(format_args!("sqlite:{path}"))?;
+    Ok(Arc::new(match path {
+        ":memory:" => Embedded::memory()?,
+        "" => Embedded::open(&default_path()?, TIME_LIMIT)?,
+        // Else a slip of the pen, or what only a shell understands, would make a file of that name.
+        path if path.starts_with([':', '~']) => {
+            return Err(Error::Configuration(
+                "sqlite: takes a path, `:memory:`, or nothing for the default path; `~` is not understood"
+                    .into(),
+            ));
+        }
+        path => Embedded::open(Path::new(path), TIME_LIMIT)?,
+    }))
+}
 
 /// The embedded store. All its SQLite work is done on one thread of its own, which ends when the store is dropped.
 pub struct Embedded {

@@ -9,6 +9,7 @@ mod link;
 mod links;
 mod master;
 mod near;
+mod open;
 mod replicas;
 mod reply;
 mod scripts;
@@ -27,14 +28,14 @@ use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value};
 
-pub(crate) use self::address::{Address, login};
-#[cfg(feature = "cluster")]
-pub(crate) use self::cluster::Cluster;
+use self::address::{Address, login};
 use self::direct::Direct;
 use self::generation::Generation;
 use self::link::Link;
 use self::links::{Links, Shared};
 use self::master::Grants;
+pub use self::open::RedisParameters;
+pub(crate) use self::open::open;
 use self::step::Step;
 use self::tracking::Watches;
 use super::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
@@ -53,11 +54,11 @@ pub struct RedisStore {
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+struct Limits {
     /// From the name's lookup to the end of the login.
-    pub connect: Duration,
+    connect: Duration,
     /// From a request to its reply.
-    pub respond: Duration,
+    respond: Duration,
 }
 
 impl Default for Limits {
@@ -76,7 +77,7 @@ impl RedisStore {
     ///
     /// As [`open`](Self::open).
     #[cfg(feature = "sentinel")]
-    pub(crate) fn by_sentinels(url: &str, tls: Tls) -> Result<Self, crate::Error> {
+    fn by_sentinels(url: &str, tls: Tls) -> Result<Self, crate::Error> {
         Self::new(Address::sentinels(url, tls)?, Limits::default())
     }
 
@@ -90,11 +91,11 @@ impl RedisStore {
         Self::open_tls(url, Tls::default())
     }
 
-    pub(crate) fn open_tls(url: &str, tls: Tls) -> Result<Self, crate::Error> {
+    fn open_tls(url: &str, tls: Tls) -> Result<Self, crate::Error> {
         Self::new(Address::parse(url, tls)?, Limits::default())
     }
 
-    pub(crate) fn new(address: Address, limits: Limits) -> Result<Self, crate::Error> {
+    fn new(address: Address, limits: Limits) -> Result<Self, crate::Error> {
         background::start(&address)?;
         let links = Links::new(address.clone(), limits, Shared::default());
         let direct = Direct::new(&address, limits, links.background().clone()).map(Arc::new);

@@ -21,6 +21,8 @@ pub mod store {
     pub use dspinlock_runtime::store::Listener;
 }
 
+#[path = "../../../dspinlock-runtime/src/claim.rs"]
+pub mod claim;
 #[path = "../../../dspinlock-runtime/src/flight.rs"]
 pub mod flight;
 #[path = "../../../dspinlock-runtime/src/heart.rs"]

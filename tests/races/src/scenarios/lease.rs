@@ -10,8 +10,9 @@ use shuttle::thread;
 
 use super::key;
 use crate::blocking;
+use crate::claim::Claim;
 use crate::clock::{self, Instant};
-use crate::lease::{Claim, Held, Lease, Published, Terms, millis};
+use crate::lease::{Held, Lease, Published, Terms, millis};
 use crate::pool::Pool;
 use crate::value::Holder;
 

@@ -15,7 +15,7 @@ local function read_record()
 
   -- nil where there is none; {bad = ...} where it is not a state.
   local function state_of()
-    -- One byte more than a state may have. Of an empty text there is none as of a key that is not there.
+    -- One byte more than a state may have. An empty text is answered as a key that is not there is.
     local raw = fetch('GETRANGE', S, '0', '256')
     if raw == '' and redis.call('EXISTS', S) == 0 then return nil end
     if raw == nil or #raw > 256 then return {bad = 'MALFORMED'} end
