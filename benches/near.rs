@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group};
 use dspinlock::{Error, Pool, dspinlock};
-use dspinlock_runtime::key::{KeyHasher, KeyPart};
+use dspinlock_runtime::internals::key::{KeyHasher, KeyPart};
 use dspinlock_testkit::Redis;
 use serde::Serialize;
 

@@ -26,15 +26,15 @@
 //! A lock without a function around it is a [`HashDSpinlock`]; a key scheme of one's own is a [`DSpinlockBase`].
 
 pub use dspinlock_macros::dspinlock;
-pub use dspinlock_runtime::current::{Current, current};
-pub use dspinlock_runtime::error::{Error, StoreFailure};
-pub use dspinlock_runtime::key::{Key, KeyPart};
-pub use dspinlock_runtime::lease::Lease;
-pub use dspinlock_runtime::lock::{Acquired, DSpinlockBase, HashDSpinlock, Op};
-pub use dspinlock_runtime::options::{Options, Wait};
-pub use dspinlock_runtime::pool::{Pool, init};
-pub use dspinlock_runtime::store::RedisParameters;
-pub use dspinlock_runtime::tls::Tls;
+pub use dspinlock_runtime::Lease;
+pub use dspinlock_runtime::RedisParameters;
+pub use dspinlock_runtime::Tls;
+pub use dspinlock_runtime::{Acquired, DSpinlockBase, HashDSpinlock, Op};
+pub use dspinlock_runtime::{Current, current};
+pub use dspinlock_runtime::{Error, StoreFailure};
+pub use dspinlock_runtime::{Key, KeyPart};
+pub use dspinlock_runtime::{Options, Wait};
+pub use dspinlock_runtime::{Pool, init};
 
 #[doc(hidden)]
 pub use dspinlock_runtime::__private;

@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use dspinlock::{Error, KeyPart, Pool, dspinlock};
-use dspinlock_runtime::key::KeyHasher;
+use dspinlock_runtime::internals::key::KeyHasher;
 use dspinlock_testkit::Redis;
 use serde::Serialize;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};

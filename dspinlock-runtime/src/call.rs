@@ -4,6 +4,12 @@
 //! [`Returning::run`] or [`Returning::run_blocking`]. From there on the engine decides. `run.rs` is the future of an
 //! async call, `verdict.rs` what sync and async calls have in common.
 
+pub(crate) mod future;
+pub(crate) mod outcome;
+pub(crate) mod site;
+pub(crate) mod site_name;
+mod steps;
+
 use std::any::{Any, type_name};
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -11,15 +17,16 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::blocking;
+use crate::call::future::Run;
+use crate::call::outcome::{ByFrom, Discarded, Kept, KeptNear, MapErr, OnError, Outcome};
+use crate::call::site::Site;
+use crate::call::site_name::{site_name, site_name_pieces};
+use crate::call::steps::{Settled, Step, Verdict};
 use crate::engine::{self, Boxed, Entered, Order};
-use crate::key::{Key, KeyHasher, KeyPart, site_name, site_name_pieces};
+use crate::key::{Key, KeyHasher, KeyPart};
 use crate::options::{Options, Wait};
-use crate::outcome::{ByFrom, Discarded, Kept, KeptNear, MapErr, OnError, Outcome};
 use crate::pool::Pool;
-use crate::run::Run;
-use crate::site::Site;
-use crate::verdict::{Settled, Step, Verdict};
+use crate::rt::blocking;
 
 /// One call on its way to a key. `K` says whether its value is kept, `J` what becomes of a lock error.
 pub struct Call<K = Discarded, J = ByFrom> {

@@ -12,15 +12,15 @@
 //! comes back as `Some`, and an untagged enum as its first variant that fits. Numbers of 128 bits inside flattened
 //! structs and inside untagged or internally tagged enums are a miss, because serde cannot hold them back.
 
-mod head;
-mod read;
-mod write;
+mod de;
+mod reader;
+mod ser;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use head::Reader;
-use write::Writer;
+use reader::Reader;
+use ser::Writer;
 
 /// The first byte of every encoded value; a value that begins otherwise was written by a version we do not know.
 const FORMAT: u8 = 2;

@@ -1,6 +1,7 @@
 //! hit | lead | follow: what becomes of a call. Knows nothing of the user's types; one engine for sync and async.
 
 mod acquire;
+mod wait;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,20 +10,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::background;
-use crate::claim::Claim;
-use crate::current::Frame;
+use crate::engine::wait::{Next, Patience};
 use crate::error::Error;
-use crate::flight::{Found, Joined, Seat, Word};
 use crate::key::Key;
+use crate::lease::claim::Claim;
+use crate::lease::current::Frame;
 use crate::lease::{Lease, Published};
-use crate::near::Fill;
 use crate::options::{Options, check_length};
 use crate::pool::Pool;
+use crate::pool::flight::{Found, Joined, Seat, Word};
+use crate::pool::near_cache::Fill;
+use crate::protocol::value::Hit;
 use crate::protocol::{Read, Reply};
+use crate::rt::background;
 pub(crate) use crate::store::Boxed;
-use crate::value::Hit;
-use crate::wait::{Next, Patience};
 
 /// One call on its way to the store.
 #[derive(Debug, Clone)]

@@ -1,7 +1,8 @@
 //! What the library has in hand in this process: tests look here for what was left behind.
 
+use crate::lease::heartbeat;
 use crate::pool::Pool;
-use crate::{background, heart};
+use crate::rt::background;
 
 /// Counts of what lives for as long as somebody needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub struct InHand {
 pub fn in_hand() -> InHand {
     let pool = Pool::known();
     InHand {
-        leases: heart::serves(),
+        leases: heartbeat::serves(),
         flights: pool.map_or(0, |pool| pool.flights().count()),
         watches: pool.map_or(0, Pool::watches),
         tasks: background::tasks(),

@@ -1,7 +1,6 @@
 //! From arguments to a key: canonical bytes, SHA-256, names in the store. No I/O.
 
 mod canonical;
-mod path;
 mod plain;
 
 use std::borrow::Cow;
@@ -12,8 +11,6 @@ use std::sync::Arc;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-pub use self::path::site_name;
-pub(crate) use self::path::site_name_pieces;
 use crate::error::Error;
 use crate::options::Options;
 

@@ -1,5 +1,9 @@
 //! The right to compute and to publish, held by one caller.
 
+pub(crate) mod claim;
+pub(crate) mod current;
+pub(crate) mod heartbeat;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -7,16 +11,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::claim::{Claim, abort};
 use crate::error::Error;
-use crate::flight::Found;
 use crate::key::Key;
+use crate::lease::claim::{Claim, abort};
 use crate::lock::Op;
 use crate::pool::Pool;
+use crate::pool::flight::Found;
+use crate::protocol::value::Holder;
 use crate::protocol::{Publish, Renew, Reply, Request};
-use crate::sync::{AtomicBool, Instant, Mutex, MutexGuard, Ordering, PoisonError, Semaphore};
-use crate::value::Holder;
-use crate::{blocking, heart};
+use crate::rt::blocking;
+use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Ordering, PoisonError, Semaphore};
 
 /// A lock that is held. Releasing it leaves the key COMPUTED; dropping it gives the key up.
 ///
@@ -46,7 +50,7 @@ impl Lease {
             ending: AtomicBool::new(false),
             lost: Semaphore::new(0),
         });
-        heart::start(&held);
+        heartbeat::start(&held);
         if let Some(seat) = &mut claim.seat {
             seat.lead();
         }
@@ -107,7 +111,7 @@ impl Lease {
 
     /// Gives the key up and waits until the store has heard of it.
     pub(crate) async fn give_up(mut self) {
-        heart::stop(&self.held);
+        heartbeat::stop(&self.held);
         self.claim.give_up().await;
     }
 
@@ -153,7 +157,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        heart::stop(&self.held);
+        heartbeat::stop(&self.held);
     }
 }
 
@@ -199,7 +203,7 @@ pub(crate) struct Held {
     terms: Terms,
     acquired: Instant,
     deadline: Mutex<Instant>,
-    place: Mutex<Option<heart::Place>>,
+    place: Mutex<Option<heartbeat::Place>>,
     beating: AtomicBool,
     /// PUBLISH is under way: its answer tells of a loss, and a beat that it overtakes does not.
     ending: AtomicBool,
@@ -242,7 +246,7 @@ impl Held {
         *lock(&self.deadline)
     }
 
-    pub(crate) fn place(&self) -> MutexGuard<'_, Option<heart::Place>> {
+    pub(crate) fn place(&self) -> MutexGuard<'_, Option<heartbeat::Place>> {
         lock(&self.place)
     }
 

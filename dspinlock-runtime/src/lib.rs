@@ -3,46 +3,55 @@
 //! The way of a call: the attribute's shim builds a `site` and a `call`, `key` hashes the arguments, `engine` decides
 //! (hit, lead or follow) and asks a `store` to take steps of the `protocol`. `ARCHITECTURE.md` has the map.
 
-pub mod current;
-pub mod error;
-pub mod key;
-pub mod lease;
-pub mod lock;
-pub mod options;
-pub mod pool;
-pub mod protocol;
-pub mod record;
-pub mod site;
-pub mod state;
-pub mod store;
-pub mod tls;
-pub mod value;
-
-mod background;
-mod blocking;
 mod call;
-mod claim;
 mod codec;
 mod engine;
-mod flight;
-mod heart;
+mod error;
 mod inspect;
-mod near;
-mod outcome;
-mod run;
-mod secret;
-mod sync;
-mod verdict;
-mod wait;
+mod key;
+mod lease;
+mod lock;
+mod options;
+mod pool;
+mod protocol;
+mod rt;
+mod store;
+mod tls;
 
-pub use error::Error;
+pub use error::{Error, StoreFailure};
+pub use key::{Key, KeyPart};
+pub use lease::Lease;
+pub use lease::current::{Current, current};
+pub use lock::{Acquired, DSpinlockBase, HashDSpinlock, Op};
+pub use options::{Options, Wait};
+pub use pool::{Pool, init};
+pub use store::RedisParameters;
+pub use tls::Tls;
 
 /// What the shim of the attribute calls. Not for people: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::call::future::Run;
+    pub use crate::call::outcome::{Copies, Judge, Judgement, Keep, Outcome, Rules, Shape};
+    pub use crate::call::site::Site;
     pub use crate::call::{Call, Returning, never};
     pub use crate::inspect::{InHand, in_hand};
-    pub use crate::outcome::{Copies, Judge, Judgement, Keep, Outcome, Rules, Shape};
-    pub use crate::run::Run;
-    pub use crate::site::Site;
+}
+
+/// What only the tests of this repository use. It changes without notice.
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod internals {
+    pub mod error {
+        pub use crate::error::*;
+    }
+    pub mod key {
+        pub use crate::key::*;
+    }
+    pub mod protocol {
+        pub use crate::protocol::*;
+    }
+    pub mod store {
+        pub use crate::store::*;
+    }
 }

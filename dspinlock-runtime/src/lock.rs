@@ -6,14 +6,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::engine;
 use crate::error::Error;
 use crate::key::{Key, KeyHasher, KeyPart};
 use crate::lease::Lease;
 use crate::options::{Options, Wait};
 use crate::pool::Pool;
 use crate::protocol::{Reply, Request};
+use crate::rt::blocking;
 use crate::store::Boxed;
-use crate::{blocking, engine};
 
 /// A future of the explicit API: boxed, `Send` and `'static`, so that a trait object can return it.
 #[must_use = "futures do nothing unless polled"]
@@ -52,7 +53,7 @@ pub enum Acquired {
 /// A lock with a key scheme of one's own. `key` is all that is needed.
 ///
 /// ```
-/// # mod dspinlock { pub use dspinlock_runtime::lock::DSpinlockBase; }
+/// # mod dspinlock { pub use dspinlock_runtime::DSpinlockBase; }
 /// use dspinlock::DSpinlockBase;
 ///
 /// struct Nightly;

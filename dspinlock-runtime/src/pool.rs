@@ -1,6 +1,9 @@
 //! The store that calls go to: one for the process, or one's own.
 
+pub(crate) mod flight;
+pub(crate) mod near_cache;
 mod open;
+mod secret;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,13 +13,13 @@ use bytes::Bytes;
 use once_cell::sync::OnceCell;
 
 use crate::error::{Error, StoreFailure};
-use crate::flight::Flights;
 use crate::key::Key;
-use crate::near::{Fill, Near};
+use crate::pool::flight::Flights;
+use crate::pool::near_cache::{Fill, Near};
+use crate::pool::secret::{SEAL, Secret};
+use crate::protocol::value::{Hit, MAX_HEADER};
 use crate::protocol::{Read, Reply, Request};
-use crate::secret::{SEAL, Secret};
 use crate::store::{Change, Failure, SharedStore, Tracked};
-use crate::value::{Hit, MAX_HEADER};
 
 static GLOBAL: OnceCell<Pool> = OnceCell::new();
 

@@ -6,11 +6,15 @@
 //! A grant and a publish must match both the tag and the fence: with the tag alone a delayed duplicate of a request, with
 //! the fence alone a Python worker that writes unconditionally, lets a stale result overwrite a newer one.
 
+pub mod record;
+pub mod state;
+pub mod value;
+
 use bytes::Bytes;
 
-use crate::record::{Record, Slot};
-use crate::state::{BadState, State};
-use crate::value::{Header, Hit, Holder, Line, MAX_FENCE, Stored, Value};
+use crate::protocol::record::{Record, Slot};
+use crate::protocol::state::{BadState, State};
+use crate::protocol::value::{Header, Hit, Holder, Line, MAX_FENCE, Stored, Value};
 
 /// One atomic step that a store is asked to take.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -8,7 +8,7 @@ use std::fmt;
 /// trusts, and no client certificate is shown. Certificates and keys are PEM texts.
 ///
 /// ```no_run
-/// # use dspinlock_runtime::{pool::Pool, tls::Tls};
+/// # use dspinlock_runtime::{Pool, Tls};
 /// let tls = Tls::new()
 ///     .authorities(std::fs::read("/etc/redis/ca.pem")?)
 ///     .client_certificate(std::fs::read("/etc/app/client.pem")?, std::fs::read("/etc/app/client.key")?);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{LazyLock, Mutex};
 
-use dspinlock_runtime::key::{Key, KeyHasher, KeyPart};
+use dspinlock_runtime::internals::key::{Key, KeyHasher, KeyPart};
 use proptest::prelude::*;
 use serde::{Serialize, Serializer};
 

@@ -10,7 +10,7 @@ use state::{BadState, MAX_STATE, State};
 use time::{Date, Month, Time};
 
 #[allow(dead_code)]
-#[path = "../../dspinlock-runtime/src/state.rs"]
+#[path = "../../dspinlock-runtime/src/protocol/state.rs"]
 mod state;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -9,9 +9,9 @@ use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use rooms::{codec, state, value};
+use protocol::value::{Header, Hit, Holder, MAX_HEADER, Stored, Value};
+use rooms::{codec, protocol};
 use types::{Flat, Key, Level, Shape};
-use value::{Header, Hit, Holder, MAX_HEADER, Stored, Value};
 
 #[path = "value/types.rs"]
 mod types;
@@ -20,8 +20,10 @@ mod types;
 #[path = "../../dspinlock-runtime/src"]
 mod rooms {
     pub mod codec;
-    pub mod state;
-    pub mod value;
+    pub mod protocol {
+        pub mod state;
+        pub mod value;
+    }
 }
 
 fuzz_target!(|bytes: &[u8]| {

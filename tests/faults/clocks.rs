@@ -3,7 +3,7 @@
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant, SystemTime};
 
-use dspinlock_runtime::state::State;
+use dspinlock_runtime::internals::protocol::state::State;
 use dspinlock_testkit::{History, Job, Journal, Redis, Worker, begin, finish, wrong_clock};
 
 /// A lock that is an hour old would be taken over by the default `max_block_time`, and values live for an hour.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dspinlock::{Acquired, DSpinlockBase, Error, HashDSpinlock, Lease, Pool};
-use dspinlock_runtime::value::Value;
+use dspinlock_runtime::internals::protocol::value::Value;
 use dspinlock_testkit::{Job, Redis, Worker, eventually};
 
 use crate::logs;

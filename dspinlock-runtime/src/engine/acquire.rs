@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{Call, Granted};
-use crate::background;
-use crate::claim::Claim;
+use crate::engine::wait::Next;
 use crate::error::Error;
-use crate::flight::Found;
+use crate::lease::claim::Claim;
 use crate::lease::{Lease, Terms, deadline, millis};
 use crate::pool::Pool;
+use crate::pool::flight::Found;
+use crate::protocol::state::BadState;
+use crate::protocol::value::Holder;
 use crate::protocol::{Acquire, Renew, Reply, Request};
-use crate::state::BadState;
+use crate::rt::background;
 use crate::store::Change;
-use crate::value::Holder;
-use crate::wait::Next;
 
 /// How long a waiter lets a key be that a Python worker has just released: py-dspinlock watches the key it writes, so its
 /// own write sends it to look again, and it raises an error where the key is another's by then.

@@ -13,8 +13,9 @@
 //!   never goes back while its key is there.
 
 mod file;
+mod sqlite_error;
 mod table;
-mod trouble;
+
 mod watch;
 mod worker;
 
@@ -30,10 +31,10 @@ use self::table::Table;
 use self::watch::Watch;
 use self::worker::{Job, Message, Worker};
 use super::{Boxed, Change, Failure, SharedStore, Store};
-use crate::background;
 use crate::error::{Error, StoreFailure};
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
+use crate::rt::background;
 
 pub use self::file::default_path;
 

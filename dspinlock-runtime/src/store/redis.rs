@@ -8,7 +8,6 @@ mod generation;
 mod link;
 mod links;
 mod master;
-mod near;
 mod open;
 mod replicas;
 mod reply;
@@ -21,6 +20,7 @@ mod step;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
+mod tracked_read;
 mod tracking;
 
 use std::sync::Arc;
@@ -40,10 +40,10 @@ use self::step::Step;
 use self::tracking::Watches;
 use super::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
 use crate::key::Key;
+use crate::protocol::state::MAX_STATE;
 use crate::protocol::{Read, Reply, Request};
-use crate::state::MAX_STATE;
+use crate::rt::{background, blocking};
 use crate::tls::Tls;
-use crate::{background, blocking};
 
 /// One Redis server.
 pub struct RedisStore {
@@ -161,7 +161,7 @@ impl Store for Session {
         Box::pin(async move {
             let generation = link.generation().await?;
             match generation.is_tracking() {
-                true => near::read(&generation, names, request).await.map(Some),
+                true => tracked_read::read(&generation, names, request).await.map(Some),
                 false => Ok(None),
             }
         })

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use dspinlock_runtime::key::Key;
-use dspinlock_runtime::protocol::{Reply, Request};
-use dspinlock_runtime::record::Record;
+use dspinlock_runtime::internals::key::Key;
+use dspinlock_runtime::internals::protocol::record::Record;
+use dspinlock_runtime::internals::protocol::{Reply, Request};
 
 pub(crate) use self::embedded::Embedded;
 pub(crate) use self::pure::Pure;

@@ -8,8 +8,8 @@ mod view;
 use std::cell::RefCell;
 use std::fmt::Write;
 
-use dspinlock_runtime::key::Key;
-use dspinlock_runtime::protocol::{Reply, Request};
+use dspinlock_runtime::internals::key::Key;
+use dspinlock_runtime::internals::protocol::{Reply, Request};
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
 use self::op::{Grants, Op, Turn};

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use dspinlock_runtime::protocol::Reply;
-use dspinlock_runtime::store::embedded::Embedded;
-use dspinlock_runtime::store::{Boxed, Store};
+use dspinlock_runtime::internals::protocol::Reply;
+use dspinlock_runtime::internals::store::embedded::Embedded;
+use dspinlock_runtime::internals::store::{Boxed, Store};
 use tokio::time::timeout;
 
 use crate::{abort, grant, key, open, place, publish, renew, step, wait};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use dspinlock_runtime::protocol::Reply;
-use dspinlock_runtime::store::embedded::default_path;
+use dspinlock_runtime::internals::protocol::Reply;
+use dspinlock_runtime::internals::store::embedded::default_path;
 use dspinlock_testkit::Lines;
 
 use crate::{abort, acquire, key, long, open, publish, step};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dspinlock_runtime::Error;
-use dspinlock_runtime::protocol::Reply;
-use dspinlock_runtime::store::embedded::{Embedded, TIME_LIMIT};
+use dspinlock_runtime::internals::protocol::Reply;
+use dspinlock_runtime::internals::store::embedded::{Embedded, TIME_LIMIT};
 use dspinlock_testkit::eventually;
 use rusqlite::Connection;
 

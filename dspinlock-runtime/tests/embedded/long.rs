@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use dspinlock_runtime::protocol::Reply;
-use dspinlock_runtime::state::BadState;
+use dspinlock_runtime::internals::protocol::Reply;
+use dspinlock_runtime::internals::protocol::state::BadState;
 use rusqlite::Connection;
 
 use crate::{acquire, child, grant, key, open, place, publish, read, renew, step};

@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use dspinlock_runtime::Error;
-use dspinlock_runtime::key::Key;
-use dspinlock_runtime::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
-use dspinlock_runtime::store::embedded::{Embedded, TIME_LIMIT};
-use dspinlock_runtime::store::{Failure, Store};
-use dspinlock_runtime::value::Holder;
+use dspinlock_runtime::internals::key::Key;
+use dspinlock_runtime::internals::protocol::value::Holder;
+use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
+use dspinlock_runtime::internals::store::embedded::{Embedded, TIME_LIMIT};
+use dspinlock_runtime::internals::store::{Failure, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 

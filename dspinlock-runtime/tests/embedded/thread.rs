@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use dspinlock_runtime::error::StoreFailure;
-use dspinlock_runtime::protocol::Reply;
-use dspinlock_runtime::store::embedded::{Embedded, TIME_LIMIT};
-use dspinlock_runtime::store::{Failure, Store};
+use dspinlock_runtime::internals::error::StoreFailure;
+use dspinlock_runtime::internals::protocol::Reply;
+use dspinlock_runtime::internals::store::embedded::{Embedded, TIME_LIMIT};
+use dspinlock_runtime::internals::store::{Failure, Store};
 use dspinlock_testkit::eventually;
 use rusqlite::Connection;
 use tokio::time::timeout;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{LazyLock, PoisonError, RwLock};
 
 use bytes::Bytes;
-use dspinlock_runtime::record::Record;
+use dspinlock_runtime::internals::protocol::record::Record;
 
 use crate::rule::content;
 

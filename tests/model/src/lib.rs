@@ -1,5 +1,5 @@
 //! The protocol of dspinlock under a model checker. The server of each model takes its steps with the shipped
-//! `dspinlock_runtime::protocol::step`; the callers behave as the library's engine, lease and near cache do.
+//! `dspinlock_runtime::internals::protocol::step`; the callers behave as the library's engine, lease and near cache do.
 //!
 //! `lock` asks about one lock under every fault, `wake` about callers that wait for a push, `near` about copies that pushes
 //! drop.

@@ -4,7 +4,7 @@
 //! Reads and pushes share a connection and come in order; a reader sees its answer later than the connection's driver
 //! sees a push behind it.
 
-use dspinlock_runtime::protocol::{Read, Reply, Request};
+use dspinlock_runtime::internals::protocol::{Read, Reply, Request};
 use stateright::{Model, Property};
 
 use crate::rule::Rule;

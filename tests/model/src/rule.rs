@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use dspinlock_runtime::protocol::{self, Reply, Request};
-use dspinlock_runtime::record::{Record, Slot};
-use dspinlock_runtime::state::State;
-use dspinlock_runtime::value::Value;
+use dspinlock_runtime::internals::protocol::record::{Record, Slot};
+use dspinlock_runtime::internals::protocol::state::State;
+use dspinlock_runtime::internals::protocol::value::Value;
+use dspinlock_runtime::internals::protocol::{self, Reply, Request};
 
 use crate::kept::Kept;
 
@@ -138,7 +138,7 @@ fn held(mut record: Record, tag: &str, fence: u64) -> Record {
 fn header(tag: &str, fence: u64) -> Slot {
     let header = format!(
         "{},{tag},{fence},-,0,0,0,0,0,0,0,,\n",
-        dspinlock_runtime::value::VERSION
+        dspinlock_runtime::internals::protocol::value::VERSION
     );
     Slot::Bytes {
         bytes: header.into(),

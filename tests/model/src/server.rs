@@ -1,9 +1,9 @@
 //! The store of a model: one record under the protocol's rule, a small clock, and what has been so far.
 
 use bytes::Bytes;
-use dspinlock_runtime::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
-use dspinlock_runtime::record::{Record, Slot};
-use dspinlock_runtime::value::Holder;
+use dspinlock_runtime::internals::protocol::record::{Record, Slot};
+use dspinlock_runtime::internals::protocol::value::Holder;
+use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
 
 use crate::kept::Kept;
 use crate::rule::{self, Rule};

@@ -4,7 +4,7 @@
 //! A look goes out together with its registration and is done by the server in one step; what comes back on one
 //! connection comes in order, but the caller sees its answer later than the connection's driver sees a push behind it.
 
-use dspinlock_runtime::protocol::{Reply, Request};
+use dspinlock_runtime::internals::protocol::{Reply, Request};
 use stateright::{Model, Property};
 
 use crate::finish::Finishes;

@@ -7,29 +7,24 @@
 // The files of the runtime are used in part only.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
-pub use dspinlock_runtime::{error, key, protocol, value};
+pub use dspinlock_runtime::internals::{error, key, protocol};
 
-pub mod background;
-pub mod blocking;
 pub mod clock;
 pub mod lock;
 pub mod pool;
+pub mod rt;
 pub mod scenarios;
-pub mod sync;
 
 pub mod store {
-    pub use dspinlock_runtime::store::Listener;
+    pub use dspinlock_runtime::internals::store::Listener;
 }
 
-#[path = "../../../dspinlock-runtime/src/claim.rs"]
-pub mod claim;
-#[path = "../../../dspinlock-runtime/src/flight.rs"]
-pub mod flight;
-#[path = "../../../dspinlock-runtime/src/heart.rs"]
-pub mod heart;
-#[path = "../../../dspinlock-runtime/src/lease.rs"]
-pub mod lease;
-#[path = "../../../dspinlock-runtime/src/near.rs"]
-pub mod near;
+#[path = "../../../dspinlock-runtime/src"]
+mod shipped {
+    pub mod lease;
+}
+
 #[path = "../../../dspinlock-runtime/src/store/redis/tracking.rs"]
 pub mod tracking;
+
+pub use shipped::lease;

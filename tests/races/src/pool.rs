@@ -1,16 +1,21 @@
 //! A store of one record that takes the shipped steps by the scheduler's clock.
 
+#[path = "../../../dspinlock-runtime/src/pool/flight.rs"]
+pub mod flight;
+#[path = "../../../dspinlock-runtime/src/pool/near_cache.rs"]
+pub mod near_cache;
+
 use std::sync::Arc;
 
+use crate::protocol::record::Record;
+use crate::protocol::{self, Reply, Request};
 use bytes::Bytes;
-use dspinlock_runtime::protocol::{self, Reply, Request};
-use dspinlock_runtime::record::Record;
 use shuttle::sync::Mutex;
 
 use crate::clock::Instant;
 use crate::error::Error;
-use crate::flight::Flights;
 use crate::key::Key;
+use crate::pool::flight::Flights;
 
 #[derive(Clone, Default)]
 pub struct Pool {

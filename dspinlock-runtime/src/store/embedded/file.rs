@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
+use super::sqlite_error::reason;
 use super::table::SCHEMA;
-use super::trouble::reason;
 use crate::error::Error;
 
 /// "dspl" in SQLite's header: whose file it is.

@@ -9,13 +9,13 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 
 use super::Clock;
 use super::file::{self, Identity};
-use super::trouble::Trouble;
+use super::sqlite_error::Trouble;
 use crate::error::Error;
+use crate::protocol::record::{Record, Slot};
+use crate::protocol::state::MAX_STATE;
+use crate::protocol::value::MAX_HEADER;
 use crate::protocol::{self, Reply, Request};
-use crate::record::{Record, Slot};
-use crate::state::MAX_STATE;
 use crate::store::Failure;
-use crate::value::MAX_HEADER;
 
 /// `until` is a millisecond since 1970, NULL for an entry without expiry, 0 for one that is not there; so the greater
 /// of the two is the row's own end, and NULL (never) where one of them has none.

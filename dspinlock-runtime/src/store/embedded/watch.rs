@@ -45,7 +45,7 @@ impl Drop for Registered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blocking::wait;
+    use crate::rt::blocking::wait;
 
     #[test]
     fn a_dropped_future_waits_no_more() {

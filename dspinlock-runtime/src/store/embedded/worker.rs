@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::sqlite_error::Trouble;
 use super::table::{Step, Table};
-use super::trouble::Trouble;
 use super::watch::Watch;
 use crate::error::StoreFailure;
 use crate::protocol::{Reply, Request};

@@ -19,10 +19,10 @@ use super::links::{Links, Shared, home};
 use super::reply::{self, Redirect};
 use super::several::Several;
 use super::{Address, Limits};
-use crate::background;
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
+use crate::rt::background;
 use crate::store::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
 use crate::tls::Tls;
 

@@ -12,10 +12,10 @@ use redis::{Client, ConnectionAddr, ConnectionInfo, ConnectionLike, IntoConnecti
 use super::address::Place;
 use super::generation::Generation;
 use super::{Address, Answer, Limits, Session, reply, value_range};
-use crate::blocking;
 use crate::error::StoreFailure;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
+use crate::rt::blocking;
 use crate::store::{Boxed, Change, Failure, Store};
 
 /// The way of a sync caller.

@@ -14,8 +14,8 @@ use super::master::Master;
 use super::stream::Counted;
 use super::tracking::Watches;
 use super::{Address, Answer, Limits, reply, scripts};
-use crate::background;
 use crate::error::StoreFailure;
+use crate::rt::background;
 use crate::store::Failure;
 
 /// A connection, logged in, with the scripts loaded, its driver on the runtime that made it.

@@ -12,8 +12,8 @@ use super::address::Place;
 use super::generation::Generation;
 use super::tracking::Watches;
 use super::{Address, Limits};
-use crate::background;
 use crate::error::StoreFailure;
+use crate::rt::background;
 use crate::store::Failure;
 
 /// The way to a server from one runtime.

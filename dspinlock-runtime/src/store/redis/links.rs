@@ -16,8 +16,8 @@ use super::tracking::Watches;
 use super::{Address, Limits, Session};
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
+use crate::rt::{background, blocking};
 use crate::store::{Boxed, Failure};
-use crate::{background, blocking};
 
 /// What the connections of one pool share.
 #[derive(Clone, Default)]

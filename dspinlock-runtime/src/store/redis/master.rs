@@ -152,12 +152,12 @@ mod tests {
     use dspinlock_testkit::Redis;
 
     use super::*;
-    use crate::blocking::wait;
     use crate::key::Key;
+    use crate::protocol::value::Holder;
     use crate::protocol::{Acquire, Read};
+    use crate::rt::blocking::wait;
     use crate::store::redis::RedisStore;
     use crate::store::{Failure, Store};
-    use crate::value::Holder;
 
     #[test]
     fn a_grant_that_no_server_can_be_told_of_has_ended_too() {

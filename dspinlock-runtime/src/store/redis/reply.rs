@@ -5,11 +5,11 @@ use redis::{RedisError, Value};
 
 use super::Answer;
 use crate::error::StoreFailure;
+use crate::protocol::record::{Record, Slot};
+use crate::protocol::state::BadState;
+use crate::protocol::value::Hit;
 use crate::protocol::{self, Busy, Read, Reply, Request};
-use crate::record::{Record, Slot};
-use crate::state::BadState;
 use crate::store::Failure;
-use crate::value::Hit;
 
 /// What two plain reads found, judged by the protocol itself.
 pub(super) fn read(request: Read, state: Option<Answer>, value: Answer) -> Result<Reply, Failure> {

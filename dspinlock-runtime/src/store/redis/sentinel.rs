@@ -16,8 +16,8 @@ use super::several::Several;
 use super::stream::Counted;
 use super::tracking::Watches;
 use super::{Address, Limits};
-use crate::background;
 use crate::error::Error;
+use crate::rt::background;
 use crate::tls::Tls;
 
 /// The sentinels of one master.

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use redis::Cmd;
 
 use super::scripts::{self, Script};
+use crate::protocol::state::{Minute, State};
 use crate::protocol::{Acquire, Publish, Renew, Request};
-use crate::state::{Minute, State};
 
 /// A step that a script takes.
 pub(super) struct Step {

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use redis::{PushInfo, PushKind, Value};
 
+use crate::rt::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PoisonError, watch};
 use crate::store::Listener;
-use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PoisonError, watch};
 
 /// The watched names of one server. Pushes arrive on the background thread's connection.
 #[derive(Default)]

@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use dspinlock_runtime::key::Key;
-use dspinlock_runtime::protocol::{Reply, Request};
-use dspinlock_runtime::record::{Record, Slot};
-use dspinlock_runtime::store::Store;
-use dspinlock_runtime::store::embedded::{Clock, Embedded as EmbeddedStore, TIME_LIMIT};
+use dspinlock_runtime::internals::key::Key;
+use dspinlock_runtime::internals::protocol::record::{Record, Slot};
+use dspinlock_runtime::internals::protocol::{Reply, Request};
+use dspinlock_runtime::internals::store::Store;
+use dspinlock_runtime::internals::store::embedded::{Clock, Embedded as EmbeddedStore, TIME_LIMIT};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 use tempfile::TempDir;

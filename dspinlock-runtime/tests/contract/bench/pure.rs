@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 
-use dspinlock_runtime::key::Key;
-use dspinlock_runtime::protocol::{self, Reply, Request};
-use dspinlock_runtime::record::{Record, Slot};
+use dspinlock_runtime::internals::key::Key;
+use dspinlock_runtime::internals::protocol::record::{Record, Slot};
+use dspinlock_runtime::internals::protocol::{self, Reply, Request};
 
 use super::{Bench, Entry, Foreign, TICK, machine_clock};
 

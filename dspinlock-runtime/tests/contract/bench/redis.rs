@@ -1,11 +1,11 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use dspinlock_runtime::key::Key;
-use dspinlock_runtime::protocol::{Reply, Request};
-use dspinlock_runtime::record::{Record, Slot};
-use dspinlock_runtime::store::Store;
-use dspinlock_runtime::store::redis::RedisStore;
+use dspinlock_runtime::internals::key::Key;
+use dspinlock_runtime::internals::protocol::record::{Record, Slot};
+use dspinlock_runtime::internals::protocol::{Reply, Request};
+use dspinlock_runtime::internals::store::Store;
+use dspinlock_runtime::internals::store::redis::RedisStore;
 use redis::{Client, Connection, cmd, pipe};
 use tokio::runtime::Runtime;
 

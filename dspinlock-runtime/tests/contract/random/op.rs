@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use bytes::Bytes;
-use dspinlock_runtime::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
-use dspinlock_runtime::value::Holder;
+use dspinlock_runtime::internals::protocol::value::Holder;
+use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
 
 use crate::bench::{Entry, Foreign};
 

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use bytes::Bytes;
-use dspinlock_runtime::protocol::{Reply, Request};
-use dspinlock_runtime::record::{Record, Slot};
-use dspinlock_runtime::state::State;
-use dspinlock_runtime::value::{Header, Value};
+use dspinlock_runtime::internals::protocol::record::{Record, Slot};
+use dspinlock_runtime::internals::protocol::state::State;
+use dspinlock_runtime::internals::protocol::value::{Header, Value};
+use dspinlock_runtime::internals::protocol::{Reply, Request};
 
 use super::op::{Grants, STEP};
 use crate::bench::Bench;

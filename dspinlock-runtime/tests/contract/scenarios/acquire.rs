@@ -1,7 +1,7 @@
-use dspinlock_runtime::protocol::Reply;
-use dspinlock_runtime::record::Slot;
-use dspinlock_runtime::state::State;
-use dspinlock_runtime::value::MAX_FENCE;
+use dspinlock_runtime::internals::protocol::Reply;
+use dspinlock_runtime::internals::protocol::record::Slot;
+use dspinlock_runtime::internals::protocol::state::State;
+use dspinlock_runtime::internals::protocol::value::MAX_FENCE;
 
 use super::lock::*;
 use crate::bench::{Entry, Foreign};

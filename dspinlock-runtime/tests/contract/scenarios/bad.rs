@@ -1,7 +1,7 @@
 use bytes::Bytes;
-use dspinlock_runtime::protocol::Reply;
-use dspinlock_runtime::record::{Record, Slot};
-use dspinlock_runtime::state::BadState;
+use dspinlock_runtime::internals::protocol::Reply;
+use dspinlock_runtime::internals::protocol::record::{Record, Slot};
+use dspinlock_runtime::internals::protocol::state::BadState;
 
 use super::lock::*;
 use crate::bench::{Entry, Foreign};

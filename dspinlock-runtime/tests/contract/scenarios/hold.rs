@@ -1,6 +1,6 @@
-use dspinlock_runtime::protocol::Reply;
-use dspinlock_runtime::record::Slot;
-use dspinlock_runtime::state::State;
+use dspinlock_runtime::internals::protocol::Reply;
+use dspinlock_runtime::internals::protocol::record::Slot;
+use dspinlock_runtime::internals::protocol::state::State;
 
 use super::lock::*;
 use crate::bench::{Entry, Foreign};

@@ -1,10 +1,10 @@
 //! One key on a bench, and the words of the scenarios.
 
 use bytes::Bytes;
-use dspinlock_runtime::key::Key;
-use dspinlock_runtime::protocol::{Acquire, Busy, Publish, Read, Renew, Reply, Request};
-use dspinlock_runtime::record::{Record, Slot};
-use dspinlock_runtime::value::{Hit, Holder, MAX_HEADER, Value};
+use dspinlock_runtime::internals::key::Key;
+use dspinlock_runtime::internals::protocol::record::{Record, Slot};
+use dspinlock_runtime::internals::protocol::value::{Hit, Holder, MAX_HEADER, Value};
+use dspinlock_runtime::internals::protocol::{Acquire, Busy, Publish, Read, Renew, Reply, Request};
 
 use crate::bench::{Bench, Entry, Foreign, fresh_key};
 

@@ -1,6 +1,6 @@
 //! What py-dspinlock does to a shared key: it knows the state alone, and writes it without asking.
 
-use dspinlock_runtime::protocol::Reply;
+use dspinlock_runtime::internals::protocol::Reply;
 
 use super::lock::*;
 use crate::bench::{Entry, Foreign};

@@ -1,4 +1,4 @@
-use dspinlock_runtime::protocol::Reply;
+use dspinlock_runtime::internals::protocol::Reply;
 
 use super::lock::*;
 use crate::bench::{Entry, Foreign};

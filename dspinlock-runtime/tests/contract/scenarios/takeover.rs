@@ -1,6 +1,6 @@
 use bytes::Bytes;
-use dspinlock_runtime::protocol::Reply;
-use dspinlock_runtime::record::Slot;
+use dspinlock_runtime::internals::protocol::Reply;
+use dspinlock_runtime::internals::protocol::record::Slot;
 
 use super::lock::*;
 use crate::bench::{Entry, Foreign};

@@ -1,8 +1,8 @@
 //! What an action changes.
 
 use bytes::Bytes;
-use dspinlock_runtime::protocol::{Reply, Request};
-use dspinlock_runtime::record::Record;
+use dspinlock_runtime::internals::protocol::record::Record;
+use dspinlock_runtime::internals::protocol::{Reply, Request};
 
 use super::{Action, Again, Faults, Lock, ONCE};
 use crate::call::{Answer, Ask, Asks, Call, Message, Runs, Sends};

@@ -6,8 +6,8 @@ use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::thread;
 
 use super::key;
-use crate::blocking;
-use crate::flight::{Flights, Found, Joined, Seat, Word};
+use crate::pool::flight::{Flights, Found, Joined, Seat, Word};
+use crate::rt::blocking;
 
 /// A key whose value is the number of the last change.
 #[derive(Default)]

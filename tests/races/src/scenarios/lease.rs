@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspinlock_runtime::protocol::{Acquire, Reply, Request};
-use dspinlock_runtime::record::Slot;
+use dspinlock_runtime::internals::protocol::record::Slot;
+use dspinlock_runtime::internals::protocol::{Acquire, Reply, Request};
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread;
 
 use super::key;
-use crate::blocking;
-use crate::claim::Claim;
 use crate::clock::{self, Instant};
+use crate::lease::claim::Claim;
 use crate::lease::{Held, Lease, Published, Terms, millis};
 use crate::pool::Pool;
-use crate::value::Holder;
+use crate::protocol::value::Holder;
+use crate::rt::blocking;
 
 const LEASE: Duration = Duration::from_secs(3);
 

@@ -8,7 +8,7 @@ use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::thread;
 
 use super::key;
-use crate::near::Near;
+use crate::pool::near_cache::Near;
 use crate::store::Listener;
 
 const AGE: Duration = Duration::from_secs(60);

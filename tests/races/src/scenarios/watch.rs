@@ -6,7 +6,7 @@ use redis::{PushInfo, PushKind, Value};
 use shuttle::thread;
 
 use super::key;
-use crate::blocking;
+use crate::rt::blocking;
 use crate::tracking::Watches;
 
 fn push() -> PushInfo {

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use super::map::{Node, Range, SLOTS, parse};
 use super::{Address, Nodes};
-use crate::background;
+use crate::rt::background;
 
 /// How many nodes are asked at once. The first to answer is believed: what it does not know yet, another look will tell.
 const AT_ONCE: usize = 3;

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 use crate::key::Key;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
+use crate::rt::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
 
 const SHARDS: usize = 16;
 
@@ -271,7 +271,7 @@ impl fmt::Debug for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blocking;
+    use crate::rt::blocking;
 
     fn key() -> Key {
         Key::new("dspinlock".into(), [1; 32])

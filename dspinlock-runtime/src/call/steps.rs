@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use crate::Error;
+use crate::call::outcome::{Judgement, Outcome, Rules};
 use crate::call::{Entering, Start};
 use crate::engine::{Boxed, Entered, Lead};
-use crate::outcome::{Judgement, Outcome, Rules};
 
 /// What the outcomes of one call mean.
 pub(crate) struct Verdict<R, J> {

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use memchr::memchr;
 
-use crate::state::is_tag;
+use crate::protocol::state::is_tag;
 
 /// The first field of every header; it bears the version of the format.
 pub const VERSION: &str = "dspinlock1";

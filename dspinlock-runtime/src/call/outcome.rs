@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::codec::{self, Unencodable};
-use crate::near::Memory;
+use crate::pool::near_cache::Memory;
 
 /// How the outcome `R` of one function is treated.
 pub struct Rules<R, J> {

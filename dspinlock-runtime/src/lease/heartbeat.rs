@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::background;
 use crate::lease::Held;
-use crate::sync::{Instant, Lazy, Mutex, MutexGuard, Notify, PoisonError};
+use crate::rt::background;
+use crate::rt::sync::{Instant, Lazy, Mutex, MutexGuard, Notify, PoisonError};
 
 static HEART: Lazy<Heart> = Lazy::new(|| {
     background::spawn(beat_all());

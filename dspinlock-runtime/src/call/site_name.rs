@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use crate::site::Site;
+use crate::call::site::Site;
 
 /// The name that goes into the key and into the record of who holds what.
 ///
 /// `body` is the `type_name` of the function's body. For a free function it is the function's path; for a method it
 /// also tells the type and the trait; for a generic function it ends with the types and constants in use. An explicit
 /// name takes the place of the path, not of those generic arguments.
-pub fn site_name(site: &Site, body: &'static str) -> Cow<'static, str> {
+pub(crate) fn site_name(site: &Site, body: &'static str) -> Cow<'static, str> {
     let body = without_lifetimes(without_closures(body));
     if generics_start(&body) == body.len() {
         return site.name.map_or(body, Cow::Borrowed);

@@ -11,7 +11,7 @@ use sha2::Sha256;
 
 use crate::error::Error;
 use crate::key::Key;
-use crate::value::Hit;
+use crate::protocol::value::Hit;
 
 /// How many bytes a seal adds to a payload.
 pub(crate) const SEAL: usize = 32;

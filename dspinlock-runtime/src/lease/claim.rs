@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::error::{Error, StoreFailure};
-use crate::flight::Seat;
 use crate::key::Key;
 use crate::pool::Pool;
+use crate::pool::flight::Seat;
 use crate::protocol::Request;
-use crate::sync::Instant;
-use crate::{background, blocking};
+use crate::rt::sync::Instant;
+use crate::rt::{background, blocking};
 
 /// A tag under which the store may hold the key for this call, and the seat of this process's flight. Dropping it
 /// gives the key up at once, from the background: by tag alone, on the connection of the request and behind it. The

@@ -13,9 +13,11 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use crate::key::Key;
+use crate::rt::sync::papaya::{self, Compute, Operation};
+use crate::rt::sync::{
+    AtomicBool, AtomicU64, AtomicUsize, Instant, Mutex, MutexGuard, Ordering, PoisonError,
+};
 use crate::store::Listener;
-use crate::sync::papaya::{self, Compute, Operation};
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Instant, Mutex, MutexGuard, Ordering, PoisonError};
 
 /// A value of a type that only the call knows.
 pub(crate) type Memory = Arc<dyn Any + Send + Sync>;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::state::{BadState, State};
-use crate::value::Line;
+use crate::protocol::state::{BadState, State};
+use crate::protocol::value::Line;
 
 /// Both entries of one key, as bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

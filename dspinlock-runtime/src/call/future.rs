@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use crate::Error;
+use crate::call::steps::{Settled, Step, Verdict};
 use crate::call::{Entering, Start};
 use crate::engine::{Boxed, Lead};
-use crate::verdict::{Settled, Step, Verdict};
 
 pin_project! {
     /// The future of one call: the user's body, once, and a few words around it. (An `async fn` in its place would
@@ -153,12 +153,12 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::blocking;
+    use crate::call::outcome::{ByFrom, Discarded, Kept, MapErr, OnError, Outcome, Plain};
     use crate::codec;
     use crate::engine::{Entered, Order};
     use crate::key::Key;
     use crate::options::Options;
-    use crate::outcome::{ByFrom, Discarded, Kept, MapErr, OnError, Outcome, Plain};
+    use crate::rt::blocking;
 
     fn order() -> Order {
         Order {

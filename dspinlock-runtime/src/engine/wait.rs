@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::options::{Options, Wait};
 use crate::protocol::Busy;
-use crate::state::State;
+use crate::protocol::state::State;
 
 /// For so long the same stale bytes must have been seen before a key is taken over: a holder whose clock was set
 /// wrong when it wrote its stamp has that time to show a sign of life.

@@ -1,0 +1,5 @@
+//! What the runtime stands on, by the scheduler.
+
+pub mod background;
+pub mod blocking;
+pub mod sync;
