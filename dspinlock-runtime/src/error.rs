@@ -1,133 +1,303 @@
-//! Every way in which a lock can fail.
+//! Every error of the crate. A message says what failed, why, and what to do; it never contains an argument, a value or a
+//! password.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
-use crate::key::Key;
-
-/// Why a call could not lock, wait, read or release.
+/// Error of a call that could not acquire, wait for, read or release a lock.
 ///
-/// The variants with the names of `py-dspinlock` mean what they mean there. A message names the operation and the
-/// key's digest; it never holds an argument, a value or a password.
+/// The variants named like exceptions of py-dspinlock mean what they mean there.
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::Error;
+///
+/// fn is_retryable(error: &Error) -> bool {
+///     matches!(error, Error::SpinlockTriesExceeded { .. } | Error::Store { .. })
+/// }
+/// # assert!(!is_retryable(&dspinlock::Pool::open("nonsense").unwrap_err()));
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The state in the store bears a number other than 0 (BLOCKED) and 1 (COMPUTED). It was left as it is.
-    #[error("the state of {key} is neither BLOCKED nor COMPUTED")]
+    /// The state in the store has a number other than 0 (BLOCKED) and 1 (COMPUTED). It was not changed.
+    #[error(
+        "the state of {key} is neither BLOCKED (0) nor COMPUTED (1): another program wrote it; delete the key or use another `prefix`"
+    )]
+    #[non_exhaustive]
     AtomicQueryInvalidState {
-        /// Which lock.
-        key: Key,
+        /// The lock.
+        key: KeyName,
     },
-    /// A lock was released that is not, or no longer, the releaser's.
-    #[error("{key} was released, but is no longer held by this lease")]
+    /// A lease was released after the key was deleted or taken over.
+    #[error(
+        "cannot release {key}: the key was deleted or taken over; check `fence()` where a second holder does harm"
+    )]
+    #[non_exhaustive]
     InvalidMutexReleaseEncountered {
-        /// Which lock.
-        key: Key,
+        /// The lock.
+        key: KeyName,
     },
-    /// No usable connection to the store could be made: nobody listens, the name is unknown, the login was refused.
-    #[error("the store at {address} cannot be used: {reason}")]
+    /// The Redis server could not be connected to: the name is unknown, no server listens, or the login was refused.
+    #[error("cannot connect to {address}: {reason}")]
+    #[non_exhaustive]
     RedisNotInitialized {
-        /// Host and port, socket or file; never user or password.
+        /// Host and port, or the path of a socket. Never a user or password.
         address: String,
-        /// What went wrong.
+        /// Why the connection failed.
         reason: String,
     },
-    /// Another caller held the key for as long as this one was willing to wait.
-    #[error("{key} was still held by another after {waited:?}")]
+    /// The file of the embedded store could not be opened.
+    #[error("cannot open the embedded store `{path}`: {reason}")]
+    #[non_exhaustive]
+    EmbeddedNotInitialized {
+        /// The path of the file.
+        path: String,
+        /// Why it could not be opened.
+        reason: String,
+    },
+    /// Another caller held the lock for longer than this call waits.
+    #[error("timed out after {waited:?} waiting for {key}; raise `wait` if the function takes longer")]
+    #[non_exhaustive]
     SpinlockTriesExceeded {
-        /// Which lock.
-        key: Key,
+        /// The lock.
+        key: KeyName,
         /// How long this call waited.
         waited: Duration,
     },
-    /// The state in the store is not of the form `<tag>,<timestamp>,<0 or 1>`. It was left as it is.
-    #[error("the state of {key} cannot be parsed")]
+    /// The state in the store is not of the form `<tag>,<timestamp>,<0 or 1>`. It was not changed.
+    #[error(
+        "the state of {key} is not of the form `<tag>,<timestamp>,<0 or 1>`: another program wrote it; delete the key or use another `prefix`"
+    )]
+    #[non_exhaustive]
     InvalidValueEncounteredDuringUnpacking {
-        /// Which lock.
-        key: Key,
+        /// The lock.
+        key: KeyName,
     },
-    /// The key exists and `fail_if_key_exists` is on.
-    #[error("{key} exists already, and fail_if_key_exists is on")]
+    /// The key exists and `fail_if_key_exists` is set.
+    #[error("{key} already exists and `fail_if_key_exists` is set{}", Expiry(*remaining))]
+    #[non_exhaustive]
     FailIfKeyExistsIsEnabled {
-        /// Which lock.
-        key: Key,
-        /// How long the key will go on existing, as far as the store can tell.
-        left: Option<Duration>,
+        /// The lock.
+        key: KeyName,
+        /// The time until the key expires, if the store knows it.
+        remaining: Option<Duration>,
     },
-    /// The key's `Serialize` implementation failed, so that no key could be made.
-    #[error("the key of {site} cannot be made: its Serialize implementation failed")]
+    /// The key could not be hashed, because an argument's `Serialize` implementation returned an error.
+    #[error(
+        "cannot hash the key of `{site}`: an argument's `Serialize` implementation returned an error; fix it, `skip` the argument, or set `key = ...`"
+    )]
+    #[non_exhaustive]
     ProvidedObjectIsNotHashable {
-        /// Which function, or `HashDSpinlock`.
+        /// The function, or `HashDSpinlock`.
         site: String,
     },
-    /// The lease lapsed before the lock was released: its holder was paused or cut off for too long.
-    #[error("the lease on {key} was lost")]
+    /// The lease expired before the lock was released, because its holder was paused or cut off from the store.
+    #[error(
+        "lost the lease on {key}: it was not renewed in time, because the process was paused or cut off from the store; raise `lease` if that is normal"
+    )]
+    #[non_exhaustive]
     LeaseLost {
-        /// Which lock.
-        key: Key,
+        /// The lock.
+        key: KeyName,
     },
-    /// The store refused or did not answer.
-    #[error("{operation} of {key} failed: {reason}")]
+    /// The store refused a step or did not reply.
+    #[error("`{operation}` failed for {key}: {reason}")]
+    #[non_exhaustive]
     Store {
-        /// What was asked: `read`, `acquire`, `renew`, `publish`, `abort` or `delete`.
+        /// The step: `read`, `acquire`, `renew`, `publish`, `abort` or `delete`.
         operation: &'static str,
-        /// Which lock.
-        key: Key,
-        /// What went wrong.
+        /// The lock.
+        key: KeyName,
+        /// Why the step failed.
+        #[source]
         reason: StoreFailure,
     },
-    /// The value that the function returned could not be encoded. It was not stored.
-    #[error("the value for {key} cannot be encoded: its Serialize implementation failed")]
+    /// The returned value could not be encoded. It was not stored.
+    #[error(
+        "cannot encode the value of {key}: its `Serialize` implementation returned an error; the value was not stored"
+    )]
+    #[non_exhaustive]
     Codec {
-        /// Which lock.
-        key: Key,
+        /// The lock.
+        key: KeyName,
     },
-    /// The value that the function returned is larger than the pool's `max_value_size`. It was not stored.
-    #[error("the value for {key} is {size} bytes long, max_value_size is {limit}")]
+    /// The returned value is larger than the pool's `max_value_size`. It was not stored.
+    #[error(
+        "the encoded value of {key} has {size} bytes, but `max_value_size` is {limit}: it was not stored; raise the limit with `Pool::builder`"
+    )]
+    #[non_exhaustive]
     ValueTooLarge {
-        /// Which lock.
-        key: Key,
-        /// The encoded length in bytes.
+        /// The lock.
+        key: KeyName,
+        /// The encoded size in bytes.
         size: usize,
-        /// The greatest length in bytes.
+        /// The pool's `max_value_size` in bytes.
         limit: usize,
+    },
+    /// The body of a locked function asked for its own key, so it would have waited for itself.
+    #[error(
+        "{key} is already held by the body that asks for it: a call cannot wait for itself; use another key"
+    )]
+    #[non_exhaustive]
+    Recursion {
+        /// The lock.
+        key: KeyName,
+    },
+    /// `init` was called after the global pool was initialized with another URL or other settings.
+    #[error("the global pool is already initialized; call `init` once, before the first locked call")]
+    AlreadyInitialized,
+    /// A store URL cannot be used.
+    #[error("invalid store URL: {reason}")]
+    #[non_exhaustive]
+    InvalidUrl {
+        /// What is wrong with it, without the URL's credentials.
+        reason: String,
+    },
+    /// An option of a function, a lock or a pool has a value that cannot be used.
+    #[error("{reason}")]
+    #[non_exhaustive]
+    InvalidOption {
+        /// The option, and the values that it may have.
+        reason: String,
     },
     /// An option, a URL or a file cannot be used as it is.
     #[error("{0}")]
     Configuration(String),
-    /// The body of a locked function asked for its own key: it would have waited for itself.
-    #[error("{key} is already held by the body that asks for it")]
-    Recursion {
-        /// Which lock.
-        key: Key,
-    },
 }
 
-/// Why a store did not do what it was asked.
+impl Error {
+    pub(crate) fn option(reason: impl Into<String>) -> Self {
+        Self::InvalidOption {
+            reason: reason.into(),
+        }
+    }
+
+    /// Adds the site's name to an error about a key.
+    pub(crate) fn at(mut self, site: &str) -> Self {
+        match &mut self {
+            Self::AtomicQueryInvalidState { key }
+            | Self::InvalidMutexReleaseEncountered { key }
+            | Self::SpinlockTriesExceeded { key, .. }
+            | Self::InvalidValueEncounteredDuringUnpacking { key }
+            | Self::FailIfKeyExistsIsEnabled { key, .. }
+            | Self::LeaseLost { key }
+            | Self::Store { key, .. }
+            | Self::Codec { key }
+            | Self::ValueTooLarge { key, .. }
+            | Self::Recursion { key } => *key = KeyName::new(site.to_owned(), key.name()),
+            Self::RedisNotInitialized { .. }
+            | Self::EmbeddedNotInitialized { .. }
+            | Self::ProvidedObjectIsNotHashable { .. }
+            | Self::AlreadyInitialized
+            | Self::InvalidUrl { .. }
+            | Self::InvalidOption { .. }
+            | Self::Configuration(_) => {}
+        }
+        self
+    }
+}
+
+/// The lock that an error is about: the site's name and the key's name in the store.
+///
+/// `Display` prints both, for example `` `app::price` (dspinlock,3f2a…) ``. Neither contains an argument.
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::Error;
+///
+/// fn site(error: &Error) -> &str {
+///     match error {
+///         Error::SpinlockTriesExceeded { key, .. } => key.site(),
+///         _ => "?",
+///     }
+/// }
+/// # site(&dspinlock::Pool::open("nonsense").unwrap_err());
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyName(Box<(Cow<'static, str>, String)>);
+
+impl KeyName {
+    pub(crate) fn new(site: impl Into<Cow<'static, str>>, name: impl Into<String>) -> Self {
+        Self(Box::new((site.into(), name.into())))
+    }
+
+    /// The name of the annotated function, or `explicit lock`.
+    pub fn site(&self) -> &str {
+        &self.0.0
+    }
+
+    /// The key: its prefix and digest. For a custom key, a digest of its text.
+    pub fn name(&self) -> &str {
+        &self.0.1
+    }
+}
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.site(), self.name()) {
+            ("", name) => f.write_str(name),
+            (site, name) => write!(f, "`{site}` ({name})"),
+        }
+    }
+}
+
+impl fmt::Debug for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyName({self})")
+    }
+}
+
+/// The end of a message about a key that exists.
+struct Expiry(Option<Duration>);
+
+impl fmt::Display for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(remaining) => write!(f, "; it expires in {remaining:?}"),
+            None => f.write_str("; it has no expiry: delete it to run again"),
+        }
+    }
+}
+
+/// Why a store did not execute a step, as the [`source`](std::error::Error::source) of [`Error::Store`].
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::{Error, StoreFailure};
+///
+/// fn timed_out(error: &Error) -> bool {
+///     matches!(error, Error::Store { reason: StoreFailure::Timeout, .. })
+/// }
+/// # assert!(!timed_out(&dspinlock::Pool::open("nonsense").unwrap_err()));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreFailure {
-    /// No answer within the time limit; the step may or may not have been taken.
-    #[error("no answer in time")]
+    /// No reply arrived within the time limit. The step may have been executed.
+    #[error("no reply within the time limit")]
     Timeout,
-    /// The connection broke before the answer came.
-    #[error("the connection was lost")]
+    /// The connection was lost before the reply. The step may have been executed.
+    #[error("the connection was lost before the reply")]
     Disconnected,
-    /// Fewer replicas than `replicas` asks for have acknowledged the step in time. A lock was given up; a deleted key is
-    /// deleted, but may come back after a failover.
-    #[error("{acknowledged} of {wanted} replicas have acknowledged it")]
+    /// Fewer than `replicas` replicas acknowledged the step in time. A lock is aborted. A deleted key is deleted, but may
+    /// reappear after a failover.
+    #[error("only {acknowledged} of {wanted} replicas acknowledged it in time")]
+    #[non_exhaustive]
     TooFewReplicas {
-        /// How many were asked for.
+        /// The number that `replicas` asks for.
         wanted: u32,
-        /// How many there were in time.
+        /// The number that acknowledged in time.
         acknowledged: u32,
     },
     /// The login does not permit the step.
     #[error("permission denied")]
     PermissionDenied,
-    /// The server does not take writes now (read-only replica, out of memory, still loading).
+    /// The server does not execute writes now: it is a read-only replica, out of memory, or still loading.
     #[error("the server refuses writes now ({0})")]
     Unavailable(String),
-    /// Any other refusal; the server's error code, or the embedded store's message.
-    #[error("refused ({0})")]
+    /// Any other refusal: the server's error code, or the message of the embedded store.
+    #[error("the store refused it ({0})")]
     Refused(String),
 }

@@ -1,27 +1,27 @@
-//! What the library has in hand in this process: tests look here for what was left behind.
+//! Counts of what this process holds. Tests use them to find what a call left behind.
 
 use crate::lease::heartbeat;
 use crate::pool::Pool;
 use crate::rt::background;
 
-/// Counts of what lives for as long as somebody needs it.
+/// What exists while a call needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InHand {
-    /// Leases that the heartbeat serves.
+pub struct InUse {
+    /// Leases that the heartbeat renews.
     pub leases: usize,
-    /// Keys of the process's pool that somebody is after.
+    /// Flights of the global pool.
     pub flights: usize,
-    /// Names of the process's pool whose changes somebody waits for.
+    /// Names of the global pool whose next change a call waits for.
     pub watches: usize,
     /// Tasks of the background thread.
     pub tasks: usize,
 }
 
-/// As of now.
-pub fn in_hand() -> InHand {
-    let pool = Pool::known();
-    InHand {
-        leases: heartbeat::serves(),
+/// The counts at this moment.
+pub fn in_use() -> InUse {
+    let pool = Pool::global_if_open();
+    InUse {
+        leases: heartbeat::leases(),
         flights: pool.map_or(0, |pool| pool.flights().count()),
         watches: pool.map_or(0, Pool::watches),
         tasks: background::tasks(),

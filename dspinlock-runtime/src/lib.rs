@@ -18,24 +18,25 @@ mod rt;
 mod store;
 mod tls;
 
-pub use error::{Error, StoreFailure};
+pub use error::{Error, KeyName, StoreFailure};
 pub use key::{Key, KeyPart};
 pub use lease::Lease;
 pub use lease::current::{Current, current};
-pub use lock::{Acquired, DSpinlockBase, HashDSpinlock, Op};
+pub use lock::{Acquired, DSpinlockBase, HashDSpinlock};
 pub use options::{Options, Wait};
-pub use pool::{Pool, init};
+pub use pool::{Pool, PoolBuilder, init};
+pub use rt::op::Op;
 pub use store::RedisParameters;
 pub use tls::Tls;
 
-/// What the shim of the attribute calls. Not for people: it changes without notice.
+/// What the shim of the attribute calls. It is no public API and changes without notice.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::call::future::Run;
-    pub use crate::call::outcome::{Copies, Judge, Judgement, Keep, Outcome, Rules, Shape};
-    pub use crate::call::site::Site;
-    pub use crate::call::{Call, Returning, never};
-    pub use crate::inspect::{InHand, in_hand};
+    pub use crate::call::{
+        ByFrom, Call, Discarded, Disposition, ErrorPolicy, MapErr, NearCacheable, OnError, Outcome,
+        Returning, Rules, Run, Shape, Site, Storable, Stored, StoredNear, never,
+    };
+    pub use crate::inspect::{InUse, in_use};
 }
 
 /// What only the tests of this repository use. It changes without notice.
@@ -47,6 +48,9 @@ pub mod internals {
     }
     pub mod key {
         pub use crate::key::*;
+    }
+    pub mod limits {
+        pub use crate::options::{DEFAULT_MAX_BLOCK_TIME, MAX_DURATION, MAX_PREFIX, MIN_LEASE};
     }
     pub mod protocol {
         pub use crate::protocol::*;

@@ -1,12 +1,9 @@
-//! The explicit API: a lock as an object.
+//! The explicit API: a lock as an object, without an annotated function.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::engine;
+use crate::engine::{self, CallSpec};
 use crate::error::Error;
 use crate::key::{Key, KeyHasher, KeyPart};
 use crate::lease::Lease;
@@ -14,260 +11,298 @@ use crate::options::{Options, Wait};
 use crate::pool::Pool;
 use crate::protocol::{Reply, Request};
 use crate::rt::blocking;
-use crate::store::Boxed;
+use crate::rt::op::Op;
 
-/// A future of the explicit API: boxed, `Send` and `'static`, so that a trait object can return it.
-#[must_use = "futures do nothing unless polled"]
-pub struct Op<T>(Boxed<Result<T, Error>>);
-
-impl<T> Op<T> {
-    pub(crate) fn new(operation: impl Future<Output = Result<T, Error>> + Send + 'static) -> Self {
-        Self(Box::pin(operation))
-    }
-}
-
-impl<T> Future for Op<T> {
-    type Output = Result<T, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(context)
-    }
-}
-
-impl<T> fmt::Debug for Op<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Op")
-    }
-}
-
-/// What an acquire gave.
+/// Outcome of an acquire.
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::{Acquired, HashDSpinlock, Pool};
+///
+/// let pool = Pool::open("sqlite::memory:")?;
+/// let lock = HashDSpinlock::new("import").cached_if_computed(true).pool(&pool);
+/// match lock.acquire_blocking()? {
+///     Acquired::Locked(lease) => lease.release_blocking()?, // after the work
+///     Acquired::Computed => println!("done before"),
+/// }
+/// assert!(matches!(lock.acquire_blocking()?, Acquired::Computed));
+/// # Ok::<(), dspinlock::Error>(())
+/// ```
 #[derive(Debug)]
-#[must_use = "a lease that is dropped gives the lock up at once"]
+#[must_use = "dropping a lease aborts the lock at once"]
 pub enum Acquired {
-    /// The lock is held: compute, then [`Lease::release`].
+    /// The lock is held. Call [`Lease::release`] after the work.
     Locked(Lease),
-    /// `cached_if_computed` is on and the result is there already; nothing was locked.
+    /// `cached_if_computed` is set and the key is computed. Nothing was locked.
     Computed,
 }
 
-/// A lock with a key scheme of one's own. `key` is all that is needed.
+/// A lock with a custom key scheme. Only [`key`](Self::key) is required.
 ///
 /// ```
-/// # mod dspinlock { pub use dspinlock_runtime::DSpinlockBase; }
-/// use dspinlock::DSpinlockBase;
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::{DSpinlockBase, Pool};
 ///
-/// struct Nightly;
+/// struct Nightly(Pool);
 ///
 /// impl DSpinlockBase for Nightly {
 ///     fn key(&self) -> String {
 ///         "reports,nightly".into()
 ///     }
+///
+///     fn pool(&self) -> Option<Pool> {
+///         Some(self.0.clone())
+///     }
 /// }
+///
+/// let lock = Nightly(Pool::open("sqlite::memory:")?);
+/// drop(lock.acquire_blocking()?); // aborts the lock
+/// # Ok::<(), dspinlock::Error>(())
 /// ```
 pub trait DSpinlockBase {
-    /// The store's name for the state: 1 to 512 bytes without braces and control characters. A pool with a secret makes
-    /// another name of it, below the prefix `dspinlock`.
+    /// The state's name in the store: 1 to 512 bytes without braces and control characters. A pool with a secret renames
+    /// it, with the prefix `dspinlock`.
     #[doc(alias = "get_key")]
     fn key(&self) -> String;
 
-    /// How to lock: the defaults.
+    /// The options of the lock. Default: [`Options::new`].
     fn options(&self) -> Options {
         Options::default()
     }
 
-    /// Where to lock: `None` is the process's pool.
+    /// The pool of the lock. Default: `None`, the global pool.
     fn pool(&self) -> Option<Pool> {
         None
     }
 
-    /// Takes the lock, waiting for whoever holds it.
+    /// Acquires the lock. Waits while another caller holds it.
     ///
     /// # Errors
     ///
-    /// [`Error::SpinlockTriesExceeded`] after the wait, [`Error::FailIfKeyExistsIsEnabled`] at once where that option
-    /// is on, [`Error::Recursion`] inside a body that holds the key, and whatever the store fails with.
+    /// - [`Error::SpinlockTriesExceeded`] after the wait.
+    /// - [`Error::FailIfKeyExistsIsEnabled`] at once, if that option is set and the key exists.
+    /// - [`Error::Recursion`] inside a body that holds the key.
+    /// - [`Error::InvalidOption`] for a key or an option that cannot be used.
+    /// - [`Error::Store`], [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the store fails.
     ///
-    /// # Cancel safety
+    /// # Cancellation safety
     ///
-    /// Dropping the future gives the lock up, also while the request for it is under way.
+    /// Dropping the future aborts the lock, even while the request is under way.
+    #[doc(alias = "__enter__")]
     fn acquire(&self) -> Op<Acquired> {
-        acquire(Key::own(&self.key()), self.options(), self.pool())
+        acquire(custom_key(&self.key()), self.options(), self.pool())
     }
 
-    /// [`acquire`](Self::acquire) for callers without an executor; blocks the thread.
+    /// [`acquire`](Self::acquire) for callers without an executor. Blocks the thread.
     ///
     /// # Errors
     ///
-    /// As [`acquire`](Self::acquire).
+    /// See [`acquire`](Self::acquire).
     fn acquire_blocking(&self) -> Result<Acquired, Error> {
         blocking::wait(self.acquire())
     }
 
-    /// Forgets the key: its state, its value, and whoever holds it. Returns whether there was a state.
+    /// Invalidates the key: deletes its state and its value, and lets its holder lose the lock. Returns whether there was a
+    /// state.
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] or [`Error::RedisNotInitialized`] where the store cannot be asked.
+    /// [`Error::Store`], [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the store fails.
     ///
-    /// # Cancel safety
+    /// # Cancellation safety
     ///
     /// A dropped future may or may not have deleted the key.
     #[doc(alias = "delete_atomic_query_mutex_state")]
     fn delete_state(&self) -> Op<bool> {
-        delete_state(Key::own(&self.key()), self.options().replicas, self.pool())
+        delete_state(custom_key(&self.key()), self.options().replicas, self.pool())
     }
 
-    /// [`delete_state`](Self::delete_state) for callers without an executor; blocks the thread.
+    /// [`delete_state`](Self::delete_state) for callers without an executor. Blocks the thread.
     ///
     /// # Errors
     ///
-    /// As [`delete_state`](Self::delete_state).
+    /// See [`delete_state`](Self::delete_state).
     fn delete_state_blocking(&self) -> Result<bool, Error> {
         blocking::wait(self.delete_state())
     }
 }
 
-/// A lock on any value that can be serialized: the key is its hash.
+/// A lock on a value: the key is the hash of the value.
 ///
 /// A single text or byte string hashes as in py-dspinlock, so `HashDSpinlock::new("example")` and Python's
 /// `HashDSpinlock("example")` are the same lock.
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use std::time::Duration;
+///
+/// use dspinlock::{Acquired, HashDSpinlock, Pool, Wait};
+///
+/// let pool = Pool::open("sqlite::memory:")?;
+/// let lock = HashDSpinlock::new(("invoice", 42))
+///     .wait(Wait::AtMost(Duration::from_secs(30)))
+///     .pool(&pool);
+/// if let Acquired::Locked(lease) = lock.acquire_blocking()? {
+///     // the work
+///     lease.release_blocking()?;
+/// }
+/// # Ok::<(), dspinlock::Error>(())
+/// ```
 #[derive(Debug, Clone)]
+#[must_use = "a lock does nothing until it is acquired"]
 pub struct HashDSpinlock {
-    key: Key,
+    /// `None` if the value could not be serialized.
+    key: Option<Key>,
     options: Options,
     pool: Option<Pool>,
 }
 
+/// The site of explicit locks, for messages and for the holder's record.
+const SITE: &str = "explicit lock";
+
 impl HashDSpinlock {
-    /// The lock on `object`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ProvidedObjectIsNotHashable`] where its `Serialize` fails.
-    pub fn new<T: KeyPart + ?Sized>(object: &T) -> Result<Self, Error> {
+    /// The lock on `object`, which may be a reference. [`acquire`](Self::acquire) reports an object that cannot be
+    /// serialized.
+    pub fn new(object: impl KeyPart) -> Self {
         let mut hasher = KeyHasher::new(true);
         object.feed(&mut hasher);
         let options = Options::default();
-        Ok(Self {
-            key: hasher.finish(options.prefix.clone(), "HashDSpinlock")?,
+        Self {
+            key: hasher
+                .digest(|_| {})
+                .map(|digest| Key::new(options.prefix.clone(), digest)),
             options,
             pool: None,
-        })
+        }
     }
 
-    /// The first part of the key, `dspinlock` by default: 1 to 64 bytes without braces, commas and control characters.
+    /// The first part of the key: 1 to 64 bytes without braces, commas and control characters. Default: `dspinlock`.
     #[doc(alias = "_key_prefix")]
     pub fn prefix(mut self, prefix: impl Into<Cow<'static, str>>) -> Self {
         self.options.prefix = prefix.into();
-        self.key = self.key.with_prefix(self.options.prefix.clone());
+        self.key = self.key.map(|key| key.with_prefix(self.options.prefix.clone()));
         self
     }
 
-    /// An existing key is an error, off by default.
+    /// Whether an existing key is an error. Default: `false`.
     pub fn fail_if_key_exists(mut self, on: bool) -> Self {
         self.options.fail_if_key_exists = on;
         self
     }
 
-    /// A computed key gives [`Acquired::Computed`] without taking the lock, off by default.
+    /// Whether a computed key gives [`Acquired::Computed`] without taking the lock. Default: `false`.
     pub fn cached_if_computed(mut self, on: bool) -> Self {
         self.options.cached_if_computed = on;
         self
     }
 
-    /// How often to look for a free key, 10 times by default.
+    /// How often to look for a free key. Default: 10.
     pub fn max_spinlock_tries(mut self, tries: u32) -> Self {
         self.options.max_spinlock_tries = tries;
         self
     }
 
-    /// The longest sleep between two looks, 500 ms by default.
+    /// The longest sleep between two looks. Default: 500 ms.
     pub fn spinlock_sleep_thresh(mut self, sleep: Duration) -> Self {
         self.options.spinlock_sleep_thresh = sleep;
         self
     }
 
-    /// How long to wait in all, in the place of tries × sleep.
+    /// The total time to wait. Default: `max_spinlock_tries` × `spinlock_sleep_thresh`, which is 5 s.
     pub fn wait(mut self, wait: Wait) -> Self {
         self.options.wait = Some(wait);
         self
     }
 
-    /// How long a key stays COMPUTED, 1 h by default.
+    /// How long a key stays computed. Default: 1 h.
     #[doc(alias = "expire_at_timedelta")]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = ttl;
         self
     }
 
-    /// The longest time that a holder may keep others out, 30 min by default.
-    pub fn max_block_time(mut self, longest: Duration) -> Self {
-        self.options.max_block_time = longest;
+    /// The longest time for which one holder may keep the lock. Default: 30 min.
+    pub fn max_block_time(mut self, limit: Duration) -> Self {
+        self.options.max_block_time = limit;
         self
     }
 
-    /// How long the lock outlives a holder that stopped renewing it, 15 s by default (`max_block_time` where that is
-    /// shorter); at least 100 ms.
+    /// How long the lock outlives a holder that stopped renewing it, at least 100 ms. Default: 15 s, or `max_block_time` if
+    /// that is shorter.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.options.lease = Some(lease);
         self
     }
 
-    /// How many replicas must have heard of the lock before it is held, and of a delete before it is done; none by
-    /// default. Where there are fewer within a third of the lease, or a second, the lock is given up:
-    /// [`StoreFailure::TooFewReplicas`](crate::error::StoreFailure::TooFewReplicas).
+    /// How many Redis replicas must acknowledge the lock before it is held, and a delete before it is done. Default: 0.
+    ///
+    /// If fewer replicas acknowledge within a third of the lease, or within 1 s, the lock is aborted and the call fails with
+    /// [`StoreFailure::TooFewReplicas`](crate::StoreFailure::TooFewReplicas).
     pub fn replicas(mut self, replicas: u32) -> Self {
         self.options.replicas = replicas;
         self
     }
 
-    /// The pool to lock in; the process's by default.
+    /// The pool of the lock. Default: the global pool.
     #[doc(alias = "sess")]
     pub fn pool(mut self, pool: &Pool) -> Self {
         self.pool = Some(pool.clone());
         self
     }
 
-    /// The store's name for the state, in a pool without a secret.
-    #[doc(alias = "get_key")]
-    pub fn key(&self) -> String {
-        self.key.state_name()
-    }
-
-    /// As [`DSpinlockBase::acquire`].
-    pub fn acquire(&self) -> Op<Acquired> {
-        acquire(Ok(self.key.clone()), self.options.clone(), self.pool.clone())
-    }
-
-    /// As [`DSpinlockBase::acquire_blocking`].
+    /// The state's name in the store of a pool without a secret.
     ///
     /// # Errors
     ///
-    /// As [`DSpinlockBase::acquire`].
+    /// [`Error::ProvidedObjectIsNotHashable`] if the object's `Serialize` implementation returned an error.
+    #[doc(alias = "get_key")]
+    pub fn key(&self) -> Result<String, Error> {
+        Ok(self.checked_key()?.state_name())
+    }
+
+    /// See [`DSpinlockBase::acquire`].
+    pub fn acquire(&self) -> Op<Acquired> {
+        acquire(self.checked_key(), self.options.clone(), self.pool.clone())
+    }
+
+    /// See [`DSpinlockBase::acquire_blocking`].
+    ///
+    /// # Errors
+    ///
+    /// See [`DSpinlockBase::acquire`].
     pub fn acquire_blocking(&self) -> Result<Acquired, Error> {
         blocking::wait(self.acquire())
     }
 
-    /// As [`DSpinlockBase::delete_state`].
+    /// See [`DSpinlockBase::delete_state`].
     #[doc(alias = "delete_atomic_query_mutex_state")]
     pub fn delete_state(&self) -> Op<bool> {
-        let key = self.options.check_prefix().map(|()| self.key.clone());
+        let key = self.options.check_prefix().and_then(|()| self.checked_key());
         delete_state(key, self.options.replicas, self.pool.clone())
     }
 
-    /// As [`DSpinlockBase::delete_state_blocking`].
+    /// See [`DSpinlockBase::delete_state_blocking`].
     ///
     /// # Errors
     ///
-    /// As [`DSpinlockBase::delete_state`].
+    /// See [`DSpinlockBase::delete_state`].
     pub fn delete_state_blocking(&self) -> Result<bool, Error> {
         blocking::wait(self.delete_state())
     }
+
+    fn checked_key(&self) -> Result<Key, Error> {
+        self.key
+            .clone()
+            .ok_or_else(|| Error::ProvidedObjectIsNotHashable {
+                site: "HashDSpinlock".into(),
+            })
+    }
 }
 
+/// For code that is generic over locks. `key` is empty if the object cannot be serialized, and the other methods fail.
 impl DSpinlockBase for HashDSpinlock {
     fn key(&self) -> String {
-        self.key()
+        self.key().unwrap_or_default()
     }
 
     fn options(&self) -> Options {
@@ -277,20 +312,32 @@ impl DSpinlockBase for HashDSpinlock {
     fn pool(&self) -> Option<Pool> {
         self.pool.clone()
     }
+
+    fn acquire(&self) -> Op<Acquired> {
+        self.acquire()
+    }
+
+    fn delete_state(&self) -> Op<bool> {
+        self.delete_state()
+    }
+}
+
+fn custom_key(text: &str) -> Result<Key, Error> {
+    Key::own(text)
 }
 
 fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Pool>) -> Op<Acquired> {
     Op::new(async move {
         let pool = pool.map_or_else(|| Pool::global().cloned(), Ok)?;
-        let order = Box::new(engine::Order {
+        let spec = Box::new(CallSpec {
             key: key?,
-            site: "explicit lock".into(),
+            site: SITE.into(),
             options,
             near_cache: None,
             shared: true,
             refuse: None,
         });
-        Ok(engine::acquire(pool, order)
+        Ok(engine::acquire(pool, spec)
             .await?
             .map_or(Acquired::Computed, Acquired::Locked))
     })
@@ -299,14 +346,18 @@ fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Pool>) -> Op<
 fn delete_state(key: Result<Key, Error>, replicas: u32, pool: Option<Pool>) -> Op<bool> {
     Op::new(async move {
         let (key, pool) = (key?, pool.map_or_else(|| Pool::global().cloned(), Ok)?);
-        let key = pool.named(key);
-        let deleted = match replicas {
-            0 => pool.here().ask(&key, Request::Delete).await,
-            replicas => pool.ask_replicas(&key, Request::Delete, replicas).await,
+        let key = pool.store_key(key);
+        let reply = match replicas {
+            0 => pool.for_caller().ask(&key, Request::Delete).await,
+            replicas => {
+                pool.requests()
+                    .ask_replicas(&key, Request::Delete, replicas)
+                    .await
+            }
         };
-        let deleted = deleted? == Reply::Deleted(true);
-        // Who held the key here has lost it.
-        pool.flights().scatter(&key);
+        let deleted = reply.map_err(|error| error.at(SITE))? == Reply::Deleted(true);
+        // A holder in this process has lost the key.
+        pool.flights().disband(&key);
         Ok(deleted)
     })
 }

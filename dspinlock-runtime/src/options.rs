@@ -1,47 +1,84 @@
-//! How to lock.
+//! The options of a lock, their defaults and their limits.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::error::Error;
 
-/// How to lock: every option of a site or of an explicit lock.
+/// Every option of an annotated function or an explicit lock. The setters have the names of the attribute's arguments.
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use std::time::Duration;
+///
+/// use dspinlock::Options;
+///
+/// let options = Options::new()
+///     .ttl(Duration::from_secs(600))
+///     .fail_if_key_exists(true);
+/// assert_eq!(options.ttl, Duration::from_secs(600));
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Options {
-    /// The first part of every key in the store.
+    /// The first part of every key in the store. Default: `dspinlock`.
+    #[doc(alias = "_key_prefix")]
     pub prefix: Cow<'static, str>,
-    /// A computed result is returned without taking the lock.
+    /// Whether a computed result is returned without taking the lock. Default: `false`.
     pub cached_if_computed: bool,
-    /// An existing key is an error.
+    /// Whether an existing key is an error. Default: `false`.
     pub fail_if_key_exists: bool,
-    /// How often to look for a free key before giving up, one `spinlock_sleep_thresh` apart.
+    /// How often to look for a free key, one `spinlock_sleep_thresh` apart. Default: 10.
     pub max_spinlock_tries: u32,
-    /// The longest sleep between two looks.
+    /// The longest sleep between two looks. Default: 500 ms.
     pub spinlock_sleep_thresh: Duration,
-    /// In the place of tries × sleep: how long to wait in all.
+    /// The total time to wait. Default: `None`, which is `max_spinlock_tries` × `spinlock_sleep_thresh`.
     pub wait: Option<Wait>,
-    /// How long a computed result stays.
+    /// How long a result stays computed. Default: 1 h.
+    #[doc(alias = "expire_at_timedelta")]
     pub ttl: Duration,
-    /// The longest time that a holder may keep others out.
+    /// The longest time for which one holder may keep the lock. Default: 30 min.
     pub max_block_time: Duration,
-    /// How long a lock outlives a holder that stopped renewing it; `None` is 15 s, or `max_block_time` where that is
-    /// shorter.
+    /// How long the lock outlives a holder that stopped renewing it. Default: `None`, which is 15 s, or `max_block_time` if
+    /// that is shorter.
     pub lease: Option<Duration>,
-    /// How many replicas must have heard of a grant before it counts, and of a delete.
+    /// How many Redis replicas must acknowledge a grant and a delete. Default: 0.
     pub replicas: u32,
 }
 
-/// How long a caller waits for another's result.
+/// How long a caller waits for another caller's result.
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use std::time::Duration;
+///
+/// use dspinlock::{Options, Wait};
+///
+/// let patient = Options::new().wait(Wait::Forever);
+/// let brief = Options::new().wait(Wait::AtMost(Duration::from_millis(200)));
+/// # let _ = (patient, brief);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// At most this long.
+    /// At most this long; zero does not wait.
     AtMost(Duration),
-    /// As long as it takes.
+    /// Without a limit.
     Forever,
 }
 
+/// The longest duration of any option: 100 years of 366 days.
+pub const MAX_DURATION: Duration = Duration::from_secs(100 * 366 * 86_400);
+/// The shortest lease. A renewal, and a thread that wakes late, must fit into it.
+pub const MIN_LEASE: Duration = Duration::from_millis(100);
+/// The longest prefix in bytes.
+pub const MAX_PREFIX: usize = 64;
+/// The default of `max_block_time`.
+pub const DEFAULT_MAX_BLOCK_TIME: Duration = Duration::from_secs(1800);
+/// The default of `lease`.
+const DEFAULT_LEASE: Duration = Duration::from_secs(15);
+
 impl Options {
-    /// The seed's defaults.
+    /// The defaults, in a constant.
     pub const DEFAULT: Self = Self {
         prefix: Cow::Borrowed("dspinlock"),
         cached_if_computed: false,
@@ -50,10 +87,134 @@ impl Options {
         spinlock_sleep_thresh: Duration::from_millis(500),
         wait: None,
         ttl: Duration::from_secs(3600),
-        max_block_time: Duration::from_secs(1800),
+        max_block_time: DEFAULT_MAX_BLOCK_TIME,
         lease: None,
         replicas: 0,
     };
+
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::DEFAULT
+    }
+
+    /// Sets [`prefix`](Self#structfield.prefix): 1 to 64 bytes without braces, commas and control characters.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<Cow<'static, str>>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Sets [`cached_if_computed`](Self#structfield.cached_if_computed).
+    #[must_use]
+    pub fn cached_if_computed(mut self, on: bool) -> Self {
+        self.cached_if_computed = on;
+        self
+    }
+
+    /// Sets [`fail_if_key_exists`](Self#structfield.fail_if_key_exists).
+    #[must_use]
+    pub fn fail_if_key_exists(mut self, on: bool) -> Self {
+        self.fail_if_key_exists = on;
+        self
+    }
+
+    /// Sets [`max_spinlock_tries`](Self#structfield.max_spinlock_tries), at least 1.
+    #[must_use]
+    pub fn max_spinlock_tries(mut self, tries: u32) -> Self {
+        self.max_spinlock_tries = tries;
+        self
+    }
+
+    /// Sets [`spinlock_sleep_thresh`](Self#structfield.spinlock_sleep_thresh).
+    #[must_use]
+    pub fn spinlock_sleep_thresh(mut self, sleep: Duration) -> Self {
+        self.spinlock_sleep_thresh = sleep;
+        self
+    }
+
+    /// Sets [`wait`](Self#structfield.wait).
+    #[must_use]
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+
+    /// Sets [`ttl`](Self#structfield.ttl).
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// Sets [`max_block_time`](Self#structfield.max_block_time).
+    #[must_use]
+    pub fn max_block_time(mut self, limit: Duration) -> Self {
+        self.max_block_time = limit;
+        self
+    }
+
+    /// Sets [`lease`](Self#structfield.lease), at least 100 ms.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// Sets [`replicas`](Self#structfield.replicas).
+    #[must_use]
+    pub fn replicas(mut self, replicas: u32) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// Checks every option. Returns the length of the lease.
+    pub(crate) fn check(&self) -> Result<Duration, Error> {
+        let durations = [
+            ("ttl", self.ttl),
+            ("max_block_time", self.max_block_time),
+            ("spinlock_sleep_thresh", self.spinlock_sleep_thresh),
+            ("lease", self.lease.unwrap_or(DEFAULT_LEASE)),
+        ];
+        for (name, duration) in durations {
+            check_length(name, duration)?;
+        }
+        if matches!(self.wait, Some(Wait::AtMost(wait)) if wait > MAX_DURATION) {
+            return Err(Error::option(
+                "`wait` must be <= 100 years; use `Wait::Forever` for no limit",
+            ));
+        }
+        if self.max_spinlock_tries == 0 {
+            return Err(Error::option(
+                "`max_spinlock_tries` must be >= 1; use `wait` of zero not to wait",
+            ));
+        }
+        let lease = self.lease.unwrap_or(DEFAULT_LEASE.min(self.max_block_time));
+        if lease > self.max_block_time {
+            return Err(Error::option(format!(
+                "`lease` ({lease:?}) must be <= `max_block_time` ({:?})",
+                self.max_block_time
+            )));
+        }
+        if lease < MIN_LEASE {
+            return Err(Error::option(format!(
+                "`lease` must be >= {MIN_LEASE:?}, not {lease:?}"
+            )));
+        }
+        self.check_prefix()?;
+        Ok(lease)
+    }
+
+    /// A prefix must keep the entries of a key in one cluster slot, and be separable from the digest.
+    pub(crate) fn check_prefix(&self) -> Result<(), Error> {
+        let reserved = |c: char| matches!(c, '{' | '}' | ',') || c.is_control();
+        if self.prefix.is_empty() || self.prefix.len() > MAX_PREFIX || self.prefix.contains(reserved) {
+            return Err(Error::option(format!(
+                "`prefix` must have 1 to {MAX_PREFIX} bytes without braces, commas and control characters"
+            )));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Options {
@@ -62,70 +223,12 @@ impl Default for Options {
     }
 }
 
-/// No duration is longer.
-const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
-/// No lease is shorter: a heartbeat must fit into it, and a thread that comes late.
-const SHORTEST_LEASE: Duration = Duration::from_millis(100);
-/// The lease where none is given.
-const LEASE: Duration = Duration::from_secs(15);
-
-impl Options {
-    /// The length of the lease, or what is wrong.
-    pub(crate) fn check(&self) -> Result<Duration, Error> {
-        let durations = [
-            ("ttl", self.ttl),
-            ("max_block_time", self.max_block_time),
-            ("spinlock_sleep_thresh", self.spinlock_sleep_thresh),
-            ("lease", self.lease.unwrap_or(LEASE)),
-        ];
-        for (name, duration) in durations {
-            check_length(name, duration)?;
-        }
-        if let Some(Wait::AtMost(wait)) = self
-            .wait
-            .filter(|wait| matches!(wait, Wait::AtMost(wait) if *wait > LONGEST))
-        {
-            return refuse(format!(
-                "wait is at most 100 years, not {wait:?}; `forever` has no end"
-            ));
-        }
-        if self.max_spinlock_tries == 0 {
-            return refuse("max_spinlock_tries is at least 1".into());
-        }
-        let lease = self.lease.unwrap_or(LEASE.min(self.max_block_time));
-        if lease > self.max_block_time {
-            return refuse(format!(
-                "a lease of {lease:?} is longer than max_block_time, {:?}",
-                self.max_block_time
-            ));
-        }
-        if lease < SHORTEST_LEASE {
-            return refuse(format!("a lease is at least {SHORTEST_LEASE:?}, not {lease:?}"));
-        }
-        self.check_prefix()?;
-        Ok(lease)
-    }
-
-    /// A prefix must keep both entries of a key in one slot of a cluster, and the key apart from its digest.
-    pub(crate) fn check_prefix(&self) -> Result<(), Error> {
-        let reserved = |c: char| matches!(c, '{' | '}' | ',') || c.is_control();
-        if self.prefix.is_empty() || self.prefix.len() > 64 || self.prefix.contains(reserved) {
-            return refuse("a prefix has 1 to 64 bytes without braces, commas and control characters".into());
-        }
-        Ok(())
-    }
-}
-
-/// A length of time must be one.
+/// Checks that a duration is positive and not too long.
 pub(crate) fn check_length(name: &str, duration: Duration) -> Result<(), Error> {
-    if duration.is_zero() || duration > LONGEST {
-        return refuse(format!(
-            "{name} is longer than nothing and at most 100 years, not {duration:?}"
-        ));
+    if duration.is_zero() || duration > MAX_DURATION {
+        return Err(Error::option(format!(
+            "`{name}` must be > 0 and <= 100 years, not {duration:?}"
+        )));
     }
     Ok(())
-}
-
-fn refuse<T>(message: String) -> Result<T, Error> {
-    Err(Error::Configuration(message))
 }

@@ -1,327 +1,343 @@
-//! The store that calls go to: one for the process, or one's own.
+//! The pool: one store with its connections, and what this process knows about its keys.
 
 pub(crate) mod flight;
 pub(crate) mod near_cache;
 mod open;
+mod request;
 mod secret;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use once_cell::sync::OnceCell;
 
-use crate::error::{Error, StoreFailure};
+use self::flight::Flights;
+use self::near_cache::{NearCache, Placeholder};
+use self::open::{Location, Settings};
+use self::request::Requests;
+use self::secret::{SIGNATURE, Secret};
+use crate::error::Error;
 use crate::key::Key;
-use crate::pool::flight::Flights;
-use crate::pool::near_cache::{Fill, Near};
-use crate::pool::secret::{SEAL, Secret};
 use crate::protocol::value::{Hit, MAX_HEADER};
 use crate::protocol::{Read, Reply, Request};
-use crate::store::{Change, Failure, SharedStore, Tracked};
+use crate::store::{RedisParameters, SharedStore};
+use crate::tls::Tls;
 
 static GLOBAL: OnceCell<Pool> = OnceCell::new();
 
-/// The default of [`Pool::max_value_size`]: 8 MiB.
-const MAX_VALUE_SIZE: usize = 8 << 20;
-
-/// Makes `pool` the one that annotated functions use. To be called once, before the first of them is.
+/// Sets the global pool, which annotated functions use. Call it once, before the first locked call.
 ///
-/// Without it the first call opens the URL in the environment variable `DSPINLOCK_URL`, else the embedded store of this
-/// machine.
+/// Without it, the first locked call opens the URL in the environment variable `DSPINLOCK_URL`, or else the embedded store
+/// of this machine.
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::Pool;
+///
+/// dspinlock::init(Pool::open("sqlite::memory:")?)?;
+/// # Ok::<(), dspinlock::Error>(())
+/// ```
 ///
 /// # Errors
 ///
-/// [`Error::Configuration`] where the process has a pool already.
+/// [`Error::AlreadyInitialized`] if the global pool was opened before with another URL or other settings. Initializing it
+/// again with the same ones does nothing.
 pub fn init(pool: Pool) -> Result<(), Error> {
-    GLOBAL
-        .set(pool)
-        .map_err(|_| Error::Configuration("this process has its pool already".into()))
+    match GLOBAL.try_insert(pool) {
+        Ok(_) => Ok(()),
+        Err((global, pool)) if global.shared.settings == pool.shared.settings => Ok(()),
+        Err(_) => Err(Error::AlreadyInitialized),
+    }
 }
 
-/// A store and its connection. Cloning it is cheap and shares both.
+/// A store with its connections. Clones are cheap and share everything.
 ///
-/// A pool may be used from every thread, runtime and executor: its connection lives on a thread of the library's own.
+/// A pool may be used from every thread, runtime and executor.
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::{Acquired, HashDSpinlock, Pool};
+///
+/// let pool = Pool::open("sqlite::memory:")?; // or "redis://host"
+/// let acquired = HashDSpinlock::new("report").pool(&pool).acquire_blocking()?;
+/// assert!(matches!(acquired, Acquired::Locked(_)));
+/// # Ok::<(), dspinlock::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Pool {
-    store: SharedStore,
-    /// The way to the store that is shortest for one caller, where there are several.
-    way: Option<SharedStore>,
-    local: Arc<Local>,
-    max_value_size: usize,
-    secret: Option<Arc<Secret>>,
+    shared: Arc<Shared>,
+    /// The store by the shortest route for one caller, if it has several routes.
+    route: Option<SharedStore>,
 }
 
-/// What a pool knows in this process.
-struct Local {
+struct Shared {
+    settings: Settings,
+    requests: Requests,
     flights: Flights,
-    near: Arc<Near>,
+    near_cache: Arc<NearCache>,
+    secret: Option<Secret>,
 }
 
 impl Pool {
-    /// The greatest length of an encoded value in bytes, 8 MiB by default. A longer one is an error and is not stored;
-    /// a longer one that another has stored counts as none.
-    pub fn with_max_value_size(mut self, bytes: usize) -> Self {
-        self.max_value_size = bytes;
-        self
-    }
-
-    /// How many values the near cache keeps in this process, 10,000 by default; 0 turns it off. The one that came first
-    /// goes first, unless it was of use lately. The values' own sizes are not counted.
+    /// Opens the store behind `url` with default settings. A server is connected to by the first request.
     ///
-    /// It serves functions with `near_cache` on a Redis or Valkey server that pushes changes; on every other store they
-    /// read the store at each call.
-    pub fn with_near_cache_size(self, entries: usize) -> Self {
-        self.local.near.resize(entries);
-        self
-    }
-
-    /// Keys that nobody can guess and values that nobody else can have written: both are bound to this secret with
-    /// HMAC-SHA-256. It has at least 16 bytes; 32 random ones are best.
+    /// The schemes are `redis://`, `rediss://` (feature `tls`), `valkey://`, `valkeys://`, `redis+unix://`,
+    /// `redis+sentinel://` (feature `sentinel`), `redis+cluster://` (feature `cluster`), and `sqlite:PATH`, `sqlite:` or
+    /// `sqlite::memory:` (feature `embedded`).
     ///
-    /// Every process that shares results needs the same secret. To a pool with one, a value that was written without
-    /// it, altered, cut or moved from another key is as good as none; keys have other names than without, also those with
-    /// `name = ""` and of [`HashDSpinlock`](crate::lock::HashDSpinlock), which Python workers then do not share. What is
-    /// not protected: whoever may write to the store can delete results, hold or free locks, mark a key as computed for
-    /// callers that want no value, and bring back an older value of the same key.
+    /// Connecting times out after 2 s, and a request after 5 s. A request whose connection is lost is sent again once.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// let pool = dspinlock::Pool::open("sqlite::memory:")?;
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for a secret of less than 16 bytes.
-    pub fn with_secret(mut self, secret: impl AsRef<[u8]>) -> Result<Self, Error> {
-        self.secret = Some(Arc::new(Secret::new(secret.as_ref())?));
-        Ok(self)
+    /// [`Error::InvalidUrl`] for a URL that cannot be used, [`Error::EmbeddedNotInitialized`] for a file that cannot be
+    /// opened, and [`Error::RedisNotInitialized`] if the process is out of threads or descriptors. No message contains
+    /// the password.
+    pub fn open(url: &str) -> Result<Self, Error> {
+        Self::builder(url).open()
     }
 
-    pub(crate) fn new(store: SharedStore) -> Self {
-        let near = Arc::<Near>::default();
-        store.listen(near.clone());
-        Self {
-            store,
-            way: None,
-            local: Arc::new(Local {
-                flights: Flights::default(),
-                near,
-            }),
-            max_value_size: MAX_VALUE_SIZE,
-            secret: None,
-        }
+    /// Starts to build a pool for the store behind `url`. See [`open`](Self::open) for the schemes.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::Pool;
+    ///
+    /// let pool = Pool::builder("sqlite::memory:")
+    ///     .secret("32 random bytes from your secrets")
+    ///     .max_value_size(1 << 20)
+    ///     .open()?;
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    pub fn builder(url: &str) -> PoolBuilder {
+        PoolBuilder(Settings::new(Location::Url(url.into())))
     }
 
-    /// The process's pool.
+    /// Opens the Redis server that `parameters` name with default settings. The first request connects.
+    ///
+    /// ```no_run
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Pool, RedisParameters};
+    ///
+    /// let pool = Pool::connect(RedisParameters::new().host("redis.example").port(6380))?;
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidOption`] for parameters that cannot be used, and [`Error::RedisNotInitialized`] if the process is
+    /// out of threads or descriptors.
+    pub fn connect(parameters: RedisParameters) -> Result<Self, Error> {
+        PoolBuilder::from(parameters).open()
+    }
+
+    fn new(settings: Settings) -> Result<Self, Error> {
+        let secret = settings.secret.as_deref().map(Secret::new).transpose()?;
+        let store = settings.open_store()?;
+        let near_cache = Arc::new(NearCache::new(settings.near_cache_size));
+        store.listen(near_cache.clone());
+        let shared = Arc::new(Shared {
+            settings,
+            requests: Requests::new(store, near_cache.clone()),
+            flights: Flights::default(),
+            near_cache,
+            secret,
+        });
+        Ok(Self { shared, route: None })
+    }
+
+    /// The global pool. Opens it if `init` was not called.
     pub(crate) fn global() -> Result<&'static Self, Error> {
-        GLOBAL.get_or_try_init(open::from_environment)
+        GLOBAL.get_or_try_init(|| Self::new(Settings::from_environment()?).map_err(open::name_variable))
     }
 
-    /// The process's pool, where there is one already.
-    pub(crate) fn known() -> Option<&'static Self> {
+    /// The global pool, if it is open.
+    pub(crate) fn global_if_open() -> Option<&'static Self> {
         GLOBAL.get()
     }
 
-    pub(crate) fn near(&self) -> &Arc<Near> {
-        &self.local.near
+    pub(crate) fn near_cache(&self) -> &Arc<NearCache> {
+        &self.shared.near_cache
     }
 
     pub(crate) fn flights(&self) -> &Flights {
-        &self.local.flights
+        &self.shared.flights
     }
 
-    /// How many names somebody waits for.
+    /// This pool by the shortest route for the calling thread.
+    pub(crate) fn for_caller(&self) -> Self {
+        let route = self.shared.requests.store.here();
+        Self {
+            route,
+            ..self.clone()
+        }
+    }
+
+    /// This pool by the background thread's route, which depends on no runtime of the user.
+    pub(crate) fn in_background(&self) -> Self {
+        Self {
+            route: None,
+            ..self.clone()
+        }
+    }
+
+    /// See [`Requests::ask`].
+    pub(crate) fn ask(&self, key: &Key, request: Request) -> impl Future<Output = Result<Reply, Error>> {
+        self.shared.requests.ask(self.route.as_ref(), key, request)
+    }
+
+    /// See [`Requests::read`].
+    pub(crate) fn read(&self, key: &Key, read: Read) -> impl Future<Output = Result<Reply, Error>> {
+        self.shared.requests.read(self.route.as_ref(), key, read)
+    }
+
+    /// See [`Requests::read_tracked`].
+    pub(crate) fn read_tracked(
+        &self,
+        key: &Key,
+        read: Read,
+    ) -> impl Future<Output = Result<(Reply, Option<Placeholder>), Error>> {
+        self.shared.requests.read_tracked(self.route.as_ref(), key, read)
+    }
+
+    /// The requests that always travel by the background thread's route.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.shared.requests
+    }
+
+    /// The number of names whose next change a call waits for.
     pub(crate) fn watches(&self) -> usize {
-        self.store.watches()
+        self.shared.requests.store.watches()
     }
 
     pub(crate) fn max_value_size(&self) -> usize {
-        self.max_value_size
+        self.shared.settings.max_value_size
     }
 
-    /// The key in the store: a pool with a secret has names of its own.
+    /// The key in the store: a pool with a secret renames keys.
     #[inline]
-    pub(crate) fn named(&self, key: Key) -> Key {
-        match &self.secret {
+    pub(crate) fn store_key(&self, key: Key) -> Key {
+        match &self.shared.secret {
             None => key,
             Some(secret) => secret.rename(&key),
         }
     }
 
-    /// What is stored in the place of a payload.
-    pub(crate) fn seal(&self, key: &Key, tag: &str, fence: u64, payload: &Bytes) -> Bytes {
-        match &self.secret {
+    /// The payload to store, signed if the pool has a secret.
+    pub(crate) fn sign(&self, key: &Key, tag: &str, fence: u64, payload: &Bytes) -> Bytes {
+        match &self.shared.secret {
             None => payload.clone(),
-            Some(secret) => secret.seal(key, tag, fence, payload),
+            Some(secret) => secret.sign(key, tag, fence, payload),
         }
     }
 
-    /// Whether the value is what was published; its seal is taken off.
+    /// Whether the payload is the one that was published. Removes its signature.
     #[inline]
-    pub(crate) fn unseal(&self, key: &Key, hit: &mut Hit) -> bool {
-        hit.is_intact() && self.secret.as_ref().is_none_or(|secret| secret.unseal(key, hit))
+    pub(crate) fn verify(&self, key: &Key, hit: &mut Hit) -> bool {
+        hit.is_intact()
+            && self
+                .shared
+                .secret
+                .as_ref()
+                .is_none_or(|secret| secret.verify(key, hit))
     }
 
-    /// The greatest length of header and payload together.
+    /// The greatest size of header and payload together.
     pub(crate) fn bound(&self) -> usize {
-        let seal = self.secret.as_ref().map_or(0, |_| SEAL);
-        self.max_value_size
-            .saturating_add(MAX_HEADER + seal)
+        let signature = self.shared.secret.as_ref().map_or(0, |_| SIGNATURE);
+        self.max_value_size()
+            .saturating_add(MAX_HEADER + signature)
             .min(i64::MAX as usize)
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.store, &other.store)
-    }
-
-    /// This pool by the way that is shortest for the caller.
-    pub(crate) fn here(&self) -> Self {
-        Self {
-            way: self.store.here(),
-            ..self.clone()
-        }
-    }
-
-    /// This pool by the way that depends on no runtime of a user's.
-    pub(crate) fn in_background(&self) -> Self {
-        Self {
-            way: None,
-            ..self.clone()
-        }
-    }
-
-    /// Asks the store to take a step. A request whose connection broke, or whose runtime ended, is sent once more from
-    /// the background: with the same tag the step is the same one. What broke it may have broken the connection of the
-    /// background too, which is seen only now: the one after that is new.
-    pub(crate) async fn ask(&self, key: &Key, request: Request) -> Result<Reply, Error> {
-        let operation = operation(&request);
-        let mut answer = match &self.way {
-            None => self.store.step(key, request.clone()).await,
-            Some(way) => way.step(key, request.clone()).await,
-        };
-        for _ in 0..1 + u8::from(self.way.is_some()) {
-            if !matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected))) {
-                break;
-            }
-            answer = self.store.step(key, request.clone()).await;
-        }
-        self.written(key, &answer);
-        answer.map_err(|failure| explain(operation, key, failure))
-    }
-
-    /// [`ask`](Self::ask) for a read, whose future is small: every hit carries it.
-    pub(crate) async fn read(&self, key: &Key, read: Read) -> Result<Reply, Error> {
-        let way = self.way.as_ref().unwrap_or(&self.store);
-        match way.step(key, Request::Read(read.clone())).await {
-            Err(Failure::Unknown(StoreFailure::Disconnected)) => {
-                Box::pin(self.ask(key, Request::Read(read))).await
-            }
-            answer => {
-                self.written(key, &answer);
-                answer.map_err(|failure| explain("read", key, failure))
-            }
-        }
-    }
-
-    /// Asks the store to take a step that so many replicas are to hear of, in the background.
-    pub(crate) async fn ask_replicas(
-        &self,
-        key: &Key,
-        request: Request,
-        replicas: u32,
-    ) -> Result<Reply, Error> {
-        let operation = operation(&request);
-        let mut answer = self.store.step_replicated(key, request.clone(), replicas).await;
-        if matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected))) {
-            answer = self.store.step_replicated(key, request, replicas).await;
-        }
-        self.written(key, &answer);
-        answer.map_err(|failure| explain(operation, key, failure))
-    }
-
-    /// Reads for a caller with a near cache, in the background, where changes are heard of. The place in the near cache
-    /// is taken before the read is sent, and lost where the value changes before it is filled.
-    pub(crate) async fn read_near(&self, key: &Key, read: Read) -> Result<(Reply, Option<Fill>), Error> {
-        let mut fill = self.near().begin(key);
-        if fill.is_some() {
-            let mut answer = self.store.read_tracked(key, read.clone()).await;
-            if matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected))) {
-                fill = self.near().begin(key);
-                answer = self.store.read_tracked(key, read.clone()).await;
-            }
-            if let Some(Tracked { reply, registered }) =
-                answer.map_err(|failure| explain("read", key, failure))?
-            {
-                let fill = fill.filter(|_| registered).map(|mut fill| {
-                    fill.left = left(&reply);
-                    fill
-                });
-                return Ok((reply, fill));
-            }
-        }
-        drop(fill);
-        Ok((self.read(key, read).await?, None))
-    }
-
-    /// Read-after-own-write: before a caller goes on, what it wrote is forgotten here. What others write, and what was
-    /// written for a caller that has left, the store tells.
-    fn written(&self, key: &Key, answer: &Result<Reply, Failure>) {
-        use Reply::{Bad, Busy, Computed, Exists, Hit, Miss, Renewed};
-        if !matches!(
-            answer,
-            Ok(Miss | Hit(..) | Busy(_) | Exists(_) | Computed | Bad(_) | Renewed)
-        ) {
-            self.near().forget(key);
-        }
-    }
-
-    /// Asks the store to take a step and to tell of the next change, in the background.
-    pub(crate) async fn ask_watched(&self, key: &Key, request: Request) -> Result<(Reply, Change), Error> {
-        let operation = operation(&request);
-        let mut answer = self.store.step_watched(key, request.clone()).await;
-        if matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected))) {
-            answer = self.store.step_watched(key, request).await;
-        }
-        if let Ok((reply, _)) = &answer
-            && matches!(reply, Reply::Acquired(_))
-        {
-            self.near().forget(key);
-        }
-        answer.map_err(|failure| explain(operation, key, failure))
-    }
-}
-
-/// What is left of a value's life, at most all of it.
-fn left(reply: &Reply) -> Option<Duration> {
-    match reply {
-        Reply::Hit(hit, left) => Some(Duration::from_millis(left.unwrap_or(hit.life).min(hit.life))),
-        _ => None,
-    }
-}
-
-fn explain(operation: &'static str, key: &Key, failure: Failure) -> Error {
-    match failure {
-        Failure::NotReady { address, reason } => Error::RedisNotInitialized { address, reason },
-        Failure::Unknown(reason) | Failure::Refused(reason) => Error::Store {
-            operation,
-            key: key.clone(),
-            reason,
-        },
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
-            .field("max_value_size", &self.max_value_size)
+            .field("max_value_size", &self.max_value_size())
             .finish_non_exhaustive()
     }
 }
 
-fn operation(request: &Request) -> &'static str {
-    match request {
-        Request::Read(_) => "read",
-        Request::Acquire(_) => "acquire",
-        Request::Renew(_) => "renew",
-        Request::Publish(_) => "publish",
-        Request::Abort { .. } => "abort",
-        Request::Delete => "delete",
+/// Builds a [`Pool`] with settings of its own. Returned by [`Pool::builder`].
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::Pool;
+///
+/// let pool = Pool::builder("sqlite::memory:").near_cache_size(1_000).open()?;
+/// # Ok::<(), dspinlock::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until `open` is called"]
+pub struct PoolBuilder(Settings);
+
+impl PoolBuilder {
+    /// Binds keys and values to a secret of at least 16 bytes, by HMAC-SHA-256. 32 random bytes are best. Default: none.
+    ///
+    /// Without the secret nobody can guess a key's name or forge a value. A value that was written without the secret,
+    /// altered, truncated or moved from another key counts as absent. Every process that shares results needs the same
+    /// secret. Python workers do not share keys with such a pool.
+    ///
+    /// A writer of the store can still delete results, hold or release locks, mark a key as computed for callers that want
+    /// no value, and restore an older value of the same key.
+    pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Self {
+        self.0.secret = Some(secret.as_ref().into());
+        self
+    }
+
+    /// The greatest size of an encoded value in bytes. Default: 8 MiB.
+    ///
+    /// A larger value is an error and is not stored. A larger value that another process stored counts as absent.
+    pub fn max_value_size(mut self, bytes: usize) -> Self {
+        self.0.max_value_size = bytes;
+        self
+    }
+
+    /// The greatest number of values in the near cache of this process. Default: 10,000; 0 turns it off.
+    ///
+    /// The oldest value is evicted first, unless it was used recently. The sizes of values do not count. The near cache
+    /// serves functions with `near_cache` if the server pushes invalidations; otherwise each call reads the store.
+    pub fn near_cache_size(mut self, entries: usize) -> Self {
+        self.0.near_cache_size = entries;
+        self
+    }
+
+    /// Certificates for a TLS URL (feature `tls`). Files that the URL names are added. Default: [`Tls::new`].
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.0.tls = tls;
+        self
+    }
+
+    /// Opens the store. A server is connected to by the first request.
+    ///
+    /// # Errors
+    ///
+    /// See [`Pool::open`]; also [`Error::InvalidOption`] for a secret of less than 16 bytes, for certificates that cannot
+    /// be used, and for TLS options together with a URL without TLS.
+    pub fn open(self) -> Result<Pool, Error> {
+        Pool::new(self.0)
+    }
+}
+
+impl From<RedisParameters> for PoolBuilder {
+    fn from(parameters: RedisParameters) -> Self {
+        Self(Settings::new(Location::Redis(Box::new(parameters))))
+    }
+}
+
+impl fmt::Debug for PoolBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolBuilder").finish_non_exhaustive()
     }
 }

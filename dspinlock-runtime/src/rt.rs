@@ -1,5 +1,9 @@
-//! What the library stands on: its background thread, parked threads, and what threads share things by.
+//! The foundation of the runtime: the background thread, parked threads and primitives of synchronization.
+//!
+//! Every module may import from here. Nothing here knows a key, a store or a lease.
 
 pub(crate) mod background;
 pub(crate) mod blocking;
+pub(crate) mod latch;
+pub(crate) mod op;
 pub(crate) mod sync;

@@ -7,27 +7,26 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::Error;
-use crate::call::steps::{Settled, Step, Verdict};
-use crate::call::{Entering, Start};
-use crate::engine::{Boxed, Lead};
+use super::start::{Entering, Start};
+use super::steps::{Settled, Step, Steps};
+use crate::engine::{Boxed, Permit};
+use crate::error::Error;
 
 pin_project! {
-    /// The future of one call: the user's body, once, and a few words around it. (An `async fn` in its place would
-    /// hold the body twice.)
+    /// The future of one call. It contains the user's body once; an `async fn` would contain it twice.
     #[project = RunProj]
     #[must_use = "futures do nothing unless awaited"]
-    pub struct Run<F, R, J> {
-        // Before the phase: a dropped body has ended when its lead gives the lock up.
+    pub struct Run<F, R, P> {
+        // Declared before the phase, so that the body is dropped before its permit aborts the lock.
         #[pin]
         work: Work<F, R>,
         phase: Phase,
-        verdict: Verdict<R, J>,
+        steps: Steps<R, P>,
     }
 }
 
 pin_project! {
-    /// The body, and later its outcome, in the same place; boxed, as it may be larger than the body ever was.
+    /// The body, and later its result in the same memory. Boxed, because the result may be larger than the body.
     #[project = WorkProj]
     #[project_replace = WorkTaken]
     enum Work<F, R> {
@@ -40,28 +39,28 @@ pin_project! {
 enum Phase {
     Start(Start),
     Enter(Entering),
-    Body(Option<Box<Lead>>),
+    Body(Option<Box<Permit>>),
     Publish(Boxed<Result<(), Error>>),
     Over,
 }
 
-impl<F, R, J> Run<F, R, J> {
+impl<F, R, P> Run<F, R, P> {
     #[inline]
-    pub(crate) fn new(start: Start, verdict: Verdict<R, J>, body: F) -> Self {
-        Self::at(Phase::Start(start), verdict, body)
+    pub(super) fn new(start: Start, steps: Steps<R, P>, body: F) -> Self {
+        Self::at(Phase::Start(start), steps, body)
     }
 
     #[inline]
-    fn at(phase: Phase, verdict: Verdict<R, J>, body: F) -> Self {
+    fn at(phase: Phase, steps: Steps<R, P>, body: F) -> Self {
         Self {
             phase,
-            verdict,
+            steps,
             work: Work::Body { body },
         }
     }
 }
 
-impl<F: Future<Output = R>, R, J> Future for Run<F, R, J> {
+impl<F: Future<Output = R>, R, P> Future for Run<F, R, P> {
     type Output = R;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
@@ -72,7 +71,7 @@ impl<F: Future<Output = R>, R, J> Future for Run<F, R, J> {
                 Phase::Enter(_) => this.poll_enter(cx),
                 Phase::Body(_) => this.poll_body(cx),
                 Phase::Publish(_) => this.poll_publish(cx),
-                Phase::Over => panic!("a locked call was polled after it had ended"),
+                Phase::Over => panic!("the future of a locked call was polled after completion"),
             }) {
                 *this.phase = Phase::Over;
                 return Poll::Ready(outcome);
@@ -81,11 +80,11 @@ impl<F: Future<Output = R>, R, J> Future for Run<F, R, J> {
     }
 }
 
-/// Each step ends with the outcome of the call, or with `None` and the next phase.
-impl<F: Future<Output = R>, R, J> RunProj<'_, F, R, J> {
+/// Each step returns the result of the call, or `None` after it has set the next phase.
+impl<F: Future<Output = R>, R, P> RunProj<'_, F, R, P> {
     fn start(&mut self) -> Option<R> {
         if let Phase::Start(start) = self.phase
-            && let Some(outcome) = self.verdict.recalled(start)
+            && let Some(outcome) = self.steps.near_hit(start)
         {
             return Some(outcome);
         }
@@ -100,31 +99,31 @@ impl<F: Future<Output = R>, R, J> RunProj<'_, F, R, J> {
             return Poll::Ready(None);
         };
         let entered = ready!(entering.future.as_mut().poll(cx));
-        match self.verdict.entered(entering, entered) {
+        match self.steps.entered(entering, entered) {
             Step::Again => {}
             Step::Return(outcome) => return Poll::Ready(Some(outcome)),
-            Step::Body(lead) => *self.phase = Phase::Body(lead),
+            Step::Body(permit) => *self.phase = Phase::Body(permit),
         }
         Poll::Ready(None)
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
-        // The lead is a local while the body runs: a panic drops it, and that aborts, even where the future is kept.
-        let Phase::Body(lead) = mem::replace(self.phase, Phase::Over) else {
+        // The permit is a local while the body runs, so a panic drops it and aborts the lock, even if the future is kept.
+        let Phase::Body(permit) = mem::replace(self.phase, Phase::Over) else {
             return Poll::Ready(None);
         };
         let WorkProj::Body { body } = self.work.as_mut().project() else {
             return Poll::Ready(None);
         };
-        let polled = match &lead {
-            Some(lead) => lead.scope(|| body.poll(cx)),
+        let polled = match &permit {
+            Some(permit) => permit.scope(|| body.poll(cx)),
             None => body.poll(cx),
         };
         let Poll::Ready(outcome) = polled else {
-            *self.phase = Phase::Body(lead);
+            *self.phase = Phase::Body(permit);
             return Poll::Pending;
         };
-        match self.verdict.settle(lead, outcome) {
+        match self.steps.settle(permit, outcome) {
             Settled::Return(outcome) => Poll::Ready(Some(outcome)),
             Settled::Publish(publishing, outcome) => {
                 self.work.set(Work::Done {
@@ -144,7 +143,7 @@ impl<F: Future<Output = R>, R, J> RunProj<'_, F, R, J> {
         let WorkTaken::Done { outcome } = self.work.as_mut().project_replace(Work::Over) else {
             return Poll::Ready(None);
         };
-        Poll::Ready(Some(self.verdict.published(published, *outcome)))
+        Poll::Ready(Some(self.steps.published(published, *outcome)))
     }
 }
 
@@ -152,16 +151,18 @@ impl<F: Future<Output = R>, R, J> RunProj<'_, F, R, J> {
 mod tests {
     use bytes::Bytes;
 
+    use super::super::policy::{ByFrom, MapErr, OnError, Outcome};
+    use super::super::shape::Plain;
+    use super::super::storable::{Discarded, Stored};
     use super::*;
-    use crate::call::outcome::{ByFrom, Discarded, Kept, MapErr, OnError, Outcome, Plain};
     use crate::codec;
-    use crate::engine::{Entered, Order};
+    use crate::engine::{CallSpec, Entered};
     use crate::key::Key;
     use crate::options::Options;
     use crate::rt::blocking;
 
-    fn order() -> Order {
-        Order {
+    fn spec() -> CallSpec {
+        CallSpec {
             key: Key::new("dspinlock".into(), [0; 32]),
             site: "site".into(),
             options: Options::default(),
@@ -172,14 +173,14 @@ mod tests {
     }
 
     fn down() -> Result<Entered, Error> {
-        Err(Error::Configuration("down".into()))
+        Err(Error::AlreadyInitialized)
     }
 
-    /// Runs a body that returns `outcome` after the engine's answer.
-    fn run<K, J, R: Outcome<K, J>>(answer: Result<Entered, Error>, carry: J, outcome: R) -> R {
+    /// Runs a body that returns `outcome`, after this answer of the engine.
+    fn run<S, P, R: Outcome<S, P>>(answer: Result<Entered, Error>, policy: P, outcome: R) -> R {
         let body = std::future::ready(outcome);
         let phase = Phase::Enter(Entering::answered(answer));
-        blocking::wait(Run::at(phase, Verdict::new(carry), body))
+        blocking::wait(Run::at(phase, Steps::new(policy), body))
     }
 
     #[test]
@@ -188,33 +189,33 @@ mod tests {
         let hit = Ok(Entered::Hit {
             payload,
             tag: Bytes::new(),
-            fill: None,
-            order: Box::new(order()),
+            placeholder: None,
+            spec: Box::new(spec()),
         });
         let never = async { unreachable!("the value was there") };
         let phase = Phase::Enter(Entering::answered(hit));
-        let run = Run::at(phase, Verdict::new::<Kept>(ByFrom), never);
+        let run = Run::at(phase, Steps::new::<Stored>(ByFrom), never);
         let outcome: Result<u64, Error> = blocking::wait(run);
         assert!(matches!(outcome, Ok(7)));
     }
 
     #[test]
     fn a_lock_error_becomes_the_error_of_the_function() {
-        let by_from: Result<u64, Error> = run::<Kept, _, _>(down(), ByFrom, Ok(1));
-        assert!(matches!(by_from, Err(Error::Configuration(_))));
+        let by_from: Result<u64, Error> = run::<Stored, _, _>(down(), ByFrom, Ok(1));
+        assert!(matches!(by_from, Err(Error::AlreadyInitialized)));
         let map = MapErr(|error: Error| error.to_string());
         let mapped: Result<u64, String> = run::<Discarded, _, _>(down(), map, Ok(1));
-        assert_eq!(mapped, Err("down".to_owned()));
+        assert_eq!(mapped, Err(down().unwrap_err().to_string()));
     }
 
     #[test]
     fn run_unlocked_runs_the_body() {
-        assert_eq!(run::<Kept, _, _>(down(), OnError::<Plain>::new(false), 1), 1);
+        assert_eq!(run::<Stored, _, _>(down(), OnError::<Plain>::new(false), 1), 1);
     }
 
     #[test]
-    #[should_panic(expected = "down")]
+    #[should_panic(expected = "already initialized")]
     fn panic_panics_with_the_error() {
-        run::<Kept, _, _>(down(), OnError::<Plain>::new(true), 1);
+        run::<Stored, _, _>(down(), OnError::<Plain>::new(true), 1);
     }
 }

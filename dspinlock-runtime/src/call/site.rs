@@ -1,25 +1,24 @@
-//! The compile-time facts of one annotated function.
+//! What is known of an annotated function at compile time.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::call::Call;
 use crate::options::{Options, Wait};
 
-/// What the attribute says of one function, kept in a `const`.
+/// The arguments of one attribute, in a `const`.
 ///
-/// The setters are `const fn`s and bear the names of the attribute's arguments.
+/// The setters are `const fn`s with the names of the attribute's arguments.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// `module_path!()::function`, the name of a free function.
+    /// `module_path!()::function`, the path of a free function.
     pub path: &'static str,
-    /// `name = "..."`: in the place of the path; `""` leaves the key to the object alone.
+    /// `name = "..."` replaces the path; `""` leaves it out of the key.
     pub name: Option<&'static str>,
-    /// Positions of the generic parameters that `skip(T)` leaves out of the key.
+    /// The positions of the generic parameters that `skip(T)` leaves out of the key.
     pub skipped_generics: &'static [usize],
-    /// `near_cache = "..."`: the greatest age of a value that is kept in this process.
+    /// `near_cache = "..."`: the greatest age of a value in the near cache.
     pub near_cache: Option<Duration>,
-    /// How to lock.
+    /// The options of the lock.
     pub options: Options,
 }
 
@@ -35,13 +34,7 @@ impl Site {
         }
     }
 
-    /// One call of this function.
-    #[inline]
-    pub fn call(&'static self) -> Call {
-        Call::new(self)
-    }
-
-    /// `name = ""`: the key is the object alone, which a Python worker may know too.
+    /// `name = ""`: the key is the arguments alone, and a Python worker may use it too.
     pub(crate) fn is_shared(&self) -> bool {
         self.name == Some("")
     }
@@ -60,7 +53,7 @@ impl Site {
 
     /// `prefix = "..."`.
     pub const fn prefix(mut self, prefix: &'static str) -> Self {
-        // Forgotten, as a constant cannot drop a `Cow`; it is the borrowed default and owns nothing.
+        // A constant cannot drop a `Cow`. This one is the borrowed default and owns nothing, so it is forgotten.
         std::mem::forget(std::mem::replace(&mut self.options.prefix, Cow::Borrowed(prefix)));
         self
     }
@@ -90,8 +83,8 @@ impl Site {
     }
 
     /// `wait = "2m"`.
-    pub const fn wait(mut self, most: Duration) -> Self {
-        self.options.wait = Some(Wait::AtMost(most));
+    pub const fn wait(mut self, limit: Duration) -> Self {
+        self.options.wait = Some(Wait::AtMost(limit));
         self
     }
 
@@ -108,8 +101,8 @@ impl Site {
     }
 
     /// `max_block_time = "30m"`.
-    pub const fn max_block_time(mut self, most: Duration) -> Self {
-        self.options.max_block_time = most;
+    pub const fn max_block_time(mut self, limit: Duration) -> Self {
+        self.options.max_block_time = limit;
         self
     }
 

@@ -1,14 +1,14 @@
-//! The name of a site: what sets one annotated function apart from every other.
+//! The name of a site, which distinguishes annotated functions. It is part of the key, of messages and of the holder's
+//! record.
 
 use std::borrow::Cow;
 
-use crate::call::site::Site;
+use super::site::Site;
 
-/// The name that goes into the key and into the record of who holds what.
+/// The site's name. `body` is the `type_name` of the function's body.
 ///
-/// `body` is the `type_name` of the function's body. For a free function it is the function's path; for a method it
-/// also tells the type and the trait; for a generic function it ends with the types and constants in use. An explicit
-/// name takes the place of the path, not of those generic arguments.
+/// For a free function the name is its path. For a method it contains the type and the trait. For a generic function it
+/// ends with the type and const arguments. An explicit `name` replaces the path, but not these arguments.
 pub(crate) fn site_name(site: &Site, body: &'static str) -> Cow<'static, str> {
     let body = without_lifetimes(without_closures(body));
     if generics_start(&body) == body.len() {
@@ -19,7 +19,7 @@ pub(crate) fn site_name(site: &Site, body: &'static str) -> Cow<'static, str> {
     Cow::Owned(name)
 }
 
-/// The same name piece by piece: nothing is allocated, unless there is a lifetime in it.
+/// The same name in pieces. Allocates only if it contains a lifetime.
 pub(crate) fn site_name_pieces(site: &Site, body: &'static str, put: impl FnMut(&str)) {
     pieces(site, &without_lifetimes(without_closures(body)), put);
 }
@@ -51,7 +51,7 @@ fn without_closures(mut body: &'static str) -> &'static str {
     body
 }
 
-/// A lifetime never tells two instantiations apart, and how it is printed is nobody's promise.
+/// A lifetime never distinguishes two instantiations, and how it is printed is not specified.
 fn without_lifetimes(body: &'static str) -> Cow<'static, str> {
     if !body.contains('\'') {
         return Cow::Borrowed(body);
@@ -70,7 +70,7 @@ fn without_lifetimes(body: &'static str) -> Cow<'static, str> {
     Cow::Owned(text)
 }
 
-/// Where the generic arguments of the last segment start; the end of the text where there are none.
+/// The start of the last segment's generic arguments, or the end of the text if it has none.
 fn generics_start(path: &str) -> usize {
     let bytes = path.as_bytes();
     if bytes.last() != Some(&b'>') {
@@ -93,18 +93,18 @@ fn generics_start(path: &str) -> usize {
     path.len()
 }
 
-/// The arguments of a generic list, split at its own commas only.
+/// The arguments of a generic list, split at the commas of the list itself.
 fn arguments(list: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(list);
     std::iter::from_fn(move || {
         let list = rest?;
-        let end = own_comma(list).unwrap_or(list.len());
+        let end = top_level_comma(list).unwrap_or(list.len());
         rest = list.get(end + 1..);
         Some(list[..end].trim())
     })
 }
 
-fn own_comma(list: &str) -> Option<usize> {
+fn top_level_comma(list: &str) -> Option<usize> {
     let mut depth = 0;
     let mut previous = b' ';
     for (at, byte) in list.bytes().enumerate() {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_free_function_is_its_path() {
+    fn the_name_of_a_free_function_is_its_path() {
         assert_eq!(name("m::f::{{closure}}"), "m::f");
         assert_eq!(name("m::f::{{closure}}::{{closure}}"), "m::f");
         assert!(matches!(
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_keep_their_type_and_trait_and_lose_lifetimes() {
+    fn the_name_of_a_method_has_its_type_and_trait_without_lifetimes() {
         assert_eq!(name("m::S<'_, u8>::f::{{closure}}"), "m::S<u8>::f");
         assert_eq!(name("<m::S<'_> as m::Tr>::f::{{closure}}"), "<m::S as m::Tr>::f");
         assert_eq!(name("m::f<dyn m::Tr + '_>::{{closure}}"), "m::f<dyn m::Tr>");
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn instantiations_differ_and_skip_leaves_one_out() {
+    fn the_name_of_an_instantiation_has_every_argument_but_skipped_ones() {
         let body = "m::f<alloc::vec::Vec<(u8, i8)>, dyn Fn(u8, u8) -> u8, 3>::{{closure}}";
         assert_eq!(
             name(body),

@@ -1,74 +1,74 @@
-//! What follows, in a sync and in an async call alike, from the engine's answer and from the body's outcome.
+//! The steps that sync and async calls share: what follows from the engine's answer, and from the body's result.
 
 use bytes::Bytes;
 
-use crate::Error;
-use crate::call::outcome::{Judgement, Outcome, Rules};
-use crate::call::{Entering, Start};
-use crate::engine::{Boxed, Entered, Lead};
+use super::policy::{Outcome, Rules};
+use super::start::{Entering, Start};
+use super::storable::Disposition;
+use crate::engine::{Boxed, Entered, Permit};
+use crate::error::Error;
 
-/// What the outcomes of one call mean.
-pub(crate) struct Verdict<R, J> {
-    carry: J,
-    rules: Rules<R, J>,
+/// The treatment of the results of one call.
+pub(super) struct Steps<R, P> {
+    policy: P,
+    rules: Rules<R, P>,
 }
 
 /// What follows from the engine's answer.
-pub(crate) enum Step<R> {
-    /// Ask the engine once more.
+pub(super) enum Step<R> {
+    /// Ask the engine again.
     Again,
-    /// Run the body, under a lease or (`on_error = run_unlocked`) without.
-    Body(Option<Box<Lead>>),
-    /// The outcome came from elsewhere.
+    /// Run the body, with a permit or (`on_error = run_unlocked`) without.
+    Body(Option<Box<Permit>>),
+    /// Return a result that this call did not compute.
     Return(R),
 }
 
-/// What follows from the body's outcome.
-pub(crate) enum Settled<R> {
-    /// The store knows all it needs.
+/// What follows from the body's result.
+pub(super) enum Settled<R> {
     Return(R),
-    /// The store must be told before the outcome is returned.
+    /// Wait for the store, then return.
     Publish(Boxed<Result<(), Error>>, R),
 }
 
-impl<R, J> Verdict<R, J> {
-    pub(crate) fn new<K>(carry: J) -> Self
+impl<R, P> Steps<R, P> {
+    pub(super) fn new<Storage>(policy: P) -> Self
     where
-        R: Outcome<K, J>,
+        R: Outcome<Storage, P>,
     {
         Self {
-            carry,
+            policy,
             rules: R::RULES,
         }
     }
 
-    /// Before anything is asked: the near cache.
-    pub(crate) fn recalled(&self, start: &Start) -> Option<R> {
-        start.recall(self.rules.recall)
+    /// Before the engine is asked: a value in the near cache.
+    pub(super) fn near_hit(&self, start: &Start) -> Option<R> {
+        start.near_hit(self.rules.from_entry)
     }
 
     /// After the engine's answer.
-    pub(crate) fn entered(&self, entering: &mut Entering, entered: Result<Entered, Error>) -> Step<R> {
+    pub(super) fn entered(&self, entering: &mut Entering, entered: Result<Entered, Error>) -> Step<R> {
         match entered {
-            Ok(Entered::Lead(lead)) => Step::Body(Some(lead)),
+            Ok(Entered::Lead(permit)) => Step::Body(Some(permit)),
             Ok(Entered::Hit {
                 payload,
                 tag,
-                fill,
-                order,
-            }) => match (self.rules.restore)(&payload) {
+                placeholder,
+                spec,
+            }) => match (self.rules.decode)(&payload) {
                 Some(outcome) => {
-                    if let Some((fill, memory)) = fill.zip((self.rules.remember)(&outcome)) {
-                        fill.land(memory);
+                    if let Some((placeholder, entry)) = placeholder.zip((self.rules.to_entry)(&outcome)) {
+                        placeholder.fill(entry);
                     }
                     Step::Return(outcome)
                 }
                 None => {
-                    entering.refuse(order, &tag);
+                    entering.refuse(spec, &tag);
                     Step::Again
                 }
             },
-            Err(error) => match self.carry(error) {
+            Err(error) => match self.from_error(error) {
                 Some(outcome) => Step::Return(outcome),
                 None => Step::Body(None),
             },
@@ -76,29 +76,29 @@ impl<R, J> Verdict<R, J> {
     }
 
     /// After the body.
-    pub(crate) fn settle(&self, lead: Option<Box<Lead>>, outcome: R) -> Settled<R> {
-        let Some(lead) = lead else {
+    pub(super) fn settle(&self, permit: Option<Box<Permit>>, outcome: R) -> Settled<R> {
+        let Some(permit) = permit else {
             return Settled::Return(outcome);
         };
-        match (self.rules.keep)(&outcome) {
-            Judgement::Abort => Settled::Publish(lead.give_up(), outcome),
-            Judgement::Publish(bytes) => Settled::Publish(lead.publish(bytes.map(Bytes::from)), outcome),
-            Judgement::Unencodable => {
-                let key = lead.key().clone();
+        match (self.rules.encode)(&outcome) {
+            Disposition::Abort => Settled::Publish(permit.abort(), outcome),
+            Disposition::Publish(bytes) => Settled::Publish(permit.publish(bytes.map(Bytes::from)), outcome),
+            Disposition::Unencodable => {
+                let key = permit.key();
                 Settled::Return(self.published(Err(Error::Codec { key }), outcome))
             }
         }
     }
 
-    /// After the store's answer.
-    pub(crate) fn published(&self, published: Result<(), Error>, outcome: R) -> R {
+    /// After the store's reply to the publish.
+    pub(super) fn published(&self, published: Result<(), Error>, outcome: R) -> R {
         match published {
             Ok(()) => outcome,
-            Err(error) => self.carry(error).unwrap_or(outcome),
+            Err(error) => self.from_error(error).unwrap_or(outcome),
         }
     }
 
-    fn carry(&self, error: Error) -> Option<R> {
-        (self.rules.carry)(&self.carry, error)
+    fn from_error(&self, error: Error) -> Option<R> {
+        (self.rules.from_error)(&self.policy, error)
     }
 }

@@ -1,14 +1,15 @@
-//! Asking for the lock: at once, and where another holds it, again and again from the background.
+//! The second part of a call: ask for the lock, and wait on the background thread while another caller holds it.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Call, Granted};
-use crate::engine::wait::Next;
+use super::attempt::{Attempt, Granted, unexpected_reply};
+use super::wait::Next;
 use crate::error::Error;
+use crate::lease::Lease;
 use crate::lease::claim::Claim;
-use crate::lease::{Lease, Terms, deadline, millis};
+use crate::lease::held::{Terms, deadline, millis};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
@@ -17,101 +18,100 @@ use crate::protocol::{Acquire, Renew, Reply, Request};
 use crate::rt::background;
 use crate::store::Change;
 
-/// How long a waiter lets a key be that a Python worker has just released: py-dspinlock watches the key it writes, so its
-/// own write sends it to look again, and it raises an error where the key is another's by then.
-const PYTHON_LOOKS: Duration = Duration::from_millis(20);
+/// The pause before a waiter takes a key that a Python worker has released. py-dspinlock reads the key once more after its
+/// own write, and raises an error if another caller holds it by then.
+const PYTHON_PAUSE: Duration = Duration::from_millis(20);
 
-impl Call {
-    /// Asks for the lock by the shortest way. Who has to wait does so in the background: whatever outlives one exchange
-    /// must not depend on a runtime that may be busy or end, and a wake-up is dealt with where it arrives.
+impl Attempt {
+    /// Asks for the lock by the caller's route. Waiting happens on the background thread, because the caller's runtime may
+    /// be busy or shut down.
     pub(super) async fn acquire(mut self, mut claim: Claim) -> Result<Granted, Error> {
         let mut look = Look::default();
         let pool = self.pool.clone();
         loop {
             match self.look(&pool, &mut claim, &mut look).await? {
-                Looked::Ended(ended) => return self.end(claim, ended),
+                Looked::Ended(ended) => return Ok(self.end(claim, ended)),
                 Looked::Again => {}
                 Looked::Held(_) => return background::run(self.wait(claim, look)).await,
             }
         }
     }
 
-    /// Looks whenever the store tells of a change, and when the holder's time is over. Each look goes out together with
-    /// the server's promise to tell of the next change, so that none is missed.
+    /// Looks at every change of the record, and when the holder's time is over. The request of each look also subscribes to
+    /// the next change, so no change is missed.
     async fn wait(mut self, mut claim: Claim, mut look: Look) -> Result<Granted, Error> {
         let pool = self.pool.in_background();
-        if let Some(seat) = &mut claim.seat {
-            seat.watch();
+        if let Some(leader) = &mut claim.leader {
+            leader.watches();
         }
-        look.watched = true;
+        look.subscribes = true;
         loop {
             match self.look(&pool, &mut claim, &mut look).await? {
-                Looked::Ended(ended) => return self.end(claim, ended),
+                Looked::Ended(ended) => return Ok(self.end(claim, ended)),
                 Looked::Again => {}
                 Looked::Held(rest) => {
                     sleep(rest, look.change.take()).await;
-                    if look.foreign {
-                        // A Python worker that has released looks at the key once more, and must find what it wrote.
-                        background::sleep(PYTHON_LOOKS).await;
+                    if look.is_foreign {
+                        background::sleep(PYTHON_PAUSE).await;
                     }
-                    if let Some(found) = self.glance(&pool, &mut claim).await {
-                        return self.end(claim, Ended::Found(found));
+                    if let Some(found) = self.read_value(&pool, &mut claim).await {
+                        return Ok(self.end(claim, Ended::Found(found)));
                     }
                 }
             }
         }
     }
 
-    /// A plain read: what woke a caller that is after a value is most likely that it is there, and no script is run.
-    async fn glance(&mut self, pool: &Pool, claim: &mut Claim) -> Option<Found> {
-        if !self.want_value || self.order.shared || self.order.refuse.is_some() {
+    /// A plain read without a script: the change that woke a waiter most likely published the value.
+    async fn read_value(&mut self, pool: &Pool, claim: &mut Claim) -> Option<Found> {
+        if !self.want_value || self.spec.shared || self.spec.refuse.is_some() {
             return None;
         }
-        if let Some(seat) = &mut claim.seat {
-            seat.ask();
+        if let Some(leader) = &mut claim.leader {
+            leader.sends();
         }
-        // What went wrong will go wrong for the look that follows too, which knows how to go on.
+        // An error is dropped: the look that follows meets it again and handles it.
         let (hit, _) = self.read(pool).await.ok()??;
-        self.found(hit)
+        self.verified(hit)
     }
 
-    /// One ACQUIRE, judged.
+    /// Sends one ACQUIRE and decides what follows.
     async fn look(&mut self, pool: &Pool, claim: &mut Claim, look: &mut Look) -> Result<Looked, Error> {
         let sent = Instant::now();
         let next = match self.ask(pool, claim, look).await {
-            // So late that a beat is due: ask again, for a full lease. Only once, as the link may be that slow.
-            Ok(Reply::Acquired(_)) if !look.late && sent.elapsed() > self.lease / 3 => {
-                look.late = true;
+            // The reply took so long that a renewal is due. Asking again gives a full lease. Only once, because the link may
+            // be that slow.
+            Ok(Reply::Acquired(_)) if !look.was_late && sent.elapsed() > self.lease / 3 => {
+                look.was_late = true;
                 return Ok(Looked::Again);
             }
             Ok(Reply::Acquired(_)) if Instant::now() >= deadline(self.lease, sent) => {
-                return Err(Error::LeaseLost {
-                    key: self.key.clone(),
-                });
+                return Err(Error::LeaseLost { key: self.name() });
             }
             Ok(Reply::Acquired(fence)) => {
                 let sent = self.replicate(claim, fence).await?.unwrap_or(sent);
-                return Ok(Looked::Ended(Ended::Fence(fence, sent)));
+                return Ok(Looked::Ended(Ended::Granted(fence, sent)));
             }
             Ok(Reply::Hit(hit, _)) => {
                 return Ok(self
-                    .found(hit)
+                    .verified(hit)
                     .map_or(Looked::Again, |found| Looked::Ended(Ended::Found(found))));
             }
             Ok(Reply::Busy(busy)) => {
-                look.foreign = busy.foreign;
-                self.patience.busy(Instant::now(), &busy)
+                look.is_foreign = busy.foreign;
+                self.policy.busy(Instant::now(), &busy)
             }
-            Ok(reply) => return self.refused(reply).map(|()| Looked::Ended(Ended::Computed)),
-            // The store may be back before a caller that waits already has lost its patience.
-            Err(Error::Store { .. } | Error::RedisNotInitialized { .. }) if self.patience.has_begun() => {
-                self.patience.failed(Instant::now())
+            Ok(Reply::Computed | Reply::Done) => return Ok(Looked::Ended(Ended::Computed)),
+            Ok(reply) => return Err(self.refused(reply)),
+            // The store may be available again before a call that was waiting times out.
+            Err(error) if is_store_error(&error) && self.policy.has_begun() => {
+                self.policy.failed(Instant::now())
             }
             Err(error) => return Err(error),
         };
         match next {
             Next::Sleep(rest) => Ok(Looked::Held(rest)),
-            Next::GiveUp(waited) => Err(self.gave_up(waited)),
+            Next::TimedOut(waited) => Err(self.timed_out(waited)),
             Next::TakeOver(raw) => {
                 look.stale = Some(raw);
                 Ok(Looked::Again)
@@ -119,10 +119,9 @@ impl Call {
         }
     }
 
-    /// While a request is under way, and after a grant, the claim is armed.
+    /// The claim is armed from before the request until a reply that is no grant.
     async fn ask(&self, pool: &Pool, claim: &mut Claim, look: &mut Look) -> Result<Reply, Error> {
-        let options = &self.order.options;
-        let key = &self.key;
+        let options = &self.spec.options;
         let request = Request::Acquire(Acquire {
             tag: claim.tag.clone(),
             lease: millis(self.lease),
@@ -130,19 +129,18 @@ impl Call {
             cached: options.cached_if_computed,
             fail_if_key_exists: options.fail_if_key_exists,
             want_value: self.want_value,
-            refuse: self.order.refuse.clone(),
+            refuse: self.spec.refuse.clone(),
             stale: look.stale.take(),
-            holder: Holder::here(&self.order.site),
+            holder: Holder::here(&self.spec.site),
             bound: pool.bound(),
         });
         claim.arm(pool);
-        let reply = match look.watched {
-            false => pool.ask(key, request).await?,
-            true => {
-                let (reply, change) = pool.ask_watched(key, request).await?;
-                look.change = Some(change);
-                reply
-            }
+        let reply = if look.subscribes {
+            let (reply, change) = pool.requests().ask_watched(&self.key, request).await?;
+            look.change = Some(change);
+            reply
+        } else {
+            pool.ask(&self.key, request).await?
         };
         if !matches!(reply, Reply::Acquired(_)) {
             claim.disarm();
@@ -150,10 +148,10 @@ impl Call {
         Ok(reply)
     }
 
-    /// Where replicas are to hear of a grant, it is renewed once more with them listening: they hear of writes in their
-    /// order. Returns when that was sent. Whoever is not heard gives the key up, as every claim that is dropped does.
+    /// With `replicas`, renews the grant once and waits for the replicas' acknowledgement of it: they apply writes in order,
+    /// so they have the grant too. Returns when that request was sent.
     async fn replicate(&self, claim: &Claim, fence: u64) -> Result<Option<Instant>, Error> {
-        let replicas = self.order.options.replicas;
+        let replicas = self.spec.options.replicas;
         if replicas == 0 {
             return Ok(None);
         }
@@ -163,47 +161,46 @@ impl Call {
             fence,
             lease: millis(self.lease),
         });
-        match Box::pin(self.pool.ask_replicas(&self.key, request, replicas)).await? {
+        let asked = self.pool.requests().ask_replicas(&self.key, request, replicas);
+        match Box::pin(asked).await? {
             Reply::Renewed if Instant::now() < deadline(self.lease, sent) => Ok(Some(sent)),
-            _ => Err(Error::LeaseLost {
-                key: self.key.clone(),
-            }),
+            _ => Err(Error::LeaseLost { key: self.name() }),
         }
     }
 
-    fn end(self, mut claim: Claim, ended: Ended) -> Result<Granted, Error> {
-        Ok(match ended {
-            Ended::Fence(fence, sent) => {
-                // What the holder asks for goes its shortest way again.
+    fn end(self, mut claim: Claim, ended: Ended) -> Granted {
+        match ended {
+            Ended::Granted(fence, sent) => {
+                // From now on the holder's requests take the caller's route again.
                 claim.pool = self.pool;
                 let terms = Terms {
                     lease: self.lease,
-                    ttl: self.order.options.ttl,
-                    max_block: self.order.options.max_block_time,
-                    site: self.order.site,
+                    ttl: self.spec.options.ttl,
+                    max_block: self.spec.options.max_block_time,
+                    site: self.spec.site,
                 };
                 Granted::Lease(Lease::start(claim, fence, sent, terms))
             }
             Ended::Found(found) => {
-                if let Some(seat) = claim.seat.take() {
-                    seat.land(&found);
+                if let Some(leader) = claim.leader.take() {
+                    leader.complete(&found);
                 }
-                Granted::Found(found, None, self.order)
+                Granted::Found(found, None, self.spec)
             }
-            Ended::Computed => Granted::Computed,
-        })
+            Ended::Computed => Granted::Computed(self.name()),
+        }
     }
 
-    fn refused(&self, reply: Reply) -> Result<(), Error> {
-        let key = self.key.clone();
+    fn refused(&self, reply: Reply) -> Error {
+        let key = self.name();
         match reply {
-            Reply::Exists(left) => Err(Error::FailIfKeyExistsIsEnabled {
+            Reply::Exists(remaining) => Error::FailIfKeyExistsIsEnabled {
                 key,
-                left: left.map(Duration::from_millis),
-            }),
-            Reply::Bad(BadState::Number) => Err(Error::AtomicQueryInvalidState { key }),
-            Reply::Bad(BadState::Malformed) => Err(Error::InvalidValueEncounteredDuringUnpacking { key }),
-            _ => Ok(()),
+                remaining: remaining.map(Duration::from_millis),
+            },
+            Reply::Bad(BadState::Number) => Error::AtomicQueryInvalidState { key },
+            Reply::Bad(BadState::Malformed) => Error::InvalidValueEncounteredDuringUnpacking { key },
+            _ => unexpected_reply(key),
         }
     }
 }
@@ -213,30 +210,37 @@ impl Call {
 struct Look {
     /// The state's bytes that were judged stale.
     stale: Option<Bytes>,
-    /// A grant came late once already.
-    late: bool,
+    /// A grant arrived late once already.
+    was_late: bool,
     /// A Python worker holds the key.
-    foreign: bool,
-    /// The store is to tell of the next change.
-    watched: bool,
+    is_foreign: bool,
+    /// The requests subscribe to the next change.
+    subscribes: bool,
     change: Option<Change>,
 }
 
-/// What a look found.
+/// Outcome of one look.
 enum Looked {
     Ended(Ended),
-    /// To be repeated at once.
+    /// Look again at once.
     Again,
-    /// Another holds the key: look again after so long, or at the next change.
+    /// Another caller holds the key: look again after this time, or at the next change.
     Held(Duration),
 }
 
-/// How the looking ended.
+/// Outcome of the last look.
 enum Ended {
-    /// The lock is granted, by the request that was sent then.
-    Fence(u64, Instant),
+    /// The fence of the lock, and when its request was sent.
+    Granted(u64, Instant),
     Found(Found),
     Computed,
+}
+
+fn is_store_error(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Store { .. } | Error::RedisNotInitialized { .. } | Error::EmbeddedNotInitialized { .. }
+    )
 }
 
 async fn sleep(rest: Duration, change: Option<Change>) {

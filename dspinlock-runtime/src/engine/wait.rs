@@ -1,4 +1,4 @@
-//! How long to wait for another's result, and when to take a key over. Pure: the clock is passed in.
+//! How long a call waits for another one's result, and when it takes a key over. Pure: the clock is an argument.
 
 use std::time::{Duration, Instant};
 
@@ -8,34 +8,35 @@ use crate::options::{Options, Wait};
 use crate::protocol::Busy;
 use crate::protocol::state::State;
 
-/// For so long the same stale bytes must have been seen before a key is taken over: a holder whose clock was set
-/// wrong when it wrote its stamp has that time to show a sign of life.
-const SEEN: Duration = Duration::from_secs(5);
+/// The same stale bytes must be seen for this long before a key is taken over. A holder whose clock was wrong when it wrote
+/// its timestamp has this time to renew or release.
+const STALE_AFTER: Duration = Duration::from_secs(5);
 
-/// One caller's patience with one key.
+/// How one call waits for one key.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(super) struct WaitPolicy {
     sleep: Duration,
-    /// How long to wait in all; `None` is for ever.
+    /// The total time to wait; `None` is unlimited.
     budget: Option<Duration>,
     max_block: Duration,
     since: Option<Instant>,
+    /// The state's bytes that were seen last, and when they were seen first.
     seen: Option<(Bytes, Instant)>,
 }
 
-/// What a waiter does next.
+/// What a waiting call does next.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(super) enum Next {
     /// Look again after this time, or when woken.
     Sleep(Duration),
-    /// Ask for the lock in the place of the holder whose state these bytes are.
+    /// Send an ACQUIRE that replaces the holder with these bytes.
     TakeOver(Bytes),
-    /// It took too long.
-    GiveUp(Duration),
+    /// Fail: the call has waited this long.
+    TimedOut(Duration),
 }
 
-impl Patience {
-    pub(crate) fn new(options: &Options) -> Self {
+impl WaitPolicy {
+    pub(super) fn new(options: &Options) -> Self {
         let budget = match options.wait {
             Some(Wait::Forever) => None,
             Some(Wait::AtMost(budget)) => Some(budget),
@@ -45,63 +46,62 @@ impl Patience {
                     .saturating_mul(options.max_spinlock_tries),
             ),
         };
-        let (sleep, max_block) = (options.spinlock_sleep_thresh, options.max_block_time);
         Self {
-            sleep,
+            sleep: options.spinlock_sleep_thresh,
             budget,
-            max_block,
+            max_block: options.max_block_time,
             since: None,
             seen: None,
         }
     }
 
-    /// Another holds the key.
-    pub(crate) fn busy(&mut self, now: Instant, busy: &Busy) -> Next {
+    /// Another caller holds the key.
+    pub(super) fn busy(&mut self, now: Instant, busy: &Busy) -> Next {
         if self.is_stale(now, busy) {
             return Next::TakeOver(busy.raw.clone());
         }
-        // Servers announce expiry late: look when the holder's time is over.
-        let expiry = busy
-            .left
-            .map_or(Duration::MAX, |left| Duration::from_millis(left + 1));
+        // Servers report an expiry late, so the call looks by itself when the holder's time is over.
+        let expiry = busy.left.map_or(Duration::MAX, |remaining| {
+            Duration::from_millis(remaining.saturating_add(1))
+        });
         self.sleep(now, expiry)
     }
 
-    /// The store did not answer a caller that was waiting already.
-    pub(crate) fn failed(&mut self, now: Instant) -> Next {
+    /// The store failed for a call that was waiting.
+    pub(super) fn failed(&mut self, now: Instant) -> Next {
         self.sleep(now, Duration::MAX)
     }
 
-    /// Another call of this process is after the same key.
-    pub(crate) fn following(&mut self, now: Instant) -> Next {
+    /// The call follows another call of this process.
+    pub(super) fn following(&mut self, now: Instant) -> Next {
         self.sleep(now, Duration::MAX)
     }
 
-    /// Whether this caller waits at all.
-    pub(crate) fn waits(&self) -> bool {
+    /// Whether the call may wait at all.
+    pub(super) fn waits(&self) -> bool {
         self.budget.is_none_or(|budget| !budget.is_zero())
     }
 
-    /// Whether this caller has seen another hold the key.
-    pub(crate) fn has_begun(&self) -> bool {
+    /// Whether the call has seen another holder of the key.
+    pub(super) fn has_begun(&self) -> bool {
         self.seen.is_some()
     }
 
-    /// A full sleep uses up a try, a wake-up does not: what counts is the time.
+    /// Only the time counts, not the number of wake-ups.
     fn sleep(&mut self, now: Instant, at_most: Duration) -> Next {
         let waited = now - *self.since.get_or_insert(now);
         let rest = self
             .budget
             .map_or(Duration::MAX, |budget| budget.saturating_sub(waited));
         if rest.is_zero() {
-            Next::GiveUp(waited)
+            Next::TimedOut(waited)
         } else {
             Next::Sleep(self.sleep.min(at_most).min(rest))
         }
     }
 
-    /// By the store's clock against the stamp, and by ours against how long the same bytes stand there. A stamp from
-    /// the future says nothing: then only our clock counts.
+    /// Compares the state's timestamp with the store's clock, and the time for which the same bytes were seen with the
+    /// local clock. A timestamp from the future says nothing; then only the local clock counts.
     fn is_stale(&mut self, now: Instant, busy: &Busy) -> bool {
         let first = match &self.seen {
             Some((raw, first)) if *raw == busy.raw => *first,
@@ -118,7 +118,7 @@ impl Patience {
             .saturating_sub(state.stamp);
         let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
         let seen = now - first;
-        age > self.max_block && seen >= SEEN.min(self.budget.unwrap_or(SEEN)) || seen > self.max_block
+        age > self.max_block && seen >= STALE_AFTER || seen > self.max_block
     }
 }
 
@@ -145,10 +145,10 @@ mod tests {
         }
     }
 
-    fn patience(change: impl FnOnce(&mut Options)) -> (Patience, Instant) {
+    fn policy(change: impl FnOnce(&mut Options)) -> (WaitPolicy, Instant) {
         let mut options = Options::default();
         change(&mut options);
-        (Patience::new(&options), Instant::now())
+        (WaitPolicy::new(&options), Instant::now())
     }
 
     const fn ms(ms: u64) -> Duration {
@@ -156,94 +156,93 @@ mod tests {
     }
 
     #[test]
-    fn ten_sleeps_of_half_a_second_and_no_more() {
-        let (mut patience, start) = patience(|_| {});
+    fn the_default_is_ten_sleeps_of_half_a_second() {
+        let (mut policy, start) = policy(|_| {});
         let busy = busy(ms(1), Some(60_000));
         for at in 0..10 {
-            assert_eq!(patience.busy(start + ms(500 * at), &busy), Next::Sleep(ms(500)));
+            assert_eq!(policy.busy(start + ms(500 * at), &busy), Next::Sleep(ms(500)));
         }
-        assert_eq!(patience.busy(start + ms(5000), &busy), Next::GiveUp(ms(5000)));
+        assert_eq!(policy.busy(start + ms(5000), &busy), Next::TimedOut(ms(5000)));
     }
 
     #[test]
-    fn a_wake_up_uses_no_try() {
-        let (mut patience, start) = patience(|_| {});
+    fn a_wake_up_does_not_count_as_a_try() {
+        let (mut policy, start) = policy(|_| {});
         for at in 0..1000 {
             assert_eq!(
-                patience.busy(start + ms(at), &busy(ms(at), None)),
+                policy.busy(start + ms(at), &busy(ms(at), None)),
                 Next::Sleep(ms(500))
             );
         }
     }
 
     #[test]
-    fn looks_when_the_holders_time_is_over_and_at_the_end_of_its_own() {
-        let (mut patience, start) = patience(|options| options.wait = Some(Wait::AtMost(ms(300))));
-        assert_eq!(patience.busy(start, &busy(ms(1), Some(70))), Next::Sleep(ms(71)));
+    fn a_waiter_looks_at_the_holders_expiry_and_at_its_own_deadline() {
+        let (mut policy, start) = policy(|options| options.wait = Some(Wait::AtMost(ms(300))));
+        assert_eq!(policy.busy(start, &busy(ms(1), Some(70))), Next::Sleep(ms(71)));
         assert_eq!(
-            patience.busy(start + ms(200), &busy(ms(1), None)),
+            policy.busy(start + ms(200), &busy(ms(1), None)),
             Next::Sleep(ms(100))
         );
-        assert_eq!(patience.failed(start + ms(300)), Next::GiveUp(ms(300)));
+        assert_eq!(policy.failed(start + ms(300)), Next::TimedOut(ms(300)));
     }
 
     #[test]
-    fn waits_not_at_all_or_for_ever() {
-        let (mut patience, start) =
-            self::patience(|options| options.wait = Some(Wait::AtMost(Duration::ZERO)));
-        assert!(!patience.waits());
+    fn a_wait_may_be_zero_or_unlimited() {
+        let (mut policy, start) = self::policy(|options| options.wait = Some(Wait::AtMost(Duration::ZERO)));
+        assert!(!policy.waits());
         assert_eq!(
-            patience.busy(start, &busy(ms(1), None)),
-            Next::GiveUp(Duration::ZERO)
+            policy.busy(start, &busy(ms(1), None)),
+            Next::TimedOut(Duration::ZERO)
         );
-        let (mut patience, start) = self::patience(|options| options.wait = Some(Wait::Forever));
-        assert!(patience.waits());
+        let (mut policy, start) = self::policy(|options| options.wait = Some(Wait::Forever));
+        assert!(policy.waits());
         let fresh = busy(ms(1), None);
-        assert!(matches!(patience.busy(start, &fresh), Next::Sleep(_)));
+        assert!(matches!(policy.busy(start, &fresh), Next::Sleep(_)));
         assert!(matches!(
-            patience.busy(start + ms(1_700_000), &fresh),
+            policy.busy(start + ms(1_700_000), &fresh),
             Next::Sleep(_)
         ));
     }
 
     #[test]
-    fn takes_over_what_is_stale_by_both_clocks() {
+    fn a_key_is_taken_over_if_it_is_stale_by_both_clocks() {
         let old = busy(ms(1_800_001), None);
-        let (mut patience, start) = patience(|_| {});
-        assert!(!patience.has_begun());
-        assert!(matches!(patience.busy(start, &old), Next::Sleep(_)));
-        assert!(patience.has_begun());
-        assert!(matches!(patience.busy(start + ms(4999), &old), Next::Sleep(_)));
+        let (mut policy, start) = policy(|_| {});
+        assert!(!policy.has_begun());
+        assert!(matches!(policy.busy(start, &old), Next::Sleep(_)));
+        assert!(policy.has_begun());
+        assert!(matches!(policy.busy(start + ms(4999), &old), Next::Sleep(_)));
         assert_eq!(
-            patience.busy(start + ms(5000), &old),
+            policy.busy(start + ms(5000), &old),
             Next::TakeOver(old.raw.clone())
         );
     }
 
     #[test]
-    fn a_holder_has_all_of_max_block_time() {
-        let (mut patience, start) = patience(|options| options.wait = Some(Wait::Forever));
+    fn a_holder_keeps_the_key_until_the_end_of_max_block_time() {
+        let (mut policy, start) = policy(|options| options.wait = Some(Wait::Forever));
         let last_moment = busy(ms(1_800_000), None);
-        patience.busy(start, &last_moment);
+        policy.busy(start, &last_moment);
         assert!(matches!(
-            patience.busy(start + ms(5000), &last_moment),
+            policy.busy(start + ms(5000), &last_moment),
             Next::Sleep(_)
         ));
     }
 
     #[test]
-    fn a_sign_of_life_starts_the_watch_again() {
-        let (mut patience, start) = patience(|options| options.wait = Some(Wait::Forever));
-        patience.busy(start, &busy(ms(1_800_001), None));
+    fn a_changed_state_restarts_the_five_seconds() {
+        let (mut policy, start) = policy(|options| options.wait = Some(Wait::Forever));
+        policy.busy(start, &busy(ms(1_800_001), None));
         assert!(matches!(
-            patience.busy(start + ms(5000), &busy(ms(1_800_002), None)),
+            policy.busy(start + ms(5000), &busy(ms(1_800_002), None)),
             Next::Sleep(_)
         ));
     }
 
     #[test]
-    fn a_stamp_from_the_future_is_judged_by_our_clock_alone() {
-        let (mut patience, start) = patience(|options| options.wait = Some(Wait::Forever));
+    fn a_timestamp_from_the_future_is_judged_by_the_local_clock() {
+        let (mut policy, start) = policy(|options| options.wait = Some(Wait::Forever));
         let raw: Bytes = "t,9999-12-31T23:59:59Z,0".into();
         let future = Busy {
             raw: raw.clone(),
@@ -251,19 +250,29 @@ mod tests {
             now: NOW,
             foreign: false,
         };
-        assert!(matches!(patience.busy(start, &future), Next::Sleep(_)));
+        assert!(matches!(policy.busy(start, &future), Next::Sleep(_)));
         assert!(matches!(
-            patience.busy(start + ms(1_800_000), &future),
+            policy.busy(start + ms(1_800_000), &future),
             Next::Sleep(_)
         ));
-        assert_eq!(patience.busy(start + ms(1_800_001), &future), Next::TakeOver(raw));
+        assert_eq!(policy.busy(start + ms(1_800_001), &future), Next::TakeOver(raw));
     }
 
     #[test]
-    fn fresh_locks_are_never_taken_over_within_a_short_wait() {
-        let (mut patience, start) = patience(|options| options.wait = Some(Wait::AtMost(ms(100))));
+    fn a_fresh_lock_is_not_taken_over_after_a_short_wait() {
+        let (mut policy, start) = policy(|options| options.wait = Some(Wait::AtMost(ms(100))));
         let busy = busy(ms(1_700_000), None);
-        patience.busy(start, &busy);
-        assert_eq!(patience.busy(start + ms(100), &busy), Next::GiveUp(ms(100)));
+        policy.busy(start, &busy);
+        assert_eq!(policy.busy(start + ms(100), &busy), Next::TimedOut(ms(100)));
+    }
+
+    #[test]
+    fn a_stale_key_is_not_taken_over_before_five_seconds_even_by_a_short_wait() {
+        for wait in [ms(0), ms(4000)] {
+            let (mut policy, start) = policy(|options| options.wait = Some(Wait::AtMost(wait)));
+            let stale = busy(ms(1_800_001), None);
+            policy.busy(start, &stale);
+            assert_eq!(policy.busy(start + wait, &stale), Next::TimedOut(wait));
+        }
     }
 }

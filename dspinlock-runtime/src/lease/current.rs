@@ -1,50 +1,68 @@
-//! The lease of the body that is being polled on this thread.
+//! The lease of the body that runs on this thread.
+//!
+//! The engine enters a [`Frame`] around each poll of a body, so that `dspinlock::current()` finds the lease and a body
+//! that asks for its own key is refused instead of waiting for itself.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use super::held::Held;
 use crate::key::Key;
-use crate::lease::Held;
 use crate::pool::Pool;
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Frame>>> = const { RefCell::new(None) };
 }
 
-/// The lease under which the calling body runs, `None` outside of one.
+/// Returns the lease under which the calling body runs, or `None` outside of a locked body.
 ///
-/// It is set only while the body itself is polled: a task or thread that the body spawns does not see it, but may be
-/// given a clone. Costs a few nanoseconds and never fails.
+/// The lease is visible only while the body itself is polled. A task or thread that the body spawns does not see it; pass
+/// it a clone. The call costs a few nanoseconds.
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// assert!(dspinlock::current().is_none(), "no locked function runs here");
+/// ```
 pub fn current() -> Option<Current> {
     CURRENT.with_borrow(|current| current.as_ref().map(|frame| Current(frame.held.clone())))
 }
 
-/// What a body may know of its lease.
+/// The lease of a running body, returned by [`current`].
+///
+/// ```no_run
+/// # use dspinlock_runtime as dspinlock;
+/// # fn write(_: &str, _: u64) {}
+/// // In the body of a locked function:
+/// let lease = dspinlock::current().expect("the body of a locked function");
+/// write("the storage refuses a fence smaller than the greatest it has seen", lease.fence());
+/// ```
 #[derive(Debug, Clone)]
 pub struct Current(Arc<Held>);
 
 impl Current {
-    /// A number that grows with every grant of this key: what a resource checks to refuse a holder that was paused.
+    /// The fencing token: a number that grows with every grant of this key. A resource that stores the greatest fence it
+    /// has seen can refuse a holder that was paused.
     pub fn fence(&self) -> u64 {
         self.0.fence
     }
 
-    /// Whether the lease lapsed or the key was taken. The result will be returned to the caller, but not kept.
+    /// Whether the lease expired or the key was deleted or taken over. The caller still receives the result, but it is not
+    /// stored.
     pub fn is_lost(&self) -> bool {
         self.0.is_lost()
     }
 
-    /// Resolves when the lease is lost; never, where it ends well.
+    /// Resolves when the lease is lost, and never if it is not.
     ///
-    /// # Cancel safety
+    /// # Cancellation safety
     ///
-    /// May be dropped and called again at will.
+    /// This method is cancel safe: a dropped future changes nothing.
     pub async fn lost(&self) {
         self.0.lost().await;
     }
 }
 
-/// A lease and those around it: the bodies that wait for this one.
+/// A lease, and the frames of the bodies that wait for its body.
 #[derive(Debug)]
 pub(crate) struct Frame {
     held: Arc<Held>,
@@ -52,13 +70,12 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// A frame within the one that is current now.
-    pub(crate) fn within(parent: Option<Arc<Self>>, held: Arc<Held>) -> Arc<Self> {
+    pub(crate) fn new(parent: Option<Arc<Self>>, held: Arc<Held>) -> Arc<Self> {
         Arc::new(Self { held, parent })
     }
 
-    /// The frame that is current now.
-    pub(crate) fn here() -> Option<Arc<Self>> {
+    /// The frame of the body that runs on this thread.
+    pub(crate) fn current() -> Option<Arc<Self>> {
         CURRENT.with_borrow(Clone::clone)
     }
 
@@ -68,20 +85,20 @@ impl Frame {
         body()
     }
 
-    /// Whether this key is held by this body or by one that waits for it.
+    /// Whether this body, or a body that waits for it, holds the key.
     pub(crate) fn holds(self: &Arc<Self>, pool: &Pool, key: &Key) -> bool {
         let mut frame = Some(self);
-        while let Some(here) = frame {
-            if here.held.is_of(pool, key) {
+        while let Some(inner) = frame {
+            if inner.held.is_of(pool, key) {
                 return true;
             }
-            frame = here.parent.as_ref();
+            frame = inner.parent.as_ref();
         }
         false
     }
 }
 
-/// Puts the outer frame back, also when the body unwinds.
+/// Restores the outer frame, also when the body panics.
 struct Restore(Option<Arc<Frame>>);
 
 impl Drop for Restore {

@@ -1,123 +1,122 @@
-//! The heartbeat of every lease, on the background thread: a body that blocks its thread keeps its lock.
+//! The heartbeat: one task on the background thread that renews every lease of the process.
 //!
-//! One task serves all leases. A lease has one entry in its list: the next beat, or the moment at which the lease
-//! counts as lost. A lease that ends before its first beat costs two changes of that list and nothing else.
+//! Each lease has one entry in the schedule: its next renewal, or the moment at which it counts as lost. A lease that ends
+//! before its first renewal costs two changes of the schedule and nothing else. Nothing here runs on a caller's thread
+//! but `start` and `stop`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::lease::Held;
+use super::held::{Held, Place};
 use crate::rt::background;
 use crate::rt::sync::{Instant, Lazy, Mutex, MutexGuard, Notify, PoisonError};
 
-static HEART: Lazy<Heart> = Lazy::new(|| {
-    background::spawn(beat_all());
-    Heart {
-        list: Mutex::default(),
+static HEARTBEAT: Lazy<Heartbeat> = Lazy::new(|| {
+    background::spawn(run());
+    Heartbeat {
+        schedule: Mutex::default(),
         earlier: Notify::new(),
     }
 });
 
-fn heart() -> &'static Heart {
-    Lazy::force(&HEART)
+fn heartbeat() -> &'static Heartbeat {
+    Lazy::force(&HEARTBEAT)
 }
 
-struct Heart {
-    list: Mutex<List>,
-    /// Something is due before the task meant to wake.
+struct Heartbeat {
+    schedule: Mutex<Schedule>,
+    /// An entry is due before the moment until which the task sleeps.
     earlier: Notify,
 }
 
 #[derive(Default)]
-struct List {
-    due: BTreeMap<(Instant, u64), Arc<Held>>,
-    count: u64,
-    /// Until when the task sleeps; `None` while it sleeps until it is told.
-    asleep: Option<Instant>,
-    /// A lease began since the task last looked.
-    busy: bool,
+struct Schedule {
+    due: BTreeMap<Place, Arc<Held>>,
+    /// Distinguishes entries of the same moment.
+    next_id: u64,
+    /// The moment until which the task sleeps; `None` if only a notification wakes it.
+    asleep_until: Option<Instant>,
+    /// A lease was added since the task last looked.
+    is_busy: bool,
 }
 
-/// While leases come and go the task looks so often by itself: then a lease that begins seldom has to wake it.
-const LOOK: Duration = Duration::from_millis(100);
+/// While leases start and end, the task wakes this often by itself, so that a new lease seldom has to wake it.
+const BUSY_PERIOD: Duration = Duration::from_millis(100);
 
-/// Where a lease stands in the list.
-pub(crate) type Place = (Instant, u64);
-
-/// Beats for `held` from now on. Returns its place, to be given back at [`stop`].
-pub(crate) fn start(held: &Arc<Held>) {
-    let mut list = heart().lock();
-    list.count += 1;
-    let place = (held.next_beat(), list.count);
-    insert(&mut list, place, held);
+/// Schedules the renewals of `held`, until [`stop`].
+pub(super) fn start(held: &Arc<Held>) {
+    let mut schedule = heartbeat().lock();
+    schedule.next_id += 1;
+    let place = (held.first_renewal(), schedule.next_id);
+    insert(&mut schedule, place, held);
 }
 
-/// No beat from now on, and no loss.
-pub(crate) fn stop(held: &Held) {
-    let mut list = heart().lock();
+/// After this call the lease is neither renewed nor counted as lost.
+pub(super) fn stop(held: &Held) {
+    let mut schedule = heartbeat().lock();
     if let Some(place) = held.place().take() {
-        list.due.remove(&place);
+        schedule.due.remove(&place);
     }
 }
 
-/// How many leases there are.
-pub(crate) fn serves() -> usize {
-    heart().lock().due.len()
+/// The number of leases in the schedule.
+pub(crate) fn leases() -> usize {
+    heartbeat().lock().due.len()
 }
 
-fn insert(list: &mut List, place: Place, held: &Arc<Held>) {
+fn insert(schedule: &mut Schedule, place: Place, held: &Arc<Held>) {
     *held.place() = Some(place);
-    list.busy = true;
-    list.due.insert(place, held.clone());
-    if list.asleep.is_none_or(|until| place.0 < until) {
-        list.asleep = Some(place.0);
-        heart().earlier.notify_one();
+    schedule.is_busy = true;
+    schedule.due.insert(place, held.clone());
+    if schedule.asleep_until.is_none_or(|until| place.0 < until) {
+        schedule.asleep_until = Some(place.0);
+        heartbeat().earlier.notify_one();
     }
 }
 
-/// Puts a lease that is still in the list elsewhere in it.
+/// Moves the entry of a lease that was not stopped.
 fn reschedule(held: &Arc<Held>, at: Instant) {
-    let mut list = heart().lock();
+    let mut schedule = heartbeat().lock();
     let place = *held.place();
     if let Some(place) = place {
-        list.due.remove(&place);
-        insert(&mut list, (at, place.1), held);
+        schedule.due.remove(&place);
+        insert(&mut schedule, (at, place.1), held);
     }
 }
 
-async fn beat_all() {
+async fn run() {
     loop {
         let now = Instant::now();
-        let (due, next) = heart().take_due(now);
-        // Let go of before the sleep: an ended lease would keep its pool open for as long.
-        due.into_iter().for_each(|held| wake(&held, now));
+        let (due, next) = heartbeat().take_due(now);
+        // Dropped before the sleep, because a lease keeps its pool open.
+        due.into_iter().for_each(|held| process(&held, now));
         let rest = next.map_or(Duration::MAX, |next| {
             next.saturating_duration_since(Instant::now())
         });
         tokio::select! {
             () = background::sleep(rest.min(Duration::from_secs(3600))) => {}
-            () = heart().earlier.notified() => {}
+            () = heartbeat().earlier.notified() => {}
         }
     }
 }
 
-/// A lease's entry is due: its deadline is over, or it is time for a beat.
-fn wake(held: &Arc<Held>, now: Instant) {
+/// The entry of `held` is due: the lease is lost, or it is time for a renewal.
+fn process(held: &Arc<Held>, now: Instant) {
     let deadline = held.deadline();
     if now >= deadline {
         stop(held);
         held.lose();
-        background::spawn(held.clone().give_up());
+        background::spawn(held.clone().abort_lost());
         return;
     }
-    // While a beat is under way, and after the last one, only the deadline is left to watch.
+    // While a renewal is under way, and after the last one, only the deadline remains.
     reschedule(held, deadline);
-    if !held.is_overdue(now) && held.begin_beat() {
+    if !held.is_overdue(now) && held.begin_renewal() {
         let held = held.clone();
         background::spawn(async move {
-            let next = held.beat().await;
-            held.end_beat();
+            let next = held.renew().await;
+            held.end_renewal();
             match next {
                 Some(next) => reschedule(&held, next.min(held.deadline())),
                 None => stop(&held),
@@ -126,22 +125,26 @@ fn wake(held: &Arc<Held>, now: Instant) {
     }
 }
 
-impl Heart {
-    fn lock(&self) -> MutexGuard<'_, List> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+impl Heartbeat {
+    fn lock(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is due now, and when the next entry is.
+    /// The leases that are due, and the moment at which to look again.
     fn take_due(&self, now: Instant) -> (Vec<Arc<Held>>, Option<Instant>) {
-        let mut list = self.lock();
-        let due = list
+        let mut schedule = self.lock();
+        let due = schedule
             .due
             .range(..=(now, u64::MAX))
             .map(|(_, held)| held.clone())
             .collect();
-        let next = list.due.range((now, u64::MAX)..).next().map(|(place, _)| place.0);
-        let look = std::mem::take(&mut list.busy).then(|| now + LOOK);
-        list.asleep = [next, look].into_iter().flatten().min();
-        (due, list.asleep)
+        let next = schedule
+            .due
+            .range((now, u64::MAX)..)
+            .next()
+            .map(|(place, _)| place.0);
+        let busy = std::mem::take(&mut schedule.is_busy).then(|| now + BUSY_PERIOD);
+        schedule.asleep_until = [next, busy].into_iter().flatten().min();
+        (due, schedule.asleep_until)
     }
 }

@@ -1,10 +1,10 @@
-//! The calls of this process that are after the same key at the same time: one goes to the store, the rest follow it.
+//! Single flight: the calls of this process for the same key share one request.
 //!
-//! The one that goes holds the seat. It hands what it gets to those who joined before it asked: a caller that joined
-//! later may have seen the key change in between, and must not be handed anything older. When it is done, or dropped,
-//! the seat passes to the next in the order of arrival. Where it takes long, one scout looks at the store meanwhile: the
-//! holder of the seat may have lost the key, or may sit on a thread that is blocked. A holder that waits in the background
-//! is its own scout.
+//! The first call of a flight is its leader and sends the request. It passes the reply to every follower that joined before
+//! the request was sent; a later follower may have seen the key change in between and must not receive anything older.
+//! When the leader finishes or is dropped, the next follower in order of arrival becomes the leader. If a leader takes long,
+//! one follower at a time probes the store, because the leader may have lost the lock or may run on a blocked thread. A
+//! leader that waits on the background thread is not probed: nothing can block it.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
@@ -22,7 +22,7 @@ const SHARDS: usize = 16;
 
 type Shard = HashMap<Key, Flight, RandomState>;
 
-/// Every flight of one pool.
+/// The flights of one pool.
 #[derive(Clone, Default)]
 pub(crate) struct Flights(Arc<Inner>);
 
@@ -30,119 +30,120 @@ pub(crate) struct Flights(Arc<Inner>);
 struct Inner {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
-    flights: AtomicU64,
+    next_id: AtomicU64,
 }
 
-/// A flight exists for as long as its seat is held.
+/// Exists while it has a leader.
 #[derive(Default)]
 struct Flight {
     id: u64,
     joined: u64,
-    queue: VecDeque<Member>,
-    scouted: bool,
-    /// The holder of the seat waits where nothing can block it, and looks at every change.
-    watching: bool,
+    followers: VecDeque<Follower>,
+    is_probed: bool,
+    /// The leader waits on the background thread and sees every change.
+    is_watching: bool,
 }
 
-struct Member {
+struct Follower {
     number: u64,
-    accepts: bool,
-    word: oneshot::Sender<Word>,
+    accepts_value: bool,
+    handoff: oneshot::Sender<Handoff>,
 }
 
-/// A caller's part in a flight.
-pub(crate) enum Joined {
-    /// It goes to the store.
-    Seat(Seat),
-    /// It waits for word.
-    Queue(oneshot::Receiver<Word>),
+/// The part of a call in a flight.
+pub(crate) enum Role {
+    /// Sends the request.
+    Leader(Leader),
+    /// Waits for the leader.
+    Follower(oneshot::Receiver<Handoff>),
 }
 
-/// What a follower is told.
+/// What a follower receives.
 #[derive(Debug)]
-pub(crate) enum Word {
+pub(crate) enum Handoff {
     /// The computed value.
     Value(Found),
-    /// It is its turn to go.
-    Seat(Seat),
+    /// Leadership: the follower sends the next request.
+    Lead(Leader),
 }
 
 /// A computed value as the store keeps it.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub payload: Bytes,
-    /// The tag it was published under, a text.
+    /// The tag under which it was published.
     pub tag: Bytes,
 }
 
-/// The right to go to the store for all who are after one key. Dropping it passes it on.
-pub(crate) struct Seat {
+/// The right to send requests for a flight. Dropping it passes the leadership on.
+pub(crate) struct Leader {
     flights: Flights,
     key: Key,
     flight: u64,
-    /// It was not given the seat, but looks while another has it.
-    scout: bool,
-    /// Who joined before the last request was sent.
-    asked: u64,
-    /// The last holder knows that there is no computed value.
-    cold: bool,
-    passed: bool,
+    /// A follower that looks while the flight has another leader.
+    is_probe: bool,
+    /// The number of followers that had joined when the last request was sent.
+    served: u64,
+    /// The last leader knows that there is no computed value.
+    known_absent: bool,
+    has_passed: bool,
 }
 
 impl Flights {
-    /// Takes part in the flight of `key`. `accepts`: a computed value is what this caller is after.
-    pub(crate) fn join(&self, key: &Key, accepts: bool) -> Joined {
+    /// Joins the flight of `key`. `accepts_value`: this call can use a computed value.
+    pub(crate) fn join(&self, key: &Key, accepts_value: bool) -> Role {
         match self.shard(key).entry(key.clone()) {
             Entry::Vacant(entry) => {
-                let id = self.0.flights.fetch_add(1, Ordering::Relaxed);
+                let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
                 entry.insert(Flight {
                     id,
                     ..Flight::default()
                 });
-                Joined::Seat(Seat::new(self.clone(), key.clone(), id))
+                Role::Leader(Leader::new(self.clone(), key.clone(), id))
             }
             Entry::Occupied(mut entry) => {
                 let flight = entry.get_mut();
-                let (word, words) = oneshot::channel();
+                let (handoff, received) = oneshot::channel();
                 flight.joined += 1;
-                flight.queue.push_back(Member {
+                flight.followers.push_back(Follower {
                     number: flight.joined,
-                    accepts,
-                    word,
+                    accepts_value,
+                    handoff,
                 });
-                Joined::Queue(words)
+                Role::Follower(received)
             }
         }
     }
 
-    /// A follower that has waited long: may it look for itself? One of them may.
-    pub(crate) fn scout(&self, key: &Key) -> Option<Seat> {
+    /// Lets a follower that has waited long look for itself. `None` if another one does, or the leader watches.
+    pub(crate) fn probe(&self, key: &Key) -> Option<Leader> {
         let mut shard = self.shard(key);
         let flight = shard
             .get_mut(key)
-            .filter(|flight| !flight.scouted && !flight.watching)?;
-        flight.scouted = true;
-        let mut seat = Seat::new(self.clone(), key.clone(), flight.id);
-        (seat.scout, seat.cold) = (true, true);
-        Some(seat)
+            .filter(|flight| !flight.is_probed && !flight.is_watching)?;
+        flight.is_probed = true;
+        let mut leader = Leader::new(self.clone(), key.clone(), flight.id);
+        (leader.is_probe, leader.known_absent) = (true, true);
+        Some(leader)
     }
 
-    /// The holder of the seat has lost the key: whoever follows it, or comes now, goes without it.
-    pub(crate) fn scatter(&self, key: &Key) {
+    /// The leader has lost the key: its followers, and calls that join later, continue without it.
+    pub(crate) fn disband(&self, key: &Key) {
         let mut shard = self.shard(key);
         let Some(flight) = shard.get_mut(key) else { return };
-        flight.id = self.0.flights.fetch_add(1, Ordering::Relaxed);
-        (flight.scouted, flight.watching) = (false, false);
-        let mut seat = Seat::new(self.clone(), key.clone(), flight.id);
-        seat.cold = true;
+        flight.id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+        (flight.is_probed, flight.is_watching) = (false, false);
+        let mut leader = Leader::new(self.clone(), key.clone(), flight.id);
+        leader.known_absent = true;
         drop(shard);
-        drop(seat);
+        // Passes the leadership to the first follower.
+        drop(leader);
     }
 
-    /// How many there are.
+    /// The number of flights.
     pub(crate) fn count(&self) -> usize {
-        let lock = |shard: &Mutex<Shard>| shard.lock().map_or(0, |flights| flights.len());
-        self.0.shards.iter().map(lock).sum()
+        let len = |shard: &Mutex<Shard>| shard.lock().map_or(0, |flights| flights.len());
+        self.0.shards.iter().map(len).sum()
     }
 
     fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
@@ -153,116 +154,116 @@ impl Flights {
     }
 }
 
-impl Seat {
+impl Leader {
     fn new(flights: Flights, key: Key, flight: u64) -> Self {
         Self {
             flights,
             key,
             flight,
-            scout: false,
-            asked: 0,
-            cold: false,
-            passed: false,
+            is_probe: false,
+            served: 0,
+            known_absent: false,
+            has_passed: false,
         }
     }
 
-    /// Whether the last holder of the seat knew that there is no computed value.
-    pub(crate) fn is_cold(&self) -> bool {
-        self.cold
+    /// Whether the last leader knew that there is no computed value.
+    pub(crate) fn knows_absent(&self) -> bool {
+        self.known_absent
     }
 
-    /// A request is about to be sent: its answer serves all who have joined by now.
-    pub(crate) fn ask(&mut self) {
-        let joined = self.flight(|flight| flight.joined);
-        self.asked = joined.unwrap_or(0);
+    /// A request is about to be sent. Its reply serves every follower that has joined by now.
+    pub(crate) fn sends(&mut self) {
+        let joined = self.with_flight(|flight| flight.joined);
+        self.served = joined.unwrap_or(0);
     }
 
-    /// The holder of the seat waits in the background: nobody need look beside it.
-    pub(crate) fn watch(&mut self) {
-        if !self.scout {
-            self.flight(|flight| flight.watching = true);
+    /// The leader waits on the background thread: no follower needs to probe.
+    pub(crate) fn watches(&mut self) {
+        if !self.is_probe {
+            self.with_flight(|flight| flight.is_watching = true);
         }
     }
 
-    /// The holder of the seat computes: who comes next knows that there is no value.
-    pub(crate) fn lead(&mut self) {
-        self.cold = true;
-        if !self.scout {
-            self.flight(|flight| flight.watching = false);
+    /// The leader computes: the next leader knows that there is no value.
+    pub(crate) fn computes(&mut self) {
+        self.known_absent = true;
+        if !self.is_probe {
+            self.with_flight(|flight| flight.is_watching = false);
         }
     }
 
-    /// Hands the value to all who may have it, and passes the seat on.
-    pub(crate) fn land(mut self, found: &Found) {
-        self.cold = false;
+    /// Passes the value to every follower that may have it, and the leadership to the next one.
+    pub(crate) fn complete(mut self, found: &Found) {
+        self.known_absent = false;
         let mut shard = self.flights.shard(&self.key);
-        let Some(flight) = self.own(&mut shard) else {
+        let Some(flight) = self.own_flight(&mut shard) else {
             return;
         };
-        if flight.queue.is_empty() && !self.scout {
-            // What `pass` would do, in one go: most hits have nobody behind them.
+        if flight.followers.is_empty() && !self.is_probe {
+            // What `pass` does, under one lock: most hits have no followers.
             shard.remove(&self.key);
-            self.passed = true;
+            self.has_passed = true;
             return;
         }
-        let asked = self.asked;
-        let (served, others): (VecDeque<Member>, _) = flight
-            .queue
+        let last = self.served;
+        let (served, others): (VecDeque<Follower>, _) = flight
+            .followers
             .drain(..)
-            .partition(|member| member.accepts && member.number <= asked);
-        flight.queue = others;
-        // Outside of the lock: each wakes a caller.
+            .partition(|follower| follower.accepts_value && follower.number <= last);
+        flight.followers = others;
+        // Each send wakes a caller, so the lock is released first.
         drop(shard);
-        for member in served {
-            let _ = member.word.send(Word::Value(found.clone()));
+        for follower in served {
+            let _ = follower.handoff.send(Handoff::Value(found.clone()));
         }
     }
 
-    /// This seat's flight, unless it was scattered.
-    fn flight<T>(&self, action: impl FnOnce(&mut Flight) -> T) -> Option<T> {
-        self.own(&mut self.flights.shard(&self.key)).map(action)
+    /// Applies `action` to the flight of this leader, unless it was disbanded.
+    fn with_flight<T>(&self, action: impl FnOnce(&mut Flight) -> T) -> Option<T> {
+        self.own_flight(&mut self.flights.shard(&self.key)).map(action)
     }
 
-    fn own<'a>(&self, shard: &'a mut Shard) -> Option<&'a mut Flight> {
+    fn own_flight<'a>(&self, shard: &'a mut Shard) -> Option<&'a mut Flight> {
         shard.get_mut(&self.key).filter(|flight| flight.id == self.flight)
     }
 
-    /// To the first who is still there. The flight ends with the last.
+    /// Passes the leadership to the first follower that was not dropped. Without one the flight ends.
     fn pass(&self) {
         loop {
             let mut shard = self.flights.shard(&self.key);
-            let Some(flight) = self.own(&mut shard) else {
+            let Some(flight) = self.own_flight(&mut shard) else {
                 return;
             };
-            flight.watching = false;
-            let Some(next) = flight.queue.pop_front() else {
+            flight.is_watching = false;
+            let Some(next) = flight.followers.pop_front() else {
                 shard.remove(&self.key);
                 return;
             };
             drop(shard);
-            let mut seat = Self::new(self.flights.clone(), self.key.clone(), self.flight);
-            seat.cold = self.cold;
-            match next.word.send(Word::Seat(seat)) {
-                Err(Word::Seat(mut seat)) => seat.passed = true,
+            let mut leader = Self::new(self.flights.clone(), self.key.clone(), self.flight);
+            leader.known_absent = self.known_absent;
+            match next.handoff.send(Handoff::Lead(leader)) {
+                Err(Handoff::Lead(mut leader)) => leader.has_passed = true,
                 _ => return,
             }
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for Leader {
     fn drop(&mut self) {
-        match (self.passed, self.scout) {
+        match (self.has_passed, self.is_probe) {
             (true, _) => {}
-            (false, true) => drop(self.flight(|flight| flight.scouted = false)),
+            (false, true) => drop(self.with_flight(|flight| flight.is_probed = false)),
             (false, false) => self.pass(),
         }
     }
 }
 
-impl fmt::Debug for Seat {
+impl fmt::Debug for Leader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seat")
+        f.debug_struct("Leader")
             .field("key", &self.key)
             .finish_non_exhaustive()
     }
@@ -277,17 +278,24 @@ mod tests {
         Key::new("dspinlock".into(), [1; 32])
     }
 
-    fn seat(flights: &Flights) -> Seat {
+    fn lead(flights: &Flights) -> Leader {
         match flights.join(&key(), true) {
-            Joined::Seat(seat) => seat,
-            Joined::Queue(_) => panic!("the seat is taken"),
+            Role::Leader(leader) => leader,
+            Role::Follower(_) => panic!("the flight has a leader already"),
         }
     }
 
-    fn queue(flights: &Flights, accepts: bool) -> oneshot::Receiver<Word> {
-        match flights.join(&key(), accepts) {
-            Joined::Seat(_) => panic!("nobody has the seat"),
-            Joined::Queue(words) => words,
+    fn follow(flights: &Flights, accepts_value: bool) -> oneshot::Receiver<Handoff> {
+        match flights.join(&key(), accepts_value) {
+            Role::Leader(_) => panic!("the flight has no leader"),
+            Role::Follower(handoff) => handoff,
+        }
+    }
+
+    fn receive_lead(handoff: oneshot::Receiver<Handoff>) -> Leader {
+        match blocking::wait(handoff) {
+            Ok(Handoff::Lead(leader)) => leader,
+            other => panic!("expected the leadership, got {other:?}"),
         }
     }
 
@@ -299,98 +307,86 @@ mod tests {
     }
 
     #[test]
-    fn a_value_serves_those_who_joined_before_it_was_asked_for() {
+    fn a_value_serves_the_followers_that_joined_before_the_request() {
         let flights = Flights::default();
-        let mut first = seat(&flights);
-        let (early, exclusive) = (queue(&flights, true), queue(&flights, false));
-        first.ask();
-        let late = queue(&flights, true);
-        first.land(&found());
-        assert!(matches!(blocking::wait(early), Ok(Word::Value(_))));
-        let Ok(Word::Seat(second)) = blocking::wait(exclusive) else {
-            panic!("not a value for an exclusive caller")
-        };
-        assert!(!second.is_cold());
+        let mut first = lead(&flights);
+        let (early, exclusive) = (follow(&flights, true), follow(&flights, false));
+        first.sends();
+        let late = follow(&flights, true);
+        first.complete(&found());
+        assert!(matches!(blocking::wait(early), Ok(Handoff::Value(_))));
+        let second = receive_lead(exclusive);
+        assert!(!second.knows_absent());
         drop(second);
-        assert!(
-            matches!(blocking::wait(late), Ok(Word::Seat(_))),
-            "a late caller asks for itself"
-        );
+        drop(receive_lead(late));
     }
 
     #[test]
-    fn one_scout_at_a_time_looks_while_the_seat_is_held() {
+    fn one_follower_at_a_time_probes() {
         let flights = Flights::default();
-        let held = seat(&flights);
-        let follower = queue(&flights, true);
-        let mut scout = flights.scout(&key()).expect("nobody scouts");
-        assert!(flights.scout(&key()).is_none());
-        drop(scout);
-        scout = flights.scout(&key()).expect("the scout went home");
-        scout.ask();
-        scout.land(&found());
-        assert!(matches!(blocking::wait(follower), Ok(Word::Value(_))));
-        drop(held);
+        let leader = lead(&flights);
+        let follower = follow(&flights, true);
+        let mut probe = flights.probe(&key()).expect("the first probe");
+        assert!(flights.probe(&key()).is_none());
+        drop(probe);
+        probe = flights.probe(&key()).expect("a probe after the first has ended");
+        probe.sends();
+        probe.complete(&found());
+        assert!(matches!(blocking::wait(follower), Ok(Handoff::Value(_))));
+        drop(leader);
         assert!(flights.shard(&key()).is_empty());
     }
 
     #[test]
-    fn nobody_scouts_while_the_holder_of_the_seat_waits_in_the_background() {
+    fn no_follower_probes_while_the_leader_watches() {
         let flights = Flights::default();
-        let mut first = seat(&flights);
-        let follower = queue(&flights, true);
-        first.watch();
-        assert!(flights.scout(&key()).is_none());
-        first.lead();
+        let mut first = lead(&flights);
+        let follower = follow(&flights, true);
+        first.watches();
+        assert!(flights.probe(&key()).is_none());
+        first.computes();
         assert!(
-            flights.scout(&key()).is_some(),
-            "a holder that computes may lose the key"
+            flights.probe(&key()).is_some(),
+            "a leader that computes may lose the key"
         );
-        first.watch();
+        first.watches();
         drop(first);
-        let Ok(Word::Seat(second)) = blocking::wait(follower) else {
-            panic!("the seat was lost")
-        };
+        let second = receive_lead(follower);
         assert!(
-            flights.scout(&key()).is_some(),
-            "the next holder does not wait yet"
+            flights.probe(&key()).is_some(),
+            "the next leader does not watch yet"
         );
-        second.flights.scatter(&key());
+        second.flights.disband(&key());
     }
 
     #[test]
-    fn a_scattered_flight_goes_on_without_the_holder_of_its_seat() {
+    fn a_disbanded_flight_continues_without_its_leader() {
         let flights = Flights::default();
-        let mut lost = seat(&flights);
-        let follower = queue(&flights, true);
-        lost.ask();
-        flights.scatter(&key());
-        let Ok(Word::Seat(taken)) = blocking::wait(follower) else {
-            panic!("the follower was not set free")
-        };
-        let next = queue(&flights, true);
-        lost.land(&found()); // reaches nobody
-        drop(taken);
-        assert!(matches!(blocking::wait(next), Ok(Word::Seat(_))));
+        let mut lost = lead(&flights);
+        let follower = follow(&flights, true);
+        lost.sends();
+        flights.disband(&key());
+        let successor = receive_lead(follower);
+        let next = follow(&flights, true);
+        lost.complete(&found()); // reaches no follower
+        drop(successor);
+        drop(receive_lead(next));
         assert!(flights.shard(&key()).is_empty());
     }
 
     #[test]
-    fn the_seat_passes_over_those_who_left_and_ends_with_the_last() {
+    fn the_leadership_skips_dropped_followers_and_ends_with_the_last() {
         let flights = Flights::default();
-        let first = seat(&flights);
-        let (gone, leaves, last) = (
-            queue(&flights, true),
-            queue(&flights, true),
-            queue(&flights, true),
+        let first = lead(&flights);
+        let (dropped, drops_later, last) = (
+            follow(&flights, true),
+            follow(&flights, true),
+            follow(&flights, true),
         );
-        drop(gone);
+        drop(dropped);
         drop(first);
-        drop(leaves); // with the seat in its hands
-        let Ok(Word::Seat(seat)) = blocking::wait(last) else {
-            panic!("the seat was lost")
-        };
-        drop(seat);
+        drop(drops_later); // with the leadership in its channel
+        drop(receive_lead(last));
         assert!(flights.shard(&key()).is_empty());
     }
 }

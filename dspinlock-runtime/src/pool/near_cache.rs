@@ -1,8 +1,8 @@
-//! The near cache: decoded values in this process, for as long as the store is known not to have changed them.
+//! The near cache: decoded values in this process, valid while the store is known not to have changed them.
 //!
-//! A slot is taken before the read is sent, and filled only where it is still taken when the answer is there: an
-//! invalidation empties it, whether it is filled or only taken, so that what overtook a read is never forgotten.
-//! Readers take no lock.
+//! A call reserves the slot of its key before it sends the read, and fills it only if the reservation still stands when the
+//! reply arrives. An invalidation removes the slot, whether it is filled or reserved, so a change that overtakes a read is
+//! never missed. Readers take no lock.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -14,98 +14,108 @@ use foldhash::fast::RandomState;
 
 use crate::key::Key;
 use crate::rt::sync::papaya::{self, Compute, Operation};
-use crate::rt::sync::{
-    AtomicBool, AtomicU64, AtomicUsize, Instant, Mutex, MutexGuard, Ordering, PoisonError,
-};
+use crate::rt::sync::{AtomicBool, AtomicU64, Instant, Mutex, MutexGuard, Ordering, PoisonError};
 use crate::store::Listener;
 
-/// A value of a type that only the call knows.
-pub(crate) type Memory = Arc<dyn Any + Send + Sync>;
+/// A value whose type only the call knows.
+pub(crate) type AnyValue = Arc<dyn Any + Send + Sync>;
 
-/// The default of `Pool::with_near_cache_size`.
-const SIZE: usize = 10_000;
+/// The default of `PoolBuilder::near_cache_size`.
+pub(super) const DEFAULT_SIZE: usize = 10_000;
 
-/// How many entries that were of use lately are passed over in the search for one to give up.
-const CHANCES: usize = 8;
+/// The number of recently used entries that one eviction passes over.
+const SECOND_CHANCES: usize = 8;
 
 /// The near cache of one pool.
-pub(crate) struct Near {
+pub(crate) struct NearCache {
     slots: papaya::HashMap<Key, Slot, RandomState>,
-    /// The next token; tokens only grow.
+    /// The next token. Tokens only grow.
     next: AtomicU64,
-    /// Tokens below it are void: what they stand for was taken before everything was forgotten.
+    /// Slots with a smaller token are void: they were reserved before everything was invalidated.
     floor: AtomicU64,
-    size: AtomicUsize,
-    /// The filled slots in the order of their filling, and some that are empty again. Readers never lock it.
+    /// The greatest number of entries.
+    size: usize,
+    /// The filled slots, oldest first, and some that were removed since. Readers never lock it.
     filled: Mutex<VecDeque<(Key, u64)>>,
 }
 
 struct Slot {
     token: u64,
-    /// A reader found it since `trim` last looked.
+    /// A reader found it since the last eviction looked at it.
     used: AtomicBool,
+    /// `None` while the slot is reserved.
     entry: Option<Entry>,
 }
 
 #[derive(Clone)]
 struct Entry {
-    memory: Memory,
+    value: AnyValue,
     /// Before the read was sent.
-    read: Instant,
-    /// The value's own end.
-    until: Option<Instant>,
+    read_at: Instant,
+    /// The expiry of the value in the store.
+    expires_at: Option<Instant>,
 }
 
-/// A slot that was taken. Dropping it lets go of the slot.
-pub(crate) struct Fill {
-    near: Arc<Near>,
+/// A reserved slot. Dropping it removes the reservation.
+pub(crate) struct Placeholder {
+    cache: Arc<NearCache>,
     key: Key,
     token: u64,
-    read: Instant,
-    /// How long the value has to live since the read.
-    pub(crate) left: Option<Duration>,
+    read_at: Instant,
+    /// The time from the read to the value's expiry.
+    pub(crate) remaining: Option<Duration>,
 }
 
-impl Near {
-    /// The value, where it is no older than `age`: `recall` copies it.
-    pub(crate) fn recall<R>(
+impl NearCache {
+    pub(crate) fn new(size: usize) -> Self {
+        Self {
+            slots: papaya::HashMap::with_hasher(RandomState::default()),
+            next: AtomicU64::new(0),
+            floor: AtomicU64::new(0),
+            size,
+            filled: Mutex::default(),
+        }
+    }
+
+    /// The value, if it is not older than `age`. `get` copies it.
+    pub(crate) fn get<R>(
         &self,
         key: &Key,
         age: Duration,
-        recall: fn(&(dyn Any + Send + Sync)) -> Option<R>,
+        get: fn(&(dyn Any + Send + Sync)) -> Option<R>,
     ) -> Option<R> {
         let slots = self.slots.pin();
         let slot = slots.get(key)?;
         let entry = slot.entry.as_ref()?;
         let now = Instant::now();
-        let lives = entry.until.is_none_or(|until| now < until);
-        if !lives || now - entry.read >= age || slot.token < self.floor.load(Ordering::Acquire) {
+        let is_live = entry.expires_at.is_none_or(|expires_at| now < expires_at);
+        if !is_live || now - entry.read_at >= age || slot.token < self.floor.load(Ordering::Acquire) {
             return None;
         }
-        // Written once only: readers of one entry must not take its memory from each other.
+        // Written once only, so that readers of one entry do not invalidate its cache line for each other.
         if !slot.used.load(Ordering::Relaxed) {
             slot.used.store(true, Ordering::Relaxed);
         }
-        recall(&*entry.memory)
+        get(&*entry.value)
     }
 
-    /// Takes the slot of `key`: the read may be sent. `None` where nothing is kept.
-    pub(crate) fn begin(self: &Arc<Self>, key: &Key) -> Option<Fill> {
-        if self.size.load(Ordering::Relaxed) == 0 {
+    /// Reserves the slot of `key`; then the read may be sent. `None` if the cache is turned off.
+    pub(crate) fn reserve(self: &Arc<Self>, key: &Key) -> Option<Placeholder> {
+        if self.size == 0 {
             return None;
         }
         let token = self.next.fetch_add(1, Ordering::SeqCst);
         self.slots.pin().insert(key.clone(), Slot::new(token, None));
-        Some(Fill {
-            near: self.clone(),
+        Some(Placeholder {
+            cache: self.clone(),
             key: key.clone(),
             token,
-            read: Instant::now(),
-            left: None,
+            read_at: Instant::now(),
+            remaining: None,
         })
     }
 
-    /// What was kept of `key`, and what is on its way, is of no use any more.
+    /// Removes the entry of `key` and voids the reads that are under way.
     pub(crate) fn forget(&self, key: &Key) {
         if self.is_unused() {
             return;
@@ -117,11 +127,7 @@ impl Near {
         }
     }
 
-    pub(crate) fn resize(&self, size: usize) {
-        self.size.store(size, Ordering::Relaxed);
-    }
-
-    /// Most processes have no near cache: their pushes need not be read.
+    /// Most processes have no near cache, so they need not parse pushes.
     fn is_unused(&self) -> bool {
         self.next.load(Ordering::SeqCst) == 0
     }
@@ -130,17 +136,15 @@ impl Near {
         self.filled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives up the oldest entries beyond the size; those that were of use since they were last looked at get another
-    /// turn, but not all of them.
-    fn trim(&self, filled: &mut VecDeque<(Key, u64)>) {
+    /// Evicts the oldest entries beyond the size. A recently used entry gets a second chance, but not all of them do.
+    fn evict(&self, filled: &mut VecDeque<(Key, u64)>) {
         let slots = self.slots.pin();
-        let size = self.size.load(Ordering::Relaxed);
-        let mut chances = CHANCES;
-        while filled.len() > size {
+        let mut chances = SECOND_CHANCES;
+        while filled.len() > self.size {
             let Some((key, token)) = filled.pop_front() else {
                 return;
             };
-            let used = slots.get(&key).is_some_and(|slot| slot.is_used(token));
+            let used = slots.get(&key).is_some_and(|slot| slot.was_used(token));
             if used && chances > 0 {
                 chances -= 1;
                 filled.push_back((key, token));
@@ -160,25 +164,13 @@ impl Slot {
         }
     }
 
-    /// Whether it was of use since this was last asked.
-    fn is_used(&self, token: u64) -> bool {
+    /// Whether a reader found it since the last call.
+    fn was_used(&self, token: u64) -> bool {
         self.token == token && self.used.swap(false, Ordering::Relaxed)
     }
 }
 
-impl Default for Near {
-    fn default() -> Self {
-        Self {
-            slots: papaya::HashMap::with_hasher(RandomState::default()),
-            next: AtomicU64::new(0),
-            floor: AtomicU64::new(0),
-            size: AtomicUsize::new(SIZE),
-            filled: Mutex::default(),
-        }
-    }
-}
-
-impl Listener for Near {
+impl Listener for NearCache {
     fn changed(&self, name: &[u8]) {
         if self.is_unused() {
             return;
@@ -200,46 +192,48 @@ impl Listener for Near {
     }
 }
 
-impl Fill {
-    /// Keeps the value that was read, unless it has changed meanwhile.
-    pub(crate) fn land(self, memory: Memory) {
+impl Placeholder {
+    /// Stores the value that was read, unless the slot was removed since.
+    pub(crate) fn fill(self, value: AnyValue) {
         let entry = Entry {
-            memory,
-            read: self.read,
-            until: self.left.and_then(|left| self.read.checked_add(left)),
+            value,
+            read_at: self.read_at,
+            expires_at: self
+                .remaining
+                .and_then(|remaining| self.read_at.checked_add(remaining)),
         };
         let token = self.token;
-        let mut filled = self.near.filled();
-        let slots = self.near.slots.pin();
-        let landed = slots.compute(self.key.clone(), |slot| match slot {
+        let mut filled = self.cache.filled();
+        let slots = self.cache.slots.pin();
+        let updated = slots.compute(self.key.clone(), |slot| match slot {
             Some((_, slot)) if slot.token == token => {
                 Operation::Insert(Slot::new(token, Some(entry.clone())))
             }
             _ => Operation::Abort(()),
         });
-        if let Compute::Updated { .. } = landed {
+        if let Compute::Updated { .. } = updated {
             filled.push_back((self.key.clone(), token));
-            self.near.trim(&mut filled);
+            self.cache.evict(&mut filled);
         }
     }
 }
 
-impl Drop for Fill {
+impl Drop for Placeholder {
     fn drop(&mut self) {
-        let is_taken = |_: &Key, slot: &Slot| slot.token == self.token && slot.entry.is_none();
-        let _ = self.near.slots.pin().remove_if(&self.key, is_taken);
+        let is_reserved = |_: &Key, slot: &Slot| slot.token == self.token && slot.entry.is_none();
+        let _ = self.cache.slots.pin().remove_if(&self.key, is_reserved);
     }
 }
 
-impl fmt::Debug for Fill {
+impl fmt::Debug for Placeholder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fill")
+        f.debug_struct("Placeholder")
             .field("key", &self.key)
             .finish_non_exhaustive()
     }
 }
 
-/// What is kept, for how long, and what goes first. (What threads do to each other: `tests/races`.)
+/// `tests/races` checks what threads do to each other.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,137 +244,139 @@ mod tests {
         Key::new("near".into(), [number; 32])
     }
 
-    fn near() -> Arc<Near> {
-        Arc::default()
+    fn cache(size: usize) -> Arc<NearCache> {
+        Arc::new(NearCache::new(size))
     }
 
-    fn recall_at(near: &Near, number: u8, age: Duration) -> Option<u8> {
-        near.recall(&key(number), age, |memory| memory.downcast_ref().copied())
+    fn get_at(cache: &NearCache, number: u8, age: Duration) -> Option<u8> {
+        cache.get(&key(number), age, |value| value.downcast_ref().copied())
     }
 
-    fn recall(near: &Near, number: u8) -> Option<u8> {
-        recall_at(near, number, AGE)
+    fn get(cache: &NearCache, number: u8) -> Option<u8> {
+        get_at(cache, number, AGE)
     }
 
-    fn begin(near: &Arc<Near>, number: u8) -> Fill {
-        near.begin(&key(number)).expect("a slot")
+    fn reserve(cache: &Arc<NearCache>, number: u8) -> Placeholder {
+        cache.reserve(&key(number)).expect("the cache is on")
     }
 
-    /// Each key's value is its own number.
-    fn keep(near: &Arc<Near>, numbers: impl IntoIterator<Item = u8>) {
+    /// The value of each key is its number.
+    fn fill(cache: &Arc<NearCache>, numbers: impl IntoIterator<Item = u8>) {
         for number in numbers {
-            begin(near, number).land(Arc::new(number));
+            reserve(cache, number).fill(Arc::new(number));
         }
     }
 
-    fn kept(near: &Near, among: impl IntoIterator<Item = u8>) -> Vec<u8> {
+    fn found(cache: &NearCache, among: impl IntoIterator<Item = u8>) -> Vec<u8> {
         among
             .into_iter()
-            .filter_map(|number| recall(near, number))
+            .filter_map(|number| get(cache, number))
             .collect()
     }
 
     #[test]
-    fn a_value_is_kept_up_to_its_age_and_its_own_end() {
-        let near = near();
-        keep(&near, [1]);
-        assert_eq!(recall(&near, 1), Some(1));
-        assert_eq!(recall_at(&near, 1, Duration::ZERO), None);
-        for (left, found) in [(AGE, Some(1)), (Duration::ZERO, None)] {
-            let mut fill = begin(&near, 1);
-            fill.left = Some(left);
-            fill.land(Arc::new(1_u8));
-            assert_eq!(recall(&near, 1), found);
+    fn a_value_is_valid_until_its_age_and_its_expiry() {
+        let cache = cache(10);
+        fill(&cache, [1]);
+        assert_eq!(get(&cache, 1), Some(1));
+        assert_eq!(get_at(&cache, 1, Duration::ZERO), None);
+        for (remaining, found) in [(AGE, Some(1)), (Duration::ZERO, None)] {
+            let mut placeholder = reserve(&cache, 1);
+            placeholder.remaining = Some(remaining);
+            placeholder.fill(Arc::new(1_u8));
+            assert_eq!(get(&cache, 1), found);
         }
     }
 
     #[test]
-    fn whatever_may_have_changed_a_key_empties_its_slot() {
-        let own = Key::own(&key(1).state_name()).expect("a digest's name");
-        let changes: [&dyn Fn(&Near); 5] = [
-            &|near| near.changed(key(1).state_name().as_bytes()),
-            &|near| near.changed(key(1).value_name().as_bytes()),
-            &|near| near.forget(&key(1)),
-            &|near| near.forget(&own),
-            &|near| near.all_changed(),
+    fn every_kind_of_invalidation_removes_the_slot() {
+        let custom = Key::own(&key(1).state_name()).expect("the name of a digest");
+        let changes: [&dyn Fn(&NearCache); 5] = [
+            &|cache| cache.changed(key(1).state_name().as_bytes()),
+            &|cache| cache.changed(key(1).value_name().as_bytes()),
+            &|cache| cache.forget(&key(1)),
+            &|cache| cache.forget(&custom),
+            &|cache| cache.all_changed(),
         ];
         for change in changes {
-            let near = near();
-            keep(&near, [1]);
-            change(&near);
-            assert_eq!(recall(&near, 1), None, "a value that was kept");
-            let overtaken = begin(&near, 1);
-            change(&near);
-            overtaken.land(Arc::new(1_u8));
-            assert_eq!(recall(&near, 1), None, "a value that was on its way");
-            keep(&near, [1]);
-            assert_eq!(recall(&near, 1), Some(1), "a value read since");
+            let cache = cache(10);
+            fill(&cache, [1]);
+            change(&cache);
+            assert_eq!(get(&cache, 1), None, "a filled slot");
+            let overtaken = reserve(&cache, 1);
+            change(&cache);
+            overtaken.fill(Arc::new(1_u8));
+            assert_eq!(get(&cache, 1), None, "a reserved slot");
+            fill(&cache, [1]);
+            assert_eq!(get(&cache, 1), Some(1), "a value that was read after the change");
         }
     }
 
-    /// Between its token and its slot a reader may be overtaken by `all_changed`, which then finds no slot to empty.
+    /// Between its token and its slot a reader may be overtaken by `all_changed`, which then finds no slot to remove.
     #[test]
-    fn a_slot_that_is_taken_across_a_break_is_void() {
-        let near = near();
-        let fill = begin(&near, 1);
-        near.all_changed();
-        near.slots.pin().insert(key(1), Slot::new(fill.token, None));
-        fill.land(Arc::new(1_u8));
-        assert_eq!(recall(&near, 1), None);
+    fn a_slot_reserved_across_a_lost_connection_is_void() {
+        let cache = cache(10);
+        let placeholder = reserve(&cache, 1);
+        cache.all_changed();
+        cache
+            .slots
+            .pin()
+            .insert(key(1), Slot::new(placeholder.token, None));
+        placeholder.fill(Arc::new(1_u8));
+        assert_eq!(get(&cache, 1), None);
     }
 
     #[test]
-    fn a_slot_is_filled_by_who_took_it_last() {
-        let near = near();
-        let (first, second) = (begin(&near, 1), begin(&near, 1));
-        first.land(Arc::new(1_u8));
-        assert_eq!(recall(&near, 1), None);
-        second.land(Arc::new(2_u8));
-        assert_eq!(recall(&near, 1), Some(2));
-        drop(begin(&near, 1));
-        let slot = near.slots.pin().get(&key(1)).is_some();
-        assert!(!slot, "a read that came to nothing holds none");
+    fn the_last_reservation_fills_the_slot() {
+        let cache = cache(10);
+        let (first, second) = (reserve(&cache, 1), reserve(&cache, 1));
+        first.fill(Arc::new(1_u8));
+        assert_eq!(get(&cache, 1), None);
+        second.fill(Arc::new(2_u8));
+        assert_eq!(get(&cache, 1), Some(2));
+        drop(reserve(&cache, 1));
+        let is_reserved = cache.slots.pin().get(&key(1)).is_some();
+        assert!(!is_reserved, "a dropped placeholder left its reservation");
     }
 
     #[test]
-    fn the_oldest_go_first() {
-        let near = near();
-        near.resize(2);
-        keep(&near, [1, 2]);
-        // `kept` itself makes use of what it finds.
-        let filled: Vec<Key> = near.filled().iter().map(|(key, _)| key.clone()).collect();
+    fn the_oldest_entry_is_evicted_first() {
+        let cache = cache(2);
+        fill(&cache, [1, 2]);
+        // Not by `found`, which marks entries as used.
+        let filled: Vec<Key> = cache.filled().iter().map(|(key, _)| key.clone()).collect();
         assert_eq!(filled, [key(1), key(2)]);
-        keep(&near, [3]);
-        assert_eq!(kept(&near, 1..=3), [2, 3]);
-        near.resize(0);
-        assert!(near.begin(&key(1)).is_none(), "nothing is kept");
+        fill(&cache, [3]);
+        assert_eq!(found(&cache, 1..=3), [2, 3]);
     }
 
     #[test]
-    fn what_was_of_use_gets_another_turn_but_not_all_of_it() {
-        let near = near();
-        near.resize(2);
-        keep(&near, [1, 2]);
-        assert_eq!(recall(&near, 1), Some(1));
-        keep(&near, [3]);
-        assert_eq!(kept(&near, 1..=3), [1, 3]);
-        let near = self::near();
-        near.resize(10);
-        keep(&near, 1..=10);
-        assert_eq!(kept(&near, 1..=10).len(), 10);
-        keep(&near, [11]);
-        let chances = CHANCES as u8;
-        assert_eq!(recall(&near, chances + 1), None);
-        assert_eq!(kept(&near, 1..=11).len(), 10);
+    fn a_cache_of_size_zero_is_off() {
+        assert!(cache(0).reserve(&key(1)).is_none());
     }
 
     #[test]
-    fn a_key_that_was_filled_anew_does_not_go_with_its_former_value() {
-        let near = near();
-        near.resize(2);
-        keep(&near, [1]);
-        near.forget(&key(1));
-        keep(&near, [1, 2]);
-        assert_eq!(kept(&near, [1, 2]), [1, 2]);
+    fn a_used_entry_gets_a_second_chance_but_not_all_of_them_do() {
+        let two = cache(2);
+        fill(&two, [1, 2]);
+        assert_eq!(get(&two, 1), Some(1));
+        fill(&two, [3]);
+        assert_eq!(found(&two, 1..=3), [1, 3]);
+        let ten = cache(10);
+        fill(&ten, 1..=10);
+        assert_eq!(found(&ten, 1..=10).len(), 10);
+        fill(&ten, [11]);
+        let chances = SECOND_CHANCES as u8;
+        assert_eq!(get(&ten, chances + 1), None);
+        assert_eq!(found(&ten, 1..=11).len(), 10);
+    }
+
+    #[test]
+    fn a_refilled_key_is_not_evicted_with_its_former_value() {
+        let cache = cache(2);
+        fill(&cache, [1]);
+        cache.forget(&key(1));
+        fill(&cache, [1, 2]);
+        assert_eq!(found(&cache, [1, 2]), [1, 2]);
     }
 }

@@ -1,78 +1,82 @@
-//! From a URL, or from parameters, to a pool.
+//! From settings, or from the environment, to a store.
 
-use super::Pool;
+use super::near_cache;
 use crate::error::Error;
-use crate::store::{self, RedisParameters};
+use crate::store::{self, RedisParameters, SharedStore};
 use crate::tls::Tls;
 
-/// The environment variable that names the store of a process.
-const URL: &str = "DSPINLOCK_URL";
+/// The environment variable with the URL of the global pool.
+const VARIABLE: &str = "DSPINLOCK_URL";
 
-impl Pool {
-    /// The store behind a URL: `redis://`, `rediss://` (feature `tls`), `valkey://`, `valkeys://`, `redis+unix://`,
-    /// each with `user:password@` and `/database` as needed; `sqlite:PATH`, `sqlite:` for the default path, or
-    /// `sqlite::memory:` (feature `embedded`).
-    ///
-    /// `redis+sentinel://user:password@host:port,host:port/master/database` (feature `sentinel`; `rediss+sentinel:` over
-    /// TLS) is the master that the sentinels at these hosts name, with its login; the sentinels' own is
-    /// `?sentinel_user=..&sentinel_password=..`. They are asked at each connect, and another master is gone to as soon as
-    /// one of them announces it.
-    ///
-    /// `redis+cluster://user:password@host:port,host:port` (feature `cluster`; `rediss+cluster:` over TLS) is a Redis
-    /// Cluster, of which some nodes are named.
-    ///
-    /// A server is connected to with the first request, within 2 s. A request that is not answered within 5 s has failed;
-    /// where its connection broke, it is sent once more over a new one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Configuration`] for a URL that cannot be used and for a file that is not, or is no longer, this
-    /// version's; [`Error::RedisNotInitialized`] for a file that cannot be opened, and where the process is out of threads
-    /// or descriptors. No message holds the password.
-    pub fn open(url: &str) -> Result<Self, Error> {
-        Self::open_tls(url, Tls::default())
+/// The default of `PoolBuilder::max_value_size`: 8 MiB.
+const MAX_VALUE_SIZE: usize = 8 << 20;
+
+/// Everything that makes two pools different.
+#[derive(Clone, PartialEq)]
+pub(super) struct Settings {
+    location: Location,
+    pub(super) tls: Tls,
+    pub(super) secret: Option<Box<[u8]>>,
+    pub(super) max_value_size: usize,
+    pub(super) near_cache_size: usize,
+}
+
+#[derive(Clone, PartialEq)]
+pub(super) enum Location {
+    Url(String),
+    Redis(Box<RedisParameters>),
+}
+
+impl Settings {
+    pub(super) fn new(location: Location) -> Self {
+        Self {
+            location,
+            tls: Tls::default(),
+            secret: None,
+            max_value_size: MAX_VALUE_SIZE,
+            near_cache_size: near_cache::DEFAULT_SIZE,
+        }
     }
 
-    /// The store behind a `rediss://` or `valkeys://` URL, with certificates of one's own (feature `tls`). What the URL
-    /// names on top is added.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open); also where a certificate or a key cannot be used, and where `tls` says something and the
-    /// URL is one without TLS.
-    pub fn open_tls(url: &str, tls: Tls) -> Result<Self, Error> {
-        store::open(url, tls).map(Self::new)
+    /// The URL in `DSPINLOCK_URL`, or else the default file of the embedded store.
+    pub(super) fn from_environment() -> Result<Self, Error> {
+        match std::env::var(VARIABLE) {
+            Ok(url) => Ok(Self::new(Location::Url(url))),
+            Err(std::env::VarError::NotPresent) if cfg!(feature = "embedded") => {
+                log::warn!(target: "dspinlock", "`{VARIABLE}` is not set: using the embedded store, which serves this machine only");
+                Ok(Self::new(Location::Url("sqlite:".into())))
+            }
+            Err(std::env::VarError::NotPresent) => Err(Error::InvalidUrl {
+                reason: format!(
+                    "`{VARIABLE}` is not set, and the feature `embedded` is off; set it, or call `dspinlock::init`"
+                ),
+            }),
+            Err(std::env::VarError::NotUnicode(_)) => Err(Error::InvalidUrl {
+                reason: format!("`{VARIABLE}` is not valid UTF-8"),
+            }),
+        }
     }
 
-    /// The Redis server that the parameters name. Connects with the first request.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Configuration`] for `ssl` without the feature `tls`, for certificates that cannot be used, and for a time
-    /// limit of zero; [`Error::RedisNotInitialized`] where the process is out of threads or descriptors.
-    pub fn connect(parameters: RedisParameters) -> Result<Self, Error> {
-        parameters.open().map(Self::new)
+    pub(super) fn open_store(&self) -> Result<SharedStore, Error> {
+        match &self.location {
+            Location::Url(url) => store::open(url, self.tls.clone()),
+            Location::Redis(parameters) => {
+                let mut parameters = RedisParameters::clone(parameters);
+                if self.tls != Tls::default() {
+                    parameters.tls = self.tls.clone();
+                }
+                parameters.open()
+            }
+        }
     }
 }
 
-pub(super) fn from_environment() -> Result<Pool, Error> {
-    match std::env::var(URL) {
-        Ok(url) => Pool::open(&url),
-        Err(std::env::VarError::NotPresent) => without_url(),
-        Err(std::env::VarError::NotUnicode(_)) => Err(Error::Configuration(format!("{URL} is not UTF-8"))),
+/// Names the environment variable in the error of a pool that was opened from it.
+pub(super) fn name_variable(error: Error) -> Error {
+    match error {
+        Error::InvalidUrl { reason } => Error::InvalidUrl {
+            reason: format!("{reason} (from the environment variable `{VARIABLE}`)"),
+        },
+        other => other,
     }
-}
-
-#[cfg(feature = "embedded")]
-fn without_url() -> Result<Pool, Error> {
-    log::warn!(target: "dspinlock", "{URL} is not set: locks are held on this machine only, in the embedded store");
-    Pool::open("sqlite:")
-}
-
-#[cfg(not(feature = "embedded"))]
-fn without_url() -> Result<Pool, Error> {
-    Err(Error::RedisNotInitialized {
-        address: URL.into(),
-        reason: "not set, and there is no embedded store".into(),
-    })
 }

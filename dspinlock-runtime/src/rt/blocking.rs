@@ -1,4 +1,4 @@
-//! Parks a thread on a future.
+//! Blocks a thread on a future.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -10,29 +10,29 @@ thread_local! {
     static WAITING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the calling thread is inside of [`wait`]: what it waits for must not depend on the runtime around it.
+/// Whether the calling thread is inside [`wait`]. What it waits for must not depend on the runtime of this thread.
 pub(crate) fn is_waiting() -> bool {
     WAITING.get()
 }
 
-/// Polls `future` on this thread and parks in between. No task, no runtime.
+/// Polls `future` on this thread, which parks between polls. Needs no runtime.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     let _waiting = Waiting(WAITING.replace(true));
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
-    // A caller inside a tokio task must not use up that task's budget: it is given a new one only when the task yields,
-    // which it does not do here, and a future without budget wakes itself for ever.
+    // Inside a tokio task the future must not use that task's budget: the task does not yield here, so the budget is never
+    // refilled, and a future without budget wakes itself forever.
     let mut future = pin!(tokio::task::unconstrained(future));
     loop {
         match future.as_mut().poll(&mut context) {
             Poll::Ready(output) => return output,
-            // A wake between the poll and here is remembered: it makes `park` return at once.
+            // A wake-up since the poll is not lost: it makes `park` return at once.
             Poll::Pending => thread::park(),
         }
     }
 }
 
-/// Puts back what was, also when the future panics.
+/// Restores the previous value, also when the future panics.
 struct Waiting(bool);
 
 impl Drop for Waiting {

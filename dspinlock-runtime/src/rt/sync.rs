@@ -1,7 +1,7 @@
-//! What the rooms share things by. Those whose races are checked take these from here: `tests/races` compiles the same
-//! files with primitives that a scheduler drives.
+//! The primitives by which threads share state. `tests/races` compiles the modules that import from here with primitives
+//! that a scheduler drives.
 
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) use std::time::Instant;
 

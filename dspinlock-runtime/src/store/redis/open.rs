@@ -42,7 +42,7 @@ pub(crate) fn open(url: &str, tls: Tls) -> Result<SharedStore, Error> {
 }
 
 /// Where a Redis server is, under the names that py-dspinlock gives.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RedisParameters {
     /// The host, `localhost` by default.
     pub redis_host: String,

@@ -1,0 +1,126 @@
+//! A call whose arguments are hashed, up to the engine. Not generic: one copy serves every annotated function.
+
+use std::any::Any;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::site::Site;
+use super::site_name::{site_name, site_name_pieces};
+use crate::engine::{self, Boxed, CallSpec, Entered};
+use crate::error::Error;
+use crate::key::{Key, KeyHasher};
+use crate::options::Options;
+use crate::pool::Pool;
+
+/// A call while its shim sets options and key.
+pub(super) struct Draft {
+    pub(super) site: &'static Site,
+    pub(super) hasher: KeyHasher,
+    pub(super) cached: bool,
+    pub(super) near_cache: Option<Duration>,
+    /// Set if an option is an expression. Boxed: few calls have one, and every future contains it.
+    pub(super) options: Option<Box<Options>>,
+}
+
+impl Draft {
+    #[inline]
+    pub(super) fn new(site: &'static Site) -> Self {
+        Self {
+            site,
+            hasher: KeyHasher::new(site.is_shared()),
+            cached: false,
+            near_cache: site.near_cache,
+            options: None,
+        }
+    }
+
+    pub(super) fn options(&mut self) -> &mut Options {
+        let site = &self.site.options;
+        self.options.get_or_insert_with(|| Box::new(site.clone()))
+    }
+
+    /// `body_type` is the `type_name` of the body.
+    pub(super) fn start(&mut self, body_type: &'static str) -> Start {
+        let site = self.site;
+        let name = |hash: &mut Sha256| site_name_pieces(site, body_type, |piece| hash.update(piece));
+        Start {
+            site,
+            digest: self.hasher.digest(name),
+            cached: self.cached,
+            near_cache: self.near_cache,
+            options: self.options.take(),
+        }
+    }
+}
+
+/// A call that has its key and has sent nothing yet.
+pub(super) struct Start {
+    site: &'static Site,
+    /// `None` if a part of the key could not be serialized.
+    digest: Option<[u8; 32]>,
+    cached: bool,
+    near_cache: Option<Duration>,
+    options: Option<Box<Options>>,
+}
+
+impl Start {
+    /// The value in the near cache. Allocates nothing and takes no lock.
+    pub(super) fn near_hit<R>(&self, from_entry: fn(&(dyn Any + Send + Sync)) -> Option<R>) -> Option<R> {
+        let age = self.near_cache?;
+        let key = Key::new(self.site.options.prefix.clone(), self.digest?);
+        let pool = Pool::global_if_open()?;
+        pool.near_cache().get(&pool.store_key(key), age, from_entry)
+    }
+
+    /// Asks the engine.
+    pub(super) fn enter(self, body_type: &'static str) -> Entering {
+        match self.into_spec(body_type) {
+            Ok(spec) => Entering {
+                future: engine::enter(spec),
+            },
+            Err(error) => Entering::answered(Err(error)),
+        }
+    }
+
+    fn into_spec(self, body_type: &'static str) -> Result<Box<CallSpec>, Error> {
+        let site = site_name(self.site, body_type);
+        let Some(digest) = self.digest else {
+            let site = site.into_owned();
+            return Err(Error::ProvidedObjectIsNotHashable { site });
+        };
+        let mut options = match self.options {
+            Some(options) => *options,
+            None => self.site.options.clone(),
+        };
+        options.cached_if_computed = self.cached;
+        Ok(Box::new(CallSpec {
+            key: Key::new(options.prefix.clone(), digest),
+            site,
+            options,
+            near_cache: self.near_cache,
+            shared: self.site.is_shared(),
+            refuse: None,
+        }))
+    }
+}
+
+/// A call that waits for the engine's answer.
+pub(super) struct Entering {
+    pub(super) future: Boxed<Result<Entered, Error>>,
+}
+
+impl Entering {
+    /// A call that has its answer already.
+    pub(super) fn answered(answer: Result<Entered, Error>) -> Self {
+        Self {
+            future: Box::pin(std::future::ready(answer)),
+        }
+    }
+
+    /// Asks again, without the value of this tag, which could not be decoded.
+    pub(super) fn refuse(&mut self, mut spec: Box<CallSpec>, tag: &[u8]) {
+        spec.refuse(tag);
+        self.future = engine::enter(spec);
+    }
+}

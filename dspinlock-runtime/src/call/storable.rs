@@ -1,0 +1,112 @@
+//! Which values are stored and copied: nothing, the store, or the store and the near cache.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::codec::{self, Unencodable};
+use crate::pool::near_cache::AnyValue;
+
+/// What happens to a result.
+pub enum Disposition {
+    /// The function returned `Err`: the lock is aborted.
+    Abort,
+    /// The key becomes COMPUTED, with these bytes if the value is stored.
+    Publish(Option<Vec<u8>>),
+    /// The value must be stored, but cannot be encoded.
+    Unencodable,
+}
+
+/// Whether the value `T` is stored for later calls.
+#[diagnostic::on_unimplemented(
+    message = "`{T}` cannot be stored by `cached_if_computed`",
+    label = "the value of this function cannot be stored",
+    note = "a cached value must own its data and implement `serde::Serialize` and `serde::Deserialize`: derive them, or remove `cached_if_computed`"
+)]
+pub trait Storable<T> {
+    /// What to publish.
+    fn encode(value: &T) -> Disposition;
+    /// The value of stored bytes.
+    fn decode(bytes: &[u8]) -> Option<T>;
+}
+
+/// Without `cached_if_computed`: the value is not stored and may be of any type.
+pub struct Discarded;
+
+#[diagnostic::do_not_recommend]
+impl<T> Storable<T> for Discarded {
+    fn encode(_: &T) -> Disposition {
+        Disposition::Publish(None)
+    }
+
+    fn decode(_: &[u8]) -> Option<T> {
+        None
+    }
+}
+
+/// With `cached_if_computed`.
+pub struct Stored;
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> Storable<T> for Stored {
+    fn encode(value: &T) -> Disposition {
+        match codec::encode(value) {
+            Ok(bytes) => Disposition::Publish(Some(bytes)),
+            Err(Unencodable) => Disposition::Unencodable,
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<T> {
+        codec::decode(bytes)
+    }
+}
+
+/// With `cached_if_computed` and `near_cache`.
+pub struct StoredNear;
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> Storable<T> for StoredNear {
+    fn encode(value: &T) -> Disposition {
+        Stored::encode(value)
+    }
+
+    fn decode(bytes: &[u8]) -> Option<T> {
+        Stored::decode(bytes)
+    }
+}
+
+/// Whether the value `T` is copied into the near cache.
+#[diagnostic::on_unimplemented(
+    message = "`{T}` cannot be copied by `near_cache`",
+    label = "the value of this function cannot be copied between threads",
+    note = "a value in the near cache must own its data and be `Clone + Send + Sync`: implement these, or remove `near_cache`"
+)]
+pub trait NearCacheable<T> {
+    /// A copy for the near cache.
+    fn to_entry(_: &T) -> Option<AnyValue> {
+        None
+    }
+    /// The value of an entry; `None` if it is of another type.
+    fn from_entry(_: &(dyn Any + Send + Sync)) -> Option<T> {
+        None
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T> NearCacheable<T> for Discarded {}
+
+#[diagnostic::do_not_recommend]
+impl<T> NearCacheable<T> for Stored {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> NearCacheable<T> for StoredNear {
+    fn to_entry(value: &T) -> Option<AnyValue> {
+        Some(Arc::new(value.clone()))
+    }
+
+    fn from_entry(entry: &(dyn Any + Send + Sync)) -> Option<T> {
+        entry.downcast_ref().cloned()
+    }
+}

@@ -1,0 +1,127 @@
+//! One call at work in the engine.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::wait::WaitPolicy;
+use crate::error::{Error, KeyName, StoreFailure};
+use crate::key::Key;
+use crate::lease::Lease;
+use crate::lease::current::Frame;
+use crate::options::{Options, check_length};
+use crate::pool::Pool;
+use crate::pool::flight::Found;
+use crate::pool::near_cache::Placeholder;
+use crate::protocol::value::Hit;
+use crate::protocol::{Read, Reply};
+
+/// What a call asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct CallSpec {
+    pub key: Key,
+    /// The site's name, for messages and for the holder's record.
+    pub site: Cow<'static, str>,
+    pub options: Options,
+    /// The greatest age of a value in the near cache, if the site has one.
+    pub near_cache: Option<Duration>,
+    /// A Python worker may know this key (`name = ""`).
+    pub shared: bool,
+    /// The tag of a stored value that this caller could not decode.
+    pub refuse: Option<String>,
+}
+
+impl CallSpec {
+    /// Excludes the stored value with this tag.
+    pub(crate) fn refuse(&mut self, tag: &[u8]) {
+        self.refuse = Some(String::from_utf8_lossy(tag).into_owned());
+    }
+}
+
+/// How an attempt ended.
+pub(super) enum Granted {
+    Lease(Lease),
+    Found(Found, Option<Placeholder>, Box<CallSpec>),
+    Computed(KeyName),
+}
+
+pub(super) struct Attempt {
+    pub(super) pool: Pool,
+    /// The key's name in the store.
+    pub(super) key: Key,
+    pub(super) spec: Box<CallSpec>,
+    pub(super) want_value: bool,
+    pub(super) lease: Duration,
+    pub(super) policy: WaitPolicy,
+}
+
+impl Attempt {
+    /// `is_annotated`: the call wants the value if the site caches it. The explicit API never does.
+    pub(super) fn new(pool: Pool, spec: Box<CallSpec>, is_annotated: bool) -> Result<Self, Error> {
+        // The specification keeps the user's key, because it may be used again.
+        let key = pool.store_key(spec.key.clone());
+        let lease = spec.options.check()?;
+        if let Some(age) = spec.near_cache {
+            check_length("near_cache", age)?;
+        }
+        if Frame::current().is_some_and(|frame| frame.holds(&pool, &key)) {
+            let key = KeyName::new(spec.site.clone(), key.to_string());
+            return Err(Error::Recursion { key });
+        }
+        let want_value = is_annotated && spec.options.cached_if_computed;
+        let policy = WaitPolicy::new(&spec.options);
+        Ok(Self {
+            pool,
+            key,
+            spec,
+            want_value,
+            lease,
+            policy,
+        })
+    }
+
+    /// The hit path: one round trip, no lock.
+    pub(super) async fn read(&self, pool: &Pool) -> Result<Option<(Hit, Option<Placeholder>)>, Error> {
+        let request = Read {
+            shared: self.spec.shared,
+            bound: pool.bound(),
+        };
+        let (reply, placeholder) = match self.spec.near_cache {
+            Some(_) => Box::pin(pool.read_tracked(&self.key, request)).await?,
+            None => (pool.read(&self.key, request).await?, None),
+        };
+        match reply {
+            Reply::Hit(hit, _) => Ok(Some((hit, placeholder))),
+            _ => Ok(None),
+        }
+    }
+
+    /// The value of a hit. A damaged or forged value is refused from now on.
+    pub(super) fn verified(&mut self, mut hit: Hit) -> Option<Found> {
+        let is_valid = self.pool.verify(&self.key, &mut hit);
+        let Hit { payload, tag, .. } = hit;
+        if is_valid {
+            return Some(Found { payload, tag });
+        }
+        self.spec.refuse(&tag);
+        None
+    }
+
+    pub(super) fn name(&self) -> KeyName {
+        KeyName::new(self.spec.site.clone(), self.key.to_string())
+    }
+
+    pub(super) fn timed_out(&self, waited: Duration) -> Error {
+        Error::SpinlockTriesExceeded {
+            key: self.name(),
+            waited,
+        }
+    }
+}
+
+pub(super) fn unexpected_reply(key: KeyName) -> Error {
+    Error::Store {
+        operation: "acquire",
+        key,
+        reason: StoreFailure::Refused("unexpected reply".into()),
+    }
+}

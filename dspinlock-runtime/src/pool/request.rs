@@ -1,0 +1,173 @@
+//! Requests of a pool: one step each, with its retry, and with the near cache kept coherent.
+//!
+//! A step is idempotent under its tag, so a request whose connection was lost is sent again. The engine, leases and claims
+//! call this. Nothing here waits for a lock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::near_cache::{NearCache, Placeholder};
+use crate::error::{Error, KeyName, StoreFailure};
+use crate::key::Key;
+use crate::protocol::{Read, Reply, Request};
+use crate::store::{Change, Failure, SharedStore, Tracked};
+
+pub(crate) struct Requests {
+    pub(super) store: SharedStore,
+    near_cache: Arc<NearCache>,
+}
+
+impl Requests {
+    pub(super) fn new(store: SharedStore, near_cache: Arc<NearCache>) -> Self {
+        Self { store, near_cache }
+    }
+
+    /// Asks the store to take a step, by `route` or else by the background thread.
+    ///
+    /// If the connection is lost, or the runtime that drives it ends, the request is sent again by the background thread.
+    /// The background's connection may be lost too, which shows only then; the one after it is new.
+    pub(super) async fn ask(
+        &self,
+        route: Option<&SharedStore>,
+        key: &Key,
+        request: Request,
+    ) -> Result<Reply, Error> {
+        let operation = operation(&request);
+        let mut answer = route.unwrap_or(&self.store).step(key, request.clone()).await;
+        for _ in 0..1 + u8::from(route.is_some()) {
+            if !is_disconnected(&answer) {
+                break;
+            }
+            answer = self.store.step(key, request.clone()).await;
+        }
+        self.forget_own_write(key, &answer);
+        answer.map_err(|failure| into_error(operation, key, failure))
+    }
+
+    /// [`ask`](Self::ask) for a read. Its future is small, because every hit contains it.
+    pub(super) async fn read(
+        &self,
+        route: Option<&SharedStore>,
+        key: &Key,
+        read: Read,
+    ) -> Result<Reply, Error> {
+        let step = route
+            .unwrap_or(&self.store)
+            .step(key, Request::Read(read.clone()));
+        match step.await {
+            answer if is_disconnected(&answer) => Box::pin(self.ask(route, key, Request::Read(read))).await,
+            answer => {
+                self.forget_own_write(key, &answer);
+                answer.map_err(|failure| into_error("read", key, failure))
+            }
+        }
+    }
+
+    /// Asks for a step that `replicas` replicas must acknowledge.
+    pub(crate) async fn ask_replicas(
+        &self,
+        key: &Key,
+        request: Request,
+        replicas: u32,
+    ) -> Result<Reply, Error> {
+        let operation = operation(&request);
+        let mut answer = self.store.step_replicated(key, request.clone(), replicas).await;
+        if is_disconnected(&answer) {
+            answer = self.store.step_replicated(key, request, replicas).await;
+        }
+        self.forget_own_write(key, &answer);
+        answer.map_err(|failure| into_error(operation, key, failure))
+    }
+
+    /// Asks for a step, and for a notification of the next change.
+    pub(crate) async fn ask_watched(&self, key: &Key, request: Request) -> Result<(Reply, Change), Error> {
+        let operation = operation(&request);
+        let mut answer = self.store.step_watched(key, request.clone()).await;
+        if is_disconnected(&answer) {
+            answer = self.store.step_watched(key, request).await;
+        }
+        if let Ok((Reply::Acquired(_), _)) = &answer {
+            self.near_cache.forget(key);
+        }
+        answer.map_err(|failure| into_error(operation, key, failure))
+    }
+
+    /// Reads for a call with a near cache, on the connection that receives invalidations. The slot is reserved before the
+    /// read is sent, so an invalidation that overtakes the reply removes the reservation.
+    ///
+    /// A store without invalidations is read by `route`, and nothing is kept.
+    pub(super) async fn read_tracked(
+        &self,
+        route: Option<&SharedStore>,
+        key: &Key,
+        read: Read,
+    ) -> Result<(Reply, Option<Placeholder>), Error> {
+        let mut placeholder = self.near_cache.reserve(key);
+        if placeholder.is_some() {
+            let mut answer = self.store.read_tracked(key, read.clone()).await;
+            if is_disconnected(&answer) {
+                placeholder = self.near_cache.reserve(key);
+                answer = self.store.read_tracked(key, read.clone()).await;
+            }
+            if let Some(Tracked { reply, registered }) =
+                answer.map_err(|failure| into_error("read", key, failure))?
+            {
+                let placeholder = placeholder.filter(|_| registered).map(|mut placeholder| {
+                    placeholder.remaining = remaining(&reply);
+                    placeholder
+                });
+                return Ok((reply, placeholder));
+            }
+        }
+        drop(placeholder);
+        Ok((self.read(route, key, read).await?, None))
+    }
+
+    /// Read-your-writes: a caller continues only after its own write is invalidated here. Writes of other processes, and of
+    /// callers that were dropped, arrive as pushes.
+    fn forget_own_write(&self, key: &Key, answer: &Result<Reply, Failure>) {
+        use Reply::{Bad, Busy, Computed, Exists, Hit, Miss, Renewed};
+        if !matches!(
+            answer,
+            Ok(Miss | Hit(..) | Busy(_) | Exists(_) | Computed | Bad(_) | Renewed)
+        ) {
+            self.near_cache.forget(key);
+        }
+    }
+}
+
+fn is_disconnected<T>(answer: &Result<T, Failure>) -> bool {
+    matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected)))
+}
+
+/// The rest of a value's life, at most all of it.
+fn remaining(reply: &Reply) -> Option<Duration> {
+    match reply {
+        Reply::Hit(hit, remaining) => {
+            Some(Duration::from_millis(remaining.unwrap_or(hit.life).min(hit.life)))
+        }
+        _ => None,
+    }
+}
+
+fn into_error(operation: &'static str, key: &Key, failure: Failure) -> Error {
+    match failure {
+        Failure::NotReady { address, reason } => Error::RedisNotInitialized { address, reason },
+        Failure::Unknown(reason) | Failure::Refused(reason) => Error::Store {
+            operation,
+            key: KeyName::new("", key.to_string()),
+            reason,
+        },
+    }
+}
+
+fn operation(request: &Request) -> &'static str {
+    match request {
+        Request::Read(_) => "read",
+        Request::Acquire(_) => "acquire",
+        Request::Renew(_) => "renew",
+        Request::Publish(_) => "publish",
+        Request::Abort { .. } => "abort",
+        Request::Delete => "delete",
+    }
+}

@@ -1,0 +1,42 @@
+//! The futures of the public API.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::error::Error;
+
+/// A boxed future of the explicit API, such as [`HashDSpinlock::acquire`](crate::HashDSpinlock::acquire).
+///
+/// It is `Send` and `'static`, so it can be spawned, and a trait object can return it.
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::{Acquired, HashDSpinlock, Op};
+///
+/// fn nightly_lock() -> Op<Acquired> {
+///     HashDSpinlock::new("nightly").acquire()
+/// }
+/// ```
+#[must_use = "futures do nothing unless polled"]
+pub struct Op<T>(Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>);
+
+impl<T> Op<T> {
+    pub(crate) fn new(operation: impl Future<Output = Result<T, Error>> + Send + 'static) -> Self {
+        Self(Box::pin(operation))
+    }
+}
+
+impl<T> Future for Op<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl<T> fmt::Debug for Op<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Op")
+    }
+}
