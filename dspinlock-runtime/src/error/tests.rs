@@ -1,0 +1,225 @@
+//! Writes `docs/messages.md`: every message of the crate on one page, so that a change of wording shows in review.
+//!
+//! `UPDATE_EXPECT=1 cargo test -p dspinlock-runtime --lib error::` rewrites the page.
+
+use std::collections::BTreeSet;
+use std::error::Error as _;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use expect_test::expect_file;
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+use super::*;
+
+#[test]
+fn every_message_stands_on_one_page() {
+    let mut page = String::from(HEADER);
+    for error in samples() {
+        let (name, _) = describe(&error);
+        writeln!(page, "- `{name}`: {error}").unwrap();
+    }
+    for (title, folder) in [("the run time", "src"), ("the attribute", "../dspinlock-macros/src")] {
+        write!(page, "\n## Texts in the sources of {title}\n").unwrap();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        for file in source_files(&folder) {
+            let texts = texts_of(&file);
+            if !texts.is_empty() {
+                let name = file.strip_prefix(&folder).expect("below the folder");
+                write!(page, "\n`{}`\n\n", name.display()).unwrap();
+                texts.iter().for_each(|text| writeln!(page, "- {text}").unwrap());
+            }
+        }
+    }
+    expect_file!["../../../docs/messages.md"].assert_eq(&page);
+}
+
+const HEADER: &str = "\
+# Messages
+
+A test writes this page. A message that is not on it fails that test.
+
+## Errors
+
+";
+
+#[test]
+fn every_variant_has_a_sample() {
+    let seen: BTreeSet<usize> = samples().iter().map(|error| describe(error).1).collect();
+    assert_eq!(seen.len(), VARIANTS);
+}
+
+#[test]
+fn the_source_of_a_store_error_is_its_reason() {
+    for error in samples() {
+        let is_store_error = matches!(error, Error::Store { .. });
+        assert_eq!(error.source().is_some(), is_store_error, "{error}");
+    }
+}
+
+#[test]
+fn an_error_names_the_site_that_it_passes() {
+    let error = Error::LeaseLost {
+        key: KeyName::new("", "dspinlock,3f2a"),
+    };
+    let named = error.at("app::price").to_string();
+    assert!(named.contains("`app::price` (dspinlock,3f2a)"), "{named}");
+}
+
+/// The number of variants that [`describe`] knows.
+const VARIANTS: usize = 17;
+
+/// The name and the number of a variant. A new variant does not compile without an arm here.
+fn describe(error: &Error) -> (&'static str, usize) {
+    match error {
+        Error::AtomicQueryInvalidState { .. } => ("AtomicQueryInvalidState", 0),
+        Error::InvalidMutexReleaseEncountered { .. } => ("InvalidMutexReleaseEncountered", 1),
+        Error::RedisNotInitialized { .. } => ("RedisNotInitialized", 2),
+        Error::EmbeddedNotInitialized { .. } => ("EmbeddedNotInitialized", 3),
+        Error::SpinlockTriesExceeded { .. } => ("SpinlockTriesExceeded", 4),
+        Error::InvalidValueEncounteredDuringUnpacking { .. } => ("InvalidValueEncounteredDuringUnpacking", 5),
+        Error::FailIfKeyExistsIsEnabled { .. } => ("FailIfKeyExistsIsEnabled", 6),
+        Error::ProvidedObjectIsNotHashable { .. } => ("ProvidedObjectIsNotHashable", 7),
+        Error::LeaseLost { .. } => ("LeaseLost", 8),
+        Error::Store { .. } => ("Store", 9),
+        Error::Codec { .. } => ("Codec", 10),
+        Error::ValueTooLarge { .. } => ("ValueTooLarge", 11),
+        Error::Recursion { .. } => ("Recursion", 12),
+        Error::AlreadyInitialized => ("AlreadyInitialized", 13),
+        Error::InvalidUrl { .. } => ("InvalidUrl", 14),
+        Error::InvalidOption { .. } => ("InvalidOption", 15),
+        Error::UnusableFile { .. } => ("UnusableFile", 16),
+    }
+}
+
+fn samples() -> Vec<Error> {
+    let key = || KeyName::new("app::price", "dspinlock,3f2a…");
+    let store = |reason| Error::Store {
+        operation: "publish",
+        key: key(),
+        reason,
+    };
+    let mut samples = vec![
+        Error::AtomicQueryInvalidState { key: key() },
+        Error::InvalidMutexReleaseEncountered { key: key() },
+        Error::RedisNotInitialized {
+            address: "localhost:6380".into(),
+            reason: "connection refused".into(),
+        },
+        Error::EmbeddedNotInitialized {
+            path: "/var/lib/app/locks.sqlite".into(),
+            reason: "permission denied".into(),
+        },
+        Error::SpinlockTriesExceeded {
+            key: key(),
+            waited: Duration::from_secs(5),
+        },
+        Error::InvalidValueEncounteredDuringUnpacking { key: key() },
+        Error::FailIfKeyExistsIsEnabled {
+            key: key(),
+            remaining: Some(Duration::from_secs(90)),
+        },
+        Error::FailIfKeyExistsIsEnabled {
+            key: key(),
+            remaining: None,
+        },
+        Error::ProvidedObjectIsNotHashable {
+            site: "app::price".into(),
+        },
+        Error::LeaseLost { key: key() },
+        Error::Codec { key: key() },
+        Error::ValueTooLarge {
+            key: key(),
+            size: 9_000_000,
+            limit: 8 << 20,
+        },
+        Error::Recursion { key: key() },
+        Error::AlreadyInitialized,
+        Error::InvalidUrl {
+            reason: "unknown scheme".into(),
+        },
+        Error::option("`ttl` must be > 0 and <= 100 years, not 0ns"),
+    ];
+    samples.extend(store_failures().into_iter().map(store));
+    samples
+}
+
+/// Every reason. A new variant does not compile without an arm in the match.
+fn store_failures() -> Vec<StoreFailure> {
+    let all = vec![
+        StoreFailure::Timeout,
+        StoreFailure::Disconnected,
+        StoreFailure::TooFewReplicas {
+            wanted: 2,
+            acknowledged: 1,
+        },
+        StoreFailure::PermissionDenied,
+        StoreFailure::Unavailable("OOM".into()),
+        StoreFailure::Refused("WRONGTYPE".into()),
+    ];
+    for reason in &all {
+        match reason {
+            StoreFailure::Timeout
+            | StoreFailure::Disconnected
+            | StoreFailure::TooFewReplicas { .. }
+            | StoreFailure::PermissionDenied
+            | StoreFailure::Unavailable(_)
+            | StoreFailure::Refused(_) => {}
+        }
+    }
+    all
+}
+
+fn source_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        match path.file_stem().and_then(|name| name.to_str()) {
+            Some("tests") => {}
+            _ if path.is_dir() => files.extend(source_files(&path)),
+            _ if path.extension().is_some_and(|extension| extension == "rs") => files.push(path),
+            _ => {}
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The string literals of two words or more, without documentation and tests.
+fn texts_of(file: &Path) -> Vec<String> {
+    let source = std::fs::read_to_string(file).expect("a source file");
+    let mut texts = Vec::new();
+    collect(source.parse().expect("Rust"), &mut texts);
+    texts
+}
+
+fn collect(tokens: TokenStream, texts: &mut Vec<String>) {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let is = |at: usize, text: &str| tokens.get(at).is_some_and(|token| token.to_string() == text);
+    let mut at = 0;
+    while at < tokens.len() {
+        match &tokens[at] {
+            // `#[doc = "…"]` and `#[cfg(test)] mod tests { … }`.
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Bracket && is_skipped(group.stream()) => {
+                if is(at + 1, "mod") {
+                    at += 3;
+                }
+            }
+            TokenTree::Group(group) => collect(group.stream(), texts),
+            TokenTree::Literal(literal) => {
+                let text = literal.to_string();
+                if text.starts_with('"') && text.trim_matches('"').trim().contains(' ') {
+                    texts.push(text.trim_matches('"').replace("\\\"", "\"").replace('\n', " "));
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+fn is_skipped(attribute: TokenStream) -> bool {
+    let text = attribute.to_string();
+    text.starts_with("doc") || text.replace(' ', "") == "cfg(test)" || text.starts_with("expect")
+}
