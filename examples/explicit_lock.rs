@@ -1,10 +1,33 @@
-//! A lock without a function around it, and a key scheme of one's own.
+//! Locks without the attribute: `HashDSpinlock` hashes a value to a key, `DSpinlockBase` takes a custom key.
 //!
-//! `cargo run --example explicit_lock` (embedded store) or with `DSPINLOCK_URL=redis://host`.
+//! Run it: `cargo run --example explicit_lock`.
+//! The store is in memory. Set `DSPINLOCK_URL`, for example to `redis://127.0.0.1`, to use a server.
+//!
+//! Async code uses `acquire().await` and `release().await` instead of the blocking methods.
 
 use std::time::Duration;
 
 use dspinlock::{Acquired, DSpinlockBase, Error, HashDSpinlock, Options, Pool};
+
+fn main() -> Result<(), Error> {
+    let url = std::env::var("DSPINLOCK_URL").unwrap_or_else(|_| "sqlite::memory:".into());
+    let pool = Pool::open(&url)?;
+    dspinlock::init(pool.clone())?;
+    hashed_key(&pool)?;
+    custom_key()
+}
+
+/// The key is the one of `HashDSpinlock("example")` in Python.
+fn hashed_key(pool: &Pool) -> Result<(), Error> {
+    let lock = HashDSpinlock::new("example")?.pool(pool);
+    println!("key {}", lock.key());
+    if let Acquired::Locked(lease) = lock.acquire_blocking()? {
+        println!("acquired, fence {}", lease.fence());
+        lease.release_blocking()?; // marks the key as computed; a dropped lease frees it instead
+    }
+    println!("deleted: {}", lock.delete_state_blocking()?);
+    Ok(())
+}
 
 struct Migration(u32);
 
@@ -22,31 +45,15 @@ impl DSpinlockBase for Migration {
     }
 }
 
-fn main() -> Result<(), Error> {
-    let url = std::env::var("DSPINLOCK_URL").unwrap_or_else(|_| "sqlite::memory:".into());
-    let pool = Pool::open(&url)?;
-    dspinlock::init(pool.clone())?;
-
-    let lock = HashDSpinlock::new("example")?
-        .pool(&pool)
-        .lease(Duration::from_secs(5));
-    println!("  {}", lock.key()); // as py-dspinlock's HashDSpinlock("example").get_key()
-    match lock.acquire_blocking()? {
-        Acquired::Locked(lease) => {
-            println!("  locked, fence {}", lease.fence());
-            lease.release_blocking()?; // leaves COMPUTED; dropping it instead would leave nothing
-        }
-        Acquired::Computed => unreachable!("only with cached_if_computed"),
-    }
-    println!("  deleted: {}", lock.delete_state_blocking()?);
-
+/// The first attempt acquires the lock. The second finds that the migration is done, because of `cached_if_computed`.
+fn custom_key() -> Result<(), Error> {
     for attempt in 1..=2 {
         match Migration(7).acquire_blocking()? {
             Acquired::Locked(lease) => {
-                println!("  attempt {attempt}: migrating");
+                println!("attempt {attempt}: migrates");
                 lease.release_blocking()?;
             }
-            Acquired::Computed => println!("  attempt {attempt}: done already"),
+            Acquired::Computed => println!("attempt {attempt}: already done"),
         }
     }
     Migration(7).delete_state_blocking()?;

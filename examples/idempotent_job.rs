@@ -1,41 +1,43 @@
-//! A job that runs at most once per day, however many schedulers start it.
+//! A job that runs at most once per day, although three schedulers start it.
 //!
-//! `cargo run --example idempotent_job` (embedded store) or with `DSPINLOCK_URL=redis://host`.
+//! Run it: `cargo run --example idempotent_job`.
+//! The store is in memory. Set `DSPINLOCK_URL`, for example to `redis://127.0.0.1`, to use a server.
 
 use std::time::Duration;
 
-use dspinlock::{Error, dspinlock};
+use dspinlock::{Error, Pool, dspinlock};
 
-/// The key stays for a day after the job is done; if it fails or dies, the next scheduler may try.
-#[dspinlock(key = "{day}", fail_if_key_exists, ttl = "1d", lease = "5s")]
+/// After the job has run, its key stays for a day, and every other call fails. If the job fails or its process dies, the
+/// key becomes free and the next call runs the job.
+#[dspinlock(key = day, fail_if_key_exists, ttl = "1d")]
 async fn send_reports(day: &str, scheduler: usize) -> Result<usize, Error> {
-    println!("  scheduler {scheduler} sends the reports of {day}");
-    let lease = dspinlock::current().expect("the body runs under its lease");
-    for part in 0..3 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    println!("scheduler {scheduler} sends the reports of {day}");
+    let lease = dspinlock::current().expect("the body holds a lease");
+    for number in 1..=3 {
+        tokio::time::sleep(Duration::from_millis(50)).await; // sends one report
         if lease.is_lost() {
-            break; // paused for too long: another may be at it already
+            break; // another process may have acquired the lock
         }
-        println!("  part {part}, fence {}", lease.fence()); // a resource refuses a fence lower than the last
+        // Pass the fence to the mail server or the database, so that it can refuse an older holder.
+        println!("report {number} sent, fence {}", lease.fence());
     }
     Ok(3)
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> Result<(), Error> {
-    if std::env::var_os("DSPINLOCK_URL").is_none() {
-        dspinlock::init(dspinlock::Pool::open("sqlite::memory:")?)?;
-    }
-    let day = format!("day {}", std::process::id()); // a new one for each run of this example
-    let (first, second, third) = tokio::join!(
-        send_reports(&day, 1),
-        send_reports(&day, 2),
-        send_reports(&day, 3)
-    );
-    for outcome in [first, second, third] {
-        match outcome {
-            Ok(sent) => println!("  sent {sent} parts"),
-            Err(Error::FailIfKeyExistsIsEnabled { left, .. }) => println!("  not mine (key stays {left:?})"),
+    let url = std::env::var("DSPINLOCK_URL").unwrap_or_else(|_| "sqlite::memory:".into());
+    dspinlock::init(Pool::open(&url)?)?;
+
+    let day = &format!("day {}", std::process::id()); // a new key for each run of this example
+    let (first, second, third) =
+        tokio::join!(send_reports(day, 1), send_reports(day, 2), send_reports(day, 3));
+    for (scheduler, result) in [(1, first), (2, second), (3, third)] {
+        match result {
+            Ok(sent) => println!("scheduler {scheduler}: {sent} reports sent"),
+            Err(Error::FailIfKeyExistsIsEnabled { .. }) => {
+                println!("scheduler {scheduler}: another scheduler has started the job");
+            }
             Err(error) => return Err(error),
         }
     }

@@ -1,21 +1,22 @@
-//! A method: the key says what of `self` matters.
+//! An async method with its own error type. The key contains the fields of `self` that matter.
 //!
-//! `cargo run --example method` (embedded store) or with `DSPINLOCK_URL=redis://host`.
+//! Run it: `cargo run --example method`.
+//! The store is in memory. Set `DSPINLOCK_URL`, for example to `redis://127.0.0.1`, to use a server.
 
 use std::time::Duration;
 
-use dspinlock::dspinlock;
+use dspinlock::{Pool, dspinlock};
 use serde::{Deserialize, Serialize};
 
 struct Client {
     tenant: String,
-    connection: &'static str, // not part of any key
+    connection: &'static str,
 }
 
+/// A cached value implements `Serialize` and `Deserialize`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Invoice {
     tenant: String,
-    month: u32,
     total: u64,
 }
 
@@ -23,37 +24,38 @@ struct Invoice {
 enum ClientError {
     #[error("there is no month {0}")]
     NoSuchMonth(u32),
+    /// Errors of the lock are converted by `From`.
     #[error(transparent)]
-    Lock(#[from] dspinlock::Error), // how a lock error reaches the caller
+    Lock(#[from] dspinlock::Error),
 }
 
 impl Client {
-    #[dspinlock(key = (self.tenant, month), cached_if_computed, ttl = "1h", lease = "5s")]
+    /// `connection` is not part of the key, so that all clients of a tenant share an invoice.
+    #[dspinlock(key = (self.tenant, month), cached_if_computed, ttl = "1h")]
     async fn invoice(&self, month: u32) -> Result<Invoice, ClientError> {
         if month > 12 {
-            return Err(ClientError::NoSuchMonth(month)); // never kept
+            return Err(ClientError::NoSuchMonth(month)); // an error is never cached
         }
-        println!("  asking {} ...", self.connection);
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        println!("the {} connection computes the invoice ...", self.connection);
+        tokio::time::sleep(Duration::from_millis(100)).await; // the expensive part
         Ok(Invoice {
             tenant: self.tenant.clone(),
-            month,
             total: 100 * u64::from(month),
         })
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> Result<(), ClientError> {
-    if std::env::var_os("DSPINLOCK_URL").is_none() {
-        dspinlock::init(dspinlock::Pool::open("sqlite::memory:")?)?;
-    }
-    let [one, other] = ["first", "second"].map(|connection| Client {
+    let url = std::env::var("DSPINLOCK_URL").unwrap_or_else(|_| "sqlite::memory:".into());
+    dspinlock::init(Pool::open(&url)?)?;
+
+    let [first, second] = ["first", "second"].map(|connection| Client {
         tenant: "acme".into(),
         connection,
     });
-    println!("  {:?}", one.invoice(11).await?);
-    println!("  {:?}", other.invoice(11).await?); // another client of the same tenant: the same key
-    println!("  {}", one.invoice(13).await.unwrap_err());
+    println!("first:  {:?}", first.invoice(11).await?);
+    println!("second: {:?}", second.invoice(11).await?); // the cached value
+    println!("error:  {}", first.invoice(13).await.unwrap_err());
     Ok(())
 }

@@ -1,36 +1,39 @@
-//! One key, shared with workers that use py-dspinlock.
+//! A key that Rust processes share with workers that use the Python package py-dspinlock.
 //!
-//! `DSPINLOCK_URL=redis://127.0.0.1:6380 cargo run --example shared_with_python`, while this runs in Python:
+//! Run it with Redis: `DSPINLOCK_URL=redis://127.0.0.1:6379 cargo run --example shared_with_python`.
+//! The same lock in Python:
 //!
 //! ```python
 //! from dspinlock import HashDSpinlock
-//! with HashDSpinlock("nightly report", sess=redis.Redis(port=6380)):
+//! with HashDSpinlock("nightly report", sess=redis.Redis(port=6379)):
 //!     ...
 //! ```
 
 use std::time::Duration;
 
-use dspinlock::{Error, HashDSpinlock, dspinlock};
+use dspinlock::{Error, HashDSpinlock, Pool, dspinlock};
 
-/// `name = ""` leaves the key to the object alone: a single text or byte string hashes as in Python. What Rust computes
-/// is kept for Rust; of a Python worker's run only the fact that it ran is known, so Rust computes its own value once.
+/// With `name = ""` only the object is hashed, as in Python. Python stores no values: after a Python worker has run, Rust
+/// computes its value once and caches it for Rust.
 #[dspinlock(name = "", key = report, cached_if_computed, wait = "1m")]
 async fn rows(report: &str) -> Result<u64, Error> {
-    println!("  Rust makes the {report}");
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    println!("Rust computes the {report} ...");
+    tokio::time::sleep(Duration::from_millis(100)).await; // the expensive part
     Ok(42)
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> Result<(), Error> {
-    if std::env::var_os("DSPINLOCK_URL").is_none() {
-        println!("  (DSPINLOCK_URL is not set: an embedded store, which Python cannot see)");
-        dspinlock::init(dspinlock::Pool::open("sqlite::memory:")?)?;
-    }
+    let url = std::env::var("DSPINLOCK_URL").unwrap_or_else(|_| {
+        println!("DSPINLOCK_URL is not set, so the store is in memory and Python cannot see it");
+        "sqlite::memory:".into()
+    });
+    dspinlock::init(Pool::open(&url)?)?;
+
     let lock = HashDSpinlock::new("nightly report")?;
-    println!("  {}", lock.key()); // the same text as get_key() gives in Python
-    println!("  {} rows", rows("nightly report").await?);
-    println!("  {} rows", rows("nightly report").await?); // a hit
+    println!("key {}", lock.key()); // get_key() in Python returns the same
+    println!("{} rows", rows("nightly report").await?);
+    println!("{} rows", rows("nightly report").await?); // the cached value
     lock.delete_state().await?;
     Ok(())
 }

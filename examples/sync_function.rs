@@ -1,41 +1,38 @@
-//! A sync function: computed once for each pair of arguments, whoever asks first.
+//! A sync function whose result is computed once and cached. Four threads call it at the same time.
 //!
-//! `cargo run --example sync_function` (embedded store) or with `DSPINLOCK_URL=redis://host`.
+//! Run it: `cargo run --example sync_function`.
+//! The store is in memory. Set `DSPINLOCK_URL`, for example to `redis://127.0.0.1`, to use a server.
 
-use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dspinlock::dspinlock;
+use dspinlock::{Pool, dspinlock};
 
-/// How often each word occurs. Without `key = ...` all arguments make the key.
+/// Without `key = ...`, all arguments are the key. If the store fails, `run_unlocked` runs the function without the lock.
 #[dspinlock(cached_if_computed, ttl = "1m", on_error = run_unlocked)]
-fn count_words(text: &str, shortest: usize) -> BTreeMap<String, u32> {
-    println!("  counting ...");
-    thread::sleep(Duration::from_millis(200)); // a large text
-    let mut counts = BTreeMap::new();
-    for word in text.split_whitespace().filter(|word| word.len() >= shortest) {
-        *counts.entry(word.to_lowercase()).or_default() += 1;
-    }
-    counts
+fn count_words(text: &str) -> usize {
+    println!("counting ...");
+    thread::sleep(Duration::from_millis(200)); // the expensive part
+    text.split_whitespace().count()
 }
 
 fn main() -> Result<(), dspinlock::Error> {
-    if std::env::var_os("DSPINLOCK_URL").is_none() {
-        dspinlock::init(dspinlock::Pool::open("sqlite::memory:")?)?;
-    }
+    let url = std::env::var("DSPINLOCK_URL").unwrap_or_else(|_| "sqlite::memory:".into());
+    dspinlock::init(Pool::open(&url)?)?;
+
     let text = "one fish two fish red fish blue fish";
     thread::scope(|scope| {
-        for caller in 1..=4 {
+        for number in 1..=4 {
             scope.spawn(move || {
                 let start = Instant::now();
-                let counts = count_words(text, 4);
-                println!("  caller {caller}: {counts:?} after {:.0?}", start.elapsed());
+                let words = count_words(text);
+                println!("thread {number}: {words} words after {:.0?}", start.elapsed());
             });
         }
     });
+
     let start = Instant::now();
-    count_words(text, 4);
-    println!("  later:    after {:.1?}", start.elapsed());
+    let words = count_words(text);
+    println!("later: {words} words after {:.1?}", start.elapsed());
     Ok(())
 }

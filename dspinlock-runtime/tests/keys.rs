@@ -1,4 +1,4 @@
-//! Keys of arguments: what differs has different digests, what is equal has equal ones.
+//! Keys of arguments: equal arguments have equal digests, and different arguments have different ones.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -8,8 +8,8 @@ use dspinlock_runtime::internals::key::{Key, KeyHasher, KeyPart};
 use proptest::prelude::*;
 use serde::{Serialize, Serializer};
 
-/// Arguments of every kind that serde knows, each with one key: two of them are equal where `Debug` shows them so, which
-/// knows one NaN and two zeros.
+/// Arguments of every kind in serde's data model. Two arguments are equal if their `Debug` output is equal, so that all
+/// NaNs are equal and the two zeros are not.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 enum Argument {
@@ -57,7 +57,7 @@ enum Enum {
     OtherStruct { a: Box<Argument>, b: Box<Argument> },
 }
 
-/// What serde takes for a byte string, and not for a sequence of `u8`.
+/// A byte string of serde, in contrast to a sequence of `u8`.
 #[derive(Debug, Clone)]
 struct Bytes(Vec<u8>);
 
@@ -67,8 +67,8 @@ impl Serialize for Bytes {
     }
 }
 
-/// Few and short leaves, so that unequal arguments are often nearly equal: numbers of the same bits, and texts and bytes
-/// that look like the canonical form of something else.
+/// Draws few and short leaves, so that different arguments are often similar: numbers with the same bits, and strings and
+/// bytes that look like the canonical form of another value.
 fn argument() -> impl Strategy<Value = Argument> {
     let nan = |bits: u64| Just(i128::from(bits));
     let number = prop_oneof![
@@ -132,15 +132,15 @@ fn key<'a, P: KeyPart + ?Sized + 'a>(parts: impl IntoIterator<Item = &'a P>, sit
     parts.into_iter().for_each(|part| part.feed(&mut hasher));
     hasher
         .finish("dspinlock".into(), site)
-        .expect("these can be serialized")
+        .expect("the arguments can be serialized")
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
-    /// Each call is held against all that were drawn before. A site's name may look like a part.
+    /// Compares each call with all calls that were drawn before. The name of a site may look like an argument.
     #[test]
-    fn keys_are_equal_where_arguments_are_and_nowhere_else(arguments in arguments(), site in "[a\u{1}\u{3}]{1,2}") {
+    fn keys_are_equal_if_and_only_if_the_arguments_are(arguments in arguments(), site in "[a\u{1}\u{3}]{1,2}") {
         #[derive(Default)]
         struct Drawn {
             calls: HashMap<Key, String>,
@@ -148,13 +148,13 @@ proptest! {
         }
         static DRAWN: LazyLock<Mutex<Drawn>> = LazyLock::new(Mutex::default);
         let (key, call) = (key(&arguments, &site), format!("{site:?} {arguments:?}"));
-        let Drawn { calls, keys } = &mut *DRAWN.lock().expect("no panic but a failed test");
+        let Drawn { calls, keys } = &mut *DRAWN.lock().expect("only a failed case panics");
         prop_assert_eq!(&*calls.entry(key.clone()).or_insert(call.clone()), &call);
         prop_assert_eq!(&*keys.entry(call).or_insert(key.clone()), &key);
     }
 
     #[test]
-    fn every_bit_of_a_number_counts(bits in any::<u128>(), bit in 0..128_u32) {
+    fn every_bit_of_a_number_changes_the_key(bits in any::<u128>(), bit in 0..128_u32) {
         let pair = [bits, bits ^ 1 << bit];
         macro_rules! check {
             ($($number:expr),*) => {$(
@@ -169,9 +169,8 @@ proptest! {
         check!(|n| char::from_u32(n as u32 >> 11).unwrap_or_default());
     }
 
-    /// What was cut elsewhere: the same leaves in other groups.
     #[test]
-    fn a_list_cut_elsewhere_is_another_key(list in prop::collection::vec(argument(), 1..6), cut in any::<prop::sample::Index>()) {
+    fn the_same_elements_in_other_groups_are_another_key(list in prop::collection::vec(argument(), 1..6), cut in any::<prop::sample::Index>()) {
         let at = cut.index(list.len());
         let (left, right) = list.split_at(at);
         let grouped = [Argument::List(left.to_vec()), Argument::List(right.to_vec())];
@@ -180,7 +179,7 @@ proptest! {
     }
 
     #[test]
-    fn a_boundary_moved_between_two_arguments_is_another_key(
+    fn a_boundary_moved_between_arguments_is_another_key(
         text in "[ab\0\u{1}\u{6}]{1,20}",
         cuts in any::<[prop::sample::Index; 2]>(),
     ) {
@@ -201,7 +200,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_a_map_does_not_matter(map in prop::collection::hash_map("[a-z]{0,3}", 0..9_u64, 0..8)) {
+    fn the_order_of_a_map_does_not_change_the_key(map in prop::collection::hash_map("[a-z]{0,3}", 0..9_u64, 0..8)) {
         let sorted: BTreeMap<String, u64> = map.clone().into_iter().collect();
         let again: HashMap<String, u64> = map.clone().into_iter().collect();
         prop_assert_eq!(key([&map], "site"), key([&sorted], "site"));
@@ -209,9 +208,9 @@ proptest! {
     }
 }
 
-/// Each row is one key, however it is spelled; no two rows are.
+/// All parts of a row have the same key. Different rows have different keys.
 #[test]
-fn what_is_one_key() {
+fn equal_values_of_different_types_share_a_key_as_listed() {
     #[derive(Serialize)]
     struct Newtype<T>(T);
     #[derive(Serialize)]
@@ -264,7 +263,7 @@ fn what_is_one_key() {
         a: u8,
     }
     let rows: &[&[&dyn KeyPart]] = &[
-        // A number's type is part of it; `usize` is 64 bits wide everywhere.
+        // The type of a number is part of the key. `usize` counts as `u64`.
         &[
             &1_u8,
             &&1_u8,
@@ -285,7 +284,7 @@ fn what_is_one_key() {
         &[&-1_i64],
         &[&u128::MAX],
         &[&-1_i128],
-        // Of floats there is one NaN, and a zero of each sign.
+        // All NaNs are equal. The two zeros are not.
         &[&f32::NAN, &-f32::NAN, &f32::from_bits(0x7fa0_0001)],
         &[&f64::NAN, &-f64::NAN, &f64::from_bits(0x7ff4_0000_0000_0001)],
         &[&0.0_f32],
@@ -331,7 +330,7 @@ fn what_is_one_key() {
         &[&[(); 0], &Vec::<u8>::new()],
         &[&[()]],
         &[&[[(); 0]; 1]],
-        // The names of fields count, and their order; the name of the struct does not.
+        // The names of fields and their order are part of the key. The name of the struct is not.
         &[
             &Pair { a: 1, b: 2 },
             &Renamed {
@@ -343,7 +342,7 @@ fn what_is_one_key() {
         &[&Swapped { b: 2, a: 1 }],
         &[&Pair { a: 2, b: 1 }],
         &[&One { a: 1 }],
-        // What is flattened is a map.
+        // A struct with a flattened field is a map.
         &[
             &Flat {
                 b: 2,
@@ -366,9 +365,9 @@ fn what_is_one_key() {
     let mut row_of = HashMap::new();
     for (at, row) in rows.iter().enumerate() {
         for (column, part) in row.iter().enumerate() {
-            let other = *row_of.entry(key([*part], "site")).or_insert(at);
-            assert_eq!(other, at, "column {column}");
+            let first = *row_of.entry(key([*part], "site")).or_insert(at);
+            assert_eq!(first, at, "column {column} has the key of another row");
         }
-        assert_eq!(row_of.len(), at + 1, "row {at} is of several keys");
+        assert_eq!(row_of.len(), at + 1, "row {at} has several keys");
     }
 }

@@ -1,55 +1,57 @@
-//! One contract for every store: the named scenarios, and random sequences of steps held against the pure function.
+//! The contract of a store. Every store runs the same named scenarios and the same random sequences of steps.
+//!
+//! The random sequences compare each reply with the reply of `protocol::step`.
 
-mod bench;
 mod random;
+mod rig;
 mod scenarios;
 
-use bench::{Embedded, Pure, Redis};
+use self::rig::{Embedded, Pure, Redis};
 
-/// Random sequences per store: as many as take some seconds on a server.
+/// Random sequences per store. They take some seconds on a server.
 const CASES: u32 = 500;
 
 #[test]
-fn pure_function() {
+fn the_pure_function_fulfils_the_contract() {
     scenarios::run(&mut Pure::new());
 }
 
 #[test]
-fn embedded_file() {
+fn an_embedded_file_fulfils_the_contract() {
     scenarios::run(&mut Embedded::file());
 }
 
 #[test]
-fn embedded_memory() {
+fn embedded_memory_fulfils_the_contract() {
     scenarios::run(&mut Embedded::memory());
 }
 
 #[test]
-fn redis() {
+fn redis_fulfils_the_contract() {
     scenarios::run(&mut Redis::start());
 }
 
 #[test]
-fn valkey() {
+fn valkey_fulfils_the_contract() {
     scenarios::run(&mut Redis::valkey());
 }
 
 #[test]
-fn random_steps_on_an_embedded_file() {
+fn an_embedded_file_replies_like_protocol_step() {
     random::run(&mut Embedded::file(), CASES);
 }
 
 #[test]
-fn random_steps_in_embedded_memory() {
+fn embedded_memory_replies_like_protocol_step() {
     random::run(&mut Embedded::memory(), CASES);
 }
 
 #[test]
-fn random_steps_on_redis() {
+fn redis_replies_like_protocol_step() {
     random::run(&mut Redis::start(), CASES);
 }
 
 #[test]
-fn random_steps_on_valkey() {
+fn valkey_replies_like_protocol_step() {
     random::run(&mut Redis::valkey(), CASES);
 }

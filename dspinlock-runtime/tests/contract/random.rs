@@ -1,5 +1,5 @@
-//! Random sequences of steps, of turns of the clock and of foreign writes: every reply and every record of a store is
-//! held against the pure function's.
+//! Random sequences of steps, clock changes and foreign writes. Every reply and every record of a store is compared with
+//! those of the pure function.
 
 mod draw;
 mod op;
@@ -14,35 +14,37 @@ use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
 use self::op::{Grants, Op, Turn};
 use self::view::View;
-use crate::bench::{Bench, Pure, fresh_key};
+use crate::rig::{Pure, Rig, fresh_key};
 
-pub(crate) fn run(bench: &mut dyn Bench, cases: u32) {
+pub(crate) fn run(rig: &mut dyn Rig, cases: u32) {
     let config = Config {
         cases,
         failure_persistence: None,
         max_shrink_time: 15_000,
         ..Config::default()
     };
-    let turns = draw::turns(bench.is_open());
-    let bench = RefCell::new(bench);
+    let turns = draw::turns(rig.has_raw_access());
+    let rig = RefCell::new(rig);
     let result = TestRunner::new(config).run(&turns, |turns| {
-        let bench = &mut **bench.borrow_mut();
-        bench.clear();
-        let mut model = Pure::at(bench.now());
-        compare(&turns, &mut model, bench).map_err(TestCaseError::fail)
+        let rig = &mut **rig.borrow_mut();
+        rig.clear();
+        let mut model = Pure::at(rig.now());
+        compare(&turns, &mut model, rig).map_err(TestCaseError::fail)
     });
     match result {
         Ok(()) => {}
-        Err(TestError::Fail(reason, turns)) => panic!("{reason}\nafter\n{}", lines(&turns)),
+        Err(TestError::Fail(reason, turns)) => {
+            panic!("{reason}\nafter these turns:\n{}", format_turns(&turns))
+        }
         Err(TestError::Abort(reason)) => panic!("{reason}"),
     }
 }
 
-fn compare(turns: &[Turn], model: &mut dyn Bench, store: &mut dyn Bench) -> Result<(), String> {
+fn compare(turns: &[Turn], model: &mut dyn Rig, store: &mut dyn Rig) -> Result<(), String> {
     let keys = [fresh_key(), fresh_key()];
     let (mut of_model, mut of_store) = (Grants::default(), Grants::default());
-    // After a foreign write to V anything may be found there, a fence from the far future too.
-    let (mut promises, mut foreign) = (Promises::default(), false);
+    // After a foreign write the value may have any fence, so the guarantees are checked only before it.
+    let (mut guarantees, mut foreign) = (Guarantees::default(), false);
     for (at, turn) in turns.iter().enumerate() {
         let expected = play(turn, &keys, model, &mut of_model);
         let found = play(turn, &keys, store, &mut of_store);
@@ -53,7 +55,7 @@ fn compare(turns: &[Turn], model: &mut dyn Bench, store: &mut dyn Bench) -> Resu
         )
         .and_then(|()| of_model.same_order(&of_store))
         .and_then(|()| {
-            if !store.is_open() {
+            if !store.has_raw_access() {
                 return Ok(());
             }
             let (expected, found) = (model.record(key), store.record(key));
@@ -66,7 +68,7 @@ fn compare(turns: &[Turn], model: &mut dyn Bench, store: &mut dyn Bench) -> Resu
         .and_then(|()| {
             foreign |= matches!(turn.op, Op::Put { .. });
             match &expected {
-                Some((request, reply)) if !foreign => promises.hold(turn.key, request, reply),
+                Some((request, reply)) if !foreign => guarantees.check(turn.key, request, reply),
                 _ => Ok(()),
             }
         })
@@ -75,20 +77,15 @@ fn compare(turns: &[Turn], model: &mut dyn Bench, store: &mut dyn Bench) -> Resu
     Ok(())
 }
 
-/// Does to one bench what a turn says; a step gives its request and its reply.
-fn play(
-    turn: &Turn,
-    keys: &[Key; 2],
-    bench: &mut dyn Bench,
-    grants: &mut Grants,
-) -> Option<(Request, Reply)> {
+/// Runs one turn on a rig. Returns the request and the reply if the turn is a step.
+fn play(turn: &Turn, keys: &[Key; 2], rig: &mut dyn Rig, grants: &mut Grants) -> Option<(Request, Reply)> {
     let key = &keys[turn.key];
     match &turn.op {
-        Op::Advance(steps) => bench.advance(steps * op::STEP),
-        Op::Put { entry, content } => bench.put(key, *entry, &content.bytes()),
+        Op::Advance(steps) => rig.advance(steps * op::STEP),
+        Op::Put { entry, content } => rig.put(key, *entry, &content.bytes()),
         op => {
             let request = op.request(turn.key, grants);
-            let reply = bench.step(key, request.clone());
+            let reply = rig.step(key, request.clone());
             grants.note(turn.key, &request, &reply);
             return Some((request, reply));
         }
@@ -103,32 +100,31 @@ fn same(expected: &View, found: &View) -> Result<(), String> {
     }
 }
 
-fn lines(turns: &[Turn]) -> String {
+fn format_turns(turns: &[Turn]) -> String {
     turns.iter().fold(String::new(), |mut text, turn| {
-        // To write into a String never fails.
-        let _ = writeln!(text, "    {turn:?}");
+        writeln!(text, "    {turn:?}").expect("writing to a String does not fail");
         text
     })
 }
 
-/// What the lock promises among those who keep to the protocol, whatever the order of their steps.
+/// What holds for any order of steps if every writer uses the protocol.
 #[derive(Default)]
-struct Promises {
+struct Guarantees {
     granted: [u64; 2],
     published: [u64; 2],
 }
 
-impl Promises {
-    fn hold(&mut self, key: usize, request: &Request, reply: &Reply) -> Result<(), String> {
+impl Guarantees {
+    fn check(&mut self, key: usize, request: &Request, reply: &Reply) -> Result<(), String> {
         match (request, reply) {
             (_, Reply::Acquired(fence)) if *fence < self.granted[key] => {
-                return Err("a fence went back".into());
+                return Err("a fence decreased".into());
             }
             (Request::Publish(publish), Reply::Published) if publish.fence < self.granted[key] => {
                 return Err("a result was published over a newer grant".into());
             }
             (Request::Renew(renew), Reply::Renewed) if renew.fence < self.granted[key] => {
-                return Err("a lease was renewed that another has taken over".into());
+                return Err("a lease was renewed after a newer grant".into());
             }
             (Request::Read(_) | Request::Acquire(_), Reply::Hit(hit, _))
                 if hit.fence < self.published[key] =>

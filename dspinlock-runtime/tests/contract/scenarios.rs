@@ -1,4 +1,4 @@
-//! Every line of the protocol, by name.
+//! The scenarios. Each is a function whose name is the claim.
 
 mod acquire;
 mod bad;
@@ -11,22 +11,22 @@ mod takeover;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use self::lock::Lock;
-use crate::bench::Bench;
+use crate::rig::Rig;
 
-/// A scenario, its name, and whether it looks into the store or writes past the protocol.
+/// Name of a scenario, whether it reads or writes entries without the protocol, and the scenario.
 type Scenario = (&'static str, bool, fn(&mut Lock<'_>));
 
-/// Lists functions of a module with their names.
+/// Lists the scenarios of a module: those that only run steps, and those that need raw access to the entries.
 macro_rules! list {
-    (steps alone { $($steps:ident,)* } past the protocol { $($past:ident,)* }) => {
+    (steps only { $($steps:ident,)* } raw access { $($raw:ident,)* }) => {
         pub(super) const ALL: &[super::Scenario] =
-            &[$((stringify!($steps), false, $steps),)* $((stringify!($past), true, $past),)*];
+            &[$((stringify!($steps), false, $steps),)* $((stringify!($raw), true, $raw),)*];
     };
 }
 use list;
 
-/// Runs all scenarios, each on a key of its own, and tells all that fail.
-pub(crate) fn run(bench: &mut dyn Bench) {
+/// Runs each scenario on a fresh key. Panics with the names of all scenarios that failed.
+pub(crate) fn run(rig: &mut dyn Rig) {
     let mut failed = Vec::new();
     let all = [
         acquire::ALL,
@@ -36,13 +36,13 @@ pub(crate) fn run(bench: &mut dyn Bench) {
         read::ALL,
         python::ALL,
     ];
-    for (name, past, scenario) in all.into_iter().flatten() {
-        if *past && !bench.is_open() {
+    for (name, needs_raw_access, scenario) in all.into_iter().flatten() {
+        if *needs_raw_access && !rig.has_raw_access() {
             continue;
         }
-        if catch_unwind(AssertUnwindSafe(|| scenario(&mut Lock::new(bench)))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| scenario(&mut Lock::new(rig)))).is_err() {
             failed.push(*name);
         }
     }
-    assert!(failed.is_empty(), "failed: {failed:#?}");
+    assert!(failed.is_empty(), "failed scenarios: {failed:#?}");
 }

@@ -1,4 +1,4 @@
-//! Wake-ups: by other processes and by this one.
+//! `Store::changed`: steps of this process and of other processes wake the waiters.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use dspinlock_runtime::internals::store::embedded::Embedded;
 use dspinlock_runtime::internals::store::{Boxed, Store};
 use tokio::time::timeout;
 
-use crate::{abort, grant, key, open, place, publish, renew, step, wait};
+use crate::{abort, grant, key, open, publish, renew, step, temporary_path, wait};
 
-/// Far beyond what a wake-up takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Much longer than a wake-up takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-fn resolves(changed: Boxed<()>) {
-    let resolved = wait(async { timeout(PATIENCE, changed).await });
-    resolved.expect("a wake-up");
+fn assert_resolves(changed: Boxed<()>) {
+    let resolved = wait(async { timeout(TIMEOUT, changed).await });
+    resolved.expect("the waiter is woken");
 }
 
 fn is_pending(changed: &mut Boxed<()>) -> bool {
@@ -27,18 +27,21 @@ fn is_pending(changed: &mut Boxed<()>) -> bool {
 }
 
 #[test]
-fn a_step_of_another_process_wakes() {
-    let (_folder, path) = place();
-    // Two connections are to SQLite what two processes are.
-    let (here, there) = (open(&path).expect("a store"), open(&path).expect("a store"));
+fn a_step_of_another_process_wakes_a_waiter() {
+    let (_folder, path) = temporary_path();
+    // SQLite treats two connections like two processes.
+    let (waiter, writer) = (
+        open(&path).expect("the store opens"),
+        open(&path).expect("the store opens"),
+    );
     let mut latencies = Vec::new();
     for round in 0..50 {
         let tag = round.to_string();
-        let changed = here.changed();
-        assert_eq!(step(&here, &key(round), crate::read()), Ok(Reply::Miss));
-        grant(&there, &key(round), &tag);
+        let changed = waiter.changed();
+        assert_eq!(step(&waiter, &key(round), crate::read()), Ok(Reply::Miss));
+        grant(&writer, &key(round), &tag);
         let begin = Instant::now();
-        resolves(changed);
+        assert_resolves(changed);
         latencies.push(begin.elapsed());
     }
     latencies.sort_unstable();
@@ -46,77 +49,89 @@ fn a_step_of_another_process_wakes() {
 }
 
 #[test]
-fn what_the_look_after_the_call_does_not_see_wakes() {
-    let (_folder, path) = place();
-    let (here, there) = (open(&path).expect("a store"), open(&path).expect("a store"));
+fn a_change_after_the_recheck_wakes_a_waiter() {
+    let (_folder, path) = temporary_path();
+    let (waiter, writer) = (
+        open(&path).expect("the store opens"),
+        open(&path).expect("the store opens"),
+    );
     for round in 0..200 {
         let tag = round.to_string();
-        let fence = grant(&there, &key(1), &tag);
-        let release = there.step(&key(1), publish(&tag, fence, tag.as_bytes()));
-        // Comes at any moment before, between or after these.
+        let fence = grant(&writer, &key(1), &tag);
+        let release = writer.step(&key(1), publish(&tag, fence, tag.as_bytes()));
+        // Races with the calls below.
         let racing = std::thread::spawn(|| wait(release));
         loop {
-            let changed = here.changed();
-            if step(&here, &key(1), crate::read()) != Ok(Reply::Miss) {
+            let changed = waiter.changed();
+            if step(&waiter, &key(1), crate::read()) != Ok(Reply::Miss) {
                 break;
             }
-            // A wake-up too many does no harm; one too few ends the test.
-            resolves(changed);
+            // A spurious wake-up is harmless. A lost wake-up fails the test.
+            assert_resolves(changed);
         }
-        assert_eq!(racing.join().expect("a reply"), Ok(Reply::Published));
+        assert_eq!(
+            racing.join().expect("the publish does not panic"),
+            Ok(Reply::Published)
+        );
     }
 }
 
 #[test]
-fn own_steps_wake_and_renewals_do_not() {
-    // A second passes from step to step: each renewal writes a later end.
+fn a_step_that_frees_the_key_wakes_and_a_renewal_does_not() {
+    // The clock advances by a second with each step, so that each renewal writes a later expiry.
     let clock = AtomicU64::new(1_000_000_000_000);
     let clock = Arc::new(move || clock.fetch_add(1_000_000, Ordering::SeqCst));
-    let store = Embedded::memory_with_clock(clock).expect("a store");
+    let store = Embedded::memory_with_clock(clock).expect("the store opens");
     let mut changed = store.changed();
     assert!(is_pending(&mut changed));
     let fence = grant(&store, &key(1), "a");
-    resolves(changed);
+    assert_resolves(changed);
 
     let mut changed = store.changed();
     assert_eq!(step(&store, &key(1), renew("a", fence)), Ok(Reply::Renewed));
     assert_eq!(step(&store, &key(2), abort("b")), Ok(Reply::Aborted(false)));
-    assert!(is_pending(&mut changed), "nobody was set free");
+    assert!(is_pending(&mut changed), "no key became free");
     assert_eq!(
         step(&store, &key(1), publish("a", fence, b"value")),
         Ok(Reply::Published)
     );
-    resolves(changed);
+    assert_resolves(changed);
 }
 
 #[test]
-fn what_was_before_does_not_wake() {
-    let (_folder, path) = place();
-    let (here, there) = (open(&path).expect("a store"), open(&path).expect("a store"));
-    drop(here.changed());
-    grant(&there, &key(1), "a");
-    // Its thread has looked and has seen that nobody waits any more.
-    assert!(matches!(step(&here, &key(1), crate::read()), Ok(Reply::Miss)));
-    let mut changed = here.changed();
-    assert!(matches!(step(&here, &key(1), crate::read()), Ok(Reply::Miss)));
+fn a_change_before_the_call_does_not_wake() {
+    let (_folder, path) = temporary_path();
+    let (waiter, writer) = (
+        open(&path).expect("the store opens"),
+        open(&path).expect("the store opens"),
+    );
+    drop(waiter.changed());
+    grant(&writer, &key(1), "a");
+    // The reads make sure that the store's thread has seen both the grant and the dropped waiter.
+    assert!(matches!(step(&waiter, &key(1), crate::read()), Ok(Reply::Miss)));
+    let mut changed = waiter.changed();
+    assert!(matches!(step(&waiter, &key(1), crate::read()), Ok(Reply::Miss)));
     assert!(is_pending(&mut changed));
 }
 
 #[test]
-fn many_may_wait() {
-    let (_folder, path) = place();
-    let (here, there) = (open(&path).expect("a store"), open(&path).expect("a store"));
-    let all: Vec<_> = (0..100).map(|_| here.changed()).collect();
-    drop(here.changed());
-    assert_eq!(step(&here, &key(1), crate::read()), Ok(Reply::Miss));
-    grant(&there, &key(1), "a");
-    all.into_iter().for_each(resolves);
+fn every_waiter_is_woken() {
+    let (_folder, path) = temporary_path();
+    let (waiter, writer) = (
+        open(&path).expect("the store opens"),
+        open(&path).expect("the store opens"),
+    );
+    let all: Vec<_> = (0..100).map(|_| waiter.changed()).collect();
+    drop(waiter.changed());
+    assert_eq!(step(&waiter, &key(1), crate::read()), Ok(Reply::Miss));
+    grant(&writer, &key(1), "a");
+    all.into_iter().for_each(assert_resolves);
 }
 
 #[test]
-fn the_end_of_the_store_wakes() {
-    let store = Embedded::memory().expect("a store");
+fn dropping_the_store_wakes_a_waiter() {
+    let store = Embedded::memory().expect("the store opens");
     let changed = store.changed();
     drop(store);
-    resolves(changed);
+    assert_resolves(changed);
 }

@@ -1,4 +1,4 @@
-//! Processes of the tests: this very binary, started anew on [`main`], with its part in the environment.
+//! Child processes of the tests. A child is this test binary, which runs only [`main`]. The environment names its task.
 
 use std::fs;
 use std::io::Write;
@@ -12,44 +12,44 @@ use dspinlock_testkit::Lines;
 
 use crate::{abort, acquire, key, long, open, publish, step};
 
-const PART: &str = "DSPINLOCK_EMBEDDED_CHILD";
+const TASK: &str = "DSPINLOCK_EMBEDDED_CHILD";
 
-/// What a child can be asked for; each line that it prints for its test begins with `>`.
+/// Runs the task. Each line for the test starts with `>`.
 #[test]
-#[ignore = "a process of other tests"]
+#[ignore = "the main function of child processes"]
 fn main() {
-    let Ok(part) = std::env::var(PART) else {
+    let Ok(task) = std::env::var(TASK) else {
         return;
     };
-    let words: Vec<&str> = part.split(' ').collect();
+    let words: Vec<&str> = task.split(' ').collect();
     match words.as_slice() {
-        ["default_path"] => say(format!("{:?}", default_path())),
-        ["open", path] => say(format!("{:?}", open(Path::new(path)).map(|_| "opened"))),
-        ["long", path] => say(long::steps(Path::new(path)).to_string()),
+        ["default_path"] => print_line(format!("{:?}", default_path())),
+        ["open", path] => print_line(format!("{:?}", open(Path::new(path)).map(|_| "opened"))),
+        ["long", path] => print_line(long::steps(Path::new(path)).to_string()),
         ["fill", path] => fill(Path::new(path)),
-        ["publish", path] => publish_for_ever(Path::new(path)),
+        ["publish", path] => publish_forever(Path::new(path)),
         ["take_turns", path, rounds] => {
             take_turns(Path::new(path), rounds.parse().expect("a number"));
         }
-        other => panic!("unknown part {other:?}"),
+        other => panic!("unknown task {other:?}"),
     }
 }
 
-pub(crate) fn start(part: &str) -> Lines {
-    Lines::start(&mut command(part))
+pub(crate) fn start(task: &str) -> Lines {
+    Lines::start(&mut command(task))
 }
 
-/// The program and its arguments, for a test that runs it under another user or with limits.
-pub(crate) fn command(part: &str) -> Command {
+/// The command of a child, for a test that runs it as another user or with limits.
+pub(crate) fn command(task: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("a test knows its own binary"));
     command
         .args(["--ignored", "--exact", "child::main", "--nocapture"])
-        .env(PART, part);
+        .env(TASK, task);
     command
 }
 
-/// The next line that is meant for the test.
-pub(crate) fn hear(child: &Lines) -> String {
+/// The next line for the test.
+pub(crate) fn next_line(child: &Lines) -> String {
     loop {
         if let Some((_, line)) = child.hear().split_once('>') {
             return line.into();
@@ -57,26 +57,26 @@ pub(crate) fn hear(child: &Lines) -> String {
     }
 }
 
-/// What a command that runs to its end says.
+/// The first line for the test of a command that exits.
 pub(crate) fn output(mut command: Command) -> String {
     let output = command.output().expect("the child starts");
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    let said = text.split_once('>').and_then(|(_, said)| said.lines().next());
-    said.unwrap_or_else(|| panic!("the child says nothing: {text}{errors}"))
+    let line = text.split_once('>').and_then(|(_, line)| line.lines().next());
+    line.unwrap_or_else(|| panic!("the child printed no line: {text}{errors}"))
         .into()
 }
 
-fn say(line: impl std::fmt::Display) {
+fn print_line(line: impl std::fmt::Display) {
     let mut output = std::io::stdout().lock();
     writeln!(output, ">{line}")
         .and_then(|()| output.flush())
-        .expect("the test listens");
+        .expect("the test reads the output");
 }
 
-/// Publishes larger and larger values until the store refuses one, then asks for something small.
+/// Publishes values until the store refuses one, then reads an earlier one.
 fn fill(path: &Path) {
-    let store = open(path).expect("a store");
+    let store = open(path).expect("the store opens");
     let payload = vec![b'x'; 100_000];
     let refusal = (0..u8::MAX).find_map(|number| {
         let key = key(number);
@@ -86,16 +86,16 @@ fn fill(path: &Path) {
         });
         steps.err()
     });
-    say(format!("{refusal:?}"));
-    say(format!(
+    print_line(format!("{refusal:?}"));
+    print_line(format!(
         "{:?}",
         step(&store, &key(0), crate::read()).map(|reply| matches!(reply, Reply::Hit(..)))
     ));
 }
 
-/// Takes and publishes one key after another until it is killed.
-fn publish_for_ever(path: &Path) {
-    let store = open(path).expect("a store");
+/// Acquires and publishes one key after another until the process is killed.
+fn publish_forever(path: &Path) {
+    let store = open(path).expect("the store opens");
     let payload = vec![b'x'; 50_000];
     for round in 0_u32.. {
         let (key, tag) = (key(round as u8 % 8), format!("{}-{round}", std::process::id()));
@@ -103,45 +103,49 @@ fn publish_for_ever(path: &Path) {
             let reply = step(&store, &key, publish(&tag, fence, &payload));
             assert_eq!(reply, Ok(Reply::Published));
         }
-        say(round);
+        print_line(round);
     }
 }
 
-/// Holds one key so many times, and proves each time to be alone; then tells its longest step in microseconds.
+/// Acquires one key `rounds` times and checks each time that no other process holds it. Prints the duration of its longest
+/// ACQUIRE in microseconds, and `rounds`.
 fn take_turns(path: &Path, rounds: u32) {
     let inside: PathBuf = path.with_extension("inside");
     let (mut longest, mut fences) = (Duration::ZERO, Vec::new());
-    let mut store = open(path).expect("a store");
+    let mut store = open(path).expect("the store opens");
     let mut calls = 0;
     while fences.len() < rounds as usize {
         calls += 1;
         let tag = format!("{}-{calls}", std::process::id());
-        let asked = Instant::now();
-        let reply = step(&store, &key(1), acquire(&tag)).expect("a reply in time");
-        longest = longest.max(asked.elapsed());
+        let started = Instant::now();
+        let reply = step(&store, &key(1), acquire(&tag)).expect("the store replies within its time limit");
+        longest = longest.max(started.elapsed());
         let Reply::Acquired(fence) = reply else {
-            // Who waits would rather sleep; here all want to hammer.
+            // Does not sleep, so that the processes contend for the file all the time.
             std::thread::yield_now();
             continue;
         };
         fences.push(fence);
-        fs::File::create_new(&inside).expect("nobody else is inside");
-        fs::remove_file(&inside).expect("still inside");
+        fs::File::create_new(&inside).expect("no other process holds the lock");
+        fs::remove_file(&inside).expect("this process still holds the lock");
         let release = match fence % 2 {
             0 => abort(&tag),
             _ => publish(&tag, fence, b"value"),
         };
-        let reply = step(&store, &key(1), release).expect("a reply in time");
+        let reply = step(&store, &key(1), release).expect("the store replies within its time limit");
         assert!(
             matches!(reply, Reply::Aborted(true) | Reply::Published),
             "{reply:?}"
         );
-        // One of two stores of one process closes the file: the locks of the other must not go with it.
+        // The old store closes the file. The file locks of the new store must stay.
         if fences.len() % 10 == 0 {
-            store = open(path).expect("a second store");
+            store = open(path).expect("a second store opens");
         }
     }
-    assert!(fences.is_sorted_by(|a, b| a < b), "fences grow");
-    say(longest.as_micros());
-    say(fences.len());
+    assert!(
+        fences.is_sorted_by(|a, b| a < b),
+        "the fences do not grow: {fences:?}"
+    );
+    print_line(longest.as_micros());
+    print_line(fences.len());
 }

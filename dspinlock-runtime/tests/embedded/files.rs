@@ -1,4 +1,4 @@
-//! Where the file is, and what becomes of the rows in it.
+//! The path of the file, and the rows in it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use dspinlock_runtime::internals::store::embedded::{Embedded, TIME_LIMIT};
 use dspinlock_testkit::eventually;
 use rusqlite::Connection;
 
-use crate::{child, grant, key, open, place, publish, read, step};
+use crate::{child, grant, key, open, publish, read, step, temporary_path};
 
 #[test]
-fn the_default_path_is_in_the_users_state_folder() {
+fn the_default_path_is_in_the_state_directory_of_the_user() {
     let default_path = |environment: &[(&str, &str)]| {
         let mut command = child::command("default_path");
         command.env_remove("XDG_STATE_HOME").env("HOME", "/home/somebody");
@@ -33,8 +33,11 @@ fn the_default_path_is_in_the_users_state_folder() {
 
 #[test]
 fn stores_of_one_file_see_each_other() {
-    let (_folder, path) = place();
-    let (one, two) = (open(&path).expect("a store"), open(&path).expect("a store"));
+    let (_folder, path) = temporary_path();
+    let (one, two) = (
+        open(&path).expect("the store opens"),
+        open(&path).expect("the store opens"),
+    );
     let fence = grant(&one, &key(1), "a");
     assert!(matches!(
         step(&two, &key(1), crate::acquire("b")),
@@ -46,23 +49,23 @@ fn stores_of_one_file_see_each_other() {
     );
     assert!(matches!(step(&two, &key(1), read()), Ok(Reply::Hit(..))));
     drop((one, two));
-    let three = open(&path).expect("a store");
+    let three = open(&path).expect("the store opens");
     assert!(matches!(step(&three, &key(1), read()), Ok(Reply::Hit(..))));
 }
 
 #[test]
 fn stores_in_memory_do_not_see_each_other() {
     let (one, two) = (Embedded::memory(), Embedded::memory());
-    grant(&one.expect("a store"), &key(1), "a");
-    grant(&two.expect("a store"), &key(1), "a");
+    grant(&one.expect("the store opens"), &key(1), "a");
+    grant(&two.expect("the store opens"), &key(1), "a");
 }
 
 #[test]
-fn special_names_of_sqlite_are_paths_like_others() {
+fn special_names_of_sqlite_are_ordinary_paths() {
     for name in [":memory:", "file:x?mode=memory", "a b'c%20"] {
-        let (folder, _) = place();
+        let (folder, _) = temporary_path();
         let path = folder.path().join(name);
-        grant(&open(&path).expect("a store"), &key(1), "a");
+        grant(&open(&path).expect("the store opens"), &key(1), "a");
         assert!(path.is_file(), "{name}");
     }
     assert!(matches!(
@@ -73,17 +76,20 @@ fn special_names_of_sqlite_are_paths_like_others() {
 
 #[test]
 #[cfg(unix)]
-fn a_file_that_was_deleted_is_followed_by_all() {
+fn every_store_switches_to_the_new_file_after_a_deletion() {
     for name in ["locks.sqlite", "locks.sqlite-wal", "locks.sqlite-shm"] {
-        // With or without its companions.
-        let (folder, path) = place();
-        let (one, two) = (open(&path).expect("a store"), open(&path).expect("a store"));
+        // Deletes the file with both companions, or with one of them.
+        let (folder, path) = temporary_path();
+        let (one, two) = (
+            open(&path).expect("the store opens"),
+            open(&path).expect("the store opens"),
+        );
         let old = grant(&one, &key(1), "a");
         let companions = ["locks.sqlite-wal", "locks.sqlite-shm"];
-        for gone in companions.iter().filter(|companion| **companion != name) {
-            std::fs::remove_file(folder.path().join(gone)).expect("a companion");
+        for removed in companions.iter().filter(|companion| **companion != name) {
+            std::fs::remove_file(folder.path().join(removed)).expect("the companion file exists");
         }
-        std::fs::remove_file(&path).expect("the file");
+        std::fs::remove_file(&path).expect("the file exists");
         let new = grant(&two, &key(1), "b");
         assert!(new > old);
         assert_eq!(step(&one, &key(1), crate::renew("a", old)), Ok(Reply::Lost));
@@ -97,24 +103,24 @@ fn a_file_that_was_deleted_is_followed_by_all() {
         );
         assert!(matches!(step(&one, &key(1), read()), Ok(Reply::Hit(..))));
         drop((one, two));
-        let three = open(&path).expect("a store");
+        let three = open(&path).expect("the store opens");
         assert!(matches!(step(&three, &key(1), read()), Ok(Reply::Hit(..))));
     }
 }
 
 #[test]
-fn rows_that_are_over_are_swept() {
-    let (_folder, path) = place();
+fn expired_rows_are_deleted() {
+    let (_folder, path) = temporary_path();
     let clock = Arc::new(AtomicU64::new(1_000_000_000_000));
     let store = || {
         let clock = Arc::clone(&clock);
         Embedded::open_with_clock(&path, TIME_LIMIT, Arc::new(move || clock.load(Ordering::SeqCst)))
-            .expect("a store")
+            .expect("the store opens")
     };
     let rows = || -> i64 {
-        let connection = Connection::open(&path).expect("the file");
+        let connection = Connection::open(&path).expect("the file opens");
         let rows = connection.query_row("SELECT count(*) FROM lock", [], |row| row.get(0));
-        rows.expect("a number")
+        rows.expect("the number of rows")
     };
     let first = store();
     for number in 0..100 {
@@ -122,9 +128,11 @@ fn rows_that_are_over_are_swept() {
     }
     assert_eq!(rows(), 100);
     clock.fetch_add(601_000_000, Ordering::SeqCst);
-    // One that is live, and after it, when there is nothing else to do, all that are over.
+    // The store deletes expired rows when it is idle after a step.
     grant(&first, &key(200), "a");
-    eventually("the sweep after a step", || (rows() == 1).then_some(()));
+    eventually("expired rows to be deleted after a step", || {
+        (rows() == 1).then_some(())
+    });
 
     for number in 0..100 {
         grant(&first, &key(number), "a");
@@ -132,5 +140,7 @@ fn rows_that_are_over_are_swept() {
     drop(first);
     clock.fetch_add(601_000_000, Ordering::SeqCst);
     let _second = store();
-    eventually("the sweep after an open", || (rows() == 0).then_some(()));
+    eventually("expired rows to be deleted after opening", || {
+        (rows() == 0).then_some(())
+    });
 }

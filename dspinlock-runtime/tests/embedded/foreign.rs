@@ -1,4 +1,4 @@
-//! Files that are not ours, or not of our version: refused, and left byte for byte as they were.
+//! Files of other programs or of another format. Opening them fails and does not change them.
 
 use std::fs;
 use std::path::Path;
@@ -6,18 +6,18 @@ use std::path::Path;
 use dspinlock_runtime::Error;
 use rusqlite::Connection;
 
-use crate::{grant, key, open, place};
+use crate::{grant, key, open, temporary_path};
 
 #[test]
 fn a_newer_format_is_refused() {
-    let (_folder, path) = place();
-    grant(&open(&path).expect("a store"), &key(1), "a");
-    let connection = Connection::open(&path).expect("the file");
+    let (_folder, path) = temporary_path();
+    grant(&open(&path).expect("the store opens"), &key(1), "a");
+    let connection = Connection::open(&path).expect("the file opens");
     connection
         .pragma_update(None, "user_version", 2)
-        .expect("a newer file");
+        .expect("the format can be set");
     drop(connection);
-    let message = refused(&path);
+    let message = assert_refused(&path);
     assert!(
         message.contains("format 2") && message.contains("format 1"),
         "{message}"
@@ -26,97 +26,103 @@ fn a_newer_format_is_refused() {
 
 #[test]
 fn a_file_that_is_not_sqlite_is_refused() {
-    let (_folder, path) = place();
+    let (_folder, path) = temporary_path();
     for content in [
         b"x".to_vec(),
         b"hello\n".to_vec(),
         vec![0; 600],
         vec![b'y'; 10_000],
     ] {
-        fs::write(&path, content).expect("a file");
-        refused(&path);
+        fs::write(&path, content).expect("the file can be written");
+        assert_refused(&path);
     }
 }
 
 #[test]
-fn a_database_of_someone_else_is_refused() {
-    let (_folder, path) = place();
+fn a_foreign_database_is_refused() {
+    let (_folder, path) = temporary_path();
     let tables = "CREATE TABLE lock (key TEXT); INSERT INTO lock VALUES ('theirs');";
     for (pragma, value) in [("user_version", 0), ("user_version", 1), ("application_id", 77)] {
-        let connection = Connection::open(&path).expect("a database");
-        connection.execute_batch(tables).expect("a table");
-        connection.pragma_update(None, pragma, value).expect("a number");
+        let connection = Connection::open(&path).expect("the database opens");
+        connection.execute_batch(tables).expect("the statements run");
+        connection
+            .pragma_update(None, pragma, value)
+            .expect("the pragma can be set");
         drop(connection);
-        refused(&path);
-        fs::remove_file(&path).expect("the file");
+        assert_refused(&path);
+        fs::remove_file(&path).expect("the file exists");
     }
-    let connection = Connection::open(&path).expect("a database");
+    let connection = Connection::open(&path).expect("the database opens");
     connection
         .pragma_update(None, "application_id", 77)
-        .expect("a number");
+        .expect("the pragma can be set");
     drop(connection);
-    refused(&path);
+    assert_refused(&path);
 }
 
 #[test]
-fn the_log_of_someone_else_is_not_carried_over() {
-    let (folder, path) = place();
+fn the_wal_of_a_foreign_database_is_not_checkpointed() {
+    let (folder, path) = temporary_path();
     let original = folder.path().join("original");
-    let connection = Connection::open(&original).expect("a database");
+    let connection = Connection::open(&original).expect("the database opens");
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL; CREATE TABLE theirs (content); INSERT INTO theirs VALUES (1);",
         )
-        .expect("a table");
-    // Copied while open: what a killed process leaves behind.
-    let sibling = |path: &Path| path.with_file_name(format!("{}-wal", path.file_name().unwrap().display()));
-    fs::copy(&original, &path).expect("a copy");
-    fs::copy(sibling(&original), sibling(&path)).expect("a copy of the log");
-    let log = fs::read(sibling(&path)).expect("the log");
-    assert!(!log.is_empty());
-    refused(&path);
-    assert_eq!(fs::read(sibling(&path)).expect("the log"), log);
+        .expect("the statements run");
+    // A copy of open files looks like the files of a killed process.
+    let wal_of = |path: &Path| path.with_file_name(format!("{}-wal", path.file_name().unwrap().display()));
+    fs::copy(&original, &path).expect("the file can be copied");
+    fs::copy(wal_of(&original), wal_of(&path)).expect("the WAL can be copied");
+    let wal = fs::read(wal_of(&path)).expect("the WAL can be read");
+    assert!(!wal.is_empty());
+    assert_refused(&path);
+    assert_eq!(fs::read(wal_of(&path)).expect("the WAL can be read"), wal);
 }
 
 #[test]
-fn a_half_done_transaction_of_someone_else_is_not_undone() {
-    let (folder, path) = place();
+fn the_journal_of_a_foreign_database_is_not_rolled_back() {
+    let (folder, path) = temporary_path();
     let original = folder.path().join("original");
-    let connection = Connection::open(&original).expect("a database");
-    // A cache of one page writes into the file before the commit.
+    let connection = Connection::open(&original).expect("the database opens");
+    // With a cache of one page, SQLite writes to the file before the commit.
     connection
         .execute_batch(
             "CREATE TABLE theirs (content); INSERT INTO theirs VALUES (zeroblob(100000));
              PRAGMA cache_size = 1; BEGIN; UPDATE theirs SET content = randomblob(100000);",
         )
-        .expect("half a transaction");
-    let journal =
+        .expect("the statements run");
+    let journal_of =
         |path: &Path| path.with_file_name(format!("{}-journal", path.file_name().unwrap().display()));
-    fs::copy(&original, &path).expect("a copy");
-    fs::copy(journal(&original), journal(&path)).expect("a copy of the journal");
-    let before = fs::read(&path).expect("the file");
-    // Which of the two errors depends on whether the journal's header was written yet; neither touches anything.
+    fs::copy(&original, &path).expect("the file can be copied");
+    fs::copy(journal_of(&original), journal_of(&path)).expect("the journal can be copied");
+    let before = fs::read(&path).expect("the file can be read");
+    // There are two possible errors, depending on whether the journal has a header. Neither changes a file.
     assert!(open(&path).is_err());
-    assert_eq!(fs::read(&path).expect("the file"), before);
-    assert!(journal(&path).exists());
+    assert_eq!(fs::read(&path).expect("the file can be read"), before);
+    assert!(journal_of(&path).exists());
 }
 
 #[test]
-fn an_empty_file_is_taken() {
-    let (_folder, path) = place();
-    fs::write(&path, b"").expect("a file");
-    grant(&open(&path).expect("a store"), &key(1), "a");
+fn an_empty_file_is_initialized() {
+    let (_folder, path) = temporary_path();
+    fs::write(&path, b"").expect("the file can be written");
+    grant(&open(&path).expect("the store opens"), &key(1), "a");
 }
 
-/// Gives the message.
+/// Asserts that opening fails and does not change the file. Returns the message.
 #[track_caller]
-fn refused(path: &Path) -> String {
-    let before = fs::read(path).expect("the file");
+fn assert_refused(path: &Path) -> String {
+    let before = fs::read(path).expect("the file can be read");
     let message = match open(path) {
         Err(Error::Configuration(message)) => message,
-        other => panic!("not refused: {other:?}"),
+        other => panic!("expected an error, got {other:?}"),
     };
-    assert_eq!(fs::read(path).expect("the file"), before, "the file was touched");
+    assert_eq!(
+        fs::read(path).expect("the file can be read"),
+        before,
+        "the file was changed"
+    );
     assert!(
         message.contains("locks.sqlite") && message.contains("untouched"),
         "{message}"

@@ -1,4 +1,4 @@
-//! What the contract does not say of the embedded store: its file, its thread, and many processes at once.
+//! Tests of the embedded store beyond the contract: its file, its thread, and several processes on one file.
 
 mod changes;
 mod child;
@@ -32,9 +32,9 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
     RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
-/// A folder, and the path of a file in it that is not there yet.
-fn place() -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("a folder");
+/// A temporary directory, and the path of a store in it. The file does not exist yet.
+fn temporary_path() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary directory");
     let path = folder.path().join("locks.sqlite");
     (folder, path)
 }
@@ -104,6 +104,6 @@ fn step(store: &Embedded, key: &Key, request: Request) -> Result<Reply, Failure>
 fn grant(store: &Embedded, key: &Key, tag: &str) -> u64 {
     match step(store, key, acquire(tag)) {
         Ok(Reply::Acquired(fence)) => fence,
-        other => panic!("not acquired: {other:?}"),
+        other => panic!("expected Acquired, got {other:?}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Who may read the file, and what happens where it may not be written.
+//! Permissions of the file, and files that cannot be written.
 #![cfg(unix)]
 
 use std::fs::{self, Permissions};
@@ -10,28 +10,28 @@ use dspinlock_runtime::Error;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::{child, grant, key, open, place};
+use crate::{child, grant, key, open, temporary_path};
 
 #[test]
-fn folder_and_files_are_the_owners_alone() {
-    let (folder, _) = place();
+fn only_the_owner_can_read_the_folder_and_the_files() {
+    let (folder, _) = temporary_path();
     let inner = folder.path().join("state/dspinlock");
     let path = inner.join("locks.sqlite");
-    let store = open(&path).expect("a store");
+    let store = open(&path).expect("the store opens");
     grant(&store, &key(1), "a");
-    let mode = |path: &Path| fs::metadata(path).expect("it is there").mode() & 0o777;
+    let mode = |path: &Path| fs::metadata(path).expect("the path exists").mode() & 0o777;
     assert_eq!(mode(&inner), 0o700);
-    assert_eq!(mode(inner.parent().expect("a folder")), 0o700);
+    assert_eq!(mode(inner.parent().expect("the folder has a parent")), 0o700);
     for name in ["locks.sqlite", "locks.sqlite-wal", "locks.sqlite-shm"] {
         assert_eq!(mode(&inner.join(name)), 0o600, "{name}");
     }
 }
 
 #[test]
-fn a_path_that_cannot_be_is_an_error() {
-    let (folder, _) = place();
+fn an_unusable_path_is_an_error() {
+    let (folder, _) = temporary_path();
     let file = folder.path().join("file");
-    fs::write(&file, "content").expect("a file");
+    fs::write(&file, "content").expect("the file can be written");
     for path in [
         file.join("below"),
         "/proc/dspinlock/locks.sqlite".into(),
@@ -44,72 +44,74 @@ fn a_path_that_cannot_be_is_an_error() {
             other => panic!("{}: {other:?}", path.display()),
         }
     }
-    assert_eq!(fs::read(&file).expect("the file"), b"content");
+    assert_eq!(fs::read(&file).expect("the file can be read"), b"content");
 }
 
 #[test]
 fn a_read_only_folder_or_file_is_an_error() {
     let user = User::new();
     let new = user.folder.path().join("new.sqlite");
-    let said = user.opens(&new);
+    let result = user.open(&new);
     assert!(
-        said.starts_with("Err(RedisNotInitialized") && said.contains("permission denied"),
-        "{said}"
+        result.starts_with("Err(RedisNotInitialized") && result.contains("permission denied"),
+        "{result}"
     );
     assert!(!new.exists());
 
-    // A store of another user, who lets all others read it.
+    // The file of another user. Every user may read it.
     let path = user.folder.path().join("locks.sqlite");
-    user.unlocked(|| {
-        grant(&open(&path).expect("a store"), &key(1), "a");
-        // The store's thread closes the file soon.
+    user.while_writable(|| {
+        grant(&open(&path).expect("the store opens"), &key(1), "a");
+        // The store's thread closes the file with a delay.
         let closed = || !path.with_extension("sqlite-wal").exists();
         dspinlock_testkit::eventually("the file to be closed", || closed().then_some(()));
-        fs::set_permissions(&path, Permissions::from_mode(0o444)).expect("permissions");
+        fs::set_permissions(&path, Permissions::from_mode(0o444)).expect("the permissions can be set");
     });
-    let before = fs::read(&path).expect("the file");
-    let said = user.opens(&path);
-    assert!(said.starts_with("Err(RedisNotInitialized"), "{said}");
-    assert_eq!(fs::read(&path).expect("the file"), before);
+    let before = fs::read(&path).expect("the file can be read");
+    let result = user.open(&path);
+    assert!(result.starts_with("Err(RedisNotInitialized"), "{result}");
+    assert_eq!(fs::read(&path).expect("the file can be read"), before);
 
-    user.unlocked(|| fs::set_permissions(&path, Permissions::from_mode(0o000)).expect("permissions"));
-    let said = user.opens(&path);
-    assert!(said.starts_with("Err(RedisNotInitialized"), "{said}");
+    user.while_writable(|| {
+        fs::set_permissions(&path, Permissions::from_mode(0o000)).expect("the permissions can be set")
+    });
+    let result = user.open(&path);
+    assert!(result.starts_with("Err(RedisNotInitialized"), "{result}");
 }
 
 #[test]
-fn a_full_disk_is_an_error_and_harms_nothing() {
-    let (_folder, path) = place();
+fn a_full_disk_is_an_error_and_damages_nothing() {
+    let (_folder, path) = temporary_path();
     let inner = child::command(&format!("fill {}", path.display()));
-    // No file may grow beyond a megabyte; the signal that would kill the process is ignored.
+    // Limits the file size to a megabyte. The signal XFSZ is ignored, so that the write fails instead.
     let mut command = Command::new("sh");
     command
         .args(["-c", "trap '' XFSZ; ulimit -f 2048; exec \"$0\" \"$@\""])
         .arg(inner.get_program())
         .args(inner.get_args());
     for (name, value) in inner.get_envs() {
-        command.env(name, value.expect("set, not removed"));
+        command.env(name, value.expect("the command sets its variables"));
     }
     let output = command.output().expect("the child starts");
     let text = String::from_utf8_lossy(&output.stdout);
-    let said: Vec<&str> = text
+    let printed: Vec<&str> = text
         .lines()
         .filter_map(|line| Some(line.split_once('>')?.1))
         .collect();
-    let [refusal, later] = said.as_slice() else {
+    let [refusal, later] = printed.as_slice() else {
         panic!("{text}{}", String::from_utf8_lossy(&output.stderr));
     };
     assert!(
         refusal.starts_with("Some(Refused(") || refusal.starts_with("Some(Unknown("),
         "{refusal}"
     );
-    assert_eq!(*later, "Ok(true)", "what was there is still read");
-    let connection = Connection::open(&path).expect("the file");
-    let verdict = connection.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
-    assert_eq!(verdict.expect("a verdict"), "ok");
+    assert_eq!(*later, "Ok(true)", "an earlier value can still be read");
+    let connection = Connection::open(&path).expect("the file opens");
+    let check = connection.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
+    assert_eq!(check.expect("a result of the check"), "ok");
 }
 
-/// One who may read a folder but not write to it, also where the tests run as root.
+/// A user who may read a folder but not write to it, even if the tests run as root.
 struct User {
     folder: TempDir,
     program: PathBuf,
@@ -117,28 +119,29 @@ struct User {
 
 impl User {
     fn new() -> Self {
-        let (folder, _) = place();
+        let (folder, _) = temporary_path();
         let program = folder.path().join("program");
-        // Another user may not be able to reach the target folder. Copied by another process: a descriptor of ours would
-        // be inherited by the children of other tests, and a program that is open for writing cannot be run.
-        let this = std::env::current_exe().expect("this binary");
+        // The other user may have no access to the target folder, so the program is copied. `cp` copies it, because the
+        // children of other tests would inherit our open descriptor, and a program that is open for writing cannot run.
+        let this = std::env::current_exe().expect("the path of this program");
         let copied = Command::new("cp").arg(this).arg(&program).status();
         assert!(copied.is_ok_and(|status| status.success()));
-        fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("permissions");
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("the permissions can be set");
         let user = Self { folder, program };
-        user.unlocked(|| {});
+        user.while_writable(|| {});
         user
     }
 
-    /// Does something as the folder's owner.
-    fn unlocked(&self, action: impl FnOnce()) {
+    /// Runs `action` while the folder is writable.
+    fn while_writable(&self, action: impl FnOnce()) {
         let set = |mode| fs::set_permissions(self.folder.path(), Permissions::from_mode(mode));
-        set(0o755).expect("permissions");
+        set(0o755).expect("the permissions can be set");
         action();
-        set(0o555).expect("permissions");
+        set(0o555).expect("the permissions can be set");
     }
 
-    fn opens(&self, path: &Path) -> String {
+    /// Opens the store as this user and returns the printed result.
+    fn open(&self, path: &Path) -> String {
         let is_root = fs::metadata(self.folder.path()).expect("the folder").uid() == 0;
         let inner = child::command(&format!("open {}", path.display()));
         let mut command = match is_root {
@@ -152,7 +155,7 @@ impl User {
         };
         command.args(inner.get_args());
         for (name, value) in inner.get_envs() {
-            command.env(name, value.expect("set, not removed"));
+            command.env(name, value.expect("the command sets its variables"));
         }
         child::output(command)
     }
@@ -160,7 +163,7 @@ impl User {
 
 impl Drop for User {
     fn drop(&mut self) {
-        // Or it could not be removed.
+        // A read-only folder cannot be removed.
         let _ = fs::set_permissions(self.folder.path(), Permissions::from_mode(0o755));
     }
 }

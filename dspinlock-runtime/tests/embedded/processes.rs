@@ -1,72 +1,72 @@
-//! Many processes on one file, and processes that are killed.
+//! Several processes on one file, and processes that are killed.
 
 use rusqlite::Connection;
 
-use crate::child::{hear, start};
-use crate::{grant, key, open, place};
+use crate::child::{next_line, start};
+use crate::{grant, key, open, temporary_path};
 
 #[test]
-fn processes_take_turns_and_nobody_starves() {
-    let (_folder, path) = place();
-    let part = format!("take_turns {} 100", path.display());
-    let children: Vec<_> = (0..4).map(|_| start(&part)).collect();
+fn no_process_starves() {
+    let (_folder, path) = temporary_path();
+    let task = format!("take_turns {} 100", path.display());
+    let children: Vec<_> = (0..4).map(|_| start(&task)).collect();
     let mut longest = 0;
     for child in &children {
-        longest = longest.max(hear(child).parse::<u64>().expect("microseconds"));
-        assert_eq!(hear(child), "100");
+        longest = longest.max(next_line(child).parse::<u64>().expect("microseconds"));
+        assert_eq!(next_line(child), "100");
     }
     println!("longest step of 4 processes: {longest} µs");
-    // The store itself would say Timeout after 5 s.
+    // The time limit of the store is 5 s.
     assert!(longest < 5_000_000);
 }
 
 #[test]
-fn a_file_outlives_processes_that_are_killed_at_any_moment() {
-    let (_folder, path) = place();
-    let part = format!("publish {}", path.display());
-    let survivor = start(&part);
-    hear(&survivor);
+fn killed_processes_do_not_damage_the_file() {
+    let (_folder, path) = temporary_path();
+    let task = format!("publish {}", path.display());
+    let survivor = start(&task);
+    next_line(&survivor);
     for round in 0..20 {
-        let mut victim = start(&part);
-        // From the first step on, so that the kill falls into another moment of a step each time.
+        let mut victim = start(&task);
+        // Varies the number of steps, so that each kill interrupts a different one.
         for _ in 0..=round {
-            hear(&victim);
+            next_line(&victim);
         }
         victim.kill();
     }
-    // It would have died of a failed step.
+    // The survivor would have panicked if a step had failed.
     for _ in 0..20 {
-        hear(&survivor);
+        next_line(&survivor);
     }
     drop(survivor);
-    let connection = Connection::open(&path).expect("the file");
-    let verdict: String = connection
+    let connection = Connection::open(&path).expect("the file opens");
+    let check: String = connection
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-        .expect("a verdict");
-    assert_eq!(verdict, "ok");
-    grant(&open(&path).expect("a store"), &key(200), "a");
+        .expect("a result of the check");
+    assert_eq!(check, "ok");
+    grant(&open(&path).expect("the store opens"), &key(200), "a");
 }
 
 #[test]
-fn a_process_killed_while_it_makes_the_file_leaves_one_that_can_be_used() {
+fn a_process_killed_while_creating_the_file_leaves_a_usable_file() {
     for _ in 0..20 {
-        let (_folder, path) = place();
+        let (_folder, path) = temporary_path();
         let mut child = start(&format!("publish {}", path.display()));
-        // As soon as there is anything, whole or not.
-        dspinlock_testkit::eventually("the file", || path.exists().then_some(()));
+        // Kills the process as soon as the file exists.
+        dspinlock_testkit::eventually("the file to exist", || path.exists().then_some(()));
         child.kill();
-        grant(&open(&path).expect("a store"), &key(200), "a");
+        grant(&open(&path).expect("the store opens"), &key(200), "a");
     }
 }
 
 #[test]
-fn many_processes_may_make_the_file_at_once() {
+fn processes_may_create_the_file_at_the_same_time() {
     for _ in 0..5 {
-        let (_folder, path) = place();
-        let part = format!("open {}", path.display());
-        let children: Vec<_> = (0..6).map(|_| start(&part)).collect();
+        let (_folder, path) = temporary_path();
+        let task = format!("open {}", path.display());
+        let children: Vec<_> = (0..6).map(|_| start(&task)).collect();
         for child in &children {
-            assert_eq!(hear(child), "Ok(\"opened\")");
+            assert_eq!(next_line(child), "Ok(\"opened\")");
         }
     }
 }

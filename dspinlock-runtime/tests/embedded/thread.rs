@@ -1,4 +1,4 @@
-//! The store's thread: order, time limit, end.
+//! The thread of the store: order of steps, time limit, and shutdown.
 
 use std::time::{Duration, Instant};
 
@@ -10,59 +10,60 @@ use dspinlock_testkit::eventually;
 use rusqlite::Connection;
 use tokio::time::timeout;
 
-use crate::{abort, acquire, grant, key, open, place, publish, read, step, wait};
+use crate::{abort, acquire, grant, key, open, publish, read, step, temporary_path, wait};
 
-/// A process that has the right to write and does not let go of it.
-fn hog(path: &std::path::Path) -> Connection {
-    let connection = Connection::open(path).expect("the file");
+/// A connection that holds the write lock of the file until `COMMIT`.
+fn write_lock(path: &std::path::Path) -> Connection {
+    let connection = Connection::open(path).expect("the file opens");
     connection
         .execute_batch("BEGIN IMMEDIATE")
-        .expect("the right to write");
+        .expect("the write lock is free");
     connection
 }
 
 #[test]
-fn a_busy_file_is_an_error_after_the_time_limit() {
-    let (_folder, path) = place();
-    let store = Embedded::open(&path, Duration::from_millis(200)).expect("a store");
-    let hog = hog(&path);
-    let asked = Instant::now();
+fn a_locked_file_is_an_error_after_the_time_limit() {
+    let (_folder, path) = temporary_path();
+    let store = Embedded::open(&path, Duration::from_millis(200)).expect("the store opens");
+    let writer = write_lock(&path);
+    let started = Instant::now();
     let reply = step(&store, &key(1), acquire("a"));
     assert_eq!(reply, Err(Failure::Refused(StoreFailure::Timeout)));
-    assert!(asked.elapsed() >= Duration::from_millis(200));
-    hog.execute_batch("COMMIT").expect("an end");
+    assert!(started.elapsed() >= Duration::from_millis(200));
+    writer.execute_batch("COMMIT").expect("the commit succeeds");
     grant(&store, &key(1), "a");
 }
 
 #[test]
-fn who_only_reads_does_not_wait_for_writers() {
-    let (_folder, path) = place();
-    let store = open(&path).expect("a store");
+fn a_read_does_not_wait_for_a_writer() {
+    let (_folder, path) = temporary_path();
+    let store = open(&path).expect("the store opens");
     let fence = grant(&store, &key(1), "a");
     assert_eq!(
         step(&store, &key(1), publish("a", fence, b"value")),
         Ok(Reply::Published)
     );
     grant(&store, &key(3), "a");
-    let hog = hog(&path);
-    // A waiter's look writes nothing either.
+    let writer = write_lock(&path);
+    // ACQUIRE on a held key writes nothing either.
     assert!(matches!(step(&store, &key(3), acquire("b")), Ok(Reply::Busy(_))));
     let blocked = store.step(&key(2), acquire("a"));
     assert!(matches!(step(&store, &key(1), read()), Ok(Reply::Hit(..))));
-    hog.execute_batch("COMMIT").expect("an end");
+    writer.execute_batch("COMMIT").expect("the commit succeeds");
     let reply = wait(blocked);
     assert!(matches!(reply, Ok(Reply::Acquired(_))), "{reply:?}");
 }
 
 #[test]
-fn blocked_steps_are_taken_in_order() {
-    let (_folder, path) = place();
-    let store = open(&path).expect("a store");
+fn blocked_steps_run_in_order() {
+    let (_folder, path) = temporary_path();
+    let store = open(&path).expect("the store opens");
     for round in 0..300 {
-        let (hog, tag) = (hog(&path), round.to_string());
+        let (writer, tag) = (write_lock(&path), round.to_string());
         let key = key((round % 256) as u8);
-        // The file becomes free somewhere between these steps.
-        let release = std::thread::spawn(move || hog.execute_batch("COMMIT").expect("an end"));
+        // The write lock is released between two of these steps.
+        let release =
+            std::thread::spawn(move || writer.execute_batch("COMMIT").expect("the commit succeeds"));
         let steps: Vec<_> = (0..10)
             .flat_map(|_| [store.step(&key, acquire(&tag)), store.step(&key, abort(&tag))])
             .collect();
@@ -73,44 +74,44 @@ fn blocked_steps_are_taken_in_order() {
             };
             assert!(expected, "step {at} of round {round}: {reply:?}");
         }
-        release.join().expect("the file is free");
+        release.join().expect("the commit does not panic");
     }
 }
 
 #[test]
-fn steps_are_taken_without_anybody_polling() {
-    let (_folder, path) = place();
-    let store = open(&path).expect("a store");
+fn a_step_runs_without_being_polled() {
+    let (_folder, path) = temporary_path();
+    let store = open(&path).expect("the store opens");
     grant(&store, &key(1), "a");
     drop(store.step(&key(1), abort("a")));
-    // Taken in order, so the abort was before.
+    // Steps run in order, so the abort has run.
     grant(&store, &key(1), "b");
 }
 
 #[test]
-fn what_was_asked_for_before_the_end_is_still_done() {
-    let (_folder, path) = place();
-    let store = open(&path).expect("a store");
-    let hog = hog(&path);
+fn a_pending_step_runs_after_the_store_is_dropped() {
+    let (_folder, path) = temporary_path();
+    let store = open(&path).expect("the store opens");
+    let writer = write_lock(&path);
     let mut last = store.step(&key(1), acquire("a"));
     drop(store);
     let early = wait(async { timeout(Duration::from_millis(100), &mut last).await });
-    assert!(early.is_err(), "given up: {early:?}");
-    hog.execute_batch("COMMIT").expect("an end");
+    assert!(early.is_err(), "the step returned early: {early:?}");
+    writer.execute_batch("COMMIT").expect("the commit succeeds");
     assert!(matches!(wait(last), Ok(Reply::Acquired(_))));
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn the_file_is_closed_after_the_store_is_dropped() {
-    let (_folder, path) = place();
+    let (_folder, path) = temporary_path();
     let is_open = || {
-        let files = std::fs::read_dir("/proc/self/fd").expect("the open files");
+        let files = std::fs::read_dir("/proc/self/fd").expect("Linux has /proc");
         files
             .flatten()
             .any(|file| std::fs::read_link(file.path()).is_ok_and(|target| target == path))
     };
-    let store = open(&path).expect("a store");
+    let store = open(&path).expect("the store opens");
     grant(&store, &key(1), "a");
     assert!(is_open());
     drop(store);
@@ -118,10 +119,10 @@ fn the_file_is_closed_after_the_store_is_dropped() {
 }
 
 #[test]
-fn a_step_is_quick() {
+fn the_duration_of_a_step_is_printed() {
     const STEPS: u32 = 1000;
-    let (_folder, path) = place();
-    let store = Embedded::open(&path, TIME_LIMIT).expect("a store");
+    let (_folder, path) = temporary_path();
+    let store = Embedded::open(&path, TIME_LIMIT).expect("the store opens");
     let fence = grant(&store, &key(1), "a");
     assert_eq!(
         step(&store, &key(1), publish("a", fence, &[0; 1000])),

@@ -1,219 +1,216 @@
-//! One caller, as the library's engine and lease behave: what it asks, and what it does with an answer.
+//! One caller of a lock: a state machine that mirrors the engine and the lease of the library.
 
 use bytes::Bytes;
 
-/// Where a call stands.
+/// State of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Call {
-    /// Not called yet.
+    /// The call has not started.
     New,
-    /// ACQUIRE is under way.
-    Asks(Asks),
-    /// Another holds the lock; this one looks again.
-    Waits {
-        /// The bytes it saw.
+    /// ACQUIRE was sent.
+    Acquiring(Acquiring),
+    /// Another call holds the lock. This call will send ACQUIRE again.
+    Waiting {
+        /// The state that the BUSY reply contained.
         raw: Bytes,
-        /// The store may hold the key for this call: an answer never came.
+        /// The server may have granted the lock to this call, because a reply was lost.
         armed: bool,
-        /// A grant came late once already.
-        late: bool,
+        /// A grant has arrived late before.
+        late_grant: bool,
     },
-    /// The body runs.
-    Runs(Runs),
-    /// PUBLISH is under way.
-    Publishes {
-        /// The request whose answer counts.
+    /// The call holds the lock and runs the body.
+    Running(Running),
+    /// PUBLISH was sent.
+    Publishing {
+        /// Number of the last request.
         number: u8,
-        /// It was sent again.
-        again: bool,
-        /// The grant's fence.
+        /// The request was sent twice.
+        resent: bool,
+        /// Fence of the grant.
         fence: u64,
-        /// What the body made.
+        /// Version that the body has computed.
         version: u8,
-        /// The lease's local end.
+        /// Local deadline of the lease.
         deadline: u64,
     },
-    /// It is over: with a result, with an error, dropped, or its process died.
-    Over,
-    /// An ACQUIRE was answered as if this very call had published: the engine takes this for impossible.
+    /// The call has returned or was dropped, or its process has died.
+    Done,
+    /// The reply to ACQUIRE says that this call has published. The engine relies on this never happening.
     Impossible,
 }
 
-/// A call that waits for the answer to its ACQUIRE.
+/// A call that waits for the reply to ACQUIRE.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Asks {
-    /// The request whose answer counts.
+pub struct Acquiring {
+    /// Number of the last request.
     pub number: u8,
-    /// It was sent again: the connection broke.
-    pub again: bool,
-    /// When the first copy was sent.
+    /// The request was sent twice, because the connection broke.
+    pub resent: bool,
+    /// When the request was sent first.
     pub sent: u64,
-    /// A grant came late once already.
-    pub late: bool,
-    /// It has seen another hold the lock.
-    pub begun: bool,
-    /// The bytes that were judged stale.
+    /// A grant has arrived late before.
+    pub late_grant: bool,
+    /// The call has waited for another holder.
+    pub has_waited: bool,
+    /// The state that this call takes over.
     pub stale: Option<Bytes>,
 }
 
-/// A call whose body runs.
+/// A call that runs the body.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Runs {
-    /// The grant's fence.
+pub struct Running {
+    /// Fence of the grant.
     pub fence: u64,
-    /// How many invalidations had been processed when it began.
+    /// Number of invalidations when the body started.
     pub version: u8,
-    /// The lease's local end.
+    /// Local deadline of the lease.
     pub deadline: u64,
-    /// A beat said that the lease is lost.
+    /// The reply to a RENEW was LOST.
     pub lost: bool,
-    /// The beat that is under way: its number, and when it was sent.
-    pub beat: Option<(u8, u64)>,
+    /// The RENEW that waits for its reply: its number, and when it was sent.
+    pub renewal: Option<(u8, u64)>,
 }
 
-/// A request or an answer on its way.
+/// A request or a reply in transit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Message<T> {
-    /// Whose.
+    /// Index of the call.
     pub call: usize,
-    /// Of which request.
+    /// Number of the request.
     pub number: u8,
-    /// What it says.
+    /// Content.
     pub body: T,
 }
 
-/// What a call asks.
+/// A request of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Ask {
-    /// ACQUIRE, with the bytes that were judged stale.
+pub enum CallRequest {
+    /// ACQUIRE, with the state to take over.
     Acquire(Option<Bytes>),
-    /// RENEW by this fence.
+    /// RENEW under this fence.
     Renew(u64),
-    /// PUBLISH by this fence.
+    /// PUBLISH of a version under this fence.
     Publish(u64, u8),
     /// ABORT.
     Abort,
 }
 
-/// What it is answered.
+/// A reply to a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Answer {
-    /// The lock, under this fence.
+pub enum CallReply {
+    /// The call holds the lock under this fence.
     Acquired(u64),
-    /// Another holds it.
+    /// Another call holds the lock.
     Busy(Bytes),
-    /// Another's result.
+    /// Another call has published a result.
     Hit,
     /// This call has published.
     Published,
-    /// A full lease again.
+    /// The lease is renewed.
     Renewed,
-    /// The lock is another's, or nobody's.
+    /// This call does not hold the lock.
     Lost,
 }
 
-/// What a call sends next.
+/// The request that follows a reply or a timeout.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Sends {
-    /// Nothing.
+pub enum FollowUp {
+    /// No request.
     Nothing,
-    /// An ACQUIRE as its state says, under a new number.
+    /// ACQUIRE under a new number.
     Acquire,
-    /// That nothing of its own may stay behind.
+    /// ABORT.
     Abort,
 }
 
 impl Call {
-    /// The numbers of the requests whose answers it waits for.
+    /// Whether the call waits for the reply to this request.
     pub fn awaits(&self, number: u8) -> bool {
         match self {
-            Self::Asks(asks) => asks.number == number,
-            Self::Publishes { number: own, .. } => *own == number,
-            Self::Runs(runs) => runs.beat.is_some_and(|(own, _)| own == number),
-            Self::New | Self::Waits { .. } | Self::Over | Self::Impossible => false,
+            Self::Acquiring(acquiring) => acquiring.number == number,
+            Self::Publishing { number: own, .. } => *own == number,
+            Self::Running(running) => running.renewal.is_some_and(|(own, _)| own == number),
+            Self::New | Self::Waiting { .. } | Self::Done | Self::Impossible => false,
         }
     }
 
-    /// The store may hold the key for it: when it is dropped it says ABORT.
+    /// Whether the server may hold the key for this call. Such a call sends ABORT when it is dropped.
     pub fn is_armed(&self) -> bool {
         match self {
-            Self::New | Self::Over | Self::Impossible => false,
-            Self::Waits { armed, .. } => *armed,
-            Self::Asks(_) | Self::Runs(_) | Self::Publishes { .. } => true,
+            Self::New | Self::Done | Self::Impossible => false,
+            Self::Waiting { armed, .. } => *armed,
+            Self::Acquiring(_) | Self::Running(_) | Self::Publishing { .. } => true,
         }
     }
 
-    /// Its body runs, and by its own clock it holds the lock.
-    pub fn holds(&self, tick: u64) -> bool {
-        matches!(self, Self::Runs(runs) if !runs.lost && tick < runs.deadline)
+    /// Whether the body runs and the lease is valid by the local clock.
+    pub fn holds_lock(&self, tick: u64) -> bool {
+        matches!(self, Self::Running(running) if !running.lost && tick < running.deadline)
     }
 
-    /// The answer that it waits for has come.
-    pub fn hears(&mut self, answer: Answer, tick: u64, lease: u64, version: u8) -> Sends {
-        match (&mut *self, answer) {
-            (Self::Asks(asks), Answer::Acquired(fence)) => {
-                if !asks.late && tick > asks.sent {
-                    (asks.late, asks.again, asks.sent) = (true, false, tick);
-                    return Sends::Acquire;
+    /// Handles the reply that the call waits for.
+    pub fn on_reply(&mut self, reply: CallReply, tick: u64, lease: u64, version: u8) -> FollowUp {
+        match (&mut *self, reply) {
+            (Self::Acquiring(acquiring), CallReply::Acquired(fence)) => {
+                if !acquiring.late_grant && tick > acquiring.sent {
+                    (acquiring.late_grant, acquiring.resent, acquiring.sent) = (true, false, tick);
+                    return FollowUp::Acquire;
                 }
-                let deadline = asks.sent + lease;
+                let deadline = acquiring.sent + lease;
                 if tick >= deadline {
-                    *self = Self::Over;
-                    return Sends::Abort;
+                    *self = Self::Done;
+                    return FollowUp::Abort;
                 }
-                *self = Self::Runs(Runs {
+                *self = Self::Running(Running {
                     fence,
                     version,
                     deadline,
                     lost: false,
-                    beat: None,
+                    renewal: None,
                 });
             }
-            (Self::Asks(Asks { late, .. }), Answer::Busy(raw)) => {
-                *self = Self::Waits {
+            (Self::Acquiring(Acquiring { late_grant, .. }), CallReply::Busy(raw)) => {
+                *self = Self::Waiting {
                     raw,
                     armed: false,
-                    late: *late,
+                    late_grant: *late_grant,
                 }
             }
-            (Self::Asks(_), Answer::Hit) => *self = Self::Over,
-            (Self::Asks(_), _) => *self = Self::Impossible,
-            (Self::Runs(runs), Answer::Renewed) => {
-                runs.deadline = runs.beat.take().map_or(runs.deadline, |(_, sent)| sent + lease);
+            (Self::Acquiring(_), CallReply::Hit) => *self = Self::Done,
+            (Self::Acquiring(_), _) => *self = Self::Impossible,
+            (Self::Running(running), CallReply::Renewed) => {
+                let renewed = running.renewal.take().map(|(_, sent)| sent + lease);
+                running.deadline = renewed.unwrap_or(running.deadline);
             }
-            (Self::Runs(runs), _) => (runs.lost, runs.beat) = (true, None),
-            (Self::Publishes { .. }, Answer::Published) => *self = Self::Over,
-            (Self::Publishes { .. }, _) => {
-                *self = Self::Over;
-                return Sends::Abort;
+            (Self::Running(running), _) => (running.lost, running.renewal) = (true, None),
+            (Self::Publishing { .. }, CallReply::Published) => *self = Self::Done,
+            (Self::Publishing { .. }, _) => {
+                *self = Self::Done;
+                return FollowUp::Abort;
             }
-            (Self::New | Self::Waits { .. } | Self::Over | Self::Impossible, _) => {}
+            (Self::New | Self::Waiting { .. } | Self::Done | Self::Impossible, _) => {}
         }
-        Sends::Nothing
+        FollowUp::Nothing
     }
 
-    /// The answer that it waits for will not come in time, twice.
-    pub fn fails(&mut self) -> Sends {
+    /// Handles a request that timed out twice.
+    pub fn on_timeout(&mut self) -> FollowUp {
         match self {
-            Self::Asks(asks) if asks.begun => {
-                *self = Self::Waits {
+            Self::Acquiring(acquiring) if acquiring.has_waited => {
+                *self = Self::Waiting {
                     raw: Bytes::new(),
                     armed: true,
-                    late: asks.late,
+                    late_grant: acquiring.late_grant,
                 };
-                Sends::Nothing
+                FollowUp::Nothing
             }
-            Self::Runs(runs) => {
-                runs.beat = None;
-                Sends::Nothing
-            }
-            Self::Publishes { .. } => {
-                *self = Self::Over;
-                Sends::Abort
+            Self::Running(running) => {
+                running.renewal = None;
+                FollowUp::Nothing
             }
             _ => {
-                *self = Self::Over;
-                Sends::Abort
+                *self = Self::Done;
+                FollowUp::Abort
             }
         }
     }

@@ -1,7 +1,6 @@
-//! The model of one lock: some callers, a server, a network that delays, reorders, doubles and loses, and every fault.
+//! The model of one lock: callers, a server, a network that delays, reorders, duplicates and loses messages, and faults.
 //!
-//! A caller that is stopped and goes on later is one whose turn does not come for a while, so that needs no action of
-//! its own.
+//! A paused caller needs no action: the checker also explores the paths on which a caller takes no step for a while.
 
 mod state;
 
@@ -9,119 +8,119 @@ use stateright::{Model, Property};
 
 pub use self::state::State;
 use self::state::distinct;
-use crate::call::{Answer, Ask, Call, Message, Runs};
-use crate::finish::Finishes;
-use crate::rule::Rule;
-use crate::server::{FOR_EVER, Terms};
+use crate::call::{Call, CallReply, CallRequest, Message, Running};
+use crate::enabled;
+use crate::liveness::Liveness;
+use crate::server::Settings;
 
-/// How often each fault may happen in one run of the model.
+/// How often each fault may happen in one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Faults {
     /// A request reaches the server twice.
-    pub doubles: u8,
-    /// A request or its answer is lost, or so late that its caller sends it again.
+    pub duplicates: u8,
+    /// A request or a reply is lost, or is so late that the caller sends the request again.
     pub losses: u8,
-    /// A body fails, or a caller goes away.
+    /// A body fails, or a caller is dropped.
     pub drops: u8,
     /// A process dies.
     pub crashes: u8,
-    /// DELETE.
+    /// The key is deleted.
     pub deletes: u8,
-    /// The server forgets everything.
+    /// The server loses its data.
     pub restarts: u8,
-    /// The server is replaced by one that knows an earlier record.
+    /// A replica with an earlier record becomes the server.
     pub failovers: u8,
-    /// A Python worker takes the lock without looking, and releases it so.
-    pub pythons: u8,
-    /// A waiter judges the state that it saw stale.
+    /// A Python worker acquires the lock unconditionally, and releases it unconditionally.
+    pub python_writes: u8,
+    /// A waiter takes over the state that it has seen.
     pub takeovers: u8,
-    /// No fault, but each multiplies the states: a heartbeat.
-    pub beats: u8,
+    /// The heartbeat renews a lease. This is no fault, but each renewal multiplies the number of states.
+    pub renewals: u8,
 }
 
 /// A lock and its callers.
 #[derive(Debug, Clone)]
 pub struct Lock {
-    /// How many calls there are.
+    /// Number of calls.
     pub calls: usize,
-    /// What they ask for.
-    pub terms: Terms,
-    /// Faults.
+    /// Parameters of their requests.
+    pub settings: Settings,
+    /// The possible faults.
     pub faults: Faults,
-    /// The tick after which time goes on only to end a lease.
+    /// After this tick the clock advances only if all callers wait for a lease to expire.
     pub horizon: u64,
-    /// Time goes on only while every lease is kept: no message and no body takes longer than that.
+    /// Whether the clock stops before a lease expires: every message and every body is fast enough.
     pub punctual: bool,
-    /// What must be true.
-    pub promises: &'static [&'static str],
+    /// Names of the properties to check.
+    pub properties: &'static [&'static str],
 }
 
-/// What happens next.
+/// One step of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// The next call begins.
-    Begins(usize),
-    /// A request reaches the server, and is seen again where it says so.
-    Reaches(Message<Ask>, Again),
-    /// An answer reaches its call.
-    Answers(Message<Answer>),
+    /// The next call starts.
+    Start(usize),
+    /// A request reaches the server.
+    DeliverRequest(Message<CallRequest>, Delivery),
+    /// A reply reaches its call.
+    DeliverReply(Message<CallReply>),
     /// A request is lost.
-    LosesRequest(Message<Ask>),
-    /// An answer is lost.
-    LosesAnswer(Message<Answer>),
-    /// A call has waited too long for an answer.
-    TimesOut(usize),
-    /// A waiter looks again.
-    Looks(usize),
-    /// A waiter takes over what it judges stale.
-    TakesOver(usize),
-    /// The heartbeat renews.
-    Beats(usize),
-    /// The body is done.
-    Finishes(usize),
-    /// The body fails, or the caller goes away.
-    Drops(usize),
+    LoseRequest(Message<CallRequest>),
+    /// A reply is lost.
+    LoseReply(Message<CallReply>),
+    /// A request of a call times out.
+    TimeOut(usize),
+    /// A waiter sends ACQUIRE again.
+    Retry(usize),
+    /// A waiter takes over the state that it has seen.
+    TakeOver(usize),
+    /// The heartbeat sends RENEW.
+    Renew(usize),
+    /// The body returns.
+    Finish(usize),
+    /// The body fails, or the caller is dropped.
+    Drop(usize),
     /// The process dies.
-    Crashes(usize),
-    /// A millisecond is over.
-    Ticks,
+    Crash(usize),
+    /// The clock advances by a millisecond.
+    Tick,
     /// The key is deleted.
-    Deletes,
+    Delete,
     /// The server restarts without data.
-    Restarts,
-    /// The replica is up to date.
-    Replicates,
+    Restart,
+    /// The replica receives the current record.
+    Replicate,
     /// The replica becomes the server.
-    FailsOver,
-    /// The Python worker takes the lock.
-    PythonTakes,
-    /// The Python worker releases it.
-    PythonReleases,
+    FailOver,
+    /// The Python worker acquires the lock.
+    PythonAcquire,
+    /// The Python worker releases the lock.
+    PythonRelease,
 }
 
-/// Whether a request stays on its way after it has reached the server.
+/// Whether a delivered request stays in transit and reaches the server once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Again {
-    /// It does.
-    Yes,
-    /// It does not.
-    No,
+pub enum Delivery {
+    /// The request is removed.
+    Once,
+    /// The request stays in transit.
+    Duplicated,
 }
 
-/// Fences are unique and grow.
-pub const FENCES: &str = "a fence is greater than all before";
-/// No stale publish.
-pub const PUBLISH: &str = "no stale result is kept over a newer one";
-/// Nothing old is visible.
-pub const VISIBLE: &str = "no visible value is older than an invalidation or another result";
-/// Exclusion.
-pub const ALONE: &str = "one body at a time";
+/// Fences grow.
+pub const FENCES: &str = "a fence is greater than every earlier fence";
+/// A stale result is not published.
+pub const PUBLISH: &str = "a stale result is never published over a newer one";
+/// An invalidated result is not visible.
+pub const VISIBLE: &str = "no visible value is older than an invalidation or than another result";
+/// Mutual exclusion.
+pub const EXCLUSION: &str = "at most one body runs at a time";
 /// Computed once.
-pub const ONCE: &str = "one body in all";
-/// What the engine relies on.
-pub const POSSIBLE: &str = "no caller is told that it has published what it asks for";
+pub const ONCE: &str = "at most one body runs in total";
+/// An assumption of the engine.
+pub const POSSIBLE: &str = "no caller that sends ACQUIRE is told that it has published";
 
-/// What holds whatever happens.
+/// Properties that hold under every fault but a failover.
 pub const ALWAYS: &[&str] = &[FENCES, PUBLISH, VISIBLE, POSSIBLE];
 
 impl Model for Lock {
@@ -133,30 +132,30 @@ impl Model for Lock {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        self.messages(state, actions);
+        self.network_actions(state, actions);
         for at in 0..state.calls.len() {
-            self.steps(state, at, actions);
+            self.call_actions(state, at, actions);
         }
-        self.happenings(state, actions);
+        self.server_actions(state, actions);
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut next = state.clone();
-        next.take(self, action);
-        next.forget_unheard();
+        next.apply(self, action);
+        next.remove_unawaited_replies();
         Some(next)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
         let all = [
-            Property::always(FENCES, |_, state: &State| !state.server.past.fence_fell),
-            Property::always(PUBLISH, |_, state: &State| !state.server.past.stale_publish),
+            Property::always(FENCES, |_, state: &State| !state.server.history.fence_decreased),
+            Property::always(PUBLISH, |_, state: &State| !state.server.history.stale_publish),
             Property::always(VISIBLE, |model: &Self, state: &State| {
-                !state.server.past.old_hit && state.server.shows_only_what_is_current(&model.terms)
+                !state.server.history.stale_hit && state.server.shows_only_current_values(&model.settings)
             }),
-            Property::always(ALONE, |_, state: &State| {
+            Property::always(EXCLUSION, |_, state: &State| {
                 let tick = state.server.tick;
-                state.calls.iter().filter(|call| call.holds(tick)).count() <= 1
+                state.calls.iter().filter(|call| call.holds_lock(tick)).count() <= 1
             }),
             Property::always(ONCE, |_, state: &State| state.bodies <= 1),
             Property::always(POSSIBLE, |_, state: &State| {
@@ -164,136 +163,126 @@ impl Model for Lock {
             }),
         ];
         all.into_iter()
-            .filter(|property| self.promises.contains(&property.name))
+            .filter(|property| self.properties.contains(&property.name))
             .collect()
     }
 }
 
-impl Finishes for Lock {
+impl Liveness for Lock {
     fn is_fault(&self, action: &Action) -> bool {
-        use Action::{Answers, Beats, Begins, Finishes, Looks, Reaches, Ticks, TimesOut};
+        use Action::{DeliverReply, DeliverRequest, Finish, Renew, Retry, Start, Tick, TimeOut};
         !matches!(
             action,
-            Begins(_)
-                | Reaches(_, Again::No)
-                | Answers(_)
-                | TimesOut(_)
-                | Looks(_)
-                | Beats(_)
-                | Finishes(_)
-                | Ticks
+            Start(_)
+                | DeliverRequest(_, Delivery::Once)
+                | DeliverReply(_)
+                | TimeOut(_)
+                | Retry(_)
+                | Renew(_)
+                | Finish(_)
+                | Tick
         )
     }
 
-    fn is_over(&self, state: &State) -> bool {
-        state.calls.iter().all(|call| *call == Call::Over)
+    fn is_done(&self, state: &State) -> bool {
+        state.calls.iter().all(|call| *call == Call::Done)
     }
 }
 
 impl Lock {
-    /// The shipped protocol; a lease of one tick, results that stay.
+    /// A lock with the default settings and the properties [`ALWAYS`].
     pub fn new(calls: usize, faults: Faults) -> Self {
         Self {
             calls,
-            terms: Terms {
-                rule: Rule::Shipped,
-                lease: 1,
-                ttl: FOR_EVER,
-                cached: true,
-                shared: false,
-            },
+            settings: Settings::DEFAULT,
             faults,
             horizon: 2,
             punctual: false,
-            promises: ALWAYS,
+            properties: ALWAYS,
         }
     }
 
-    fn messages(&self, state: &State, actions: &mut Vec<Action>) {
+    fn network_actions(&self, state: &State, actions: &mut Vec<Action>) {
         for request in distinct(&state.requests) {
-            actions.push(Action::Reaches(request.clone(), Again::No));
-            if state.left.doubles > 0 {
-                actions.push(Action::Reaches(request.clone(), Again::Yes));
+            actions.push(Action::DeliverRequest(request.clone(), Delivery::Once));
+            if state.faults.duplicates > 0 {
+                actions.push(Action::DeliverRequest(request.clone(), Delivery::Duplicated));
             }
-            if state.left.losses > 0 {
-                actions.push(Action::LosesRequest(request.clone()));
+            if state.faults.losses > 0 {
+                actions.push(Action::LoseRequest(request.clone()));
             }
         }
-        for answer in distinct(&state.answers) {
-            actions.push(Action::Answers(answer.clone()));
-            if state.left.losses > 0 {
-                actions.push(Action::LosesAnswer(answer.clone()));
+        for reply in distinct(&state.replies) {
+            actions.push(Action::DeliverReply(reply.clone()));
+            if state.faults.losses > 0 {
+                actions.push(Action::LoseReply(reply.clone()));
             }
         }
     }
 
-    fn steps(&self, state: &State, at: usize, actions: &mut Vec<Action>) {
-        let (call, left) = (&state.calls[at], state.left);
+    fn call_actions(&self, state: &State, at: usize, actions: &mut Vec<Action>) {
+        let (call, faults) = (&state.calls[at], state.faults);
         match call {
-            // Calls that have not begun are all alike: they begin in order.
+            // New calls are interchangeable, so they start in order.
             Call::New => {
                 if at == 0 || state.calls[at - 1] != Call::New {
-                    actions.push(Action::Begins(at));
+                    actions.push(Action::Start(at));
                 }
                 return;
             }
-            Call::Over | Call::Impossible => return,
-            Call::Waits { raw, .. } => {
-                actions.push(Action::Looks(at));
-                if left.takeovers > 0 && !raw.is_empty() {
-                    actions.push(Action::TakesOver(at));
+            Call::Done | Call::Impossible => return,
+            Call::Waiting { raw, .. } => {
+                actions.push(Action::Retry(at));
+                if faults.takeovers > 0 && !raw.is_empty() {
+                    actions.push(Action::TakeOver(at));
                 }
             }
-            Call::Runs(runs) => {
-                actions.push(Action::Finishes(at));
-                if runs.beat.is_none() && !runs.lost && left.beats > 0 {
-                    actions.push(Action::Beats(at));
+            Call::Running(running) => {
+                actions.push(Action::Finish(at));
+                if running.renewal.is_none() && !running.lost && faults.renewals > 0 {
+                    actions.push(Action::Renew(at));
                 }
             }
-            Call::Asks(_) | Call::Publishes { .. } => {}
+            Call::Acquiring(_) | Call::Publishing { .. } => {}
         }
         if state.may_time_out(at) {
-            actions.push(Action::TimesOut(at));
+            actions.push(Action::TimeOut(at));
         }
-        if left.drops > 0 {
-            actions.push(Action::Drops(at));
+        if faults.drops > 0 {
+            actions.push(Action::Drop(at));
         }
-        if left.crashes > 0 {
-            actions.push(Action::Crashes(at));
+        if faults.crashes > 0 {
+            actions.push(Action::Crash(at));
         }
     }
 
-    fn happenings(&self, state: &State, actions: &mut Vec<Action>) {
-        let left = state.left;
-        // Beyond the horizon time helps only where all wait for the end of a lease.
-        let idle = |call: &Call| matches!(call, Call::New | Call::Waits { .. } | Call::Over);
-        let in_time =
-            state.server.tick < self.horizon || state.server.will_lapse() && state.calls.iter().all(idle);
-        if in_time && !(self.punctual && state.calls.iter().any(|call| self.is_due(state, call))) {
-            actions.push(Action::Ticks);
+    fn server_actions(&self, state: &State, actions: &mut Vec<Action>) {
+        let faults = state.faults;
+        let is_idle = |call: &Call| matches!(call, Call::New | Call::Waiting { .. } | Call::Done);
+        let within_horizon =
+            state.server.tick < self.horizon || state.server.will_expire() && state.calls.iter().all(is_idle);
+        if within_horizon && !(self.punctual && state.calls.iter().any(|call| self.is_due(state, call))) {
+            actions.push(Action::Tick);
         }
-        let possible = [
-            (left.deletes > 0, Action::Deletes),
-            (left.restarts > 0, Action::Restarts),
-            (left.failovers > 0 && state.replica.is_none(), Action::Replicates),
-            (left.failovers > 0 && state.replica.is_some(), Action::FailsOver),
-            (left.pythons > 0 && state.python.is_none(), Action::PythonTakes),
-            (state.python.is_some(), Action::PythonReleases),
-        ];
-        actions.extend(
-            possible
-                .into_iter()
-                .filter(|(may, _)| *may)
-                .map(|(_, action)| action),
-        );
+        actions.extend(enabled([
+            (faults.deletes > 0, Action::Delete),
+            (faults.restarts > 0, Action::Restart),
+            (faults.failovers > 0 && state.replica.is_none(), Action::Replicate),
+            (faults.failovers > 0 && state.replica.is_some(), Action::FailOver),
+            (
+                faults.python_writes > 0 && state.python.is_none(),
+                Action::PythonAcquire,
+            ),
+            (state.python.is_some(), Action::PythonRelease),
+        ]));
     }
 
-    /// The next tick would end this call's lease.
+    /// Whether the lease of this call expires at the next tick.
     fn is_due(&self, state: &State, call: &Call) -> bool {
         let deadline = match call {
-            Call::Asks(asks) => asks.sent + self.terms.lease,
-            Call::Runs(Runs { deadline, .. }) | Call::Publishes { deadline, .. } => *deadline,
-            Call::New | Call::Waits { .. } | Call::Over | Call::Impossible => return false,
+            Call::Acquiring(acquiring) => acquiring.sent + self.settings.lease,
+            Call::Running(Running { deadline, .. }) | Call::Publishing { deadline, .. } => *deadline,
+            Call::New | Call::Waiting { .. } | Call::Done | Call::Impossible => return false,
         };
         state.server.tick + 1 >= deadline
     }

@@ -1,26 +1,26 @@
-//! The model of a near cache: two calls of one process read at the same time, others write and delete, and what was read is
-//! kept until a push says that it has changed.
+//! The model of a near cache. Two calls of one process read a key, other processes write it, and pushes invalidate the
+//! entry.
 //!
-//! Reads and pushes share a connection and come in order; a reader sees its answer later than the connection's driver
-//! sees a push behind it.
+//! Replies and pushes arrive on one connection, in order. A reader may process its reply later than the connection
+//! processes a push that arrived after it.
 
 use dspinlock_runtime::internals::protocol::{Read, Reply, Request};
 use stateright::{Model, Property};
 
-use crate::rule::Rule;
-use crate::server::{FOR_EVER, Server, Terms, version};
+use crate::enabled;
+use crate::server::{Server, Settings, version};
 
-/// How copies are kept.
+/// The near cache of the library, and mutations of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeping {
-    /// As it ships.
+pub enum Variant {
+    /// The near cache of the library.
     Shipped,
-    /// An answer is kept whether its slot is still taken or not.
-    Blindly,
-    /// A connection that breaks empties nothing.
-    AcrossBreaks,
-    /// A break empties what is filled, and leaves what is only taken.
-    OnlyFilled,
+    /// A reply is stored even if its placeholder was removed.
+    StoresWithoutPlaceholder,
+    /// A lost connection removes nothing.
+    KeepsAllOnDisconnect,
+    /// A lost connection removes the entry and keeps a placeholder.
+    KeepsPlaceholderOnDisconnect,
 }
 
 /// One process with a near cache.
@@ -28,103 +28,110 @@ pub enum Keeping {
 pub struct Near {
     /// How often the key is computed.
     pub results: u8,
-    /// How often it is deleted.
+    /// How often the key is deleted.
     pub deletes: u8,
-    /// How often the connection breaks.
-    pub breaks: u8,
-    /// How often the server is replaced by one that knows an earlier record.
+    /// How often the connection is lost.
+    pub disconnects: u8,
+    /// How often a replica with an earlier record becomes the server.
     pub failovers: u8,
-    /// How copies are kept.
-    pub keeping: Keeping,
+    /// The near cache.
+    pub variant: Variant,
 }
 
-/// A call that reads.
+/// State of a call that reads. Each read has a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Reader {
     Idle,
-    /// It has taken the slot; its read is on its way.
-    Reads(u8),
-    /// Its answer is in the pipe.
-    Answered(u8),
-    /// Its answer is at the door: the version that it read.
-    Sees(u8, Option<u8>),
+    /// The placeholder is set, and the request is in transit.
+    Requested(u8),
+    /// The reply is in transit.
+    Replied(u8),
+    /// The reply has arrived. It contains this version.
+    Received(u8, Option<u8>),
 }
 
-/// The slot of the key.
+/// The key's slot in the near cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Slot {
     Empty,
-    Taken(u8),
-    Filled(u8, u8),
+    /// A read with this token may store its reply.
+    Placeholder(u8),
+    /// Version of the entry.
+    Entry(u8),
 }
 
+/// A message from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Item {
-    Answer(usize, Option<u8>),
-    /// What the server knew when it sent the push: how many invalidations there had been.
+enum Message {
+    /// The reply to a reader.
+    Reply(usize, Option<u8>),
+    /// An invalidation, with the number of DELETEs that the server has processed.
     Push(u8),
 }
 
-/// A moment.
+/// State of the process, its connection and the server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
     server: Server,
     replica: Option<Server>,
     readers: [Reader; 2],
     slot: Slot,
-    /// The next token.
+    /// The last token.
     token: u8,
-    registered: bool,
-    pipe: Vec<Item>,
-    /// How many invalidations this process has heard of.
-    heard: u8,
-    left: [u8; 4],
+    /// Whether the server tracks the key for this connection.
+    tracked: bool,
+    /// Messages in transit, in order.
+    pipe: Vec<Message>,
+    /// Number of DELETEs that the process has been notified of.
+    notified: u8,
+    /// How often each write or fault may still happen.
+    remaining: [u8; 4],
 }
 
-/// What happens next.
+/// One step of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// A call misses, takes the slot and reads.
-    Begins(usize),
-    /// The read reaches the server, which registers the key.
-    Reads(usize),
-    /// The first thing in the pipe arrives.
-    Arrives,
-    /// The reader sees its answer.
-    Sees(usize),
-    /// Another process takes the lock and computes.
-    Acquires,
-    /// It publishes.
-    Publishes,
+    /// A reader sets the placeholder and sends READ.
+    Request(usize),
+    /// READ reaches the server, which tracks the key from then on.
+    Serve(usize),
+    /// The first message in transit arrives.
+    Arrive,
+    /// The reader processes its reply.
+    Receive(usize),
+    /// Another process acquires the lock.
+    Acquire,
+    /// The other process publishes.
+    Publish,
     /// Another process deletes the key.
-    Deletes,
-    /// The connection breaks.
-    Breaks,
-    /// The replica is up to date.
-    Replicates,
-    /// The replica becomes the server; all connections break.
-    FailsOver,
+    Delete,
+    /// The connection is lost.
+    Disconnect,
+    /// The replica receives the current record.
+    Replicate,
+    /// The replica becomes the server. The connection is lost.
+    FailOver,
 }
 
-/// Nothing older than what the process has heard of.
-pub const HEARD: &str = "no copy is older than an invalidation that was heard of";
-/// A copy goes when its value does.
-pub const DROPPED: &str = "a copy that is no longer the server's is about to be dropped";
-/// The same of the server itself.
-pub const SERVED: &str = "no value that the server shows is older than an invalidation that was heard of";
+/// The entry respects the invalidations.
+pub const ENTRY_IS_CURRENT: &str = "no entry is older than an invalidation that the process was notified of";
+/// An outdated entry is removed.
+pub const ENTRY_IS_REMOVED: &str =
+    "an entry that differs from the server's value is removed by a push in transit";
+/// The server respects the invalidations.
+pub const SERVER_IS_CURRENT: &str =
+    "no value of the server is older than an invalidation that the process was notified of";
 
-const TERMS: Terms = Terms {
-    rule: Rule::Shipped,
-    lease: 1,
-    ttl: FOR_EVER,
-    cached: true,
-    shared: false,
-};
+const SETTINGS: Settings = Settings::DEFAULT;
 
+// Indexes of `State::remaining`.
 const DELETES: usize = 0;
 const RESULTS: usize = 1;
-const BREAKS: usize = 2;
+const DISCONNECTS: usize = 2;
 const FAILOVERS: usize = 3;
+
+/// Bound on the number of reads in a run.
+const MAX_READS: u8 = 4;
 
 impl Model for Near {
     type State = State;
@@ -137,176 +144,169 @@ impl Model for Near {
             readers: [Reader::Idle; 2],
             slot: Slot::Empty,
             token: 0,
-            registered: false,
+            tracked: false,
             pipe: Vec::new(),
-            heard: 0,
-            left: [self.deletes, self.results, self.breaks, self.failovers],
+            notified: 0,
+            remaining: [self.deletes, self.results, self.disconnects, self.failovers],
         }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for (at, reader) in state.readers.iter().enumerate() {
             match reader {
-                // Enough reads to go round all writes, and no more.
-                Reader::Idle if state.token < 4 => actions.push(Action::Begins(at)),
-                Reader::Reads(_) => actions.push(Action::Reads(at)),
-                Reader::Sees(..) => actions.push(Action::Sees(at)),
-                Reader::Idle | Reader::Answered(_) => {}
+                Reader::Idle if state.token < MAX_READS => actions.push(Action::Request(at)),
+                Reader::Requested(_) => actions.push(Action::Serve(at)),
+                Reader::Received(..) => actions.push(Action::Receive(at)),
+                Reader::Idle | Reader::Replied(_) => {}
             }
         }
-        let blocked = state.server.is_blocked();
-        let possible = [
-            (!state.pipe.is_empty(), Action::Arrives),
-            (state.left[RESULTS] > 0 && !blocked, Action::Acquires),
-            (blocked, Action::Publishes),
-            (state.left[DELETES] > 0, Action::Deletes),
-            (state.left[BREAKS] > 0, Action::Breaks),
-            (
-                state.left[FAILOVERS] > 0 && state.replica.is_none(),
-                Action::Replicates,
-            ),
-            (
-                state.left[FAILOVERS] > 0 && state.replica.is_some(),
-                Action::FailsOver,
-            ),
-        ];
-        actions.extend(
-            possible
-                .into_iter()
-                .filter(|(may, _)| *may)
-                .map(|(_, action)| action),
-        );
+        let is_blocked = state.server.is_blocked();
+        let (remaining, has_replica) = (state.remaining, state.replica.is_some());
+        actions.extend(enabled([
+            (!state.pipe.is_empty(), Action::Arrive),
+            (remaining[RESULTS] > 0 && !is_blocked, Action::Acquire),
+            (is_blocked, Action::Publish),
+            (remaining[DELETES] > 0, Action::Delete),
+            (remaining[DISCONNECTS] > 0, Action::Disconnect),
+            (remaining[FAILOVERS] > 0 && !has_replica, Action::Replicate),
+            (remaining[FAILOVERS] > 0 && has_replica, Action::FailOver),
+        ]));
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut next = state.clone();
-        next.take(self.keeping, action);
+        next.apply(self.variant, action);
         Some(next)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always(HEARD, |_, state: &State| {
-                state.copy().is_none_or(|copy| copy >= state.heard)
+            Property::always(ENTRY_IS_CURRENT, |_, state: &State| {
+                state.entry().is_none_or(|entry| entry >= state.notified)
             }),
-            Property::always(DROPPED, |_, state: &State| {
-                let dropped = state.pipe.iter().any(|item| matches!(item, Item::Push(_)));
-                state.copy().is_none() || state.copy() == state.shown() || dropped
+            Property::always(ENTRY_IS_REMOVED, |_, state: &State| {
+                let push_in_transit = state
+                    .pipe
+                    .iter()
+                    .any(|message| matches!(message, Message::Push(_)));
+                state.entry().is_none() || state.entry() == state.server_value() || push_in_transit
             }),
-            Property::always(SERVED, |_, state: &State| {
-                state.shown().is_none_or(|shown| shown >= state.heard)
+            Property::always(SERVER_IS_CURRENT, |_, state: &State| {
+                state.server_value().is_none_or(|value| value >= state.notified)
             }),
         ]
     }
 }
 
 impl State {
-    /// What a call of this process would be handed.
-    fn copy(&self) -> Option<u8> {
+    /// The version that a call of this process would return.
+    fn entry(&self) -> Option<u8> {
         match self.slot {
-            Slot::Filled(_, version) => Some(version),
+            Slot::Entry(version) => Some(version),
             _ => None,
         }
     }
 
-    /// What the server would answer.
-    fn shown(&self) -> Option<u8> {
+    /// The version that the server would return.
+    fn server_value(&self) -> Option<u8> {
         let mut server = self.server.clone();
         let read = Read {
-            shared: TERMS.shared,
+            shared: SETTINGS.shared,
             bound: usize::MAX,
         };
-        match server.step(&TERMS, &Request::Read(read)) {
+        match server.step(&SETTINGS, &Request::Read(read)) {
             Reply::Hit(value, _) => Some(version(&value.payload)),
             _ => None,
         }
     }
 
-    fn take(&mut self, keeping: Keeping, action: Action) {
+    fn apply(&mut self, variant: Variant, action: Action) {
         match action {
-            Action::Begins(at) => {
+            Action::Request(at) => {
                 self.token += 1;
-                self.slot = Slot::Taken(self.token);
-                self.readers[at] = Reader::Reads(self.token);
+                self.slot = Slot::Placeholder(self.token);
+                self.readers[at] = Reader::Requested(self.token);
             }
-            Action::Reads(at) => {
-                if let Reader::Reads(token) = self.readers[at] {
-                    self.readers[at] = Reader::Answered(token);
-                    self.registered = true;
-                    self.pipe.push(Item::Answer(at, self.shown()));
+            Action::Serve(at) => {
+                if let Reader::Requested(token) = self.readers[at] {
+                    self.readers[at] = Reader::Replied(token);
+                    self.tracked = true;
+                    self.pipe.push(Message::Reply(at, self.server_value()));
                 }
             }
-            Action::Arrives => match self.pipe.remove(0) {
-                Item::Answer(at, version) => {
-                    if let Reader::Answered(token) = self.readers[at] {
-                        self.readers[at] = Reader::Sees(token, version);
+            Action::Arrive => match self.pipe.remove(0) {
+                Message::Reply(at, version) => {
+                    if let Reader::Replied(token) = self.readers[at] {
+                        self.readers[at] = Reader::Received(token, version);
                     }
                 }
-                Item::Push(heard) => {
-                    self.heard = self.heard.max(heard);
+                Message::Push(notified) => {
+                    self.notified = self.notified.max(notified);
                     self.slot = Slot::Empty;
                 }
             },
-            Action::Sees(at) => self.sees(keeping, at),
-            Action::Acquires => {
-                self.left[RESULTS] -= 1;
-                self.writes(&TERMS.acquire("a", None));
+            Action::Receive(at) => self.receive(variant, at),
+            Action::Acquire => {
+                self.remaining[RESULTS] -= 1;
+                self.write(&SETTINGS.acquire("a", None));
             }
-            Action::Publishes => {
+            Action::Publish => {
                 let fence = self.server.fence().unwrap_or_default();
-                self.writes(&TERMS.publish("a", fence, self.server.past.version));
+                self.write(&SETTINGS.publish("a", fence, self.server.history.version));
             }
-            Action::Deletes => {
-                self.left[DELETES] -= 1;
-                self.writes(&Request::Delete);
+            Action::Delete => {
+                self.remaining[DELETES] -= 1;
+                self.write(&Request::Delete);
             }
-            Action::Breaks => {
-                self.left[BREAKS] -= 1;
-                self.breaks(keeping);
+            Action::Disconnect => {
+                self.remaining[DISCONNECTS] -= 1;
+                self.disconnect(variant);
             }
-            Action::Replicates => self.replica = Some(self.server.clone()),
-            Action::FailsOver => {
-                self.left[FAILOVERS] -= 1;
+            Action::Replicate => self.replica = Some(self.server.clone()),
+            Action::FailOver => {
+                self.remaining[FAILOVERS] -= 1;
                 if let Some(replica) = self.replica.take() {
                     self.server.record = replica.record;
                 }
-                self.breaks(keeping);
+                self.disconnect(variant);
             }
         }
     }
 
-    fn sees(&mut self, keeping: Keeping, at: usize) {
-        let Reader::Sees(token, version) = self.readers[at] else {
+    fn receive(&mut self, variant: Variant, at: usize) {
+        let Reader::Received(token, version) = self.readers[at] else {
             return;
         };
-        let mine = self.slot == Slot::Taken(token);
+        let has_placeholder = self.slot == Slot::Placeholder(token);
         match version {
-            Some(version) if mine || keeping == Keeping::Blindly => self.slot = Slot::Filled(token, version),
-            None if mine => self.slot = Slot::Empty,
+            Some(version) if has_placeholder || variant == Variant::StoresWithoutPlaceholder => {
+                self.slot = Slot::Entry(version);
+            }
+            None if has_placeholder => self.slot = Slot::Empty,
             _ => {}
         }
         self.readers[at] = Reader::Idle;
     }
 
-    fn writes(&mut self, request: &Request) {
-        self.server.step(&TERMS, request);
-        if std::mem::take(&mut self.registered) {
-            self.pipe.push(Item::Push(self.server.past.version));
+    /// Runs a step of another process. The server sends one push if it tracks the key.
+    fn write(&mut self, request: &Request) {
+        self.server.step(&SETTINGS, request);
+        if std::mem::take(&mut self.tracked) {
+            self.pipe.push(Message::Push(self.server.history.version));
         }
     }
 
-    /// What was on its way is lost; whose answer is lost reads again, and its slot is taken anew.
-    fn breaks(&mut self, keeping: Keeping) {
-        self.registered = false;
+    /// Drops the messages in transit. A reader whose reply is lost reads again.
+    fn disconnect(&mut self, variant: Variant) {
+        self.tracked = false;
         self.pipe.clear();
-        let filled = matches!(self.slot, Slot::Filled(..));
-        match keeping {
-            Keeping::AcrossBreaks => {}
-            Keeping::OnlyFilled if !filled => {}
+        match variant {
+            Variant::KeepsAllOnDisconnect => {}
+            Variant::KeepsPlaceholderOnDisconnect if self.entry().is_none() => {}
             _ => self.slot = Slot::Empty,
         }
         for reader in &mut self.readers {
-            if let Reader::Answered(_) | Reader::Reads(_) = reader {
+            if let Reader::Replied(_) | Reader::Requested(_) = reader {
                 *reader = Reader::Idle;
             }
         }

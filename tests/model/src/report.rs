@@ -1,4 +1,4 @@
-//! Runs a model and says what came out: how many states, how deep, and whether each promise holds.
+//! Assertions of the tests. Each runs a model and prints the number of states, the duration and the properties.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -6,103 +6,101 @@ use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use crate::finish::{Finishes, explore};
+use crate::liveness::{Liveness, explore};
 
-/// What a checker asks of a state.
-pub trait Visited: Clone + PartialEq + Hash + Debug + Send + Sync + 'static {}
-impl<T: Clone + PartialEq + Hash + Debug + Send + Sync + 'static> Visited for T {}
+/// The bounds of the checker on a state.
+pub trait CheckedState: Clone + PartialEq + Hash + Debug + Send + Sync + 'static {}
+impl<T: Clone + PartialEq + Hash + Debug + Send + Sync + 'static> CheckedState for T {}
 
-/// What a checker asks of an action.
-pub trait Taken: Clone + PartialEq + Debug + Send + Sync + 'static {}
-impl<T: Clone + PartialEq + Debug + Send + Sync + 'static> Taken for T {}
+/// The bounds of the checker on an action.
+pub trait CheckedAction: Clone + PartialEq + Debug + Send + Sync + 'static {}
+impl<T: Clone + PartialEq + Debug + Send + Sync + 'static> CheckedAction for T {}
 
-/// Every promise of the model holds in every state.
+/// Asserts that every property of the model holds in every state.
 ///
 /// # Panics
 ///
-/// Where one does not: the message shows the shortest way there.
-pub fn holds<M>(name: &str, model: M)
+/// If a property is violated. The message contains the shortest path to the violation.
+pub fn assert_holds<M>(name: &str, model: M)
 where
-    M: Model<State: Visited, Action: Taken> + Send + Sync + 'static,
+    M: Model<State: CheckedState, Action: CheckedAction> + Send + Sync + 'static,
 {
-    let begun = Instant::now();
-    let promises: Vec<_> = model.properties().iter().map(|property| property.name).collect();
-    assert!(!promises.is_empty(), "{name}: nothing is promised");
+    let started = Instant::now();
+    let properties: Vec<_> = model.properties().iter().map(|property| property.name).collect();
+    assert!(!properties.is_empty(), "{name}: the model has no properties");
     let checker = model
         .checker()
         .threads(2)
         .finish_when(HasDiscoveries::AnyFailures)
         .spawn_bfs()
         .join();
-    if let Some((promise, path)) = checker.discoveries().into_iter().next() {
-        let way = path.into_actions();
+    if let Some((property, path)) = checker.discoveries().into_iter().next() {
+        let path = path.into_actions();
         panic!(
-            "{name}: it is not true that {promise}, after {} actions:\n{way:#?}",
-            way.len()
+            "{name}: violated after {} actions: {property}\n{path:#?}",
+            path.len()
         );
     }
     println!(
-        "{name}: {} states, {} transitions, depth {}, {:.1?}; in every state: {}",
+        "{name}: {} states, {} transitions, depth {}, {:.1?}; always: {}",
         checker.unique_state_count(),
         checker.state_count(),
         checker.max_depth(),
-        begun.elapsed(),
-        promises.join("; ")
+        started.elapsed(),
+        properties.join("; ")
     );
 }
 
-/// A counterexample to `promise` is found.
+/// Asserts that the checker finds a violation of `property`.
 ///
 /// # Panics
 ///
-/// Where there is none.
-pub fn breaks<M>(name: &str, model: M, promise: &'static str)
+/// If the property holds in every state.
+pub fn assert_violated<M>(name: &str, model: M, property: &'static str)
 where
-    M: Model<State: Visited, Action: Taken> + Send + Sync + 'static,
+    M: Model<State: CheckedState, Action: CheckedAction> + Send + Sync + 'static,
 {
     let checker = model
         .checker()
         .threads(2)
-        .finish_when(HasDiscoveries::AllOf([promise].into()))
+        .finish_when(HasDiscoveries::AllOf([property].into()))
         .spawn_bfs()
         .join();
-    let Some(path) = checker.discovery(promise) else {
-        panic!(
-            "{name}: {promise}, in all {} states",
-            checker.unique_state_count()
-        );
+    let states = checker.unique_state_count();
+    let Some(path) = checker.discovery(property) else {
+        panic!("{name}: not violated in any of {states} states: {property}");
     };
-    println!(
-        "{name}: it is not true that {promise}, found after {} states:",
-        checker.unique_state_count()
-    );
+    println!("{name}: violated after {states} states: {property}");
     for action in path.into_actions() {
         println!("    {action:?}");
     }
 }
 
-/// From every state all callers can come to an end, and no fault is needed for it.
+/// Asserts that all callers can finish from every state without a fault.
 ///
 /// # Panics
 ///
-/// Where they cannot: the message shows the shortest way to where they are stuck.
-pub fn finishes<M>(name: &str, model: &M)
+/// If a state is stuck. The message contains the shortest path to it.
+pub fn assert_live<M>(name: &str, model: &M)
 where
-    M: Finishes<State: Hash, Action: Taken>,
+    M: Liveness<State: Hash, Action: CheckedAction>,
 {
-    let begun = Instant::now();
+    let started = Instant::now();
     let graph = explore(model);
-    if let Some(way) = graph.stuck {
-        panic!("{name}: somebody is stuck after {} actions:\n{way:#?}", way.len());
+    if let Some(path) = graph.stuck {
+        panic!(
+            "{name}: a caller is stuck after {} actions:\n{path:#?}",
+            path.len()
+        );
     }
     println!(
-        "{name}: {} states, {:.1?}; from every state all callers can finish",
+        "{name}: {} states, {:.1?}; all callers can finish from every state",
         graph.states,
-        begun.elapsed()
+        started.elapsed()
     );
 }
 
-/// Each fault once more.
+/// Whether each fault may happen once more (`DSPINLOCK_LONG` is set).
 pub fn is_long() -> bool {
     std::env::var_os("DSPINLOCK_LONG").is_some()
 }

@@ -1,134 +1,145 @@
-//! The store of a model: one record under the protocol's rule, a small clock, and what has been so far.
+//! The server of a model: one record, a clock, and the history that the properties need.
 
 use bytes::Bytes;
 use dspinlock_runtime::internals::protocol::record::{Record, Slot};
 use dspinlock_runtime::internals::protocol::value::Holder;
 use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
 
-use crate::kept::Kept;
-use crate::rule::{self, Rule};
+use crate::interned::RecordId;
+use crate::mutation::{self, Mutation};
 
-/// Microseconds since 1970 when a model begins.
-const BEGIN: u64 = 1_000_000;
+/// The clock at the start of a model, in microseconds since 1970.
+const START: u64 = 1_000_000;
 
-/// A result that lives longer than any model looks.
-pub const FOR_EVER: u64 = 1_000_000;
+/// A ttl that is longer than every run of a model.
+pub const FOREVER: u64 = 1_000_000;
 
-/// How the steps are asked for.
+/// Parameters of the requests.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms {
-    /// What the store does.
-    pub rule: Rule,
-    /// Ticks (milliseconds) of a lease. An entry lives until the tick after its last.
+pub struct Settings {
+    /// The protocol that the server runs.
+    pub mutation: Mutation,
+    /// Duration of a lease in ticks (milliseconds). An entry expires on the tick after its last.
     pub lease: u64,
-    /// Ticks of a result.
+    /// The ttl of a result, in ticks.
     pub ttl: u64,
     /// `cached_if_computed`.
     pub cached: bool,
-    /// A Python worker may know the key.
+    /// Whether Python workers use the key too.
     pub shared: bool,
+}
+
+impl Settings {
+    /// The unchanged protocol, a lease of one tick, and cached results that do not expire.
+    pub const DEFAULT: Self = Self {
+        mutation: Mutation::None,
+        lease: 1,
+        ttl: FOREVER,
+        cached: true,
+        shared: false,
+    };
 }
 
 /// One server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Server {
-    /// What is kept.
-    pub record: Kept,
-    /// Milliseconds since the model began.
+    /// The stored record.
+    pub record: RecordId,
+    /// Milliseconds since the start.
     pub tick: u64,
-    /// A microsecond for each lock that was taken: no server takes two steps in less.
-    taken: u64,
-    /// What has been so far.
-    pub past: Past,
+    /// One microsecond for each grant, because a step takes at least that long.
+    micros: u64,
+    /// What the properties compare with.
+    pub history: History,
 }
 
-/// What a promise is judged by.
+/// What has happened on a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Past {
-    /// How many invalidations were processed: the version of what a body reads.
+pub struct History {
+    /// Number of invalidations. A body computes the version that is current when it starts.
     pub version: u8,
-    /// The greatest fence that was granted.
+    /// The greatest fence of all grants.
     pub fence: u64,
-    /// When the lock of the newest result was taken; a Rust worker's is its fence.
+    /// When the lock of the newest result was acquired. For a Rust worker this is the fence.
     pub newest: u64,
-    /// A grant had a fence that was not greater than all before.
-    pub fence_fell: bool,
-    /// A Rust worker's result was kept though a newer one had been.
+    /// A grant had a fence that was not greater than every earlier one.
+    pub fence_decreased: bool,
+    /// A Rust worker has published over a newer result.
     pub stale_publish: bool,
-    /// A caller was handed a result older than an invalidation, or than another result.
-    pub old_hit: bool,
+    /// A caller received a result that was older than an invalidation or than another result.
+    pub stale_hit: bool,
 }
 
 impl Default for Server {
     fn default() -> Self {
         Self {
-            record: Kept::of(Record::default()),
+            record: RecordId::of(Record::default()),
             tick: 0,
-            taken: 0,
-            past: Past::default(),
+            micros: 0,
+            history: History::default(),
         }
     }
 }
 
 impl Server {
-    /// The server's clock, in microseconds.
+    /// The server's clock, in microseconds since 1970.
     pub fn now(&self) -> u64 {
-        BEGIN + self.tick * 1000 + self.taken
+        START + self.tick * 1000 + self.micros
     }
 
-    /// A millisecond is over.
+    /// Advances the clock by a millisecond.
     pub fn tick(&mut self) {
         self.tick += 1;
-        self.record = Kept::of(self.record.record().at(self.now()));
+        self.record = RecordId::of(self.record.record().at(self.now()));
     }
 
-    /// Takes one step and remembers what it did.
-    pub fn step(&mut self, terms: &Terms, request: &Request) -> Reply {
+    /// Runs one step and updates the history.
+    pub fn step(&mut self, settings: &Settings, request: &Request) -> Reply {
         let before = self.record;
-        let (after, reply) = terms.rule.step(before, self.now(), request.clone());
+        let (after, reply) = settings.mutation.step(before, self.now(), request.clone());
         match (&reply, request) {
-            // Not where a grant whose reply was lost is answered again.
+            // A repeated ACQUIRE returns the first grant again and does not change the value.
             (Reply::Acquired(fence), _) if after.value() != before.value() => {
-                self.past.fence_fell |= *fence <= self.past.fence;
-                self.past.fence = self.past.fence.max(*fence);
-                self.taken += 1;
+                self.history.fence_decreased |= *fence <= self.history.fence;
+                self.history.fence = self.history.fence.max(*fence);
+                self.micros += 1;
             }
-            (Reply::Published, Request::Publish(publish)) => self.published(publish.fence),
-            (Reply::Hit(..), _) => self.past.old_hit |= !self.is_current(&reply),
-            (Reply::Deleted(_), _) => self.past.version += 1,
+            (Reply::Published, Request::Publish(publish)) => self.record_publish(publish.fence),
+            (Reply::Hit(..), _) => self.history.stale_hit |= !self.is_current(&reply),
+            (Reply::Deleted(_), _) => self.history.version += 1,
             _ => {}
         }
         self.record = after;
         reply
     }
 
-    fn published(&mut self, fence: u64) {
-        self.past.stale_publish |= fence < self.past.newest;
-        self.past.newest = self.past.newest.max(fence);
+    fn record_publish(&mut self, fence: u64) {
+        self.history.stale_publish |= fence < self.history.newest;
+        self.history.newest = self.history.newest.max(fence);
     }
 
-    /// What a READ would show is the newest result, and no older than the last invalidation.
-    pub fn shows_only_what_is_current(&self, terms: &Terms) -> bool {
+    /// Whether READ returns nothing, or the newest result and no result older than the last invalidation.
+    pub fn shows_only_current_values(&self, settings: &Settings) -> bool {
         let read = Request::Read(Read {
-            shared: terms.shared,
+            shared: settings.shared,
             bound: usize::MAX,
         });
-        let (_, reply) = terms.rule.step(self.record, self.now(), read);
+        let (_, reply) = settings.mutation.step(self.record, self.now(), read);
         !matches!(reply, Reply::Hit(..)) || self.is_current(&reply)
     }
 
     fn is_current(&self, hit: &Reply) -> bool {
         let Reply::Hit(hit, _) = hit else { return true };
-        version(&hit.payload) >= self.past.version && hit.fence == self.past.newest
+        version(&hit.payload) >= self.history.version && hit.fence == self.history.newest
     }
 
-    /// Somebody holds the lock.
+    /// Whether the lock is held.
     pub fn is_blocked(&self) -> bool {
-        rule::is_blocked(&self.record.record())
+        mutation::is_blocked(&self.record.record())
     }
 
-    /// Somebody holds the lock, and not for ever.
-    pub fn will_lapse(&self) -> bool {
+    /// Whether the lock is held and its lease will expire.
+    pub fn will_expire(&self) -> bool {
         let until = match self.record.record().state {
             Slot::Bytes { until, .. } => until,
             _ => None,
@@ -136,32 +147,32 @@ impl Server {
         self.is_blocked() && until.is_some()
     }
 
-    /// The last fence that the record knows.
+    /// The last fence in the record.
     pub fn fence(&self) -> Option<u64> {
-        rule::fence(&self.record.record())
+        mutation::fence(&self.record.record())
     }
 
-    /// py-dspinlock takes the lock: it writes the state, whoever holds it. Returns when.
-    pub fn python_takes(&mut self) -> u64 {
-        let taken = self.now();
-        self.write_state(rule::written("python", false));
-        self.taken += 1;
-        taken
+    /// Acquires the lock like py-dspinlock, which overwrites the state unconditionally. Returns the time of the grant.
+    pub fn python_acquire(&mut self) -> u64 {
+        let acquired_at = self.now();
+        self.write_state(mutation::state_slot("python", false));
+        self.micros += 1;
+        acquired_at
+    }
+
+    /// Releases the lock like py-dspinlock, which overwrites the state unconditionally.
+    pub fn python_release(&mut self, acquired_at: u64) {
+        self.write_state(mutation::state_slot("python", true));
+        self.history.newest = self.history.newest.max(acquired_at);
     }
 
     fn write_state(&mut self, state: Slot) {
         let value = self.record.record().value;
-        self.record = Kept::of(Record { state, value });
-    }
-
-    /// py-dspinlock releases what it took then: it writes the state, whoever holds it.
-    pub fn python_releases(&mut self, taken: u64) {
-        self.write_state(rule::written("python", true));
-        self.past.newest = self.past.newest.max(taken);
+        self.record = RecordId::of(Record { state, value });
     }
 }
 
-/// A result of a body that began when so many invalidations had been processed.
+/// The payload of a result of this version.
 pub fn payload(version: u8) -> Bytes {
     Bytes::copy_from_slice(&[version])
 }
@@ -179,8 +190,8 @@ fn holder() -> Holder {
     }
 }
 
-impl Terms {
-    /// May I compute?
+impl Settings {
+    /// An ACQUIRE request.
     pub fn acquire(&self, tag: &str, stale: Option<Bytes>) -> Request {
         Request::Acquire(Acquire {
             tag: tag.into(),
@@ -196,7 +207,7 @@ impl Terms {
         })
     }
 
-    /// I am still at it.
+    /// A RENEW request.
     pub fn renew(&self, tag: &str, fence: u64) -> Request {
         Request::Renew(Renew {
             tag: tag.into(),
@@ -205,7 +216,7 @@ impl Terms {
         })
     }
 
-    /// I am done.
+    /// A PUBLISH request.
     pub fn publish(&self, tag: &str, fence: u64, version: u8) -> Request {
         Request::Publish(Publish {
             tag: tag.into(),

@@ -1,119 +1,116 @@
-//! The model of waiting: callers that sleep until the server pushes a change. Their timers, which are the backstop, are
-//! left out: who sleeps and is never woken shows.
+//! The model of waiting: callers that wait until the server pushes a change.
 //!
-//! A look goes out together with its registration and is done by the server in one step; what comes back on one
-//! connection comes in order, but the caller sees its answer later than the connection's driver sees a push behind it.
+//! The polling timers of the library are left out, so that a caller that is never woken is a violation. A caller sends
+//! ACQUIRE and the registration for a push together, and the server processes them in one step. Messages of one
+//! connection arrive in order. A caller may process its reply later than the connection processes a push that arrived
+//! after it.
 
 use dspinlock_runtime::internals::protocol::{Reply, Request};
 use stateright::{Model, Property};
 
-use crate::finish::Finishes;
-use crate::rule::Rule;
-use crate::server::{FOR_EVER, Server, Terms};
+use crate::liveness::Liveness;
+use crate::server::{Server, Settings};
 
-/// How callers wait.
+/// The waiting code of the library, and mutations of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waiting {
-    /// As it ships.
+pub enum Variant {
+    /// The library's code.
     Shipped,
-    /// A push wakes only who sleeps already.
+    /// A push wakes only the callers that already sleep.
     Unlatched,
-    /// The look comes first, the registration after it, and no look after that.
+    /// A caller registers for a push after ACQUIRE, and does not send ACQUIRE again.
     NoRecheck,
 }
 
-/// One key, callers that are after it, each in a process of its own or all in one.
+/// Callers of one key.
 #[derive(Debug, Clone)]
 pub struct Wake {
-    /// How many callers there are.
+    /// Number of callers.
     pub callers: usize,
-    /// They share one connection.
+    /// Whether the callers share one connection. Otherwise each has its own process.
     pub one_process: bool,
-    /// How often a connection breaks.
-    pub breaks: u8,
-    /// How often a process dies with the lock.
+    /// How often a connection is lost.
+    pub disconnects: u8,
+    /// How often the process of a holder dies.
     pub crashes: u8,
-    /// How they wait.
-    pub waiting: Waiting,
+    /// How the callers wait.
+    pub variant: Variant,
 }
 
-/// Where a caller stands.
+/// State of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Caller {
     New,
-    /// Its look is on its way to the server.
-    Looks,
-    /// The server has answered BUSY; the answer is in the pipe, or at the caller's door.
-    Answered {
-        at_the_door: bool,
-    },
-    /// Its look came back, the registration is on its way (only where that comes second).
-    Registers,
-    Sleeps,
-    Holds,
-    Over,
+    /// ACQUIRE is in transit.
+    Requested,
+    /// The server has replied BUSY, and the reply is in transit.
+    Replied,
+    /// The reply has arrived.
+    Received,
+    /// The registration is in transit. Only with [`Variant::NoRecheck`].
+    Registering,
+    /// The caller waits for a push.
+    Sleeping,
+    Holding,
+    Done,
 }
 
-/// A moment.
+/// State of the callers, their connections and the server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
     server: Server,
     callers: Vec<Caller>,
-    /// A change since the caller joined its watch.
+    /// For each caller: whether a push has arrived since the caller began to watch the key.
     latched: Vec<bool>,
-    /// By connection: the server will push the next change.
+    /// For each connection: whether the server pushes the next change.
     registered: Vec<bool>,
-    /// By connection: what is on its way, in order.
-    pipes: Vec<Vec<Item>>,
-    breaks: u8,
+    /// For each connection: the messages in transit, in order.
+    pipes: Vec<Vec<Message>>,
+    disconnects: u8,
     crashes: u8,
 }
 
+/// A message from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Item {
-    /// The answer to this caller's look.
+enum Message {
+    /// The reply to this caller.
     Busy(usize),
     Push,
 }
 
-/// What happens next.
+/// One step of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// A caller sends its look.
-    Looks(usize),
-    /// A look reaches the server.
-    Asks(usize),
-    /// The registration reaches the server by itself.
-    Registers(usize),
-    /// The first thing in a pipe arrives.
-    Arrives(usize),
-    /// The caller sees its answer.
-    Sees(usize),
-    /// A caller that was woken looks again.
-    Wakes(usize),
+    /// A new caller sends ACQUIRE.
+    Start(usize),
+    /// ACQUIRE reaches the server.
+    Serve(usize),
+    /// A separate registration reaches the server.
+    Register(usize),
+    /// The first message of a connection arrives.
+    Arrive(usize),
+    /// The caller processes its reply.
+    Receive(usize),
+    /// A caller wakes and sends ACQUIRE again.
+    Wake(usize),
     /// The holder publishes.
-    Publishes(usize),
-    /// The holder gives up.
-    Aborts(usize),
-    /// The holder's process dies.
-    Crashes(usize),
-    /// The lease of a holder that died lapses, and the server says so.
-    Lapses,
-    /// A connection breaks.
-    Breaks(usize),
+    Publish(usize),
+    /// The holder aborts.
+    Abort(usize),
+    /// The process of the holder dies.
+    Crash(usize),
+    /// The lease of a dead holder expires, and the server pushes the change.
+    Expire,
+    /// A connection is lost.
+    Disconnect(usize),
 }
 
-/// Nobody sleeps for good.
-pub const WOKEN: &str = "whoever sleeps will be woken";
+/// No wake-up is lost.
+pub const WOKEN: &str = "every sleeping caller will be woken";
 
-const TERMS: Terms = Terms {
-    rule: Rule::Shipped,
-    lease: 1,
-    ttl: FOR_EVER,
-    cached: true,
-    shared: false,
-};
+const SETTINGS: Settings = Settings::DEFAULT;
 
+/// The tag of each caller.
 const TAGS: [&str; 4] = ["a", "b", "c", "d"];
 
 impl Model for Wake {
@@ -128,7 +125,7 @@ impl Model for Wake {
             latched: vec![false; self.callers],
             registered: vec![false; connections],
             pipes: vec![Vec::new(); connections],
-            breaks: self.breaks,
+            disconnects: self.disconnects,
             crashes: self.crashes,
         }]
     }
@@ -136,36 +133,36 @@ impl Model for Wake {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for (at, caller) in state.callers.iter().enumerate() {
             match caller {
-                Caller::New => actions.push(Action::Looks(at)),
-                Caller::Looks => actions.push(Action::Asks(at)),
-                Caller::Answered { at_the_door: true } => actions.push(Action::Sees(at)),
-                Caller::Registers => actions.push(Action::Registers(at)),
-                Caller::Sleeps if state.latched[at] => actions.push(Action::Wakes(at)),
-                Caller::Holds => {
-                    actions.extend([Action::Publishes(at), Action::Aborts(at)]);
+                Caller::New => actions.push(Action::Start(at)),
+                Caller::Requested => actions.push(Action::Serve(at)),
+                Caller::Received => actions.push(Action::Receive(at)),
+                Caller::Registering => actions.push(Action::Register(at)),
+                Caller::Sleeping if state.latched[at] => actions.push(Action::Wake(at)),
+                Caller::Holding => {
+                    actions.extend([Action::Publish(at), Action::Abort(at)]);
                     if state.crashes > 0 {
-                        actions.push(Action::Crashes(at));
+                        actions.push(Action::Crash(at));
                     }
                 }
-                Caller::Answered { at_the_door: false } | Caller::Sleeps | Caller::Over => {}
+                Caller::Replied | Caller::Sleeping | Caller::Done => {}
             }
         }
         for (at, pipe) in state.pipes.iter().enumerate() {
             if !pipe.is_empty() {
-                actions.push(Action::Arrives(at));
+                actions.push(Action::Arrive(at));
             }
-            if state.breaks > 0 {
-                actions.push(Action::Breaks(at));
+            if state.disconnects > 0 {
+                actions.push(Action::Disconnect(at));
             }
         }
-        if state.server.will_lapse() && !state.callers.contains(&Caller::Holds) {
-            actions.push(Action::Lapses);
+        if state.server.will_expire() && !state.callers.contains(&Caller::Holding) {
+            actions.push(Action::Expire);
         }
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut next = state.clone();
-        next.take(self, action);
+        next.apply(self, action);
         Some(next)
     }
 
@@ -174,23 +171,23 @@ impl Model for Wake {
             let will_be_woken = |at: usize| {
                 let connection = model.connection(at);
                 state.latched[at]
-                    // Whoever holds the lock changes it once more, or it lapses.
+                    // The server pushes when the holder publishes or aborts, and when the lease expires.
                     || state.registered[connection] && state.server.is_blocked()
-                    || state.pipes[connection].contains(&Item::Push)
+                    || state.pipes[connection].contains(&Message::Push)
             };
-            let sleeps = |at: &usize| state.callers[*at] == Caller::Sleeps;
-            (0..state.callers.len()).filter(sleeps).all(will_be_woken)
+            let is_sleeping = |at: &usize| state.callers[*at] == Caller::Sleeping;
+            (0..state.callers.len()).filter(is_sleeping).all(will_be_woken)
         })]
     }
 }
 
-impl Finishes for Wake {
+impl Liveness for Wake {
     fn is_fault(&self, action: &Action) -> bool {
-        matches!(action, Action::Crashes(_) | Action::Breaks(_))
+        matches!(action, Action::Crash(_) | Action::Disconnect(_))
     }
 
-    fn is_over(&self, state: &State) -> bool {
-        state.callers.iter().all(|caller| *caller == Caller::Over)
+    fn is_done(&self, state: &State) -> bool {
+        state.callers.iter().all(|caller| *caller == Caller::Done)
     }
 }
 
@@ -201,100 +198,102 @@ impl Wake {
 }
 
 impl State {
-    fn take(&mut self, model: &Wake, action: Action) {
+    fn apply(&mut self, model: &Wake, action: Action) {
         match action {
-            Action::Looks(at) | Action::Wakes(at) => {
-                self.callers[at] = Caller::Looks;
-                self.latched[at] = false;
-            }
-            Action::Asks(at) => self.asks(model, at),
-            Action::Registers(at) => {
+            Action::Start(at) | Action::Wake(at) => self.send_acquire(at),
+            Action::Serve(at) => self.serve(model, at),
+            Action::Register(at) => {
                 self.registered[model.connection(at)] = true;
-                self.callers[at] = Caller::Sleeps;
+                self.callers[at] = Caller::Sleeping;
             }
-            Action::Arrives(connection) => match self.pipes[connection].remove(0) {
-                Item::Busy(at) => self.callers[at] = Caller::Answered { at_the_door: true },
-                Item::Push => self.wake(model, connection),
+            Action::Arrive(connection) => match self.pipes[connection].remove(0) {
+                Message::Busy(at) => self.callers[at] = Caller::Received,
+                Message::Push => self.latch(model, connection),
             },
-            Action::Sees(at) => {
-                self.callers[at] = match model.waiting {
-                    Waiting::NoRecheck => Caller::Registers,
-                    _ => Caller::Sleeps,
+            Action::Receive(at) => {
+                self.callers[at] = match model.variant {
+                    Variant::NoRecheck => Caller::Registering,
+                    _ => Caller::Sleeping,
                 }
             }
-            Action::Publishes(at) => {
+            Action::Publish(at) => {
                 let fence = self.server.fence().unwrap_or_default();
-                self.ends(at, &TERMS.publish(TAGS[at], fence, 0));
+                self.finish(at, &SETTINGS.publish(TAGS[at], fence, 0));
             }
-            Action::Aborts(at) => self.ends(at, &Request::Abort { tag: TAGS[at].into() }),
-            Action::Crashes(at) => {
+            Action::Abort(at) => self.finish(at, &Request::Abort { tag: TAGS[at].into() }),
+            Action::Crash(at) => {
                 self.crashes -= 1;
-                self.callers[at] = Caller::Over;
+                self.callers[at] = Caller::Done;
             }
-            Action::Lapses => {
+            Action::Expire => {
                 while self.server.is_blocked() {
                     self.server.tick();
                 }
                 self.push();
             }
-            Action::Breaks(connection) => self.breaks(model, connection),
+            Action::Disconnect(connection) => self.disconnect(model, connection),
         }
     }
 
-    fn asks(&mut self, model: &Wake, at: usize) {
+    fn send_acquire(&mut self, at: usize) {
+        self.callers[at] = Caller::Requested;
+        self.latched[at] = false;
+    }
+
+    fn serve(&mut self, model: &Wake, at: usize) {
         let connection = model.connection(at);
-        match self.server.step(&TERMS, &TERMS.acquire(TAGS[at], None)) {
+        match self.server.step(&SETTINGS, &SETTINGS.acquire(TAGS[at], None)) {
             Reply::Acquired(_) => {
-                self.callers[at] = Caller::Holds;
+                self.callers[at] = Caller::Holding;
                 self.push();
             }
-            Reply::Hit(..) => self.callers[at] = Caller::Over,
+            Reply::Hit(..) => self.callers[at] = Caller::Done,
             _ => {
-                self.registered[connection] |= model.waiting != Waiting::NoRecheck;
-                self.pipes[connection].push(Item::Busy(at));
-                self.callers[at] = Caller::Answered { at_the_door: false };
+                self.registered[connection] |= model.variant != Variant::NoRecheck;
+                self.pipes[connection].push(Message::Busy(at));
+                self.callers[at] = Caller::Replied;
             }
         }
     }
 
-    fn ends(&mut self, at: usize, request: &Request) {
-        self.server.step(&TERMS, request);
-        self.callers[at] = Caller::Over;
+    fn finish(&mut self, at: usize, request: &Request) {
+        self.server.step(&SETTINGS, request);
+        self.callers[at] = Caller::Done;
         self.push();
     }
 
-    /// A change: who is registered is told once.
+    /// Pushes a change to every registered connection. A registration is valid for one push.
     fn push(&mut self) {
         for (registered, pipe) in self.registered.iter_mut().zip(&mut self.pipes) {
             if std::mem::take(registered) {
-                pipe.push(Item::Push);
+                pipe.push(Message::Push);
             }
         }
     }
 
-    /// Every watch of this process is told. Who has not joined one yet has yet to look.
-    fn wake(&mut self, model: &Wake, connection: usize) {
+    /// Notifies every caller of the connection. A caller that has not sent ACQUIRE yet clears its latch when it does.
+    fn latch(&mut self, model: &Wake, connection: usize) {
         for at in 0..self.callers.len() {
             if model.connection(at) != connection {
                 continue;
             }
-            self.latched[at] |= match model.waiting {
-                Waiting::Unlatched => self.callers[at] == Caller::Sleeps,
+            self.latched[at] |= match model.variant {
+                Variant::Unlatched => self.callers[at] == Caller::Sleeping,
                 _ => true,
             };
         }
     }
 
-    /// What was on its way is lost, registrations too. All are woken; whose answer is lost looks again.
-    fn breaks(&mut self, model: &Wake, connection: usize) {
-        self.breaks -= 1;
+    /// Drops the messages in transit and the registration, and notifies every caller of the connection. A caller whose
+    /// reply is lost sends ACQUIRE again.
+    fn disconnect(&mut self, model: &Wake, connection: usize) {
+        self.disconnects -= 1;
         self.registered[connection] = false;
-        for item in std::mem::take(&mut self.pipes[connection]) {
-            if let Item::Busy(at) = item {
-                self.callers[at] = Caller::Looks;
-                self.latched[at] = false;
+        for message in std::mem::take(&mut self.pipes[connection]) {
+            if let Message::Busy(at) = message {
+                self.send_acquire(at);
             }
         }
-        self.wake(model, connection);
+        self.latch(model, connection);
     }
 }

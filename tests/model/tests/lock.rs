@@ -1,24 +1,24 @@
-//! The shipped protocol keeps its promises, whatever happens to a lock and its callers; and what a failover breaks.
+//! Properties of one lock under every fault, and the properties that a failover violates.
 //!
 //! `DSPINLOCK_LONG=1` allows each fault once more.
 
-use dspinlock_model::lock::{ALONE, FENCES, Faults, Lock, ONCE, POSSIBLE, PUBLISH, VISIBLE};
-use dspinlock_model::report::{breaks, finishes, holds, is_long};
+use dspinlock_model::lock::{EXCLUSION, FENCES, Faults, Lock, ONCE, POSSIBLE, PUBLISH, VISIBLE};
+use dspinlock_model::report::{assert_holds, assert_live, assert_violated, is_long};
 
-const ALSO_ALONE: &[&str] = &[FENCES, PUBLISH, VISIBLE, POSSIBLE, ALONE];
+const WITH_EXCLUSION: &[&str] = &[FENCES, PUBLISH, VISIBLE, POSSIBLE, EXCLUSION];
 
-fn both(name: &str, model: &Lock) {
-    holds(name, model.clone());
-    finishes(name, model);
+fn assert_holds_and_live(name: &str, model: &Lock) {
+    assert_holds(name, model.clone());
+    assert_live(name, model);
 }
 
-/// Where callers but no keys are hurt, at most one of them holds the lock.
-fn alone(name: &str, calls: usize, faults: Faults) {
+/// These faults concern the callers and not the key, so that at most one body runs at a time.
+fn assert_exclusion(name: &str, calls: usize, faults: Faults) {
     let model = Lock {
-        promises: ALSO_ALONE,
+        properties: WITH_EXCLUSION,
         ..Lock::new(calls, faults)
     };
-    both(name, &model);
+    assert_holds_and_live(name, &model);
 }
 
 #[test]
@@ -26,149 +26,123 @@ fn without_faults_each_result_is_computed_once() {
     let mut model = Lock::new(
         3,
         Faults {
-            beats: 2,
+            renewals: 2,
             ..Faults::default()
         },
     );
-    model.terms.lease = 2;
+    model.settings.lease = 2;
     model.punctual = true;
-    model.promises = &[FENCES, PUBLISH, VISIBLE, POSSIBLE, ALONE, ONCE];
-    both("no fault", &model);
+    model.properties = &[FENCES, PUBLISH, VISIBLE, POSSIBLE, EXCLUSION, ONCE];
+    assert_holds_and_live("no faults", &model);
 }
 
 #[test]
-fn requests_that_are_doubled_lost_and_late() {
-    let (doubles, losses, beats) = (1, 1, 1);
-    let drops = u8::from(is_long());
+fn one_body_runs_at_a_time_if_requests_are_duplicated_or_lost() {
     let faults = Faults {
-        doubles,
-        losses,
-        beats,
-        drops,
+        duplicates: 1,
+        losses: 1,
+        renewals: 1,
+        drops: u8::from(is_long()),
         ..Faults::default()
     };
-    alone("doubled and lost", 2, faults);
+    assert_exclusion("duplicated and lost requests", 2, faults);
 }
 
 #[test]
-fn callers_that_go_away_and_processes_that_die() {
-    let (drops, crashes, losses) = (1, 1, u8::from(is_long()));
+fn one_body_runs_at_a_time_if_callers_are_dropped_or_processes_die() {
     let faults = Faults {
-        drops,
-        crashes,
-        losses,
+        drops: 1,
+        crashes: 1,
+        losses: u8::from(is_long()),
         ..Faults::default()
     };
-    alone("dropped and crashed", 3, faults);
+    assert_exclusion("dropped callers and crashes", 3, faults);
 }
 
 #[test]
-fn results_that_lapse() {
+fn one_body_runs_at_a_time_if_no_value_is_cached() {
     let mut model = Lock::new(
         2,
         Faults {
-            doubles: 1,
-            ..Faults::default()
-        },
-    );
-    model.horizon = if is_long() { 4 } else { 3 };
-    model.terms.ttl = 1;
-    both("lapsing results", &model);
-}
-
-#[test]
-fn a_lock_that_keeps_no_value() {
-    let mut model = Lock::new(
-        2,
-        Faults {
-            doubles: 1,
+            duplicates: 1,
             drops: 1,
             ..Faults::default()
         },
     );
-    model.terms.cached = false;
-    model.promises = ALSO_ALONE;
-    both("no value", &model);
+    model.settings.cached = false;
+    model.properties = WITH_EXCLUSION;
+    assert_holds_and_live("no cached value", &model);
 }
 
 #[test]
-fn keys_that_are_deleted() {
-    let (doubles, deletes, losses) = (1, 1, u8::from(is_long()));
-    both(
-        "deleted",
-        &Lock::new(
-            2,
-            Faults {
-                doubles,
-                deletes,
-                losses,
-                ..Faults::default()
-            },
-        ),
-    );
-    both(
-        "deleted twice",
-        &Lock::new(
-            2,
-            Faults {
-                deletes: 2,
-                losses,
-                ..Faults::default()
-            },
-        ),
-    );
-}
-
-#[test]
-fn a_server_that_forgets_everything() {
-    let (doubles, restarts, losses) = (1, 1, u8::from(is_long()));
-    both(
-        "restarted",
-        &Lock::new(
-            2,
-            Faults {
-                doubles,
-                restarts,
-                losses,
-                ..Faults::default()
-            },
-        ),
-    );
-}
-
-#[test]
-fn a_python_worker_that_writes_without_looking() {
-    let (pythons, doubles) = (1, 1);
+fn results_that_expire_violate_no_property() {
     let mut model = Lock::new(
         2,
         Faults {
-            pythons,
-            doubles,
+            duplicates: 1,
             ..Faults::default()
         },
     );
-    model.terms.shared = true;
-    model.horizon = if is_long() { 2 } else { 1 };
-    both("Python", &model);
+    model.horizon = if is_long() { 4 } else { 3 };
+    model.settings.ttl = 1;
+    assert_holds_and_live("expiring results", &model);
 }
 
 #[test]
-fn a_stale_state_is_taken_over() {
-    let (takeovers, doubles) = (2, u8::from(is_long()));
-    both(
-        "takeovers",
-        &Lock::new(
-            2,
-            Faults {
-                takeovers,
-                doubles,
-                ..Faults::default()
-            },
-        ),
-    );
+fn no_deleted_value_is_visible() {
+    let losses = u8::from(is_long());
+    let once = Faults {
+        duplicates: 1,
+        deletes: 1,
+        losses,
+        ..Faults::default()
+    };
+    assert_holds_and_live("deleted once", &Lock::new(2, once));
+    let twice = Faults {
+        deletes: 2,
+        losses,
+        ..Faults::default()
+    };
+    assert_holds_and_live("deleted twice", &Lock::new(2, twice));
 }
 
-/// The record goes back; the clocks of both servers agree.
+#[test]
+fn a_restart_without_data_violates_no_property() {
+    let faults = Faults {
+        duplicates: 1,
+        restarts: 1,
+        losses: u8::from(is_long()),
+        ..Faults::default()
+    };
+    assert_holds_and_live("restart without data", &Lock::new(2, faults));
+}
+
+#[test]
+fn a_python_worker_makes_no_stale_value_visible() {
+    let mut model = Lock::new(
+        2,
+        Faults {
+            python_writes: 1,
+            duplicates: 1,
+            ..Faults::default()
+        },
+    );
+    model.settings.shared = true;
+    model.horizon = if is_long() { 2 } else { 1 };
+    assert_holds_and_live("Python worker", &model);
+}
+
+#[test]
+fn a_takeover_violates_no_property() {
+    let faults = Faults {
+        takeovers: 2,
+        duplicates: u8::from(is_long()),
+        ..Faults::default()
+    };
+    assert_holds_and_live("takeovers", &Lock::new(2, faults));
+}
+
+/// The replica has an earlier record. The clocks of both servers agree.
 fn failover(deletes: u8) -> Lock {
     Lock::new(
         2,
@@ -181,30 +155,30 @@ fn failover(deletes: u8) -> Lock {
 }
 
 #[test]
-fn after_a_failover_fences_still_grow_and_all_finish() {
+fn after_a_failover_fences_grow_and_all_callers_finish() {
     let mut model = failover(u8::from(is_long()));
-    model.promises = &[FENCES, POSSIBLE];
-    both("failover", &model);
+    model.properties = &[FENCES, POSSIBLE];
+    assert_holds_and_live("failover", &model);
 }
 
-/// Known, and said in `docs/promises.md`.
+/// A known limit; see `docs/promises.md`.
 #[test]
-fn after_a_failover_an_older_holder_may_publish_over_a_newer_one() {
-    breaks("failover", failover(1), PUBLISH);
+fn after_a_failover_a_stale_result_may_be_published() {
+    assert_violated("failover", failover(1), PUBLISH);
 }
 
-/// Known, and said in `docs/promises.md`.
+/// A known limit; see `docs/promises.md`.
 #[test]
 fn after_a_failover_two_bodies_may_run() {
     let mut model = failover(1);
-    model.promises = ALSO_ALONE;
-    breaks("failover", model, ALONE);
+    model.properties = WITH_EXCLUSION;
+    assert_violated("failover", model, EXCLUSION);
 }
 
-/// Known, and said in `docs/promises.md`: what was deleted comes back.
+/// A known limit; see `docs/promises.md`.
 #[test]
-fn after_a_failover_a_value_may_be_older_than_an_invalidation() {
+fn after_a_failover_a_deleted_value_may_be_visible_again() {
     let mut model = failover(1);
     model.calls = 1;
-    breaks("failover and invalidation", model, VISIBLE);
+    assert_violated("failover and delete", model, VISIBLE);
 }

@@ -1,77 +1,77 @@
-//! The checks can fail: a protocol that is spoilt in one place is caught, with a way that shows why.
+//! Each mutation of the protocol violates a property, so the models can fail.
 
 use dspinlock_model::lock::{FENCES, Faults, Lock, PUBLISH, VISIBLE};
-use dspinlock_model::report::{breaks, holds};
-use dspinlock_model::rule::Rule;
+use dspinlock_model::mutation::Mutation;
+use dspinlock_model::report::{assert_holds, assert_violated};
 
-/// The spoilt rule breaks the promise, and the shipped one keeps it in the very same model.
-fn caught(rule: Rule, faults: Faults, promise: &'static str) {
+/// Asserts that the mutation violates the property, and that the unchanged protocol holds in the same model.
+fn assert_caught(mutation: Mutation, faults: Faults, property: &'static str) {
     let mut model = Lock::new(2, faults);
-    model.terms.shared = faults.pythons > 0;
-    if faults.pythons > 0 {
+    model.settings.shared = faults.python_writes > 0;
+    if faults.python_writes > 0 {
         model.horizon = 1;
     }
-    holds("as shipped", model.clone());
-    model.terms.rule = rule;
-    breaks(&format!("{rule:?}"), model, promise);
+    assert_holds("unchanged protocol", model.clone());
+    model.settings.mutation = mutation;
+    assert_violated(&format!("{mutation:?}"), model, property);
 }
 
 #[test]
-fn publish_by_tag_alone() {
+fn publish_that_ignores_the_fence_is_caught() {
     let faults = Faults {
-        doubles: 1,
+        duplicates: 1,
         deletes: 1,
         ..Faults::default()
     };
-    caught(Rule::PublishByTag, faults, PUBLISH);
+    assert_caught(Mutation::PublishByTag, faults, PUBLISH);
 }
 
 #[test]
-fn publish_by_fence_alone() {
+fn publish_that_ignores_the_tag_is_caught() {
     let faults = Faults {
-        pythons: 1,
+        python_writes: 1,
         ..Faults::default()
     };
-    caught(Rule::PublishByFence, faults, PUBLISH);
+    assert_caught(Mutation::PublishByFence, faults, PUBLISH);
 }
 
 #[test]
-fn blind_publish() {
-    caught(Rule::PublishBlindly, Faults::default(), PUBLISH);
+fn publish_that_checks_nothing_is_caught() {
+    assert_caught(Mutation::PublishUnchecked, Faults::default(), PUBLISH);
 }
 
 #[test]
-fn publish_on_a_missing_state() {
-    let faults = Faults {
-        deletes: 1,
-        ..Faults::default()
-    };
-    caught(Rule::PublishWithoutState, faults, VISIBLE);
-}
-
-#[test]
-fn an_invalidation_that_keeps_blocked() {
+fn publish_to_a_deleted_key_is_caught() {
     let faults = Faults {
         deletes: 1,
         ..Faults::default()
     };
-    caught(Rule::DeleteSparesHolders, faults, VISIBLE);
+    assert_caught(Mutation::PublishWithoutState, faults, VISIBLE);
 }
 
 #[test]
-fn a_counted_fence_across_a_restart() {
+fn delete_that_keeps_a_held_lock_is_caught() {
+    let faults = Faults {
+        deletes: 1,
+        ..Faults::default()
+    };
+    assert_caught(Mutation::DeleteKeepsBlocked, faults, VISIBLE);
+}
+
+#[test]
+fn a_fence_that_restarts_with_the_server_is_caught() {
     let faults = Faults {
         restarts: 1,
         ..Faults::default()
     };
-    caught(Rule::CountedFence, faults, FENCES);
+    assert_caught(Mutation::CountedFence, faults, FENCES);
 }
 
 #[test]
-fn a_value_without_the_tag_check() {
+fn a_hit_that_ignores_the_tag_is_caught() {
     let faults = Faults {
-        pythons: 1,
+        python_writes: 1,
         ..Faults::default()
     };
-    caught(Rule::ValueOfAnyTag, faults, VISIBLE);
+    assert_caught(Mutation::ValueOfAnyTag, faults, VISIBLE);
 }

@@ -1,43 +1,46 @@
-//! A copy in a process is never older than an invalidation that the process has heard of; and what a failover breaks.
+//! A near-cache entry is never older than an invalidation that its process was notified of.
 
-use dspinlock_model::near::{DROPPED, HEARD, Keeping, Near, SERVED};
-use dspinlock_model::report::{breaks, holds, is_long};
+use dspinlock_model::near::{ENTRY_IS_CURRENT, ENTRY_IS_REMOVED, Near, SERVER_IS_CURRENT, Variant};
+use dspinlock_model::report::{assert_holds, assert_violated, is_long};
 
-fn near(keeping: Keeping) -> Near {
+fn near(variant: Variant) -> Near {
     let more = u8::from(is_long());
     Near {
         results: 2 + more,
         deletes: 1 + more,
-        breaks: 1,
+        disconnects: 1,
         failovers: 0,
-        keeping,
+        variant,
     }
 }
 
 #[test]
-fn a_copy_goes_when_its_value_goes() {
-    holds("near cache", near(Keeping::Shipped));
+fn a_near_cache_entry_is_removed_when_its_value_changes() {
+    assert_holds("near cache", near(Variant::Shipped));
 }
 
 #[test]
-fn a_copy_that_is_kept_though_its_slot_was_emptied() {
-    breaks("kept blindly", near(Keeping::Blindly), HEARD);
-    breaks("kept blindly", near(Keeping::Blindly), DROPPED);
+fn storing_without_a_placeholder_is_caught() {
+    let model = || near(Variant::StoresWithoutPlaceholder);
+    assert_violated("no placeholder", model(), ENTRY_IS_CURRENT);
+    assert_violated("no placeholder", model(), ENTRY_IS_REMOVED);
 }
 
 #[test]
-fn copies_and_slots_that_outlive_their_connection() {
-    breaks("kept across breaks", near(Keeping::AcrossBreaks), DROPPED);
-    breaks("taken across breaks", near(Keeping::OnlyFilled), DROPPED);
+fn an_entry_or_placeholder_that_outlives_its_connection_is_caught() {
+    let kept = near(Variant::KeepsAllOnDisconnect);
+    assert_violated("entry kept on disconnect", kept, ENTRY_IS_REMOVED);
+    let kept = near(Variant::KeepsPlaceholderOnDisconnect);
+    assert_violated("placeholder kept on disconnect", kept, ENTRY_IS_REMOVED);
 }
 
-/// Known, and said in `docs/promises.md`: the near cache is emptied, and then filled from a server that knows less.
+/// A known limit; see `docs/promises.md`. The near cache is emptied and then filled with the data of the replica.
 #[test]
-fn after_a_failover_a_copy_may_be_older_than_an_invalidation() {
+fn after_a_failover_a_near_cache_entry_may_be_older_than_an_invalidation() {
     let failover = || Near {
         failovers: 1,
-        ..near(Keeping::Shipped)
+        ..near(Variant::Shipped)
     };
-    breaks("failover and near cache", failover(), HEARD);
-    breaks("failover and near cache", failover(), SERVED);
+    assert_violated("failover and near cache", failover(), ENTRY_IS_CURRENT);
+    assert_violated("failover and near cache", failover(), SERVER_IS_CURRENT);
 }

@@ -1,46 +1,45 @@
-//! Nobody sleeps while nothing is going to wake it, without any timer; and the checks see it where the code were wrong.
+//! Every caller that waits is woken by a push, without a timer.
 
-use dspinlock_model::report::{breaks, finishes, holds, is_long};
-use dspinlock_model::wake::{WOKEN, Waiting, Wake};
+use dspinlock_model::report::{assert_holds, assert_live, assert_violated, is_long};
+use dspinlock_model::wake::{Variant, WOKEN, Wake};
 
-fn wake(one_process: bool, waiting: Waiting) -> Wake {
+fn wake(one_process: bool, variant: Variant) -> Wake {
     Wake {
         callers: if is_long() { 4 } else { 3 },
         one_process,
-        breaks: 1,
+        disconnects: 1,
         crashes: 1,
-        waiting,
+        variant,
     }
 }
 
-#[test]
-fn whoever_sleeps_is_woken() {
-    for (name, one_process) in [("a process each", false), ("one process", true)] {
-        holds(name, wake(one_process, Waiting::Shipped));
-        finishes(name, &wake(one_process, Waiting::Shipped));
-    }
-}
-
-#[test]
-fn a_wake_up_that_is_not_latched() {
+/// The mutation loses a wake-up even without a fault.
+fn assert_caught(variant: Variant) {
     for one_process in [false, true] {
-        let faultless = |waiting| Wake {
-            breaks: 0,
+        let model = Wake {
+            disconnects: 0,
             crashes: 0,
-            ..wake(one_process, waiting)
+            ..wake(one_process, variant)
         };
-        breaks("unlatched", faultless(Waiting::Unlatched), WOKEN);
+        assert_violated(&format!("{variant:?}"), model, WOKEN);
     }
 }
 
 #[test]
-fn no_look_after_subscribing() {
-    for one_process in [false, true] {
-        let faultless = |waiting| Wake {
-            breaks: 0,
-            crashes: 0,
-            ..wake(one_process, waiting)
-        };
-        breaks("no second look", faultless(Waiting::NoRecheck), WOKEN);
+fn every_sleeping_caller_is_woken() {
+    for (name, one_process) in [("one process per caller", false), ("one process", true)] {
+        let model = wake(one_process, Variant::Shipped);
+        assert_holds(name, model.clone());
+        assert_live(name, &model);
     }
+}
+
+#[test]
+fn a_push_that_is_not_latched_is_caught() {
+    assert_caught(Variant::Unlatched);
+}
+
+#[test]
+fn a_registration_without_a_recheck_is_caught() {
+    assert_caught(Variant::NoRecheck);
 }

@@ -1,4 +1,4 @@
-//! What is run under every schedule.
+//! The scenarios that the tests run under many schedules.
 
 pub mod flight;
 pub mod lease;

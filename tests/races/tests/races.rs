@@ -1,5 +1,5 @@
-//! Each scenario under many schedules: some thousand at random, and some thousand that change threads seldom but at the
-//! worst of places. `DSPINLOCK_LONG=1` tries ten times as many.
+//! Runs each scenario under 2,000 random schedules and 2,000 schedules of the PCT scheduler, which switches threads rarely.
+//! `DSPINLOCK_LONG=1` runs ten times as many.
 
 use dspinlock_races::scenarios::{flight, lease, near, watch};
 
@@ -14,46 +14,46 @@ fn check(scenario: fn()) {
 }
 
 #[test]
-fn calls_share_what_is_no_older_than_they_are() {
-    check(flight::calls_share_what_is_no_older_than_they_are);
+fn no_follower_receives_a_value_older_than_its_call() {
+    check(flight::no_follower_receives_a_value_older_than_its_call);
 }
 
 #[test]
-fn a_scattered_flight_strands_nobody() {
-    check(flight::a_scattered_flight_strands_nobody);
+fn every_follower_of_a_disbanded_flight_finishes() {
+    check(flight::every_follower_of_a_disbanded_flight_finishes);
 }
 
 #[test]
-fn a_push_drops_what_it_overtakes() {
-    check(near::a_push_drops_what_it_overtakes);
+fn a_read_overtaken_by_a_push_is_not_cached() {
+    check(near::a_read_overtaken_by_a_push_is_not_cached);
 }
 
 #[test]
-fn a_break_drops_what_it_overtakes() {
-    check(near::a_break_drops_what_it_overtakes);
+fn a_read_overtaken_by_a_disconnect_is_not_cached() {
+    check(near::a_read_overtaken_by_a_disconnect_is_not_cached);
 }
 
 #[test]
-fn an_own_write_drops_what_it_overtakes() {
-    check(near::an_own_write_drops_what_it_overtakes);
+fn a_read_overtaken_by_a_local_write_is_not_cached() {
+    check(near::a_read_overtaken_by_a_local_write_is_not_cached);
 }
 
 #[test]
-fn a_push_after_joining_is_never_missed() {
-    check(watch::a_push_after_joining_is_never_missed);
+fn a_push_to_a_watched_key_is_never_missed() {
+    check(watch::a_push_to_a_watched_key_is_never_missed);
 }
 
 #[test]
-fn a_lease_that_ends_while_it_beats_is_not_lost() {
-    check(lease::a_lease_that_ends_while_it_beats_is_not_lost);
+fn a_lease_published_during_a_heartbeat_is_not_lost() {
+    check(lease::a_lease_published_during_a_heartbeat_is_not_lost);
 }
 
 #[test]
-fn a_lease_that_lapses_tells_everybody() {
-    check(lease::a_lease_that_lapses_tells_everybody);
+fn an_expired_lease_wakes_every_waiter() {
+    check(lease::an_expired_lease_wakes_every_waiter);
 }
 
 #[test]
-fn a_lease_that_is_dropped_frees_the_key() {
-    check(lease::a_lease_that_is_dropped_frees_the_key);
+fn a_dropped_lease_frees_the_key() {
+    check(lease::a_dropped_lease_frees_the_key);
 }

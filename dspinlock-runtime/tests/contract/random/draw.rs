@@ -1,4 +1,4 @@
-//! How sequences are drawn: often enough what matters, seldom what is odd.
+//! Strategies for random sequences. Common cases are drawn more often than unusual ones.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -6,12 +6,12 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy;
 
 use super::op::{Content, Fence, Op, STEP, Stale, Turn};
-use crate::bench::Entry;
+use crate::rig::Entry;
 
 pub(crate) fn turns(foreign: bool) -> impl Strategy<Value = Vec<Turn>> {
     let key = || prop_oneof![4 => Just(0_usize), 1 => Just(1_usize)];
     let single = (key(), op(foreign)).prop_map(|(key, op)| vec![Turn { key, op }]);
-    // Chance alone computes too seldom.
+    // Independent steps publish too rarely, so some sequences contain an ACQUIRE followed by its PUBLISH.
     let computed = (key(), tag(), time(), time(), payload(), bound());
     let computed = computed.prop_map(|(key, tag, lease, ttl, payload, bound)| {
         let fence = Fence::Own;
@@ -92,7 +92,7 @@ fn op(foreign: bool) -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A lease or a ttl, half a turn of the clock longer than a whole number of them.
+/// A lease or a ttl: a multiple of the clock step, plus half a step.
 fn time() -> impl Strategy<Value = u64> {
     (0..8_u64).prop_map(|steps| steps * STEP + STEP / 2)
 }
@@ -117,7 +117,7 @@ fn fence() -> impl Strategy<Value = Fence> {
     ]
 }
 
-/// Fences that no clock of ours gives: of long ago, and of the far future up to the greatest.
+/// Fences that no grant has: some from the distant past, some close to the maximum.
 fn fence_number() -> impl Strategy<Value = u64> {
     prop_oneof![
         0..5_u64,

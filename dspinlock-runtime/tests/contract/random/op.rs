@@ -1,4 +1,4 @@
-//! What happens in a sequence. Fences and stale bytes are named by what they refer to: they differ from store to store.
+//! The elements of a sequence. Fences and stale states differ from store to store, so an element names them indirectly.
 
 use std::cmp::Ordering;
 
@@ -6,15 +6,15 @@ use bytes::Bytes;
 use dspinlock_runtime::internals::protocol::value::Holder;
 use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
 
-use crate::bench::{Entry, Foreign};
+use crate::rig::{Entry, Foreign};
 
-/// One turn of the clock, in milliseconds. Leases end half a step after a turn, so that no stall of a slow machine
-/// decides whether something is gone.
+/// The clock advances by multiples of this step, in milliseconds. Leases expire half a step later, so that a slow machine
+/// does not change the result.
 pub(crate) const STEP: u64 = 1_000_000;
 
 pub(crate) const TAGS: [&str; 3] = ["a", "b-b", "c~c"];
 
-/// One thing that happens to one of two keys.
+/// One element of a sequence. It applies to one of two keys.
 #[derive(Debug, Clone)]
 pub(crate) struct Turn {
     pub(crate) key: usize,
@@ -62,28 +62,28 @@ pub(crate) enum Op {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stale {
     No,
-    /// The bytes that the key's last waiter saw.
+    /// The state in the last BUSY reply of the key.
     Seen,
     Other,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fence {
-    /// The last that this tag was granted on this key, or 0.
+    /// The last fence of this tag on this key, or 0.
     Own,
-    /// The last but so many that anybody was granted.
+    /// An earlier fence, counted from the last grant of all keys.
     Back(usize),
     Other(u64),
 }
 
-/// What somebody else writes.
+/// Content of a foreign write.
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
     Nothing,
     WrongType,
-    /// `tag,stamp,number` as Python writes it; one of the tags or its own.
+    /// `tag,stamp,number` as Python writes it, with one of [`TAGS`] or a foreign tag.
     State(Option<usize>, &'static str, Option<u64>),
-    /// A value of a foreign fence, with or without a payload.
+    /// A value under any fence, with or without a payload.
     Value {
         tag: usize,
         fence: u64,
@@ -123,7 +123,7 @@ impl Content {
 }
 
 impl Op {
-    /// The request, in the words of one store.
+    /// The request with the fences and states of one store.
     pub(crate) fn request(&self, key: usize, grants: &Grants) -> Request {
         let tag_of = |tag: &usize| TAGS[*tag].to_string();
         match self {
@@ -188,11 +188,12 @@ fn holder() -> Holder {
     }
 }
 
-/// Every grant of one store, in order: its key, its tag and its fence.
+/// All grants of one store, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Grants {
+    /// Key, tag and fence of each grant.
     all: Vec<(usize, String, u64)>,
-    /// The state of each key, as its last waiter saw it.
+    /// For each key: the state in the last BUSY reply.
     busy: [Option<Bytes>; 2],
 }
 
@@ -220,12 +221,12 @@ impl Grants {
         last.map_or(0, |grant| grant.2)
     }
 
-    /// The first grant that bore this fence.
+    /// Index of the first grant with this fence.
     pub(crate) fn position(&self, fence: u64) -> Option<usize> {
         self.all.iter().position(|grant| grant.2 == fence)
     }
 
-    /// The last fence stands to all before as it does in the other store.
+    /// Fails unless the last fence compares to every earlier one as in the other store.
     pub(crate) fn same_order(&self, other: &Self) -> Result<(), String> {
         let order = |grants: &Self| -> Vec<Ordering> {
             let last = grants.all.last().map_or(0, |grant| grant.2);
@@ -234,7 +235,7 @@ impl Grants {
         match order(self) == order(other) {
             true => Ok(()),
             false => Err(format!(
-                "the fences stand otherwise: expected {self:?}\n   found {other:?}"
+                "the order of the fences differs: expected {self:?}\n   found {other:?}"
             )),
         }
     }

@@ -1,4 +1,4 @@
-//! A reply or a record without what may differ from store to store: moments, and fences that stem from them.
+//! A reply or a record without what may differ from store to store: timestamps, and fences that contain them.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use dspinlock_runtime::internals::protocol::value::{Header, Value};
 use dspinlock_runtime::internals::protocol::{Reply, Request};
 
 use super::op::{Grants, STEP};
-use crate::bench::Bench;
+use crate::rig::Rig;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct View(String);
 
 impl View {
-    pub(crate) fn of(taken: &Option<(Request, Reply)>, grants: &Grants, bench: &mut dyn Bench) -> Self {
+    pub(crate) fn of(taken: &Option<(Request, Reply)>, grants: &Grants, rig: &mut dyn Rig) -> Self {
         let Some((_, reply)) = taken else {
             return Self("no step".into());
         };
@@ -31,7 +31,7 @@ impl View {
             }
             Reply::Acquired(fence) => format!("Acquired({})", self::fence(*fence, grants)),
             Reply::Busy(busy) => {
-                let now = bench.now();
+                let now = rig.now();
                 let near = busy.now.abs_diff(now) < STEP * 1000 / 4;
                 format!("Busy({}, {}, now: {near})", state(&busy.raw), time(busy.left))
             }
@@ -40,8 +40,8 @@ impl View {
         })
     }
 
-    pub(crate) fn of_record(record: &Record, grants: &Grants, bench: &mut dyn Bench) -> Self {
-        let now = bench.now() / 1000;
+    pub(crate) fn of_record(record: &Record, grants: &Grants, rig: &mut dyn Rig) -> Self {
+        let now = rig.now() / 1000;
         let slot = |slot: &Slot, print: &dyn Fn(&Bytes) -> String| match slot {
             Slot::Bytes { bytes, until } => {
                 let left = until.map(|until| until.saturating_sub(now));
@@ -67,7 +67,7 @@ impl fmt::Display for View {
     }
 }
 
-/// To the nearest half of a step: what passes in a test is far less.
+/// Rounds to half a step. A test takes much less time than that.
 fn time(left: Option<u64>) -> String {
     left.map_or("ever".into(), |left| {
         format!("{}½", (left + STEP / 4) / (STEP / 2))
@@ -80,7 +80,7 @@ fn fence(fence: u64, grants: &Grants) -> String {
         .map_or_else(|| fence.to_string(), |position| format!("grant {position}"))
 }
 
-/// Without its stamp, unless a foreign one, which is of long ago.
+/// Omits the timestamp, unless a foreign write has set it. Foreign timestamps are from the distant past.
 fn state(raw: &Bytes) -> String {
     match State::parse(raw) {
         Ok(state) if is_recent(state.stamp.unsigned_abs()) => format!("{},{}", state.tag, state.computed),
@@ -106,7 +106,7 @@ fn value(value: &Value, grants: &Grants) -> String {
     format!("{} {fences:?} {:?}", header.trim_end(), value.payload)
 }
 
-/// After 2020, in microseconds since 1970.
-fn is_recent(moment: u64) -> bool {
-    moment > 1_577_836_800_000_000
+/// Whether the time, in microseconds since 1970, is after 2019.
+fn is_recent(timestamp: u64) -> bool {
+    timestamp > 1_577_836_800_000_000
 }

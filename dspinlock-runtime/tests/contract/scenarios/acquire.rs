@@ -1,46 +1,48 @@
+//! ACQUIRE on a free, a held and a computed key.
+
 use dspinlock_runtime::internals::protocol::Reply;
 use dspinlock_runtime::internals::protocol::record::Slot;
 use dspinlock_runtime::internals::protocol::state::State;
 use dspinlock_runtime::internals::protocol::value::MAX_FENCE;
 
 use super::lock::*;
-use crate::bench::{Entry, Foreign};
+use crate::rig::{Entry, Foreign};
 
 super::list! {
-    steps alone {
-        a_repeated_acquire_gives_the_same_fence,
-        a_call_that_published_finds_its_own_value,
-        fail_if_key_exists_finds_the_key,
-        fail_if_key_exists_lets_the_same_call_through,
+    steps only {
+        a_repeated_acquire_returns_the_same_fence,
+        a_repeated_acquire_after_publish_returns_the_own_value,
+        fail_if_key_exists_reports_an_existing_key,
+        fail_if_key_exists_allows_a_repeated_acquire,
         a_cached_value_is_a_hit,
-        a_refused_value_is_computed_anew,
-        computed_without_a_value_is_granted_to_who_wants_one,
-        computed_is_granted_where_nothing_is_cached,
-        a_value_beyond_the_bound_is_computed_anew,
+        a_refused_value_is_computed_again,
+        computed_without_a_value_is_granted_if_a_value_is_wanted,
+        computed_is_granted_without_cached_if_computed,
+        a_value_above_the_bound_is_computed_again,
         fences_grow,
-        a_megabyte_comes_back_as_it_was,
+        a_value_of_a_megabyte_is_returned_unchanged,
     }
-    past the protocol {
-        a_free_key_is_granted_until_one_moment,
-        a_repeated_acquire_gives_a_full_lease,
-        a_repeated_acquire_without_its_value_gives_a_new_fence,
-        a_value_of_another_tag_is_no_hit,
-        a_fence_outgrows_the_one_that_is_there,
-        a_grant_overwrites_what_is_no_value,
+    raw access {
+        both_entries_of_a_grant_expire_together,
+        a_repeated_acquire_renews_the_lease,
+        a_repeated_acquire_without_its_value_returns_a_new_fence,
+        a_value_of_another_tag_is_not_a_hit,
+        a_fence_is_greater_than_the_stored_one,
+        a_grant_overwrites_a_malformed_value,
     }
 }
 
-fn a_free_key_is_granted_until_one_moment(lock: &mut Lock<'_>) {
+fn both_entries_of_a_grant_expire_together(lock: &mut Lock<'_>) {
     let fence = lock.grant("a");
     lock.assert_both_left(LEASE);
     let record = lock.record();
-    let (raw, now) = (bytes(&record.state), lock.bench.now());
+    let (raw, now) = (bytes(&record.state), lock.rig.now());
     let state = State::parse(&raw).expect("a state");
     assert_eq!((state.tag, state.computed), ("a", false));
     assert_eq!(
         state.to_string().as_bytes(),
         raw,
-        "written exactly as it is printed"
+        "the state is stored in its printed form"
     );
     assert!(state.stamp as u64 <= now && state.stamp as u64 + 600_000_000 > now);
     let value = lock.value();
@@ -48,7 +50,7 @@ fn a_free_key_is_granted_until_one_moment(lock: &mut Lock<'_>) {
     assert_eq!((value.header.value, value.header.holder), (None, holder()));
 }
 
-fn a_repeated_acquire_gives_the_same_fence(lock: &mut Lock<'_>) {
+fn a_repeated_acquire_returns_the_same_fence(lock: &mut Lock<'_>) {
     let fence = lock.grant("a");
     assert_eq!(lock.acquire("a"), Reply::Acquired(fence));
     assert_eq!(
@@ -57,28 +59,28 @@ fn a_repeated_acquire_gives_the_same_fence(lock: &mut Lock<'_>) {
     );
 }
 
-fn a_repeated_acquire_gives_a_full_lease(lock: &mut Lock<'_>) {
+fn a_repeated_acquire_renews_the_lease(lock: &mut Lock<'_>) {
     let fence = lock.grant("a");
     let before = lock.record();
-    lock.bench.advance(LEASE / 2);
+    lock.rig.advance(LEASE / 2);
     assert_eq!(lock.acquire("a"), Reply::Acquired(fence));
     lock.assert_both_left(LEASE);
     let after = lock.record();
     assert_eq!(
         bytes(&after.state),
         bytes(&before.state),
-        "the stamp is the first grant's"
+        "the timestamp of the first grant stays"
     );
     assert_eq!(bytes(&after.value), bytes(&before.value));
 }
 
-fn a_repeated_acquire_without_its_value_gives_a_new_fence(lock: &mut Lock<'_>) {
-    let gone = [
+fn a_repeated_acquire_without_its_value_returns_a_new_fence(lock: &mut Lock<'_>) {
+    let contents = [
         Foreign::Nothing,
         Foreign::WrongType,
         Foreign::Bytes("garbage".into(), None),
     ];
-    for content in gone {
+    for content in contents {
         let old = lock.grant("a");
         lock.put(Entry::Value, content);
         let new = lock.grant("a");
@@ -92,11 +94,11 @@ fn a_repeated_acquire_without_its_value_gives_a_new_fence(lock: &mut Lock<'_>) {
     lock.put_value(other, None);
     assert!(
         lock.grant("a") > old,
-        "a value under another tag is not the call's own"
+        "a value of another tag does not belong to this call"
     );
 }
 
-fn a_call_that_published_finds_its_own_value(lock: &mut Lock<'_>) {
+fn a_repeated_acquire_after_publish_returns_the_own_value(lock: &mut Lock<'_>) {
     let fence = lock.compute("a", Some(b"mine"));
     for cached in [true, false] {
         let (value, left) = hit(lock.acquire_with("a", |a| a.cached = cached));
@@ -111,7 +113,7 @@ fn a_call_that_published_finds_its_own_value(lock: &mut Lock<'_>) {
     assert_eq!(lock.acquire("b"), Reply::Done);
 }
 
-fn fail_if_key_exists_finds_the_key(lock: &mut Lock<'_>) {
+fn fail_if_key_exists_reports_an_existing_key(lock: &mut Lock<'_>) {
     let exists = |lock: &mut Lock<'_>| match lock.acquire_with("b", |a| a.fail_if_key_exists = true) {
         Reply::Exists(left) => left,
         other => panic!("{other:?}"),
@@ -120,11 +122,11 @@ fn fail_if_key_exists_finds_the_key(lock: &mut Lock<'_>) {
     assert_left(exists(lock), LEASE);
     assert_eq!(lock.publish("a", fence, Some(b"value")), Reply::Published);
     assert_left(exists(lock), TTL);
-    lock.bench.advance(TTL + LEASE);
+    lock.rig.advance(TTL + LEASE);
     acquired(&lock.acquire_with("b", |a| a.fail_if_key_exists = true));
 }
 
-fn fail_if_key_exists_lets_the_same_call_through(lock: &mut Lock<'_>) {
+fn fail_if_key_exists_allows_a_repeated_acquire(lock: &mut Lock<'_>) {
     let fence = acquired(&lock.acquire_with("a", |a| a.fail_if_key_exists = true));
     let again = lock.acquire_with("a", |a| a.fail_if_key_exists = true);
     assert_eq!(again, Reply::Acquired(fence));
@@ -142,7 +144,7 @@ fn a_cached_value_is_a_hit(lock: &mut Lock<'_>) {
     assert!(found.is_intact());
 }
 
-fn a_refused_value_is_computed_anew(lock: &mut Lock<'_>) {
+fn a_refused_value_is_computed_again(lock: &mut Lock<'_>) {
     let old = lock.compute("a", Some(b"strange"));
     hit(lock.acquire_with("b", |a| a.refuse = Some("z".into())));
     let new = acquired(&lock.acquire_with("b", |a| a.refuse = Some("a".into())));
@@ -150,28 +152,28 @@ fn a_refused_value_is_computed_anew(lock: &mut Lock<'_>) {
     assert_eq!(lock.read(false), Reply::Miss);
 }
 
-fn computed_without_a_value_is_granted_to_who_wants_one(lock: &mut Lock<'_>) {
+fn computed_without_a_value_is_granted_if_a_value_is_wanted(lock: &mut Lock<'_>) {
     let old = lock.compute("a", None);
     assert_eq!(lock.acquire_with("b", |a| a.want_value = false), Reply::Computed);
     assert!(lock.grant("b") > old);
 }
 
-fn computed_is_granted_where_nothing_is_cached(lock: &mut Lock<'_>) {
+fn computed_is_granted_without_cached_if_computed(lock: &mut Lock<'_>) {
     let old = lock.compute("a", Some(b"value"));
     assert_eq!(lock.acquire_with("b", |a| a.want_value = false), Reply::Computed);
     let new = acquired(&lock.acquire_with("b", |a| a.cached = false));
     assert!(new > old);
-    assert_eq!(lock.read(false), Reply::Miss, "a grant takes the old value away");
+    assert_eq!(lock.read(false), Reply::Miss, "a grant removes the old value");
 }
 
-fn a_value_of_another_tag_is_no_hit(lock: &mut Lock<'_>) {
+fn a_value_of_another_tag_is_not_a_hit(lock: &mut Lock<'_>) {
     let old = lock.compute("a", Some(b"value"));
     lock.put_state(state("b", "1"), Some(TTL));
     assert_eq!(lock.acquire_with("c", |a| a.want_value = false), Reply::Computed);
     assert!(lock.grant("c") > old);
 }
 
-fn a_value_beyond_the_bound_is_computed_anew(lock: &mut Lock<'_>) {
+fn a_value_above_the_bound_is_computed_again(lock: &mut Lock<'_>) {
     lock.compute("a", Some(b"value"));
     hit(lock.acquire("b"));
     let size = lock.size();
@@ -181,23 +183,23 @@ fn a_value_beyond_the_bound_is_computed_anew(lock: &mut Lock<'_>) {
 
 fn fences_grow(lock: &mut Lock<'_>) {
     let mut last = 0;
-    let mut grown = |fence: u64| {
-        assert!(fence > last, "{fence} after {last}");
+    let mut assert_grown = |fence: u64| {
+        assert!(fence > last, "fence {fence} after {last}");
         last = fence;
     };
-    grown(lock.grant("a"));
+    assert_grown(lock.grant("a"));
     assert_eq!(lock.abort("a"), Reply::Aborted(true));
-    grown(lock.grant("b"));
-    lock.bench.advance(LAPSE);
-    grown(lock.grant("c"));
+    assert_grown(lock.grant("b"));
+    lock.rig.advance(AFTER_LEASE);
+    assert_grown(lock.grant("c"));
     assert_eq!(lock.delete(), Reply::Deleted(true));
-    grown(lock.compute("d", Some(b"value")));
-    grown(acquired(&lock.acquire_with("e", |a| a.cached = false)));
+    assert_grown(lock.compute("d", Some(b"value")));
+    assert_grown(acquired(&lock.acquire_with("e", |a| a.cached = false)));
     let raw = busy(lock.acquire("f")).raw;
-    grown(acquired(&lock.acquire_with("f", |a| a.stale = Some(raw))));
+    assert_grown(acquired(&lock.acquire_with("f", |a| a.stale = Some(raw))));
 }
 
-fn a_fence_outgrows_the_one_that_is_there(lock: &mut Lock<'_>) {
+fn a_fence_is_greater_than_the_stored_one(lock: &mut Lock<'_>) {
     let header = |fence: u64| format!("dspinlock1,z,{fence},-,0,0,0,0,0,0,1,host,site\n");
     let far = 1 << 52;
     lock.put_value(header(far), None);
@@ -211,11 +213,11 @@ fn a_fence_outgrows_the_one_that_is_there(lock: &mut Lock<'_>) {
     lock.put_value(header(MAX_FENCE + 1), None);
     assert!(
         acquired(&lock.acquire("a")) < far,
-        "beyond the greatest fence is no header"
+        "a header with a fence above the maximum is malformed"
     );
 }
 
-fn a_grant_overwrites_what_is_no_value(lock: &mut Lock<'_>) {
+fn a_grant_overwrites_a_malformed_value(lock: &mut Lock<'_>) {
     let contents = [
         Foreign::WrongType,
         Foreign::Bytes("garbage\n".into(), None),
@@ -233,7 +235,7 @@ fn a_grant_overwrites_what_is_no_value(lock: &mut Lock<'_>) {
     }
 }
 
-fn a_megabyte_comes_back_as_it_was(lock: &mut Lock<'_>) {
+fn a_value_of_a_megabyte_is_returned_unchanged(lock: &mut Lock<'_>) {
     let payload: Vec<u8> = (0..1 << 20).map(|at: u32| ((at * 31) >> 3) as u8).collect();
     lock.compute("a", Some(&payload));
     for reply in [lock.acquire("b"), lock.read(false), lock.read(true)] {

@@ -1,24 +1,26 @@
+//! Keys whose state is malformed.
+
 use bytes::Bytes;
 use dspinlock_runtime::internals::protocol::Reply;
 use dspinlock_runtime::internals::protocol::record::{Record, Slot};
 use dspinlock_runtime::internals::protocol::state::BadState;
 
 use super::lock::*;
-use crate::bench::{Entry, Foreign};
+use crate::rig::{Entry, Foreign};
 
 super::list! {
-    steps alone {
+    steps only {
     }
-    past the protocol {
-        what_is_no_state_is_kept,
-        a_state_with_another_number_is_kept,
-        a_state_of_a_wrong_type_is_kept,
-        delete_takes_everything_away,
-        lenient_states_are_states,
+    raw access {
+        a_malformed_state_is_never_overwritten,
+        a_state_with_an_unknown_number_is_never_overwritten,
+        a_state_of_the_wrong_type_is_never_overwritten,
+        delete_removes_both_entries,
+        every_rfc_3339_timestamp_is_accepted,
     }
 }
 
-fn what_is_no_state_is_kept(lock: &mut Lock<'_>) {
+fn a_malformed_state_is_never_overwritten(lock: &mut Lock<'_>) {
     let texts: [&[u8]; 15] = [
         b"",
         b"garbage",
@@ -47,7 +49,7 @@ fn what_is_no_state_is_kept(lock: &mut Lock<'_>) {
     assert_kept(lock, Foreign::Bytes(long.into(), Some(TTL)), BadState::Malformed);
 }
 
-fn a_state_with_another_number_is_kept(lock: &mut Lock<'_>) {
+fn a_state_with_an_unknown_number_is_never_overwritten(lock: &mut Lock<'_>) {
     for number in ["2", "-1", "00", "01", "12345678901234567890"] {
         assert_kept(
             lock,
@@ -57,15 +59,15 @@ fn a_state_with_another_number_is_kept(lock: &mut Lock<'_>) {
     }
 }
 
-fn a_state_of_a_wrong_type_is_kept(lock: &mut Lock<'_>) {
+fn a_state_of_the_wrong_type_is_never_overwritten(lock: &mut Lock<'_>) {
     assert_kept(lock, Foreign::WrongType, BadState::Malformed);
 }
 
-/// No step but DELETE touches it, whatever the value is.
+/// Asserts that only DELETE changes a key with this state.
 fn assert_kept(lock: &mut Lock<'_>, content: Foreign, bad: BadState) {
     let fence = lock.grant("a");
     lock.put(Entry::State, content);
-    lock.untouched(|lock| {
+    lock.assert_unchanged(|lock| {
         assert_eq!(lock.acquire("a"), Reply::Bad(bad));
         assert_eq!(lock.acquire("b"), Reply::Bad(bad));
         assert_eq!(
@@ -85,7 +87,7 @@ fn assert_kept(lock: &mut Lock<'_>, content: Foreign, bad: BadState) {
     assert_eq!(lock.record(), Record::default());
 }
 
-fn delete_takes_everything_away(lock: &mut Lock<'_>) {
+fn delete_removes_both_entries(lock: &mut Lock<'_>) {
     assert_eq!(lock.delete(), Reply::Deleted(false));
     let states = [
         (Foreign::Nothing, false),
@@ -109,7 +111,7 @@ fn delete_takes_everything_away(lock: &mut Lock<'_>) {
     }
 }
 
-fn lenient_states_are_states(lock: &mut Lock<'_>) {
+fn every_rfc_3339_timestamp_is_accepted(lock: &mut Lock<'_>) {
     for stamp in [
         "2001-02-03T04:05:06Z",
         "2001-02-03 04:05:06.5+00:00",

@@ -1,36 +1,38 @@
+//! RENEW, PUBLISH, ABORT and DELETE.
+
 use dspinlock_runtime::internals::protocol::Reply;
 use dspinlock_runtime::internals::protocol::record::Slot;
 use dspinlock_runtime::internals::protocol::state::State;
 
 use super::lock::*;
-use crate::bench::{Entry, Foreign};
+use crate::rig::{Entry, Foreign};
 
 super::list! {
-    steps alone {
-        a_renewal_keeps_the_key_beyond_its_first_lease,
-        a_holder_needs_tag_and_fence,
+    steps only {
+        a_renewed_lease_outlives_the_first_lease,
+        renew_and_publish_need_tag_and_fence,
         a_result_is_published_once,
-        nothing_is_published_to_a_key_that_is_gone,
+        an_aborted_holder_cannot_publish,
         an_empty_payload_is_a_value,
         an_abort_frees_the_key_at_once,
-        an_abort_is_by_tag_and_of_a_held_key_alone,
-        a_deleted_key_is_free_and_its_holder_has_lost,
+        abort_needs_the_tag_of_the_holder,
+        a_deleted_key_is_free_and_its_holder_is_lost,
     }
-    past the protocol {
-        a_renewal_is_a_full_lease_for_both_entries,
-        a_holder_without_its_value_has_lost,
-        what_was_lost_is_not_touched,
-        a_published_result_ends_at_one_moment,
-        a_result_without_a_value_leaves_the_fence,
-        an_abort_leaves_the_last_fence,
-        delete_is_told_of_the_state_alone,
+    raw access {
+        renew_sets_a_full_lease_on_both_entries,
+        a_holder_without_its_value_is_lost,
+        a_lost_holder_changes_nothing,
+        both_entries_of_a_result_expire_together,
+        publish_without_a_value_keeps_the_fence,
+        abort_keeps_the_last_fence,
+        delete_reports_whether_a_state_existed,
     }
 }
 
-fn a_renewal_keeps_the_key_beyond_its_first_lease(lock: &mut Lock<'_>) {
+fn a_renewed_lease_outlives_the_first_lease(lock: &mut Lock<'_>) {
     let fence = lock.grant("a");
     for _ in 0..3 {
-        lock.bench.advance(LEASE / 3 * 2);
+        lock.rig.advance(LEASE / 3 * 2);
         assert_eq!(lock.renew("a", fence), Reply::Renewed);
     }
     assert_left(busy(lock.acquire("b")).left, LEASE);
@@ -38,14 +40,14 @@ fn a_renewal_keeps_the_key_beyond_its_first_lease(lock: &mut Lock<'_>) {
     assert_eq!(
         lock.renew("a", fence),
         Reply::Lost,
-        "there is nothing to hold any more"
+        "a published lease cannot be renewed"
     );
 }
 
-fn a_renewal_is_a_full_lease_for_both_entries(lock: &mut Lock<'_>) {
+fn renew_sets_a_full_lease_on_both_entries(lock: &mut Lock<'_>) {
     let fence = lock.grant("a");
     let before = lock.record();
-    lock.bench.advance(LEASE / 2);
+    lock.rig.advance(LEASE / 2);
     assert_eq!(lock.renew("a", fence), Reply::Renewed);
     lock.assert_both_left(LEASE);
     let after = lock.record();
@@ -53,7 +55,7 @@ fn a_renewal_is_a_full_lease_for_both_entries(lock: &mut Lock<'_>) {
     assert_eq!(bytes(&after.value), bytes(&before.value));
 }
 
-fn a_holder_needs_tag_and_fence(lock: &mut Lock<'_>) {
+fn renew_and_publish_need_tag_and_fence(lock: &mut Lock<'_>) {
     let fence = lock.grant("a");
     for (tag, wrong) in [
         ("a", fence + 1),
@@ -71,7 +73,7 @@ fn a_holder_needs_tag_and_fence(lock: &mut Lock<'_>) {
     assert_eq!(lock.publish("a", fence + 1, Some(b"other")), Reply::Lost);
 }
 
-fn a_holder_without_its_value_has_lost(lock: &mut Lock<'_>) {
+fn a_holder_without_its_value_is_lost(lock: &mut Lock<'_>) {
     for content in [
         Foreign::Nothing,
         Foreign::WrongType,
@@ -79,7 +81,7 @@ fn a_holder_without_its_value_has_lost(lock: &mut Lock<'_>) {
     ] {
         let fence = lock.grant("a");
         lock.put(Entry::Value, content);
-        lock.untouched(|lock| {
+        lock.assert_unchanged(|lock| {
             assert_eq!(lock.renew("a", fence), Reply::Lost);
             assert_eq!(lock.publish("a", fence, Some(b"value")), Reply::Lost);
         });
@@ -87,7 +89,7 @@ fn a_holder_without_its_value_has_lost(lock: &mut Lock<'_>) {
     }
 }
 
-fn what_was_lost_is_not_touched(lock: &mut Lock<'_>) {
+fn a_lost_holder_changes_nothing(lock: &mut Lock<'_>) {
     let old = lock.grant("a");
     let raw = busy(lock.acquire("b")).raw;
     let new = acquired(&lock.acquire_with("b", |a| a.stale = Some(raw)));
@@ -96,14 +98,14 @@ fn what_was_lost_is_not_touched(lock: &mut Lock<'_>) {
         assert_eq!(lock.publish("a", old, Some(b"old")), Reply::Lost);
         assert_eq!(lock.abort("a"), Reply::Aborted(false));
     };
-    lock.untouched(old_holder);
+    lock.assert_unchanged(old_holder);
     assert_eq!(lock.publish("b", new, Some(b"new")), Reply::Published);
-    lock.untouched(old_holder);
+    lock.assert_unchanged(old_holder);
     assert_eq!(lock.delete(), Reply::Deleted(true));
-    lock.untouched(old_holder);
+    lock.assert_unchanged(old_holder);
 }
 
-fn a_published_result_ends_at_one_moment(lock: &mut Lock<'_>) {
+fn both_entries_of_a_result_expire_together(lock: &mut Lock<'_>) {
     let fence = lock.compute("a", Some(b"value"));
     lock.assert_both_left(TTL);
     let record = lock.record();
@@ -112,7 +114,7 @@ fn a_published_result_ends_at_one_moment(lock: &mut Lock<'_>) {
     assert_eq!((state.tag, state.computed), ("a", true));
     assert_eq!(state.to_string().as_bytes(), raw);
     let value = lock.value();
-    let stored = value.header.value.clone().expect("a value's facts");
+    let stored = value.header.value.clone().expect("the header describes a value");
     assert_eq!((value.header.tag.as_str(), value.header.fence), ("a", fence));
     assert_eq!(value.header.holder, holder());
     assert_eq!(
@@ -124,17 +126,17 @@ fn a_published_result_ends_at_one_moment(lock: &mut Lock<'_>) {
     assert_eq!(
         value.print(),
         bytes(&record.value),
-        "written exactly as it is printed"
+        "the value is stored in its printed form"
     );
-    lock.bench.advance(TTL - LEASE);
+    lock.rig.advance(TTL - LEASE);
     hit(lock.read(false));
-    lock.bench.advance(LAPSE);
+    lock.rig.advance(AFTER_LEASE);
     assert_eq!(lock.read(false), Reply::Miss);
     assert_eq!(lock.read(true), Reply::Miss);
     lock.grant("b");
 }
 
-fn a_result_without_a_value_leaves_the_fence(lock: &mut Lock<'_>) {
+fn publish_without_a_value_keeps_the_fence(lock: &mut Lock<'_>) {
     let fence = lock.compute("a", None);
     lock.assert_both_left(TTL);
     let value = lock.value();
@@ -158,7 +160,7 @@ fn a_result_is_published_once(lock: &mut Lock<'_>) {
     assert_eq!(hit(lock.read(false)).0.payload.as_ref(), b"first");
 }
 
-fn nothing_is_published_to_a_key_that_is_gone(lock: &mut Lock<'_>) {
+fn an_aborted_holder_cannot_publish(lock: &mut Lock<'_>) {
     let fence = lock.grant("a");
     assert_eq!(lock.abort("a"), Reply::Aborted(true));
     assert_eq!(lock.publish("a", fence, Some(b"value")), Reply::Lost);
@@ -175,13 +177,13 @@ fn an_abort_frees_the_key_at_once(lock: &mut Lock<'_>) {
     assert!(new > old);
 }
 
-fn an_abort_leaves_the_last_fence(lock: &mut Lock<'_>) {
+fn abort_keeps_the_last_fence(lock: &mut Lock<'_>) {
     lock.grant("a");
     let before = lock.record();
     assert_eq!(lock.abort("a"), Reply::Aborted(true));
     let after = lock.record();
     assert_eq!((after.state, after.value), (Slot::Absent, before.value));
-    // A list is no fence, but nobody asked to take it away either.
+    // ABORT also keeps an entry of another type.
     lock.grant("b");
     lock.put(Entry::Value, Foreign::WrongType);
     assert_eq!(lock.abort("b"), Reply::Aborted(true));
@@ -189,7 +191,7 @@ fn an_abort_leaves_the_last_fence(lock: &mut Lock<'_>) {
     assert_eq!((after.state, after.value), (Slot::Absent, Slot::WrongType));
 }
 
-fn an_abort_is_by_tag_and_of_a_held_key_alone(lock: &mut Lock<'_>) {
+fn abort_needs_the_tag_of_the_holder(lock: &mut Lock<'_>) {
     assert_eq!(lock.abort("a"), Reply::Aborted(false));
     let fence = lock.grant("a");
     assert_eq!(lock.abort("b"), Reply::Aborted(false));
@@ -198,7 +200,7 @@ fn an_abort_is_by_tag_and_of_a_held_key_alone(lock: &mut Lock<'_>) {
     hit(lock.read(true));
 }
 
-fn a_deleted_key_is_free_and_its_holder_has_lost(lock: &mut Lock<'_>) {
+fn a_deleted_key_is_free_and_its_holder_is_lost(lock: &mut Lock<'_>) {
     let old = lock.grant("a");
     assert_eq!(lock.delete(), Reply::Deleted(true));
     assert_eq!(lock.delete(), Reply::Deleted(false));
@@ -208,9 +210,9 @@ fn a_deleted_key_is_free_and_its_holder_has_lost(lock: &mut Lock<'_>) {
     assert_eq!(lock.publish("a", old, Some(b"value")), Reply::Lost);
 }
 
-fn delete_is_told_of_the_state_alone(lock: &mut Lock<'_>) {
+fn delete_reports_whether_a_state_existed(lock: &mut Lock<'_>) {
     lock.compute("a", Some(b"value"));
     lock.put(Entry::State, Foreign::Nothing);
     assert_eq!(lock.delete(), Reply::Deleted(false));
-    assert_eq!(lock.record().value, Slot::Absent, "the value went with it");
+    assert_eq!(lock.record().value, Slot::Absent, "the value is removed too");
 }

@@ -1,4 +1,4 @@
-//! One key on a bench, and the words of the scenarios.
+//! One key on a rig, and the helpers of the scenarios.
 
 use bytes::Bytes;
 use dspinlock_runtime::internals::key::Key;
@@ -6,36 +6,36 @@ use dspinlock_runtime::internals::protocol::record::{Record, Slot};
 use dspinlock_runtime::internals::protocol::value::{Hit, Holder, MAX_HEADER, Value};
 use dspinlock_runtime::internals::protocol::{Acquire, Busy, Publish, Read, Renew, Reply, Request};
 
-use crate::bench::{Bench, Entry, Foreign, fresh_key};
+use crate::rig::{Entry, Foreign, Rig, fresh_key};
 
-/// All times are so long that no stall of a loaded machine comes near them.
+/// The durations, in milliseconds, are so long that a slow machine changes no result.
 pub(crate) const LEASE: u64 = 3_600_000;
 pub(crate) const TTL: u64 = 2 * LEASE;
 pub(crate) const MAX_BLOCK: u64 = 3 * LEASE;
-/// How much of a time may have passed already, in milliseconds.
+/// How much of a duration may have passed already, in milliseconds.
 const STALL: u64 = 600_000;
 
-/// Longer than every lease, shorter than every ttl.
-pub(crate) const LAPSE: u64 = LEASE + STALL;
+/// Longer than every lease and shorter than every ttl.
+pub(crate) const AFTER_LEASE: u64 = LEASE + STALL;
 
 pub(crate) struct Lock<'a> {
-    pub(crate) bench: &'a mut dyn Bench,
+    pub(crate) rig: &'a mut dyn Rig,
     pub(crate) key: Key,
 }
 
 impl<'a> Lock<'a> {
-    pub(crate) fn new(bench: &'a mut dyn Bench) -> Self {
+    pub(crate) fn new(rig: &'a mut dyn Rig) -> Self {
         Self {
-            bench,
+            rig,
             key: fresh_key(),
         }
     }
 
     pub(crate) fn step(&mut self, request: Request) -> Reply {
-        self.bench.step(&self.key, request)
+        self.rig.step(&self.key, request)
     }
 
-    /// With `cached_if_computed`, wanting a value.
+    /// Sends ACQUIRE with `cached_if_computed`.
     pub(crate) fn acquire(&mut self, tag: &str) -> Reply {
         self.acquire_with(tag, |_| {})
     }
@@ -46,7 +46,7 @@ impl<'a> Lock<'a> {
         self.step(Request::Acquire(request))
     }
 
-    /// Takes a lock that is free.
+    /// Acquires a free lock and returns the fence.
     pub(crate) fn grant(&mut self, tag: &str) -> u64 {
         let reply = self.acquire(tag);
         acquired(&reply)
@@ -71,7 +71,7 @@ impl<'a> Lock<'a> {
         }))
     }
 
-    /// Takes a free lock and publishes.
+    /// Acquires a free lock, publishes, and returns the fence.
     pub(crate) fn compute(&mut self, tag: &str, payload: Option<&[u8]>) -> u64 {
         let fence = self.grant(tag);
         assert_eq!(self.publish(tag, fence, payload), Reply::Published);
@@ -103,34 +103,34 @@ impl<'a> Lock<'a> {
     }
 
     pub(crate) fn put(&mut self, entry: Entry, content: Foreign) {
-        self.bench.put(&self.key, entry, &content);
+        self.rig.put(&self.key, entry, &content);
     }
 
     pub(crate) fn record(&mut self) -> Record {
-        self.bench.record(&self.key)
+        self.rig.record(&self.key)
     }
 
-    /// The value in the store, which must be one.
+    /// The value in the store.
     pub(crate) fn value(&mut self) -> Value {
         Value::parse(&bytes(&self.record().value)).expect("a value")
     }
 
-    /// The least bound within which the computed value is read: its length with its header.
+    /// The smallest bound that READ accepts for the value: its length including the header.
     pub(crate) fn size(&mut self) -> usize {
         let fits = |size: &usize| matches!(self.read_within(false, *size), Reply::Hit(..));
         (0..MAX_HEADER).find(fits).expect("a short value")
     }
 
-    /// Milliseconds until each entry is gone.
+    /// Milliseconds until state and value expire.
     pub(crate) fn left(&mut self) -> [Option<u64>; 2] {
-        let (record, now) = (self.record(), self.bench.now() / 1000);
+        let (record, now) = (self.record(), self.rig.now() / 1000);
         [record.state, record.value].map(|slot| match slot {
             Slot::Bytes { until, .. } => until.map(|until| until - now),
             _ => None,
         })
     }
 
-    /// Both entries go on for so long, and end together.
+    /// Asserts that both entries expire at the same time, in about `expected` milliseconds.
     pub(crate) fn assert_both_left(&mut self, expected: u64) {
         let [state, value] = self.left();
         assert_left(state, expected);
@@ -139,11 +139,11 @@ impl<'a> Lock<'a> {
         assert_eq!(until(&record.state), until(&record.value));
     }
 
-    /// Runs something that must not change the record.
-    pub(crate) fn untouched<T>(&mut self, action: impl FnOnce(&mut Self) -> T) -> T {
+    /// Asserts that `action` does not change the record.
+    pub(crate) fn assert_unchanged<T>(&mut self, action: impl FnOnce(&mut Self) -> T) -> T {
         let before = self.record();
         let result = action(self);
-        assert_eq!(self.record(), before, "the record was touched");
+        assert_eq!(self.record(), before, "the record was changed");
         result
     }
 }
@@ -171,7 +171,7 @@ pub(crate) fn holder() -> Holder {
     }
 }
 
-/// A state as another writer left it.
+/// A state as another writer stores it.
 pub(crate) fn state(tag: &str, number: &str) -> String {
     format!("{tag},2001-02-03T04:05:06.000007+00:00,{number}")
 }
@@ -180,7 +180,7 @@ pub(crate) fn state(tag: &str, number: &str) -> String {
 pub(crate) fn acquired(reply: &Reply) -> u64 {
     match reply {
         Reply::Acquired(fence) => *fence,
-        other => panic!("not acquired: {other:?}"),
+        other => panic!("expected Acquired, got {other:?}"),
     }
 }
 
@@ -188,7 +188,7 @@ pub(crate) fn acquired(reply: &Reply) -> u64 {
 pub(crate) fn busy(reply: Reply) -> Busy {
     match reply {
         Reply::Busy(busy) => busy,
-        other => panic!("not busy: {other:?}"),
+        other => panic!("expected Busy, got {other:?}"),
     }
 }
 
@@ -196,21 +196,21 @@ pub(crate) fn busy(reply: Reply) -> Busy {
 pub(crate) fn hit(reply: Reply) -> (Hit, Option<u64>) {
     match reply {
         Reply::Hit(hit, left) => (hit, left),
-        other => panic!("no hit: {other:?}"),
+        other => panic!("expected Hit, got {other:?}"),
     }
 }
 
 pub(crate) fn bytes(slot: &Slot) -> Bytes {
     match slot {
         Slot::Bytes { bytes, .. } => bytes.clone(),
-        other => panic!("no bytes: {other:?}"),
+        other => panic!("expected bytes, got {other:?}"),
     }
 }
 
 pub(crate) fn until(slot: &Slot) -> Option<u64> {
     match slot {
         Slot::Bytes { until, .. } => *until,
-        other => panic!("no bytes: {other:?}"),
+        other => panic!("expected bytes, got {other:?}"),
     }
 }
 
@@ -219,6 +219,6 @@ pub(crate) fn assert_left(left: Option<u64>, expected: u64) {
     let left = left.expect("an expiry");
     assert!(
         left <= expected && left + STALL >= expected,
-        "{left} ms left, expected {expected}"
+        "expires in {left} ms, expected {expected} ms"
     );
 }

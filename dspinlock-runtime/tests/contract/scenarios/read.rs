@@ -1,24 +1,26 @@
+//! READ.
+
 use dspinlock_runtime::internals::protocol::Reply;
 
 use super::lock::*;
-use crate::bench::{Entry, Foreign};
+use crate::rig::{Entry, Foreign};
 
 super::list! {
-    steps alone {
-        nothing_is_a_miss,
+    steps only {
+        reading_a_key_without_a_value_is_a_miss,
         a_computed_value_is_read,
-        a_value_is_gone_with_the_next_grant,
-        no_value_beyond_the_bound_is_read,
+        the_next_grant_removes_the_value,
+        a_value_above_the_bound_is_a_miss,
     }
-    past the protocol {
-        a_named_key_needs_its_value_alone,
-        a_shared_key_needs_its_own_state,
+    raw access {
+        a_key_with_a_site_name_needs_no_state,
+        a_shared_key_needs_the_state_of_its_value,
         a_value_under_another_fence_is_a_miss,
-        what_is_no_value_is_a_miss,
+        a_malformed_value_is_a_miss,
     }
 }
 
-fn nothing_is_a_miss(lock: &mut Lock<'_>) {
+fn reading_a_key_without_a_value_is_a_miss(lock: &mut Lock<'_>) {
     assert_eq!(lock.read(false), Reply::Miss);
     assert_eq!(lock.read(true), Reply::Miss);
     lock.grant("a");
@@ -34,11 +36,11 @@ fn a_computed_value_is_read(lock: &mut Lock<'_>) {
             (value.payload.as_ref(), value.fence),
             (b"value".as_slice(), fence)
         );
-        assert_eq!(left, None, "a read does not ask how long");
+        assert_eq!(left, None, "READ does not return the expiry");
     }
 }
 
-fn a_value_is_gone_with_the_next_grant(lock: &mut Lock<'_>) {
+fn the_next_grant_removes_the_value(lock: &mut Lock<'_>) {
     lock.compute("a", Some(b"value"));
     acquired(&lock.acquire_with("b", |a| a.cached = false));
     assert_eq!(lock.read(false), Reply::Miss);
@@ -46,7 +48,7 @@ fn a_value_is_gone_with_the_next_grant(lock: &mut Lock<'_>) {
     assert_eq!(lock.read(false), Reply::Miss);
 }
 
-fn no_value_beyond_the_bound_is_read(lock: &mut Lock<'_>) {
+fn a_value_above_the_bound_is_a_miss(lock: &mut Lock<'_>) {
     lock.compute("a", Some(b"value"));
     let size = lock.size();
     for shared in [false, true] {
@@ -56,7 +58,7 @@ fn no_value_beyond_the_bound_is_read(lock: &mut Lock<'_>) {
     }
 }
 
-fn a_named_key_needs_its_value_alone(lock: &mut Lock<'_>) {
+fn a_key_with_a_site_name_needs_no_state(lock: &mut Lock<'_>) {
     lock.compute("a", Some(b"value"));
     for state in [
         Foreign::Nothing,
@@ -69,7 +71,7 @@ fn a_named_key_needs_its_value_alone(lock: &mut Lock<'_>) {
     }
 }
 
-fn a_shared_key_needs_its_own_state(lock: &mut Lock<'_>) {
+fn a_shared_key_needs_the_state_of_its_value(lock: &mut Lock<'_>) {
     lock.compute("a", Some(b"value"));
     for (tag, number, visible) in [
         ("b", "1", false),
@@ -86,21 +88,21 @@ fn a_shared_key_needs_its_own_state(lock: &mut Lock<'_>) {
 fn a_value_under_another_fence_is_a_miss(lock: &mut Lock<'_>) {
     lock.put_value("dspinlock1,b,8,a,7,1,2,3,5,00000000,1,host,site\nvalue", None);
     lock.put_state(state("a", "1"), None);
-    assert_eq!(lock.read(false), Reply::Miss, "7 is not 8");
+    assert_eq!(lock.read(false), Reply::Miss, "fence 7 differs from fence 8");
     hit(lock.read(true));
     lock.put_value("dspinlock1,b,7,a,7,1,2,3,5,00000000,1,host,site\nvalue", None);
     let (value, _) = hit(lock.read(false));
-    assert!(!value.is_intact(), "the checksum is left to who decodes");
+    assert!(!value.is_intact(), "READ does not verify the checksum");
 }
 
-fn what_is_no_value_is_a_miss(lock: &mut Lock<'_>) {
+fn a_malformed_value_is_a_miss(lock: &mut Lock<'_>) {
     lock.compute("a", Some(b"value"));
     let whole = lock.value().print();
     for end in 0..whole.len() {
         lock.put_value(whole.slice(..end), None);
         assert_eq!(lock.read(false), Reply::Miss, "cut at {end}");
         assert_eq!(lock.read(true), Reply::Miss, "cut at {end}");
-        // The same judgement where a grant is at stake: nothing to return, so the caller computes.
+        // ACQUIRE judges the value like READ: it is malformed, so the caller computes.
         acquired(&lock.acquire("b"));
         lock.put_state(state("a", "1"), None);
     }

@@ -1,27 +1,29 @@
+//! ACQUIRE on a key that another holder has: BUSY, takeover, and an expired lease.
+
 use bytes::Bytes;
 use dspinlock_runtime::internals::protocol::Reply;
 use dspinlock_runtime::internals::protocol::record::Slot;
 
 use super::lock::*;
-use crate::bench::{Entry, Foreign};
+use crate::rig::{Entry, Foreign};
 
 super::list! {
-    steps alone {
+    steps only {
         a_held_key_is_busy,
-        a_takeover_needs_the_very_bytes,
-        after_a_takeover_the_old_holder_has_lost,
-        a_lapsed_lease_frees_the_key,
+        a_takeover_needs_the_exact_state,
+        after_a_takeover_the_old_holder_is_lost,
+        an_expired_lease_frees_the_key,
     }
-    past the protocol {
-        busy_shows_the_state_and_touches_nothing,
-        busy_gives_an_expiry_to_a_state_without_one,
-        busy_minds_no_value,
+    raw access {
+        busy_returns_the_state_and_changes_nothing,
+        busy_sets_an_expiry_on_a_state_without_one,
+        busy_ignores_the_value,
     }
 }
 
 fn a_held_key_is_busy(lock: &mut Lock<'_>) {
     lock.grant("a");
-    let before = lock.bench.now();
+    let before = lock.rig.now();
     let seen = busy(lock.acquire("b"));
     assert!(seen.raw.starts_with(b"a,") && seen.raw.ends_with(b",0"));
     assert_left(seen.left, LEASE);
@@ -31,15 +33,15 @@ fn a_held_key_is_busy(lock: &mut Lock<'_>) {
     busy(lock.acquire_with("b", |a| a.refuse = Some("a".into())));
 }
 
-fn busy_shows_the_state_and_touches_nothing(lock: &mut Lock<'_>) {
+fn busy_returns_the_state_and_changes_nothing(lock: &mut Lock<'_>) {
     lock.grant("a");
-    lock.bench.advance(LEASE / 2);
-    let seen = lock.untouched(|lock| busy(lock.acquire("b")));
+    lock.rig.advance(LEASE / 2);
+    let seen = lock.assert_unchanged(|lock| busy(lock.acquire("b")));
     assert_eq!(seen.raw, bytes(&lock.record().state));
     assert_left(seen.left, LEASE / 2);
 }
 
-fn busy_gives_an_expiry_to_a_state_without_one(lock: &mut Lock<'_>) {
+fn busy_sets_an_expiry_on_a_state_without_one(lock: &mut Lock<'_>) {
     let raw = state("python", "0");
     lock.put_state(raw.clone(), None);
     let seen = busy(lock.acquire("a"));
@@ -48,13 +50,13 @@ fn busy_gives_an_expiry_to_a_state_without_one(lock: &mut Lock<'_>) {
     let record = lock.record();
     assert_eq!((bytes(&record.state), record.value), (raw.into(), Slot::Absent));
     assert_left(lock.left()[0], MAX_BLOCK);
-    lock.bench.advance(LEASE);
+    lock.rig.advance(LEASE);
     assert_left(busy(lock.acquire("a")).left, MAX_BLOCK - LEASE);
-    lock.bench.advance(MAX_BLOCK);
+    lock.rig.advance(MAX_BLOCK);
     lock.grant("a");
 }
 
-fn busy_minds_no_value(lock: &mut Lock<'_>) {
+fn busy_ignores_the_value(lock: &mut Lock<'_>) {
     for content in [
         Foreign::Nothing,
         Foreign::WrongType,
@@ -68,7 +70,7 @@ fn busy_minds_no_value(lock: &mut Lock<'_>) {
     }
 }
 
-fn a_takeover_needs_the_very_bytes(lock: &mut Lock<'_>) {
+fn a_takeover_needs_the_exact_state(lock: &mut Lock<'_>) {
     let old = lock.grant("a");
     let raw = busy(lock.acquire("b")).raw;
     let with = |lock: &mut Lock<'_>, stale: Bytes| lock.acquire_with("b", |a| a.stale = Some(stale));
@@ -76,11 +78,11 @@ fn a_takeover_needs_the_very_bytes(lock: &mut Lock<'_>) {
     busy(with(lock, raw.slice(1..)));
     busy(with(lock, Bytes::from([raw.as_ref(), b" "].concat())));
     assert!(acquired(&with(lock, raw.clone())) > old);
-    // Taken over by another meanwhile: these are no longer the bytes that were judged.
+    // "b" has taken over in the meantime, so the state has changed.
     busy(lock.acquire_with("c", |a| a.stale = Some(raw)));
 }
 
-fn after_a_takeover_the_old_holder_has_lost(lock: &mut Lock<'_>) {
+fn after_a_takeover_the_old_holder_is_lost(lock: &mut Lock<'_>) {
     let old = lock.grant("a");
     let raw = busy(lock.acquire("b")).raw;
     let new = acquired(&lock.acquire_with("b", |a| a.stale = Some(raw)));
@@ -92,9 +94,9 @@ fn after_a_takeover_the_old_holder_has_lost(lock: &mut Lock<'_>) {
     assert_eq!(hit(lock.read(false)).0.payload.as_ref(), b"new");
 }
 
-fn a_lapsed_lease_frees_the_key(lock: &mut Lock<'_>) {
+fn an_expired_lease_frees_the_key(lock: &mut Lock<'_>) {
     let old = lock.grant("a");
-    lock.bench.advance(LAPSE);
+    lock.rig.advance(AFTER_LEASE);
     assert_eq!(lock.renew("a", old), Reply::Lost);
     assert_eq!(lock.publish("a", old, Some(b"old")), Reply::Lost);
     assert_eq!(lock.abort("a"), Reply::Aborted(false));

@@ -1,27 +1,31 @@
-//! What an action changes.
+//! The state of the lock model, and how each action changes it.
 
 use bytes::Bytes;
 use dspinlock_runtime::internals::protocol::record::Record;
 use dspinlock_runtime::internals::protocol::{Reply, Request};
 
-use super::{Action, Again, Faults, Lock, ONCE};
-use crate::call::{Answer, Ask, Asks, Call, Message, Runs, Sends};
-use crate::kept::Kept;
+use super::{Action, Delivery, Faults, Lock, ONCE};
+use crate::call::{Acquiring, Call, CallReply, CallRequest, FollowUp, Message, Running};
+use crate::interned::RecordId;
 use crate::server::Server;
 
-/// A moment.
+/// State of a lock, its callers and the network.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
     pub(super) server: Server,
     pub(super) calls: Vec<Call>,
-    pub(super) requests: Vec<Message<Ask>>,
-    pub(super) answers: Vec<Message<Answer>>,
-    /// What the replica knows.
-    pub(super) replica: Option<Kept>,
-    /// When the Python worker took the lock.
+    /// Requests in transit, sorted.
+    pub(super) requests: Vec<Message<CallRequest>>,
+    /// Replies in transit, sorted.
+    pub(super) replies: Vec<Message<CallReply>>,
+    /// The record of the replica.
+    pub(super) replica: Option<RecordId>,
+    /// When the Python worker acquired the lock.
     pub(super) python: Option<u64>,
+    /// Number of bodies that have started.
     pub(super) bodies: u8,
-    pub(super) left: Faults,
+    /// The faults that may still happen.
+    pub(super) faults: Faults,
 }
 
 impl State {
@@ -30,129 +34,130 @@ impl State {
             server: Server::default(),
             calls: vec![Call::New; model.calls],
             requests: Vec::new(),
-            answers: Vec::new(),
+            replies: Vec::new(),
             replica: None,
             python: None,
             bodies: 0,
-            left: model.faults,
+            faults: model.faults,
         }
     }
 
-    pub(super) fn take(&mut self, model: &Lock, action: Action) {
+    pub(super) fn apply(&mut self, model: &Lock, action: Action) {
         match action {
-            Action::Begins(at) | Action::Looks(at) => self.asks(at, None),
-            Action::TakesOver(at) => {
-                self.left.takeovers -= 1;
-                if let Call::Waits { raw, .. } = &self.calls[at] {
+            Action::Start(at) | Action::Retry(at) => self.send_acquire(at, None),
+            Action::TakeOver(at) => {
+                self.faults.takeovers -= 1;
+                if let Call::Waiting { raw, .. } = &self.calls[at] {
                     let raw = raw.clone();
-                    self.asks(at, Some(raw));
+                    self.send_acquire(at, Some(raw));
                 }
             }
-            Action::Reaches(request, again) => {
-                match again {
-                    Again::Yes => self.left.doubles -= 1,
-                    Again::No => remove(&mut self.requests, &request),
+            Action::DeliverRequest(request, delivery) => {
+                match delivery {
+                    Delivery::Duplicated => self.faults.duplicates -= 1,
+                    Delivery::Once => remove(&mut self.requests, &request),
                 }
-                self.serves(model, request);
+                self.serve(model, request);
             }
-            Action::Answers(answer) => {
-                remove(&mut self.answers, &answer);
-                self.hears(model, answer);
+            Action::DeliverReply(reply) => {
+                remove(&mut self.replies, &reply);
+                self.receive(model, reply);
             }
-            Action::LosesRequest(request) => {
-                self.left.losses -= 1;
+            Action::LoseRequest(request) => {
+                self.faults.losses -= 1;
                 remove(&mut self.requests, &request);
             }
-            Action::LosesAnswer(answer) => {
-                self.left.losses -= 1;
-                remove(&mut self.answers, &answer);
+            Action::LoseReply(reply) => {
+                self.faults.losses -= 1;
+                remove(&mut self.replies, &reply);
             }
-            Action::TimesOut(at) => self.times_out(at),
-            Action::Beats(at) => {
-                self.left.beats -= 1;
-                self.beats(at);
+            Action::TimeOut(at) => self.time_out(at),
+            Action::Renew(at) => {
+                self.faults.renewals -= 1;
+                self.send_renew(at);
             }
-            Action::Finishes(at) => self.finishes(at),
-            Action::Drops(at) => {
-                self.left.drops -= 1;
-                self.ends(at);
+            Action::Finish(at) => self.finish(at),
+            Action::Drop(at) => {
+                self.faults.drops -= 1;
+                self.abort(at);
             }
-            Action::Crashes(at) => {
-                self.left.crashes -= 1;
-                self.calls[at] = Call::Over;
+            Action::Crash(at) => {
+                self.faults.crashes -= 1;
+                self.calls[at] = Call::Done;
             }
-            other => self.happens(model, other),
+            other => self.apply_to_server(model, other),
         }
     }
 
-    fn happens(&mut self, model: &Lock, action: Action) {
+    fn apply_to_server(&mut self, model: &Lock, action: Action) {
         match action {
-            Action::Ticks => self.server.tick(),
-            Action::Deletes => {
-                self.left.deletes -= 1;
-                self.server.step(&model.terms, &Request::Delete);
+            Action::Tick => self.server.tick(),
+            Action::Delete => {
+                self.faults.deletes -= 1;
+                self.server.step(&model.settings, &Request::Delete);
             }
-            Action::Restarts => {
-                self.left.restarts -= 1;
-                self.server.record = Kept::of(Record::default());
+            Action::Restart => {
+                self.faults.restarts -= 1;
+                self.server.record = RecordId::of(Record::default());
             }
-            Action::Replicates => self.replica = Some(self.server.record),
-            Action::FailsOver => {
-                self.left.failovers -= 1;
+            Action::Replicate => self.replica = Some(self.server.record),
+            Action::FailOver => {
+                self.faults.failovers -= 1;
                 if let Some(replica) = self.replica.take() {
-                    self.server.record = Kept::of(replica.record().at(self.server.now()));
+                    self.server.record = RecordId::of(replica.record().at(self.server.now()));
                 }
             }
-            Action::PythonTakes => {
-                self.left.pythons -= 1;
-                self.python = Some(self.server.python_takes());
+            Action::PythonAcquire => {
+                self.faults.python_writes -= 1;
+                self.python = Some(self.server.python_acquire());
             }
-            Action::PythonReleases => {
-                let taken = self.python.take().unwrap_or_default();
-                self.server.python_releases(taken);
+            Action::PythonRelease => {
+                let acquired_at = self.python.take().unwrap_or_default();
+                self.server.python_release(acquired_at);
             }
-            _ => unreachable!("an action of a caller"),
+            _ => unreachable!("an action of a call"),
         }
     }
 
-    fn asks(&mut self, at: usize, stale: Option<Bytes>) {
-        let number = self.send(at, Ask::Acquire(stale.clone()));
-        let (begun, late) = match self.calls[at] {
-            Call::Waits { late, .. } => (true, late),
+    fn send_acquire(&mut self, at: usize, stale: Option<Bytes>) {
+        let number = self.send(at, CallRequest::Acquire(stale.clone()));
+        let (has_waited, late_grant) = match self.calls[at] {
+            Call::Waiting { late_grant, .. } => (true, late_grant),
             _ => (false, false),
         };
-        self.calls[at] = Call::Asks(Asks {
+        self.calls[at] = Call::Acquiring(Acquiring {
             number,
-            again: false,
+            resent: false,
             sent: self.server.tick,
-            late,
-            begun,
+            late_grant,
+            has_waited,
             stale,
         });
     }
 
-    fn serves(&mut self, model: &Lock, request: Message<Ask>) {
-        let (tag, terms) = (TAGS[request.call], &model.terms);
-        let asked = match &request.body {
-            Ask::Acquire(stale) => terms.acquire(tag, stale.clone()),
-            Ask::Renew(fence) => terms.renew(tag, *fence),
-            Ask::Publish(fence, version) => terms.publish(tag, *fence, *version),
-            Ask::Abort => Request::Abort { tag: tag.into() },
+    /// The server runs a request and sends the reply.
+    fn serve(&mut self, model: &Lock, request: Message<CallRequest>) {
+        let (tag, settings) = (TAGS[request.call], &model.settings);
+        let step = match &request.body {
+            CallRequest::Acquire(stale) => settings.acquire(tag, stale.clone()),
+            CallRequest::Renew(fence) => settings.renew(tag, *fence),
+            CallRequest::Publish(fence, version) => settings.publish(tag, *fence, *version),
+            CallRequest::Abort => Request::Abort { tag: tag.into() },
         };
-        let body = match self.server.step(terms, &asked) {
-            Reply::Acquired(fence) => Answer::Acquired(fence),
-            // Without takeovers the bytes do not matter.
-            Reply::Busy(busy) if model.faults.takeovers > 0 => Answer::Busy(busy.raw),
-            Reply::Busy(_) => Answer::Busy(Bytes::new()),
-            Reply::Hit(..) => Answer::Hit,
-            Reply::Done | Reply::Published => Answer::Published,
-            Reply::Renewed => Answer::Renewed,
-            Reply::Lost => Answer::Lost,
+        let body = match self.server.step(settings, &step) {
+            Reply::Acquired(fence) => CallReply::Acquired(fence),
+            // Only a takeover needs the bytes. Without them there are fewer states.
+            Reply::Busy(busy) if model.faults.takeovers > 0 => CallReply::Busy(busy.raw),
+            Reply::Busy(_) => CallReply::Busy(Bytes::new()),
+            Reply::Hit(..) => CallReply::Hit,
+            Reply::Done | Reply::Published => CallReply::Published,
+            Reply::Renewed => CallReply::Renewed,
+            Reply::Lost => CallReply::Lost,
             Reply::Aborted(_) => return,
             reply => unreachable!("{reply:?} to {:?}", request.body),
         };
         insert(
-            &mut self.answers,
+            &mut self.replies,
             Message {
                 call: request.call,
                 number: request.number,
@@ -161,73 +166,75 @@ impl State {
         );
     }
 
-    fn hears(&mut self, model: &Lock, answer: Message<Answer>) {
-        let (tick, version, at) = (self.server.tick, self.server.past.version, answer.call);
+    fn receive(&mut self, model: &Lock, reply: Message<CallReply>) {
+        let (tick, version, at) = (self.server.tick, self.server.history.version, reply.call);
         let call = &mut self.calls[at];
-        let ran = matches!(call, Call::Runs(_));
-        let sends = call.hears(answer.body, tick, model.terms.lease, version);
-        if model.promises.contains(&ONCE) {
-            self.bodies += u8::from(!ran && matches!(call, Call::Runs(_)));
+        let was_running = matches!(call, Call::Running(_));
+        let follow_up = call.on_reply(reply.body, tick, model.settings.lease, version);
+        if model.properties.contains(&ONCE) {
+            self.bodies += u8::from(!was_running && matches!(call, Call::Running(_)));
         }
-        self.follow(at, &sends);
+        self.send_follow_up(at, &follow_up);
     }
 
-    /// A first time the request is sent again, with the same tag: the step is the same one.
-    fn times_out(&mut self, at: usize) {
-        if self.is_under_way(at) {
-            self.left.losses -= 1;
+    /// After the first timeout the request is sent again with the same tag, so that the server runs it only once.
+    fn time_out(&mut self, at: usize) {
+        if self.is_in_transit(at) {
+            self.faults.losses -= 1;
         }
-        let again = match &mut self.calls[at] {
-            Call::Asks(asks) if !asks.again => Some(Ask::Acquire(asks.stale.clone())),
-            Call::Publishes {
-                again: false,
+        let repeated = match &mut self.calls[at] {
+            Call::Acquiring(acquiring) if !acquiring.resent => {
+                Some(CallRequest::Acquire(acquiring.stale.clone()))
+            }
+            Call::Publishing {
+                resent: false,
                 fence,
                 version,
                 ..
-            } => Some(Ask::Publish(*fence, *version)),
+            } => Some(CallRequest::Publish(*fence, *version)),
             _ => None,
         };
-        let Some(ask) = again else {
-            let sends = self.calls[at].fails();
-            return self.follow(at, &sends);
+        let Some(request) = repeated else {
+            let follow_up = self.calls[at].on_timeout();
+            return self.send_follow_up(at, &follow_up);
         };
-        let sent = self.send(at, ask);
+        let sent = self.send(at, request);
         match &mut self.calls[at] {
-            Call::Asks(Asks { number, again, .. }) | Call::Publishes { number, again, .. } => {
-                (*number, *again) = (sent, true);
+            Call::Acquiring(Acquiring { number, resent, .. }) | Call::Publishing { number, resent, .. } => {
+                (*number, *resent) = (sent, true);
             }
             _ => {}
         }
     }
 
-    fn follow(&mut self, at: usize, sends: &Sends) {
-        match sends {
-            Sends::Nothing => {}
-            Sends::Abort => drop(self.send(at, Ask::Abort)),
-            Sends::Acquire => {
-                let sent = self.send(at, Ask::Acquire(None));
-                if let Call::Asks(asks) = &mut self.calls[at] {
-                    (asks.number, asks.stale) = (sent, None);
+    fn send_follow_up(&mut self, at: usize, follow_up: &FollowUp) {
+        match follow_up {
+            FollowUp::Nothing => {}
+            FollowUp::Abort => drop(self.send(at, CallRequest::Abort)),
+            FollowUp::Acquire => {
+                let sent = self.send(at, CallRequest::Acquire(None));
+                if let Call::Acquiring(acquiring) = &mut self.calls[at] {
+                    (acquiring.number, acquiring.stale) = (sent, None);
                 }
             }
         }
     }
 
-    fn beats(&mut self, at: usize) {
-        let Call::Runs(Runs { fence, .. }) = self.calls[at] else {
+    fn send_renew(&mut self, at: usize) {
+        let Call::Running(Running { fence, .. }) = self.calls[at] else {
             return;
         };
-        let beat = Some((self.send(at, Ask::Renew(fence)), self.server.tick));
-        if let Call::Runs(runs) = &mut self.calls[at] {
-            runs.beat = beat;
+        let renewal = Some((self.send(at, CallRequest::Renew(fence)), self.server.tick));
+        if let Call::Running(running) = &mut self.calls[at] {
+            running.renewal = renewal;
         }
     }
 
-    fn finishes(&mut self, at: usize) {
-        if !self.calls[at].holds(self.server.tick) {
-            return self.ends(at);
+    fn finish(&mut self, at: usize) {
+        if !self.calls[at].holds_lock(self.server.tick) {
+            return self.abort(at);
         }
-        let Call::Runs(Runs {
+        let Call::Running(Running {
             fence,
             version,
             deadline,
@@ -236,26 +243,26 @@ impl State {
         else {
             return;
         };
-        let number = self.send(at, Ask::Publish(fence, version));
-        self.calls[at] = Call::Publishes {
+        let number = self.send(at, CallRequest::Publish(fence, version));
+        self.calls[at] = Call::Publishing {
             number,
-            again: false,
+            resent: false,
             fence,
             version,
             deadline,
         };
     }
 
-    fn ends(&mut self, at: usize) {
+    fn abort(&mut self, at: usize) {
         if self.calls[at].is_armed() {
-            self.send(at, Ask::Abort);
+            self.send(at, CallRequest::Abort);
         }
-        self.calls[at] = Call::Over;
+        self.calls[at] = Call::Done;
     }
 
-    /// Sends under a number that nothing on its way has.
-    fn send(&mut self, call: usize, body: Ask) -> u8 {
-        let number = if body == Ask::Abort {
+    /// Sends a request under a number that no message in transit has.
+    fn send(&mut self, call: usize, body: CallRequest) -> u8 {
+        let number = if body == CallRequest::Abort {
             0
         } else {
             self.free_number(call)
@@ -265,43 +272,45 @@ impl State {
     }
 
     fn free_number(&self, call: usize) -> u8 {
-        let taken = |number| {
+        let is_used = |number| {
             self.calls[call].awaits(number)
                 || self.requests.iter().any(|m| m.call == call && m.number == number)
-                || self.answers.iter().any(|m| m.call == call && m.number == number)
+                || self.replies.iter().any(|m| m.call == call && m.number == number)
         };
-        (1..).find(|number| !taken(*number)).unwrap_or(u8::MAX)
+        (1..).find(|number| !is_used(*number)).unwrap_or(u8::MAX)
     }
 
-    /// Whether what this call waits for is under way.
-    fn is_under_way(&self, at: usize) -> bool {
+    /// Whether the request or the reply that this call waits for is in transit.
+    fn is_in_transit(&self, at: usize) -> bool {
         let call = &self.calls[at];
-        let mine = |of: usize, number: u8| of == at && call.awaits(number);
-        self.requests.iter().any(|m| mine(m.call, m.number))
-            || self.answers.iter().any(|m| mine(m.call, m.number))
+        let is_awaited = |of: usize, number: u8| of == at && call.awaits(number);
+        self.requests.iter().any(|m| is_awaited(m.call, m.number))
+            || self.replies.iter().any(|m| is_awaited(m.call, m.number))
     }
 
     pub(super) fn may_time_out(&self, at: usize) -> bool {
         let waits = (0..=u8::MAX).any(|number| self.calls[at].awaits(number));
-        waits && (self.left.losses > 0 || !self.is_under_way(at))
+        waits && (self.faults.losses > 0 || !self.is_in_transit(at))
     }
 
-    /// An answer that nobody waits for changes nothing.
-    pub(super) fn forget_unheard(&mut self) {
+    /// Removes the replies that no call waits for. They change nothing.
+    pub(super) fn remove_unawaited_replies(&mut self) {
         let calls = &self.calls;
-        self.answers
-            .retain(|answer| calls[answer.call].awaits(answer.number));
+        self.replies
+            .retain(|reply| calls[reply.call].awaits(reply.number));
     }
 }
 
+/// The tag of each call.
 const TAGS: [&str; 3] = ["a", "b", "c"];
 
+/// The different messages of a sorted list.
 pub(super) fn distinct<T: PartialEq>(messages: &[T]) -> impl Iterator<Item = &T> {
-    let again = |at: usize| at > 0 && messages[at] == messages[at - 1];
+    let is_repeated = |at: usize| at > 0 && messages[at] == messages[at - 1];
     messages
         .iter()
         .enumerate()
-        .filter(move |(at, _)| !again(*at))
+        .filter(move |(at, _)| !is_repeated(*at))
         .map(|(_, message)| message)
 }
 

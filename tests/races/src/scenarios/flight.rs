@@ -1,4 +1,4 @@
-//! Calls of one process after one key.
+//! Single flight: calls of one process for one key.
 
 use std::sync::Arc;
 
@@ -9,25 +9,25 @@ use super::key;
 use crate::pool::flight::{Flights, Found, Joined, Seat, Word};
 use crate::rt::blocking;
 
-/// A key whose value is the number of the last change.
+/// A key whose value is its version.
 #[derive(Default)]
 struct World {
     flights: Flights,
     version: AtomicU64,
-    /// How many are at the store, for one flight that is never scattered at most one.
-    seated: AtomicU64,
+    /// Number of leaders. A flight that is never disbanded has at most one.
+    leaders: AtomicU64,
 }
 
 impl World {
-    /// What a call does: it follows, or reads the store for all.
+    /// A call that follows, or leads and reads the store.
     fn call(&self, leaves: bool) {
-        let begun = self.version.load(Ordering::SeqCst);
+        let at_start = self.version.load(Ordering::SeqCst);
         let mut joined = self.flights.join(&key(), true);
         loop {
             let word = match joined {
-                Joined::Seat(seat) => Word::Seat(seat),
-                Joined::Queue(words) if leaves => return drop(words),
-                Joined::Queue(words) => match blocking::wait(words) {
+                Joined::Seat(leader) => Word::Seat(leader),
+                Joined::Queue(follower) if leaves => return drop(follower),
+                Joined::Queue(follower) => match blocking::wait(follower) {
                     Ok(word) => word,
                     Err(_) => {
                         joined = self.flights.join(&key(), true);
@@ -37,28 +37,32 @@ impl World {
             };
             return match word {
                 Word::Value(found) => {
-                    let read = std::str::from_utf8(&found.tag).expect("a text");
-                    let read: u64 = read.parse().expect("a number");
-                    assert!(read >= begun, "a value older than the call: {read} < {begun}");
+                    let version = std::str::from_utf8(&found.tag).expect("the tag is text");
+                    let version: u64 = version.parse().expect("the tag is a number");
+                    assert!(
+                        version >= at_start,
+                        "version {version} is older than the call ({at_start})"
+                    );
                 }
-                Word::Seat(seat) => self.lead(seat),
+                Word::Seat(leader) => self.lead(leader),
             };
         }
     }
 
-    fn lead(&self, mut seat: Seat) {
-        assert_eq!(self.seated.fetch_add(1, Ordering::SeqCst), 0, "two have the seat");
-        seat.ask();
+    fn lead(&self, mut leader: Seat) {
+        let others = self.leaders.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(others, 0, "two calls lead one flight");
+        leader.ask();
         let tag = self.version.load(Ordering::SeqCst).to_string();
         let (payload, tag) = (tag.clone().into(), tag.into());
-        self.seated.fetch_sub(1, Ordering::SeqCst);
-        seat.land(&Found { payload, tag });
+        self.leaders.fetch_sub(1, Ordering::SeqCst);
+        leader.land(&Found { payload, tag });
     }
 }
 
-/// Every call ends, one at a time is at the store, and nobody is handed what is older than its own call. At the end no
-/// flight is left.
-pub fn calls_share_what_is_no_older_than_they_are() {
+/// Every call returns, at most one call reads the store at a time, and no flight remains. A value is never older than
+/// the call that receives it.
+pub fn no_follower_receives_a_value_older_than_its_call() {
     let world = Arc::new(World::default());
     let calls = [false, false, true].map(|leaves| {
         let world = world.clone();
@@ -73,38 +77,38 @@ pub fn calls_share_what_is_no_older_than_they_are() {
     for thread in calls.into_iter().chain([writer]) {
         thread.join().expect("no call panics");
     }
-    nothing_is_left(&world.flights);
+    assert_no_flight_remains(&world.flights);
 }
 
-/// A seat that was lost while others join: all of them go on, though its holder never gives it back.
-pub fn a_scattered_flight_strands_nobody() {
+/// A flight is disbanded while calls join it. All of them finish, although the first leader never completes the flight.
+pub fn every_follower_of_a_disbanded_flight_finishes() {
     let flights = Flights::default();
     let Joined::Seat(lost) = flights.join(&key(), true) else {
-        panic!("nobody else is here")
+        panic!("the first call is not the leader")
     };
     let calls = [(), ()].map(|()| {
         let flights = flights.clone();
         thread::spawn(move || match flights.join(&key(), true) {
-            Joined::Seat(seat) => drop(seat),
-            Joined::Queue(words) => drop(blocking::wait(words)),
+            Joined::Seat(leader) => drop(leader),
+            Joined::Queue(follower) => drop(blocking::wait(follower)),
         })
     });
-    let scatters = {
+    let disbands = {
         let flights = flights.clone();
         thread::spawn(move || flights.scatter(&key()))
     };
-    scatters.join().expect("no panic");
-    // A late caller may have found the flight of a scatter that was over, with a seat that is passed on.
+    disbands.join().expect("disbanding does not panic");
+    // A call that joins after the disbanding starts a new flight, which has its own leader.
     for call in calls {
-        call.join().expect("no panic");
+        call.join().expect("no call panics");
     }
     drop(lost);
-    nothing_is_left(&flights);
+    assert_no_flight_remains(&flights);
 }
 
-fn nothing_is_left(flights: &Flights) {
+fn assert_no_flight_remains(flights: &Flights) {
     assert!(
         matches!(flights.join(&key(), true), Joined::Seat(_)),
-        "a flight was left without a holder of its seat"
+        "a flight without a leader remains"
     );
 }

@@ -1,4 +1,4 @@
-//! A lease, its heartbeat, and those who wait for its loss.
+//! A lease, its heartbeat, and the tasks that wait for its loss.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,77 +45,81 @@ fn lease(pool: &Pool) -> Lease {
     };
     match blocking::wait(pool.ask(&key(), Request::Acquire(request))) {
         Ok(Reply::Acquired(fence)) => Lease::start(claim, fence, sent, terms()),
-        other => panic!("the key is free, but {other:?}"),
+        other => panic!("expected Acquired, got {other:?}"),
     }
 }
 
-/// A body that ends while a beat may be under way: its result is kept, no loss is told, and no beat is left.
-pub fn a_lease_that_ends_while_it_beats_is_not_lost() {
+/// The body ends while a heartbeat may be in flight. The result is published, the lease is not lost, and no heartbeat
+/// remains.
+pub fn a_lease_published_during_a_heartbeat_is_not_lost() {
     let pool = Pool::default();
     let lease = lease(&pool);
     let held = lease.held().clone();
     let time = thread::spawn(|| clock::advance(LEASE / 3));
     let published = blocking::wait(lease.publish(Some("value".into())));
-    time.join().expect("the clock goes on");
+    time.join().expect("the clock thread does not panic");
     assert!(matches!(published, Ok(Published::Kept)), "{published:?}");
-    assert!(!held.is_lost(), "an end is no loss");
-    no_beat_is_left(&held);
+    assert!(!held.is_lost(), "publishing must not lose the lease");
+    assert_no_heartbeat_remains(&held);
 }
 
-/// A lease whose time is over: everybody who waits for the loss is told, its result is not kept, nothing is left.
-pub fn a_lease_that_lapses_tells_everybody() {
+/// A lease expires. Every task that waits for the loss is woken, the result is not published, and no heartbeat remains.
+pub fn an_expired_lease_wakes_every_waiter() {
     let pool = Pool::default();
     let lease = lease(&pool);
     let waiters = [(), ()].map(|()| {
         let held = lease.held().clone();
         thread::spawn(move || blocking::wait(held.lost()))
     });
-    // Another has taken the key, or the store has forgotten it: a beat would be told so, and the deadline comes anyway.
+    // The key is deleted too: the loss is reported by a heartbeat or by the deadline.
     let deletes = {
         let pool = pool.clone();
         thread::spawn(move || drop(blocking::wait(pool.ask(&key(), Request::Delete))))
     };
-    // On and on: a timer that is set while the clock moves begins late.
-    let told = Arc::new(AtomicBool::new(false));
+    // Advances repeatedly, because a timer that is set while the clock moves starts late.
+    let woken = Arc::new(AtomicBool::new(false));
     let time = {
-        let told = told.clone();
+        let woken = woken.clone();
         thread::spawn(move || {
-            while !told.load(Ordering::SeqCst) {
+            while !woken.load(Ordering::SeqCst) {
                 clock::advance(LEASE);
                 thread::yield_now();
             }
         })
     };
     for thread in waiters.into_iter().chain([deletes]) {
-        thread.join().expect("nobody panics");
+        thread.join().expect("no waiter panics");
     }
-    told.store(true, Ordering::SeqCst);
-    time.join().expect("the clock goes on");
+    woken.store(true, Ordering::SeqCst);
+    time.join().expect("the clock thread does not panic");
     assert!(lease.is_lost());
     let held = lease.held().clone();
     let published = blocking::wait(lease.publish(Some("value".into())));
     assert!(matches!(published, Ok(Published::TooLate)), "{published:?}");
-    no_beat_is_left(&held);
+    assert_no_heartbeat_remains(&held);
 }
 
-/// A lease that is dropped while it may beat leaves the key free and no beat.
-pub fn a_lease_that_is_dropped_frees_the_key() {
+/// A lease is dropped while a heartbeat may be in flight. The key becomes free, and no heartbeat remains.
+pub fn a_dropped_lease_frees_the_key() {
     let pool = Pool::default();
     let lease = lease(&pool);
     let held = lease.held().clone();
     let time = thread::spawn(|| clock::advance(LEASE / 3));
     drop(lease);
-    time.join().expect("the clock goes on");
+    time.join().expect("the clock thread does not panic");
     while pool.record().state != Slot::Absent {
         thread::yield_now();
     }
-    no_beat_is_left(&held);
+    assert_no_heartbeat_remains(&held);
 }
 
-/// The list of beats, and a beat that is under way, hold the lease; the scheduler gives up where that does not end.
-fn no_beat_is_left(held: &Arc<Held>) {
+/// The heartbeat list and a heartbeat in flight own the lease. The scheduler fails the test if they keep it forever.
+fn assert_no_heartbeat_remains(held: &Arc<Held>) {
     while Arc::strong_count(held) > 1 {
         thread::yield_now();
     }
-    assert!(held.place().is_none(), "it has ended, but stands in the list");
+    assert!(
+        held.place().is_none(),
+        "the lease has ended but is still in the heartbeat list"
+    );
 }

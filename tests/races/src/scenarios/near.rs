@@ -1,4 +1,4 @@
-//! Readers, and changes that overtake them.
+//! Reads through the near cache, and changes that overtake them.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,69 +16,75 @@ const AGE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 struct World {
     near: Arc<Near>,
-    /// What the server has.
+    /// Version of the server's value.
     version: AtomicU64,
-    /// The greatest change that this process has been told of.
-    heard: AtomicU64,
+    /// The last version that this process was notified of.
+    notified: AtomicU64,
 }
 
 impl World {
-    fn recall(&self) -> Option<u64> {
-        let recall = |memory: &(dyn Any + Send + Sync)| memory.downcast_ref().copied();
-        self.near.recall(&key(), AGE, recall)
+    fn entry(&self) -> Option<u64> {
+        let version = |entry: &(dyn Any + Send + Sync)| entry.downcast_ref().copied();
+        self.near.recall(&key(), AGE, version)
     }
 
-    /// A call: nothing that it is handed is older than what was heard before it began.
-    fn reads(&self) {
-        let heard = self.heard.load(Ordering::SeqCst);
-        if let Some(copy) = self.recall() {
-            return assert!(copy >= heard, "a copy of {copy} after a change to {heard}");
+    /// A call. Its value is not older than the last notification before the call.
+    fn read(&self) {
+        let notified = self.notified.load(Ordering::SeqCst);
+        if let Some(entry) = self.entry() {
+            return assert!(
+                entry >= notified,
+                "an entry of version {entry} after a change to {notified}"
+            );
         }
-        if let Some(fill) = self.near.begin(&key()) {
-            let read = self.version.load(Ordering::SeqCst);
-            fill.land(Arc::new(read));
+        if let Some(placeholder) = self.near.begin(&key()) {
+            let version = self.version.load(Ordering::SeqCst);
+            placeholder.land(Arc::new(version));
         }
     }
 
-    /// A change, and how this process is told.
-    fn changes(&self, tell: impl FnOnce(&Near)) {
+    /// Changes the value and notifies this process.
+    fn change(&self, notify: impl FnOnce(&Near)) {
         let version = self.version.fetch_add(1, Ordering::SeqCst) + 1;
-        tell(&self.near);
-        self.heard.fetch_max(version, Ordering::SeqCst);
+        notify(&self.near);
+        self.notified.fetch_max(version, Ordering::SeqCst);
     }
 }
 
-fn run(tell: fn(&Near)) {
+fn run(notify: fn(&Near)) {
     let world = Arc::new(World::default());
     let readers = [(), ()].map(|()| {
         let world = world.clone();
         thread::spawn(move || {
-            world.reads();
-            world.reads();
+            world.read();
+            world.read();
         })
     });
     let writer = {
         let world = world.clone();
-        thread::spawn(move || world.changes(tell))
+        thread::spawn(move || world.change(notify))
     };
     for thread in readers.into_iter().chain([writer]) {
-        thread.join().expect("no reader is handed what is old");
+        thread.join().expect("no read returns an outdated entry");
     }
-    let (copy, version) = (world.recall(), world.version.load(Ordering::SeqCst));
-    assert!(copy.is_none_or(|copy| copy == version), "an old copy stayed");
+    let (entry, version) = (world.entry(), world.version.load(Ordering::SeqCst));
+    assert!(
+        entry.is_none_or(|entry| entry == version),
+        "an outdated entry remains"
+    );
 }
 
-/// A push for the key.
-pub fn a_push_drops_what_it_overtakes() {
+/// The key is invalidated by a push.
+pub fn a_read_overtaken_by_a_push_is_not_cached() {
     run(|near| near.changed(key().value_name().as_bytes()));
 }
 
-/// A connection that breaks.
-pub fn a_break_drops_what_it_overtakes() {
+/// The connection is lost.
+pub fn a_read_overtaken_by_a_disconnect_is_not_cached() {
     run(Near::all_changed);
 }
 
-/// A write of this process.
-pub fn an_own_write_drops_what_it_overtakes() {
+/// This process writes the key.
+pub fn a_read_overtaken_by_a_local_write_is_not_cached() {
     run(|near| near.forget(&key()));
 }

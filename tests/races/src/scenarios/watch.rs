@@ -1,4 +1,4 @@
-//! Pushes and those who wait for them.
+//! Watches, which wake callers when a push arrives.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ fn push() -> PushInfo {
     }
 }
 
-/// Who joined before the push is woken, whenever it begins to wait, though others join and leave the same name.
-pub fn a_push_after_joining_is_never_missed() {
+/// A caller that watches a key before the push is woken, even if it starts to wait later and other callers stop watching.
+pub fn a_push_to_a_watched_key_is_never_missed() {
     let watches = Arc::<Watches>::default();
     let pushed = [(), ()].map(|()| watches.join(&key().state_name()));
     let leaves = {
@@ -30,6 +30,6 @@ pub fn a_push_after_joining_is_never_missed() {
         move || watches.pushed(&push())
     });
     for thread in waiters.into_iter().chain([leaves, pushes]) {
-        thread.join().expect("nobody panics");
+        thread.join().expect("no thread panics");
     }
 }

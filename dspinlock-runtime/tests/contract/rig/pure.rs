@@ -1,12 +1,14 @@
+//! The reference: `protocol::step` on a map.
+
 use std::collections::HashMap;
 
 use dspinlock_runtime::internals::key::Key;
 use dspinlock_runtime::internals::protocol::record::{Record, Slot};
 use dspinlock_runtime::internals::protocol::{self, Reply, Request};
 
-use super::{Bench, Entry, Foreign, TICK, machine_clock};
+use super::{Entry, Foreign, Rig, TICK, machine_clock};
 
-/// The pure function and a map.
+/// `protocol::step` on a map of records.
 pub(crate) struct Pure {
     records: HashMap<Key, Record>,
     now: u64,
@@ -25,7 +27,7 @@ impl Pure {
     }
 }
 
-impl Bench for Pure {
+impl Rig for Pure {
     fn step(&mut self, key: &Key, request: Request) -> Reply {
         self.now += TICK;
         let record = self.records.remove(key).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The shipped protocol, or one that is spoilt in one place: what is true of it must not be true of these.
+//! The library's protocol step, and mutations of it. The tests show that each mutation violates a property.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,52 +9,51 @@ use dspinlock_runtime::internals::protocol::state::State;
 use dspinlock_runtime::internals::protocol::value::Value;
 use dspinlock_runtime::internals::protocol::{self, Reply, Request};
 
-use crate::kept::Kept;
+use crate::interned::RecordId;
 
-type Asked = (Rule, Kept, u64, Request);
+type Input = (Mutation, RecordId, u64, Request);
 
 thread_local! {
-    static STEPS: RefCell<HashMap<Asked, (Kept, Reply)>> = RefCell::default();
+    static STEPS: RefCell<HashMap<Input, (RecordId, Reply)>> = RefCell::default();
 }
 
-/// What a store does with a request. Every rule calls the shipped [`protocol::step`]; the spoilt ones change what goes
-/// in or what comes out.
+/// A single change of the protocol. Every variant calls [`protocol::step`] and changes its input or its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Rule {
-    /// As it ships.
-    Shipped,
-    /// A publish needs the tag alone.
+pub enum Mutation {
+    /// The unchanged protocol.
+    None,
+    /// PUBLISH compares only the tag.
     PublishByTag,
-    /// A publish needs the fence alone.
+    /// PUBLISH compares only the fence.
     PublishByFence,
-    /// A publish needs nothing.
-    PublishBlindly,
-    /// A publish is allowed where there is no state.
+    /// PUBLISH compares nothing.
+    PublishUnchecked,
+    /// PUBLISH succeeds if there is no state.
     PublishWithoutState,
-    /// An invalidation leaves a lock that is held alone.
-    DeleteSparesHolders,
-    /// The fence is a counter in the record, as INCR would keep it.
+    /// DELETE keeps a state that is BLOCKED.
+    DeleteKeepsBlocked,
+    /// The fence is a counter in the record, like INCR.
     CountedFence,
-    /// A value is visible with anybody's COMPUTED state.
+    /// A value is visible under the COMPUTED state of any tag.
     ValueOfAnyTag,
 }
 
-impl Rule {
-    /// Takes one step, or remembers it: the same one is asked for in thousands of states, and it is a pure function.
-    pub fn step(self, kept: Kept, now: u64, request: Request) -> (Kept, Reply) {
+impl Mutation {
+    /// Runs one step. Results are memoized, because a step is a pure function and many states repeat it.
+    pub fn step(self, record: RecordId, now: u64, request: Request) -> (RecordId, Reply) {
         STEPS.with_borrow_mut(|steps| {
-            let asked = (self, kept, now, request);
-            if let Some(step) = steps.get(&asked) {
-                return step.clone();
+            let input = (self, record, now, request);
+            if let Some(output) = steps.get(&input) {
+                return output.clone();
             }
-            let (record, reply) = self.take(kept.record(), now, &asked.3);
-            let step = (Kept::of(record), reply);
-            steps.insert(asked, step.clone());
-            step
+            let (after, reply) = self.apply(record.record(), now, &input.3);
+            let output = (RecordId::of(after), reply);
+            steps.insert(input, output.clone());
+            output
         })
     }
 
-    fn take(self, record: Record, now: u64, request: &Request) -> (Record, Reply) {
+    fn apply(self, record: Record, now: u64, request: &Request) -> (Record, Reply) {
         let record = record.at(now);
         match (self, request) {
             (Self::PublishByTag, Request::Publish(publish)) => {
@@ -63,23 +62,23 @@ impl Rule {
                 protocol::step(record, now, &Request::Publish(publish))
             }
             (Self::PublishByFence, Request::Publish(publish)) if fence(&record) == Some(publish.fence) => {
-                protocol::step(held(record, &publish.tag, publish.fence), now, request)
+                protocol::step(held_by(record, &publish.tag, publish.fence), now, request)
             }
-            (Self::PublishBlindly, Request::Publish(publish)) => {
-                protocol::step(held(record, &publish.tag, publish.fence), now, request)
+            (Self::PublishUnchecked, Request::Publish(publish)) => {
+                protocol::step(held_by(record, &publish.tag, publish.fence), now, request)
             }
             (Self::PublishWithoutState, Request::Publish(publish)) if record.state == Slot::Absent => {
-                protocol::step(held(record, &publish.tag, publish.fence), now, request)
+                protocol::step(held_by(record, &publish.tag, publish.fence), now, request)
             }
-            (Self::DeleteSparesHolders, Request::Delete) if is_blocked(&record) => {
+            (Self::DeleteKeepsBlocked, Request::Delete) if is_blocked(&record) => {
                 (record, Reply::Deleted(true))
             }
             (Self::CountedFence, Request::Acquire(_)) => {
                 let last = fence(&record).unwrap_or(0);
-                count_on(record.clone(), protocol::step(record, now, request), last)
+                count_fence(record.clone(), protocol::step(record, now, request), last)
             }
             (Self::ValueOfAnyTag, Request::Read(_) | Request::Acquire(_)) => {
-                match protocol::step(adopted(record.clone()), now, request) {
+                match protocol::step(with_tag_of_value(record.clone()), now, request) {
                     (_, hit @ Reply::Hit(..)) => (record, hit),
                     _ => protocol::step(record, now, request),
                 }
@@ -94,7 +93,7 @@ pub(crate) fn fence(record: &Record) -> Option<u64> {
     value(record).map(|value| value.header.fence)
 }
 
-/// What is in a slot, whatever its end.
+/// The bytes in a slot, without the expiry.
 pub(crate) fn content(slot: &Slot) -> Option<&Bytes> {
     match slot {
         Slot::Bytes { bytes, .. } => Some(bytes),
@@ -110,13 +109,13 @@ fn state(record: &Record) -> Option<State<'_>> {
     content(&record.state).and_then(|bytes| State::parse(bytes).ok())
 }
 
-/// Whether somebody holds the lock.
+/// Whether the lock is held.
 pub(crate) fn is_blocked(record: &Record) -> bool {
     state(record).is_some_and(|state| !state.computed)
 }
 
-/// A state as somebody leaves it, without an end.
-pub(crate) fn written(tag: &str, computed: bool) -> Slot {
+/// A state without an expiry.
+pub(crate) fn state_slot(tag: &str, computed: bool) -> Slot {
     let state = State {
         tag,
         stamp: 0,
@@ -128,14 +127,14 @@ pub(crate) fn written(tag: &str, computed: bool) -> Slot {
     }
 }
 
-/// The record as if this tag and this fence held it.
-fn held(mut record: Record, tag: &str, fence: u64) -> Record {
-    record.state = written(tag, false);
-    record.value = header(tag, fence);
+/// The record as if this tag held the lock under this fence.
+fn held_by(mut record: Record, tag: &str, fence: u64) -> Record {
+    record.state = state_slot(tag, false);
+    record.value = header_slot(tag, fence);
     record
 }
 
-fn header(tag: &str, fence: u64) -> Slot {
+fn header_slot(tag: &str, fence: u64) -> Slot {
     let header = format!(
         "{},{tag},{fence},-,0,0,0,0,0,0,0,,\n",
         dspinlock_runtime::internals::protocol::value::VERSION
@@ -146,8 +145,8 @@ fn header(tag: &str, fence: u64) -> Slot {
     }
 }
 
-/// A grant's fence becomes the number after the last one that the record knows.
-fn count_on(before: Record, (mut after, reply): (Record, Reply), last: u64) -> (Record, Reply) {
+/// Replaces the fence of a grant by the successor of the record's last fence.
+fn count_fence(before: Record, (mut after, reply): (Record, Reply), last: u64) -> (Record, Reply) {
     if !matches!(reply, Reply::Acquired(_)) || before.value == after.value {
         return (after, reply);
     }
@@ -158,13 +157,13 @@ fn count_on(before: Record, (mut after, reply): (Record, Reply), last: u64) -> (
     (after, Reply::Acquired(last + 1))
 }
 
-/// A COMPUTED state becomes the value's own.
-fn adopted(mut record: Record) -> Record {
+/// Replaces the tag of a COMPUTED state by the tag of the value.
+fn with_tag_of_value(mut record: Record) -> Record {
     let tag = value(&record)
         .and_then(|value| value.header.value)
         .map(|stored| stored.tag);
     if let Some(tag) = tag.filter(|_| state(&record).is_some_and(|state| state.computed)) {
-        record.state = written(&tag, true);
+        record.state = state_slot(&tag, true);
     }
     record
 }

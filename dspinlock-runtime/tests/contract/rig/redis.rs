@@ -1,3 +1,5 @@
+//! A real Redis or Valkey server.
+
 use std::collections::HashSet;
 
 use bytes::Bytes;
@@ -9,15 +11,16 @@ use dspinlock_runtime::internals::store::redis::RedisStore;
 use redis::{Client, Connection, cmd, pipe};
 use tokio::runtime::Runtime;
 
-use super::{Bench, Entry, Foreign};
+use super::{Entry, Foreign, Rig};
 
-/// A real server. Its clock cannot be turned on, so the ends of all entries are pulled closer instead.
+/// A server and a second connection to it. The server's clock cannot be advanced, so [`Rig::advance`] shortens the
+/// expiry of all entries.
 pub(crate) struct Redis {
     store: RedisStore,
     runtime: Runtime,
     connection: Connection,
     names: HashSet<String>,
-    /// Killed when dropped.
+    /// The server is killed on drop.
     _server: dspinlock_testkit::Redis,
 }
 
@@ -34,9 +37,9 @@ impl Redis {
         let connection = Client::open(server.url()).and_then(|client| client.get_connection());
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         Self {
-            store: RedisStore::open(&server.url()).expect("a good URL"),
+            store: RedisStore::open(&server.url()).expect("the store opens"),
             runtime: runtime.expect("a runtime"),
-            connection: connection.expect("a connection beside the store"),
+            connection: connection.expect("a second connection opens"),
             names: HashSet::new(),
             _server: server,
         }
@@ -49,14 +52,14 @@ impl Redis {
             .cmd("PEXPIRETIME")
             .arg(name)
             .query(&mut self.connection)
-            .expect("an answer");
+            .expect("a reply to TYPE and PEXPIRETIME");
         match kind.as_str() {
             "none" => Slot::Absent,
             "string" => {
                 let bytes: Vec<u8> = cmd("GET")
                     .arg(name)
                     .query(&mut self.connection)
-                    .expect("a string");
+                    .expect("a reply to GET");
                 Slot::Bytes {
                     bytes: Bytes::from(bytes),
                     until: u64::try_from(until).ok(),
@@ -67,11 +70,11 @@ impl Redis {
     }
 }
 
-impl Bench for Redis {
+impl Rig for Redis {
     fn step(&mut self, key: &Key, request: Request) -> Reply {
         self.names.extend([key.state_name(), key.value_name()]);
         let reply = self.runtime.block_on(self.store.step(key, request));
-        reply.expect("the server answers")
+        reply.expect("the server replies")
     }
 
     fn put(&mut self, key: &Key, entry: Entry, content: &Foreign) {
@@ -93,7 +96,7 @@ impl Bench for Redis {
         }
         commands
             .exec(&mut self.connection)
-            .expect("a write beside the store");
+            .expect("a write without the store");
         self.names.insert(name);
     }
 
@@ -105,7 +108,7 @@ impl Bench for Redis {
     }
 
     fn now(&mut self) -> u64 {
-        let (seconds, micros): (u64, u64) = cmd("TIME").query(&mut self.connection).expect("the time");
+        let (seconds, micros): (u64, u64) = cmd("TIME").query(&mut self.connection).expect("a reply to TIME");
         seconds * 1_000_000 + micros
     }
 
@@ -114,7 +117,7 @@ impl Bench for Redis {
             let until: i64 = cmd("PEXPIRETIME")
                 .arg(name)
                 .query(&mut self.connection)
-                .expect("a time");
+                .expect("a reply to PEXPIRETIME");
             // -1: no expiry; -2: no such key.
             if until >= 0 {
                 let earlier = until - milliseconds as i64;
@@ -122,7 +125,7 @@ impl Bench for Redis {
                     .arg(name)
                     .arg(earlier)
                     .exec(&mut self.connection)
-                    .expect("a new end");
+                    .expect("a reply to PEXPIREAT");
             }
         }
     }
@@ -130,7 +133,7 @@ impl Bench for Redis {
     fn clear(&mut self) {
         cmd("FLUSHALL")
             .exec(&mut self.connection)
-            .expect("an empty server");
+            .expect("a reply to FLUSHALL");
         self.names.clear();
     }
 

@@ -1,3 +1,5 @@
+//! The embedded store, in a file or in memory.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,30 +14,31 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{Bench, Entry, Foreign, TICK, machine_clock};
+use super::{Entry, Foreign, Rig, TICK, machine_clock};
 
-/// The embedded store with a clock of the test's, and a second connection to its file.
+/// The embedded store with a clock that the test controls, and a second connection to its file.
 pub(crate) struct Embedded {
     store: EmbeddedStore,
     clock: Arc<AtomicU64>,
     runtime: Runtime,
-    /// None for a store in memory.
+    /// `None` if the store is in memory.
     file: Option<(Connection, TempDir)>,
 }
 
 impl Embedded {
     pub(crate) fn file() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir().expect("a temporary directory");
         let path = folder.path().join("locks.sqlite");
         let (clock, injected) = clock();
-        let store = EmbeddedStore::open_with_clock(&path, TIME_LIMIT, injected).expect("a new file");
-        let connection = Connection::open(&path).expect("a second connection");
+        let store =
+            EmbeddedStore::open_with_clock(&path, TIME_LIMIT, injected).expect("the store opens a new file");
+        let connection = Connection::open(&path).expect("a second connection opens");
         Self::new(store, clock, Some((connection, folder)))
     }
 
     pub(crate) fn memory() -> Self {
         let (clock, injected) = clock();
-        let store = EmbeddedStore::memory_with_clock(injected).expect("memory");
+        let store = EmbeddedStore::memory_with_clock(injected).expect("a store in memory");
         Self::new(store, clock, None)
     }
 
@@ -49,16 +52,16 @@ impl Embedded {
         }
     }
 
-    fn file_of(&self) -> &Connection {
-        &self.file.as_ref().expect("a store with a file").0
+    fn connection(&self) -> &Connection {
+        &self.file.as_ref().expect("the store has a file").0
     }
 }
 
-impl Bench for Embedded {
+impl Rig for Embedded {
     fn step(&mut self, key: &Key, request: Request) -> Reply {
         self.clock.fetch_add(TICK, Ordering::SeqCst);
         let reply = self.runtime.block_on(self.store.step(key, request));
-        reply.expect("the embedded store answers")
+        reply.expect("the embedded store replies")
     }
 
     fn put(&mut self, key: &Key, entry: Entry, content: &Foreign) {
@@ -79,15 +82,15 @@ impl Bench for Embedded {
              ON CONFLICT (key) DO UPDATE SET {name} = ?2, {name}_until = ?3"
         );
         let written = self
-            .file_of()
+            .connection()
             .execute(&sql, params![key.state_name(), bytes, until]);
-        written.expect("a write beside the store");
+        written.expect("a write without the store");
     }
 
     fn record(&mut self, key: &Key) -> Record {
         let sql = "SELECT state, state_until, value, value_until FROM lock WHERE key = ?1";
         let record = self
-            .file_of()
+            .connection()
             .query_row(sql, [key.state_name()], |row| {
                 Ok(Record {
                     state: slot(row.get(0)?, row.get(1)?),
@@ -97,7 +100,7 @@ impl Bench for Embedded {
             .optional();
         let now = self.now();
         record
-            .expect("a read beside the store")
+            .expect("a read without the store")
             .unwrap_or_default()
             .at(now)
     }
@@ -110,7 +113,7 @@ impl Bench for Embedded {
         self.clock.fetch_add(milliseconds * 1000, Ordering::SeqCst);
     }
 
-    fn is_open(&self) -> bool {
+    fn has_raw_access(&self) -> bool {
         self.file.is_some()
     }
 }

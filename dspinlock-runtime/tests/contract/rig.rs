@@ -1,4 +1,4 @@
-//! What a store is put on to be tested: steps, a clock that can be turned on, and writes past the protocol.
+//! Test rigs. A rig runs steps on a store, advances its clock, and reads and writes its entries without the protocol.
 
 mod embedded;
 mod pure;
@@ -16,53 +16,53 @@ pub(crate) use self::embedded::Embedded;
 pub(crate) use self::pure::Pure;
 pub(crate) use self::redis::Redis;
 
-pub(crate) trait Bench {
-    /// Takes one step; fails the test where the store does not answer.
+pub(crate) trait Rig {
+    /// Runs one step. Panics if the store returns an error.
     fn step(&mut self, key: &Key, request: Request) -> Reply;
 
-    /// Writes past the protocol, as a Python worker, a person or a defect would.
+    /// Writes an entry without the protocol, like a Python worker, a user or a bug.
     fn put(&mut self, key: &Key, entry: Entry, content: &Foreign);
 
-    /// Both entries, expiry included.
+    /// Both entries of a key with their expiry.
     fn record(&mut self, key: &Key) -> Record;
 
     /// The store's clock, in microseconds since 1970.
     fn now(&mut self) -> u64;
 
-    /// Lets so many milliseconds pass, as far as expiry goes.
+    /// Lets every expiry approach by this time.
     fn advance(&mut self, milliseconds: u64);
 
-    /// Forgets everything.
+    /// Removes all entries.
     fn clear(&mut self) {}
 
-    /// Whether the clock is the test's: replies and records are then those of the pure function to the microsecond.
+    /// Whether the test controls the clock. Then replies and records equal those of the pure function exactly.
     fn is_exact(&self) -> bool {
         true
     }
 
-    /// Whether [`Bench::put`] and [`Bench::record`] can be used.
-    fn is_open(&self) -> bool {
+    /// Whether [`Rig::put`] and [`Rig::record`] are available.
+    fn has_raw_access(&self) -> bool {
         true
     }
 }
 
-/// Which of a key's two entries.
+/// One of the two entries of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entry {
     State,
     Value,
 }
 
-/// What somebody else wrote.
+/// Content that was written without the protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Foreign {
     Nothing,
     WrongType,
-    /// With so many milliseconds to live, or for ever.
+    /// With an optional expiry in milliseconds.
     Bytes(Bytes, Option<u64>),
 }
 
-/// A key that no other test uses.
+/// A key that no other scenario uses.
 pub(crate) fn fresh_key() -> Key {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let mut digest = [0; 32];
@@ -72,8 +72,8 @@ pub(crate) fn fresh_key() -> Key {
 
 pub(crate) fn machine_clock() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.expect("a clock after 1970").as_micros() as u64
+    since.expect("the clock is after 1970").as_micros() as u64
 }
 
-/// So much passes from one step to the next where the clock is the test's.
+/// Microseconds between two steps if the test controls the clock.
 const TICK: u64 = 7;
