@@ -9,9 +9,9 @@ use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Expr, ExprLit, Lit, LitStr, Token, parenthesized};
 
-use crate::duration::Length;
 use crate::fallback::Mistakes;
-use crate::names;
+use crate::parse::duration::Length;
+use crate::parse::names;
 
 /// Everything the attribute was told; each part keeps the name it was given by, for its span.
 #[derive(Default)]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::args::{Args, is_on};
 use crate::fallback::Mistakes;
+use crate::parse::args::{Args, is_on};
 
 /// Notes what is wrong with the arguments, whatever they stand on.
 pub(crate) fn check(args: &Args, mistakes: &mut Mistakes) {

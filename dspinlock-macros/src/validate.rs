@@ -2,6 +2,8 @@
 //!
 //! What a type can or cannot do is not known here: the traits of the run-time crate reject it, with the same care.
 
+pub(crate) mod arguments;
+
 use syn::visit::{self, Visit};
 use syn::{
     FnArg, GenericArgument, PathArguments, Safety, Type, TypeImplTrait, TypeParamBound, TypePath,
@@ -10,7 +12,6 @@ use syn::{
 
 use crate::fallback::Mistakes;
 use crate::model::{Form, Guarded};
-use crate::options;
 
 type Rejection = fn(&Guarded, &mut Mistakes);
 
@@ -32,8 +33,8 @@ const WRONG: [Rejection; 10] = [
 const MISSING: [Rejection; 3] = [receiver_needs_key, parts_need_names, cfg_needs_key];
 
 /// Notes all that is wrong with a function or with its arguments.
-pub(crate) fn check(guarded: &Guarded, mistakes: &mut Mistakes) {
-    options::check(&guarded.args, mistakes);
+pub(crate) fn validate(guarded: &Guarded, mistakes: &mut Mistakes) {
+    arguments::check(&guarded.args, mistakes);
     for reject in WRONG {
         reject(guarded, mistakes);
     }
