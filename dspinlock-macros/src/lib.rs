@@ -3,18 +3,13 @@
 //! The way of a function, in `guard`: `args` reads what stands in the parentheses, `model` the function, `check` rejects
 //! what cannot be locked, `expand` writes the function anew. Where there is a mistake, `fallback` writes it as it was.
 
-mod args;
-mod async_trait;
-mod check;
-mod duration;
 mod expand;
 mod fallback;
-mod guard;
 mod model;
-mod names;
-mod options;
+mod parse;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 use proc_macro2::TokenStream;
 
@@ -87,7 +82,7 @@ use proc_macro2::TokenStream;
 #[proc_macro_attribute]
 pub fn dspinlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let item = TokenStream::from(item);
-    guard::guard(args.into(), item.clone())
+    expand::expand(args.into(), item.clone())
         .unwrap_or_else(|error| fallback::fallback(&error, &item))
         .into()
 }

@@ -1,5 +1,7 @@
 //! Arguments and function → [`Guarded`]: plain data that keeps its originals for their spans.
 
+pub(crate) mod async_trait;
+
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::{ParseStream, Parser};
@@ -8,8 +10,7 @@ use syn::{
     AttrStyle, Attribute, Expr, FnArg, GenericParam, Pat, ReturnType, Signature, Stmt, Type, Visibility,
 };
 
-use crate::args::{Args, is_on};
-use crate::async_trait;
+use crate::parse::args::{Args, is_on};
 
 /// A function with the attribute's arguments.
 pub(crate) struct Guarded {

@@ -9,7 +9,7 @@ fn pretty(tokens: TokenStream) -> String {
 }
 
 fn check(args: TokenStream, item: TokenStream, expected: ExpectFile) -> String {
-    let expansion = pretty(crate::guard::guard(args, item).expect("nothing is wrong with it"));
+    let expansion = pretty(crate::expand::expand(args, item).expect("nothing is wrong with it"));
     expected.assert_eq(&expansion);
     expansion
 }

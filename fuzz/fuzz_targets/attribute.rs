@@ -6,20 +6,15 @@ use libfuzzer_sys::fuzz_target;
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use syn::{ImplItemFn, ItemFn, parse2};
 
-use macros::{args, async_trait, check, duration, expand, fallback, guard, model, names, options};
+use macros::{expand, fallback, model, parse, validate};
 
 #[path = "../../dspinlock-macros/src"]
 mod macros {
-    pub(crate) mod args;
-    pub(crate) mod async_trait;
-    pub(crate) mod check;
-    pub(crate) mod duration;
     pub(crate) mod expand;
     pub(crate) mod fallback;
-    pub(crate) mod guard;
     pub(crate) mod model;
-    pub(crate) mod names;
-    pub(crate) mod options;
+    pub(crate) mod parse;
+    pub(crate) mod validate;
 }
 
 fuzz_target!(|text: &str| {
@@ -28,7 +23,7 @@ fuzz_target!(|text: &str| {
         return;
     };
     let (args, item) = (invisible(args), invisible(item));
-    match guard::guard(args, item.clone()) {
+    match expand::expand(args, item.clone()) {
         // The body is spliced as it is: only of Rust comes Rust.
         Ok(expansion) => assert!(!is_function(&item) || is_function(&expansion), "{expansion}"),
         Err(error) => {

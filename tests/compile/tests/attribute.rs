@@ -6,6 +6,6 @@
 fn attribute() {
     // One run for both: the dependencies are built once.
     let cases = trybuild::TestCases::new();
-    cases.pass("pass/*.rs");
-    cases.compile_fail("fail/*.rs");
+    cases.pass("pass/*/*.rs");
+    cases.compile_fail("fail/*/*.rs");
 }

@@ -1,0 +1,5 @@
+//! Attribute tokens → [`Args`].
+
+pub(crate) mod args;
+pub(crate) mod duration;
+pub(crate) mod names;
