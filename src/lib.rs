@@ -44,6 +44,8 @@
 //! | `sentinel` | `redis+sentinel://` |
 //! | `cluster` | `redis+cluster://` |
 
+/// Runs a function once per key, across every thread, process and host that shares a store.
+///
 #[doc = include_str!("../docs/attribute.md")]
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::Lease;
