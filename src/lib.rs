@@ -1,30 +1,52 @@
-//! An expensive function runs once per key, across every thread, process and host.
+//! Runs an expensive function once per key, across every thread, process and host.
 //!
-//! The first caller takes a lock in Redis, computes and publishes; those who arrive meanwhile wait and are handed the
-//! result; later callers read the computed result and never touch the lock.
+//! The first caller takes a lock, computes and publishes the result. Callers that arrive in the meantime wait and
+//! receive the same result. Later callers read the result without taking the lock.
+//!
+//! # Example
 //!
 //! ```
-//! use dspinlock::{Pool, dspinlock};
+//! use dspinlock::{Error, Pool, dspinlock};
 //!
 //! #[dspinlock(cached_if_computed, ttl = "10m")]
-//! async fn price(id: u64, region: &str) -> Result<f64, dspinlock::Error> {
-//!     Ok(id as f64 * if region == "eu" { 1.19 } else { 1.0 }) // an expensive query
+//! async fn price(id: u64, region: &str) -> Result<u64, Error> {
+//!     Ok(id * 3) // an expensive query
 //! }
 //!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), dspinlock::Error> {
-//! dspinlock::init(Pool::open("sqlite::memory:")?)?; // or redis://host, or nothing: DSPINLOCK_URL
-//! assert_eq!(price(100, "eu").await?, 119.0); // computes
-//! assert_eq!(price(100, "eu").await?, 119.0); // reads
-//! # Ok(())
-//! # }
+//! #[tokio::main]
+//! async fn main() -> Result<(), Error> {
+//!     dspinlock::init(Pool::open("sqlite::memory:")?)?; // or "redis://host"
+//!     assert_eq!(price(7, "eu").await?, 21); // computes
+//!     assert_eq!(price(7, "eu").await?, 21); // reads the stored result
+//!     Ok(())
+//! }
 //! ```
 //!
-//! Without [`init`] the first call opens the URL in the environment variable `DSPINLOCK_URL`, else the embedded store:
-//! a file that all processes of this machine share, no server needed.
+//! # Where to start
 //!
-//! A lock without a function around it is a [`HashDSpinlock`]; a key scheme of one's own is a [`DSpinlockBase`].
+//! - [`#[dspinlock]`](macro@dspinlock): every argument of the attribute.
+//! - [`HashDSpinlock`]: a lock without a function; [`DSpinlockBase`]: a custom key scheme.
+//! - [`current()`]: the lease of the running body, with its fence.
+//! - [`Pool`] and [`init`]: which store is used. [`guide::stores`] explains URLs, TLS, Sentinel, Redis Cluster and the
+//!   embedded store.
+//! - [`Error`]: every way in which a lock can fail.
+//! - [`guide::migrating`]: from the Python package `py-dspinlock`.
+//!
+//! Without [`init`] the first call opens the URL in the environment variable `DSPINLOCK_URL`. Without that variable it
+//! opens the embedded store, a file that all processes of this machine share.
+//!
+//! # Features
+//!
+//! | feature | enables |
+//! |---|---|
+//! | `embedded` (default) | `sqlite:` |
+//! | `tls` | `rediss://`, `valkeys://` |
+//! | `sentinel` | `redis+sentinel://` |
+//! | `cluster` | `redis+cluster://` |
 
+/// Runs a function once per key, across every thread, process and host that shares a store.
+///
+#[doc = include_str!("../docs/attribute.md")]
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::Lease;
 pub use dspinlock_runtime::RedisParameters;
@@ -38,3 +60,23 @@ pub use dspinlock_runtime::{Pool, init};
 
 #[doc(hidden)]
 pub use dspinlock_runtime::__private;
+
+/// Longer explanations, which exist in this documentation only.
+#[cfg(doc)]
+pub mod guide {
+    #[doc = include_str!("../docs/stores.md")]
+    pub mod stores {}
+
+    #[doc = include_str!("../docs/migrating.md")]
+    pub mod migrating {}
+}
+
+/// The programs in these pages are compiled and run by `cargo test --doc`.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../SECURITY.md")]
+    struct Security;
+}

@@ -4,6 +4,7 @@
 //! several stores therefore run in worker processes (`worker.rs`), tests of the explicit API in this one.
 
 mod bad_input;
+mod docs;
 mod errors;
 mod executors;
 mod explicit;

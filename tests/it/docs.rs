@@ -1,0 +1,151 @@
+//! The documents agree with the sources.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("cannot read {path}: {error}"))
+}
+
+/// The Rust files below `folder`, each with its text.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry of the folder").path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("a source file is UTF-8");
+            files.push((path, text));
+        }
+    }
+    files
+}
+
+/// Whether the text has a test of this name.
+fn has_test(text: &str, name: &str) -> bool {
+    let signature = format!("fn {name}(");
+    text.match_indices(&signature).any(|(at, _)| {
+        let attributes = text[..at].rsplit("\n\n").next().unwrap_or_default();
+        attributes.contains("test]") || attributes.contains("test(")
+    })
+}
+
+/// Whether a test or a file of tests exists: `name`, `module::name` or `path/to/file.rs`.
+fn exists(shown_by: &str, sources: &[(PathBuf, String)]) -> bool {
+    if shown_by.ends_with(".rs") {
+        return root().join(shown_by).is_file();
+    }
+    let (module, name) = match shown_by.rsplit_once("::") {
+        Some((module, name)) => (Some(module), name),
+        None => (None, shown_by),
+    };
+    sources.iter().any(|(path, text)| {
+        let is_module = module.is_none_or(|module| path.file_stem().is_some_and(|stem| stem == module));
+        is_module && has_test(text, name)
+    })
+}
+
+/// The code spans in the last column of every table.
+fn last_column(page: &str) -> impl Iterator<Item = &str> {
+    page.lines()
+        .filter(|line| line.starts_with('|'))
+        .filter_map(|row| row.trim_end_matches('|').rsplit('|').next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+}
+
+#[test]
+fn every_test_that_the_promises_name_exists() {
+    let sources = sources(&root().join("tests"));
+    let page = read("docs/promises.md");
+    let names: Vec<&str> = last_column(&page).collect();
+    let missing: Vec<&&str> = names.iter().filter(|name| !exists(name, &sources)).collect();
+    assert!(names.len() > 50, "the tables of docs/promises.md were not found");
+    assert!(
+        missing.is_empty(),
+        "docs/promises.md names tests that do not exist: {missing:#?}"
+    );
+}
+
+#[test]
+fn every_promise_names_a_test() {
+    let page = read("docs/promises.md");
+    let unproven: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.ends_with("| shown by |"))
+        .filter(|row| last_column(row).next().is_none())
+        .collect();
+    assert!(
+        unproven.is_empty(),
+        "these rows of docs/promises.md name no test: {unproven:#?}"
+    );
+}
+
+#[test]
+fn the_readme_has_at_most_200_lines() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 200, "README.md has {lines} lines");
+}
+
+#[test]
+fn the_readme_states_the_minimum_rust_version() {
+    let manifest = read("Cargo.toml");
+    let version = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = \"")?.strip_suffix('"'))
+        .expect("the workspace has a minimum Rust version");
+    let sentence = format!("**Rust version:** {version} or later");
+    assert!(
+        read("README.md").contains(&sentence),
+        "README.md does not say {sentence:?}"
+    );
+}
+
+#[test]
+fn every_link_to_a_file_leads_to_one() {
+    for page in [
+        "README.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "docs/comparison.md",
+        "docs/promises.md",
+    ] {
+        let folder = root().join(page);
+        let text = read(page);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            if !file.is_empty() && !file.contains("://") {
+                let target = folder.parent().expect("a page is in a folder").join(file);
+                assert!(target.exists(), "{page} links to {file}, which does not exist");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_readme_and_the_manual_name_every_argument() {
+    let sources = sources(&root().join("dspinlock-macros/src"));
+    let list = sources
+        .iter()
+        .find_map(|(_, text)| text.split("const ARGUMENTS").nth(1)?.split("];").next())
+        .expect("the list of the attribute's arguments");
+    let names = list
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next());
+    let (readme, manual) = (read("README.md"), read("docs/attribute.md"));
+    for name in names {
+        assert!(
+            readme.contains(&format!("`{name}")),
+            "README.md does not name `{name}`"
+        );
+        assert!(
+            manual.contains(&format!("`{name}")),
+            "docs/attribute.md does not name `{name}`"
+        );
+    }
+}
