@@ -1,7 +1,7 @@
 //! All of it at random, for long: whatever is broken the journal is sound, and nothing grows.
 
-mod load;
-mod mischief;
+mod episode;
+mod injector;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use dspinlock_testkit::{Job, Python, Redis, Usage, Worker, eventually};
 use fastrand::Rng;
 
-use self::load::{Episode, TTL};
-use self::mischief::Place;
+use self::episode::{Episode, TTL};
+use self::injector::Place;
 
 /// 15 s, or in the long mode 10 minutes.
 fn duration() -> Duration {
@@ -75,8 +75,8 @@ fn soak(mut place: Place) -> Place {
         for at in dead {
             workers[at] = place.worker(at);
         }
-        tally.usage.push(workers[load::STEADY].usage());
-        tally.tasks.push(workers[load::STEADY].tasks());
+        tally.usage.push(workers[episode::STEADY].usage());
+        tally.tasks.push(workers[episode::STEADY].tasks());
         if said.elapsed() > Duration::from_secs(60) {
             said = Instant::now();
             tally.say(start.elapsed());
@@ -92,7 +92,7 @@ fn soak(mut place: Place) -> Place {
             start.elapsed()
         );
     }
-    let logs: usize = workers[load::STEADY].logs().iter().map(String::len).sum();
+    let logs: usize = workers[episode::STEADY].logs().iter().map(String::len).sum();
     println!("of its memory the worker's own log has {} KiB", logs / 1024);
     tally.is_flat();
     place

@@ -1,15 +1,13 @@
 //! High availability: masters that fail, and what takes their place.
 
 mod cluster;
-#[path = "../it/logs.rs"]
-mod logs;
-mod master;
+#[path = "../common/mod.rs"]
+mod common;
+mod failover;
+mod least_privilege;
 mod replicas;
 mod sentinel;
-mod smallest_user;
 mod tls;
-#[path = "../it/worker.rs"]
-mod worker;
 
 use std::time::Duration;
 

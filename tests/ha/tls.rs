@@ -5,7 +5,7 @@ use std::path::Path;
 use dspinlock::{Error, HashDSpinlock, Pool};
 use dspinlock_testkit::{Cluster, Job, Sentinels, Worker};
 
-use crate::logs;
+use crate::common::logs;
 
 fn trusting(url: &str, authority: &Path) -> String {
     format!("{url}?ssl_ca_certs={}", authority.display())

@@ -8,8 +8,8 @@ use dspinlock::{Acquired, Error, HashDSpinlock, Lease, Pool, dspinlock};
 use dspinlock_testkit::{Redis, eventually};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::semantics::in_memory;
-use crate::worker::variant;
+use crate::attribute::caching::in_memory;
+use crate::common::worker::variant;
 
 /// A variant, and what raises it.
 type Raised = (&'static str, fn() -> Error);
@@ -89,7 +89,7 @@ const RAISED: &[Raised] = &[
 
 #[test]
 fn every_variant_is_raised() {
-    crate::logs::listen();
+    crate::common::logs::listen();
     for (name, raise) in RAISED {
         let error = raise();
         assert_eq!(variant(&error), *name, "{error}");

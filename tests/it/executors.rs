@@ -6,8 +6,8 @@ use dspinlock::{Acquired, Error, HashDSpinlock, Pool, dspinlock};
 use futures_executor::{LocalPool, block_on};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::semantics::in_memory;
-use crate::stores::Store;
+use crate::attribute::caching::in_memory;
+use crate::common::store::Store;
 
 /// Every feature of a handle that waits or beats.
 async fn exercise(pool: Pool) -> u64 {

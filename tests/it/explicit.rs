@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use dspinlock::{Acquired, DSpinlockBase, Error, HashDSpinlock, Lease, Op, Options, Pool, RedisParameters};
 use dspinlock_testkit::{Redis, eventually};
 
-use crate::stores::Store;
+use crate::common::store::Store;
 
 /// A pool for each kind of store.
 fn each(test: impl Fn(&Pool)) {
@@ -282,7 +282,7 @@ fn a_pool_goes_on_after_its_server_was_restarted() {
 
 #[test]
 fn a_process_has_one_pool() {
-    crate::semantics::in_memory();
+    crate::attribute::caching::in_memory();
     let second = dspinlock::init(Pool::open("sqlite::memory:").unwrap());
     assert!(matches!(second, Err(Error::Configuration(_))));
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use dspinlock::{Error, dspinlock};
 use serde::Serialize;
 
-use crate::semantics::in_memory;
+use crate::attribute::caching::in_memory;
 
 mod left {
     #[dspinlock::dspinlock(fail_if_key_exists, ttl = "1h")]

@@ -3,11 +3,12 @@
 //! Everything here stops in `Drop`, also when a test panics. Nothing is retried to make a test pass, and a missing
 //! tool is a failure that names the command to run, never a skipped test.
 
+mod child;
 mod cluster;
 mod history;
 mod journal;
-mod lines;
-mod manual;
+mod least_privilege;
+mod monitor;
 mod port;
 mod proxy;
 mod python;
@@ -17,13 +18,13 @@ mod sentinel;
 mod tls;
 mod tools;
 mod usage;
-mod witness;
 mod worker;
 
+pub use self::child::Lines;
 pub use self::cluster::Cluster;
 pub use self::history::{Body, History};
 pub use self::journal::Journal;
-pub use self::lines::Lines;
+pub use self::monitor::Witness;
 pub use self::proxy::{At, Fate, Proxy};
 pub use self::python::Python;
 pub use self::redis_server::Redis;
@@ -31,7 +32,6 @@ pub use self::sentinel::Sentinels;
 pub use self::tls::{Identity, Tls};
 pub use self::tools::{tool, wrong_clock};
 pub use self::usage::{Usage, limit_self};
-pub use self::witness::Witness;
 pub use self::worker::{Call, Job, Worker, begin, finish};
 
 /// What [`Worker::limit`] limits.

@@ -9,7 +9,7 @@ use redis::{Client, Connection, RedisResult, Value};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::lines::signal;
+use crate::child::signal;
 use crate::port::Port;
 use crate::tls::{Certificates, Identity, Tls};
 use crate::{eventually, tool};

@@ -1,6 +1,6 @@
 //! Worker processes: a test tells them what to call, and hears what happened.
 //!
-//! A worker is the test's own binary, started anew on its test `worker::main`. It reads requests and prints events:
+//! A worker is the test's own binary, started anew on its test `common::worker::main`. It reads requests and prints events:
 //!
 //! ```text
 //! → 7 call cached key=a body=sleep:300 lease=2000      the seventh call of this worker
@@ -19,7 +19,7 @@ use std::thread;
 
 use rustix::process::Resource;
 
-use crate::lines::{own_program, own_test};
+use crate::child::{own_program, own_test};
 use crate::usage::Usage;
 use crate::{Lines, PATIENCE};
 
@@ -75,7 +75,7 @@ impl Worker {
     }
 
     fn spawn<'a>(mut command: Command, environment: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        own_test(&mut command, "worker::main")
+        own_test(&mut command, "common::worker::main")
             .env("DSPINLOCK_TEST_WORKER", "1")
             .envs(environment);
         let mut lines = Lines::start(&mut command);

@@ -1,0 +1,6 @@
+//! Entries that others delete, overwrite or leave behind.
+
+mod clocks;
+mod deleted;
+mod python;
+mod takeover;

@@ -1,0 +1,6 @@
+//! Holders that end without a release.
+
+mod cancelled;
+mod killed;
+mod leaked;
+mod paused;

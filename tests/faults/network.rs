@@ -1,0 +1,4 @@
+//! Connections that break, stall or lose data.
+
+mod connections;
+mod partitions;

@@ -1,0 +1,4 @@
+//! Processes and machines without resources.
+
+mod disk;
+mod limits;
