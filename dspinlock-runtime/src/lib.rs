@@ -43,9 +43,6 @@ pub mod __private {
 #[doc(hidden)]
 #[allow(missing_docs)]
 pub mod internals {
-    pub mod error {
-        pub use crate::error::*;
-    }
     pub mod key {
         pub use crate::key::*;
     }

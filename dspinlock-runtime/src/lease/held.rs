@@ -111,7 +111,7 @@ impl Held {
         *lock(&self.deadline)
     }
 
-    pub(super) fn place(&self) -> MutexGuard<'_, Option<Place>> {
+    pub(crate) fn place(&self) -> MutexGuard<'_, Option<Place>> {
         lock(&self.place)
     }
 

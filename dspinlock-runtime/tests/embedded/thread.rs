@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dspinlock_runtime::internals::error::StoreFailure;
+use dspinlock_runtime::StoreFailure;
 use dspinlock_runtime::internals::protocol::Reply;
 use dspinlock_runtime::internals::store::embedded::{Embedded, TIME_LIMIT};
 use dspinlock_runtime::internals::store::{Failure, Store};

@@ -1,4 +1,4 @@
-//! A clock that stands still until it is moved.
+//! A clock that stands still until a test advances it.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
@@ -9,7 +9,7 @@ shuttle::lazy_static! {
     static ref NOW: AtomicU64 = AtomicU64::new(0);
 }
 
-/// Time goes on.
+/// Advances the clock.
 pub fn advance(by: Duration) {
     let by = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
     NOW.fetch_add(by, Ordering::SeqCst);

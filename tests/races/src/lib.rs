@@ -1,16 +1,15 @@
-//! The rooms of the runtime that threads share (`flight`, `near`, `lease`, `heart`, and the watches of pushes), compiled from
-//! the very files that ship, with the primitives of a scheduler in the place of std's and tokio's. `scenarios` has what
-//! the tests run under it.
+//! The modules of the runtime that threads share (`lease`, `flight`, `near_cache` and the watches of pushes), compiled from
+//! the files that ship, with the primitives of a scheduler instead of those of std and tokio.
 //!
-//! What the rooms stand on is made small here: a store of one record, a clock that moves when it is told, tasks.
+//! What these modules import is replaced by small versions: a store of one record, a clock that moves when a test moves it,
+//! and tasks. `scenarios` has what the tests run under the scheduler.
 
-// The files of the runtime are used in part only.
+// The shipped files are used in part only.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
-pub use dspinlock_runtime::internals::{error, key, protocol};
+pub use dspinlock_runtime::internals::{key, protocol};
 
 pub mod clock;
-pub mod lock;
 pub mod pool;
 pub mod rt;
 pub mod scenarios;
@@ -21,10 +20,11 @@ pub mod store {
 
 #[path = "../../../dspinlock-runtime/src"]
 mod shipped {
+    pub mod error;
     pub mod lease;
 }
 
 #[path = "../../../dspinlock-runtime/src/store/redis/tracking.rs"]
 pub mod tracking;
 
-pub use shipped::lease;
+pub use shipped::{error, lease};

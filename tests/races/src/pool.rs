@@ -1,4 +1,4 @@
-//! A store of one record that takes the shipped steps by the scheduler's clock.
+//! A pool whose store is one record. It executes the shipped `protocol::step` by the scheduler's clock.
 
 #[path = "../../../dspinlock-runtime/src/pool/flight.rs"]
 pub mod flight;
@@ -37,12 +37,12 @@ impl Pool {
         Ok(reply)
     }
 
-    /// Here, no pool has a secret.
-    pub(crate) fn seal(&self, _: &Key, _: &str, _: u64, payload: &Bytes) -> Bytes {
+    /// This pool has no secret.
+    pub(crate) fn sign(&self, _: &Key, _: &str, _: u64, payload: &Bytes) -> Bytes {
         payload.clone()
     }
 
-    /// What is kept now.
+    /// The current record.
     pub(crate) fn record(&self) -> Record {
         self.record.lock().expect("no step panics").clone()
     }

@@ -1,5 +1,8 @@
-//! What the runtime stands on, by the scheduler.
+//! The foundation of the runtime, on the scheduler: see the files of the same names in `dspinlock-runtime/src/rt`.
 
 pub mod background;
 pub mod blocking;
+#[path = "../../../dspinlock-runtime/src/rt/latch.rs"]
+pub mod latch;
+pub mod op;
 pub mod sync;

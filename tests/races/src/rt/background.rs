@@ -13,7 +13,7 @@ where
     future::spawn(task)
 }
 
-/// Looks at the clock whenever its turn comes.
+/// Checks the clock whenever the scheduler runs this task.
 pub(crate) async fn sleep(duration: Duration) {
     let begun = Instant::now();
     while begun.elapsed() < duration {

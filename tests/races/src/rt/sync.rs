@@ -1,13 +1,13 @@
-//! The scheduler's primitives under the names of the runtime's `sync`.
+//! The scheduler's primitives, under the names of the runtime's `rt::sync`.
 
-pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 pub(crate) use std::sync::PoisonError;
 pub(crate) use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 pub(crate) use crate::clock::Instant;
 
-/// A static that is made anew for every schedule.
+/// A static that is created again for every schedule.
 pub(crate) struct Lazy<T: Sync>(shuttle::lazy_static::Lazy<T>);
 
 impl<T: Sync> Lazy<T> {
@@ -20,7 +20,7 @@ impl<T: Sync> Lazy<T> {
     }
 }
 
-/// papaya's map, whose steps are atomic; the scheduler may switch before each of them.
+/// papaya's map. Each operation is atomic, and the scheduler may switch threads before it.
 pub(crate) mod papaya {
     use std::hash::{BuildHasher, Hash};
 

@@ -6,7 +6,7 @@ use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::thread;
 
 use super::key;
-use crate::pool::flight::{Flights, Found, Joined, Seat, Word};
+use crate::pool::flight::{Flights, Found, Handoff, Leader, Role};
 use crate::rt::blocking;
 
 /// A key whose value is its version.
@@ -24,19 +24,19 @@ impl World {
         let at_start = self.version.load(Ordering::SeqCst);
         let mut joined = self.flights.join(&key(), true);
         loop {
-            let word = match joined {
-                Joined::Seat(leader) => Word::Seat(leader),
-                Joined::Queue(follower) if leaves => return drop(follower),
-                Joined::Queue(follower) => match blocking::wait(follower) {
-                    Ok(word) => word,
+            let handoff = match joined {
+                Role::Leader(leader) => Handoff::Lead(leader),
+                Role::Follower(follower) if leaves => return drop(follower),
+                Role::Follower(follower) => match blocking::wait(follower) {
+                    Ok(handoff) => handoff,
                     Err(_) => {
                         joined = self.flights.join(&key(), true);
                         continue;
                     }
                 },
             };
-            return match word {
-                Word::Value(found) => {
+            return match handoff {
+                Handoff::Value(found) => {
                     let version = std::str::from_utf8(&found.tag).expect("the tag is text");
                     let version: u64 = version.parse().expect("the tag is a number");
                     assert!(
@@ -44,19 +44,19 @@ impl World {
                         "version {version} is older than the call ({at_start})"
                     );
                 }
-                Word::Seat(leader) => self.lead(leader),
+                Handoff::Lead(leader) => self.lead(leader),
             };
         }
     }
 
-    fn lead(&self, mut leader: Seat) {
+    fn lead(&self, mut leader: Leader) {
         let others = self.leaders.fetch_add(1, Ordering::SeqCst);
         assert_eq!(others, 0, "two calls lead one flight");
-        leader.ask();
+        leader.sends();
         let tag = self.version.load(Ordering::SeqCst).to_string();
         let (payload, tag) = (tag.clone().into(), tag.into());
         self.leaders.fetch_sub(1, Ordering::SeqCst);
-        leader.land(&Found { payload, tag });
+        leader.complete(&Found { payload, tag });
     }
 }
 
@@ -83,19 +83,19 @@ pub fn no_follower_receives_a_value_older_than_its_call() {
 /// A flight is disbanded while calls join it. All of them finish, although the first leader never completes the flight.
 pub fn every_follower_of_a_disbanded_flight_finishes() {
     let flights = Flights::default();
-    let Joined::Seat(lost) = flights.join(&key(), true) else {
+    let Role::Leader(lost) = flights.join(&key(), true) else {
         panic!("the first call is not the leader")
     };
     let calls = [(), ()].map(|()| {
         let flights = flights.clone();
         thread::spawn(move || match flights.join(&key(), true) {
-            Joined::Seat(leader) => drop(leader),
-            Joined::Queue(follower) => drop(blocking::wait(follower)),
+            Role::Leader(leader) => drop(leader),
+            Role::Follower(follower) => drop(blocking::wait(follower)),
         })
     });
     let disbands = {
         let flights = flights.clone();
-        thread::spawn(move || flights.scatter(&key()))
+        thread::spawn(move || flights.disband(&key()))
     };
     disbands.join().expect("disbanding does not panic");
     // A call that joins after the disbanding starts a new flight, which has its own leader.
@@ -108,7 +108,7 @@ pub fn every_follower_of_a_disbanded_flight_finishes() {
 
 fn assert_no_flight_remains(flights: &Flights) {
     assert!(
-        matches!(flights.join(&key(), true), Joined::Seat(_)),
+        matches!(flights.join(&key(), true), Role::Leader(_)),
         "a flight without a leader remains"
     );
 }

@@ -11,7 +11,8 @@ use shuttle::thread;
 use super::key;
 use crate::clock::{self, Instant};
 use crate::lease::claim::Claim;
-use crate::lease::{Held, Lease, Published, Terms, millis};
+use crate::lease::held::{Held, Terms, millis};
+use crate::lease::{Lease, Published};
 use crate::pool::Pool;
 use crate::protocol::value::Holder;
 use crate::rt::blocking;
@@ -58,7 +59,7 @@ pub fn a_lease_published_during_a_heartbeat_is_not_lost() {
     let time = thread::spawn(|| clock::advance(LEASE / 3));
     let published = blocking::wait(lease.publish(Some("value".into())));
     time.join().expect("the clock thread does not panic");
-    assert!(matches!(published, Ok(Published::Kept)), "{published:?}");
+    assert!(matches!(published, Ok(Published::Stored)), "{published:?}");
     assert!(!held.is_lost(), "publishing must not lose the lease");
     assert_no_heartbeat_remains(&held);
 }

@@ -8,14 +8,13 @@ use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::thread;
 
 use super::key;
-use crate::pool::near_cache::Near;
+use crate::pool::near_cache::NearCache;
 use crate::store::Listener;
 
 const AGE: Duration = Duration::from_secs(60);
 
-#[derive(Default)]
 struct World {
-    near: Arc<Near>,
+    cache: Arc<NearCache>,
     /// Version of the server's value.
     version: AtomicU64,
     /// The last version that this process was notified of.
@@ -23,9 +22,17 @@ struct World {
 }
 
 impl World {
+    fn new() -> Self {
+        Self {
+            cache: Arc::new(NearCache::new(10)),
+            version: AtomicU64::new(0),
+            notified: AtomicU64::new(0),
+        }
+    }
+
     fn entry(&self) -> Option<u64> {
         let version = |entry: &(dyn Any + Send + Sync)| entry.downcast_ref().copied();
-        self.near.recall(&key(), AGE, version)
+        self.cache.get(&key(), AGE, version)
     }
 
     /// A call. Its value is not older than the last notification before the call.
@@ -37,22 +44,22 @@ impl World {
                 "an entry of version {entry} after a change to {notified}"
             );
         }
-        if let Some(placeholder) = self.near.begin(&key()) {
+        if let Some(placeholder) = self.cache.reserve(&key()) {
             let version = self.version.load(Ordering::SeqCst);
-            placeholder.land(Arc::new(version));
+            placeholder.fill(Arc::new(version));
         }
     }
 
     /// Changes the value and notifies this process.
-    fn change(&self, notify: impl FnOnce(&Near)) {
+    fn change(&self, notify: impl FnOnce(&NearCache)) {
         let version = self.version.fetch_add(1, Ordering::SeqCst) + 1;
-        notify(&self.near);
+        notify(&self.cache);
         self.notified.fetch_max(version, Ordering::SeqCst);
     }
 }
 
-fn run(notify: fn(&Near)) {
-    let world = Arc::new(World::default());
+fn run(notify: fn(&NearCache)) {
+    let world = Arc::new(World::new());
     let readers = [(), ()].map(|()| {
         let world = world.clone();
         thread::spawn(move || {
@@ -76,15 +83,15 @@ fn run(notify: fn(&Near)) {
 
 /// The key is invalidated by a push.
 pub fn a_read_overtaken_by_a_push_is_not_cached() {
-    run(|near| near.changed(key().value_name().as_bytes()));
+    run(|cache| cache.changed(key().value_name().as_bytes()));
 }
 
 /// The connection is lost.
 pub fn a_read_overtaken_by_a_disconnect_is_not_cached() {
-    run(Near::all_changed);
+    run(NearCache::all_changed);
 }
 
 /// This process writes the key.
 pub fn a_read_overtaken_by_a_local_write_is_not_cached() {
-    run(|near| near.forget(&key()));
+    run(|cache| cache.forget(&key()));
 }

@@ -1,4 +1,4 @@
-//! The future that the explicit API returns.
+//! The futures of the public API. The runtime's own file is not included, because its examples use the public API.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
