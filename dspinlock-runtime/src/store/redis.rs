@@ -1,43 +1,36 @@
 //! Redis and Valkey: the only place that imports the redis crate.
 
-mod address;
 #[cfg(feature = "cluster")]
 mod cluster;
-mod direct;
-mod generation;
-mod link;
-mod links;
-mod master;
-mod open;
-mod replicas;
-mod reply;
-mod scripts;
-#[cfg(feature = "sentinel")]
-mod sentinel;
-#[cfg(any(feature = "sentinel", feature = "cluster"))]
-mod several;
-mod step;
-mod stream;
+mod connection;
+mod failover;
+mod node;
+mod per_runtime;
+mod reader;
+mod reconnect;
 #[cfg(feature = "tls")]
 mod tls;
-mod tracked_read;
 mod tracking;
+mod url;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value};
 
-use self::address::{Address, login};
-use self::direct::Direct;
-use self::generation::Generation;
-use self::link::Link;
-use self::links::{Links, Shared};
-use self::master::Grants;
-pub use self::open::RedisParameters;
-pub(crate) use self::open::open;
-use self::step::Step;
+use self::connection::Generation;
+use self::failover::grants::{self as master, Grants};
+use self::node::tracked_read;
+use self::per_runtime::{Links, Shared};
+use self::reader::sync_reader::Direct;
+use self::reconnect::Link;
 use self::tracking::Watches;
+use self::url::address::{Address, login};
+pub use self::url::parameters::RedisParameters;
+pub(crate) use self::url::parameters::open;
+use self::wire::command::Step;
+use self::wire::reply;
 use super::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
 use crate::key::Key;
 use crate::protocol::state::MAX_STATE;

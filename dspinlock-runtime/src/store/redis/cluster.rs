@@ -4,9 +4,9 @@
 //! slot has moved, and made anew in the background, never inside a caller's future.
 
 mod asking;
-mod grant;
-mod keeper;
-mod map;
+mod slot_map;
+mod slot_migration;
+mod topology;
 
 use std::sync::{Arc, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -14,15 +14,15 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
-use self::map::{Map, Node, slot};
-use super::links::{Links, Shared, home};
-use super::reply::{self, Redirect};
-use super::several::Several;
-use super::{Address, Limits};
+use self::slot_map::{Map, Node, slot};
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
 use crate::rt::background;
+use crate::store::redis::per_runtime::{Links, Shared, home};
+use crate::store::redis::url::multi_host::Several;
+use crate::store::redis::wire::reply::{self, Redirect};
+use crate::store::redis::{Address, Limits};
 use crate::store::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
 use crate::tls::Tls;
 
@@ -228,7 +228,7 @@ impl Nodes {
 
     /// Has the map made anew, and waits for that.
     async fn ask_anew(self: &Arc<Self>) {
-        self.keeper.call_once(|| keeper::start(self));
+        self.keeper.call_once(|| topology::start(self));
         let mut asked = self.asked.subscribe();
         self.wanted.notify_one();
         tokio::select! {

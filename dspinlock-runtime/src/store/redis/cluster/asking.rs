@@ -6,8 +6,10 @@ use redis::{Cmd, Pipeline};
 
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
-use crate::store::redis::step::Step;
-use crate::store::redis::{Session, master, reply, state_range, value_range};
+use crate::store::redis::failover::grants as master;
+use crate::store::redis::wire::command::Step;
+use crate::store::redis::wire::reply;
+use crate::store::redis::{Session, state_range, value_range};
 use crate::store::{Boxed, Failure};
 
 /// The node that had the key has sent the step here, so that the step is of the same master's making.

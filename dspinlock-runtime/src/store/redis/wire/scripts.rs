@@ -3,17 +3,17 @@
 use std::sync::LazyLock;
 
 /// One step.
-pub(super) struct Script(LazyLock<redis::Script>, LazyLock<String>);
+pub(in crate::store::redis) struct Script(LazyLock<redis::Script>, LazyLock<String>);
 
 macro_rules! scripts {
     ($($name:ident = $($file:literal)+;)*) => {
-        $(pub(super) static $name: Script = Script(
+        $(pub(in crate::store::redis) static $name: Script = Script(
             LazyLock::new(|| redis::Script::new($name.text())),
             LazyLock::new(|| without_comments(concat!($(include_str!(concat!("scripts/", $file, ".lua"))),+))),
         );)*
 
         /// Every step, to be loaded when a connection is made.
-        pub(super) fn all() -> impl Iterator<Item = &'static Script> {
+        pub(in crate::store::redis) fn all() -> impl Iterator<Item = &'static Script> {
             [$(&$name),*].into_iter()
         }
     };
@@ -30,12 +30,12 @@ scripts! {
 
 impl Script {
     /// The SHA-1 by which a server knows the script.
-    pub(super) fn hash(&self) -> &str {
+    pub(in crate::store::redis) fn hash(&self) -> &str {
         self.0.get_hash()
     }
 
     /// The script itself.
-    pub(super) fn text(&self) -> &str {
+    pub(in crate::store::redis) fn text(&self) -> &str {
         &self.1
     }
 }

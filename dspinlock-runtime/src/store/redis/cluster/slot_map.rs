@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use redis::Value;
 
-use crate::store::redis::links::Links;
+use crate::store::redis::per_runtime::Links;
 
 /// How many slots a cluster has.
 pub(super) const SLOTS: usize = 16_384;

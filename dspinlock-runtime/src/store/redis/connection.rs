@@ -1,5 +1,7 @@
 //! One connection from its login to its end.
 
+pub(super) mod transport;
+
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -10,13 +12,14 @@ use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisRes
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-use super::master::Master;
-use super::stream::Counted;
-use super::tracking::Watches;
-use super::{Address, Answer, Limits, reply, scripts};
 use crate::error::StoreFailure;
 use crate::rt::background;
 use crate::store::Failure;
+use crate::store::redis::connection::transport::Counted;
+use crate::store::redis::failover::grants::Master;
+use crate::store::redis::tracking::Watches;
+use crate::store::redis::wire::{reply, scripts};
+use crate::store::redis::{Address, Answer, Limits};
 
 /// A connection, logged in, with the scripts loaded, its driver on the runtime that made it.
 pub(super) struct Generation {
@@ -331,7 +334,7 @@ async fn watch(generation: Weak<Generation>) {
 
 fn login_failure(error: RedisError) -> String {
     #[cfg(feature = "tls")]
-    if let Some(reason) = super::tls::reason(&error) {
+    if let Some(reason) = crate::store::redis::tls::reason(&error) {
         return reason;
     }
     match error.code() {

@@ -6,22 +6,22 @@ use std::path::PathBuf;
 use redis::{ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 use url::Url;
 
-#[cfg(feature = "tls")]
-use super::tls;
 use crate::error::Error;
+#[cfg(feature = "tls")]
+use crate::store::redis::tls;
 use crate::tls::Tls;
 
 /// A server's place and its login. `Display` and `Debug` show the place alone.
 #[derive(Clone)]
 pub(crate) struct Address {
-    pub(super) place: Place,
+    pub(in crate::store::redis) place: Place,
     #[cfg(feature = "tls")]
-    pub(super) tls: Option<tls::Client>,
-    pub(super) login: RedisConnectionInfo,
+    pub(in crate::store::redis) tls: Option<tls::Client>,
+    pub(in crate::store::redis) login: RedisConnectionInfo,
 }
 
 #[derive(Clone)]
-pub(super) enum Place {
+pub(in crate::store::redis) enum Place {
     Tcp {
         host: String,
         port: u16,
@@ -30,7 +30,7 @@ pub(super) enum Place {
     Unix(PathBuf),
     /// Wherever the sentinels say; looked up whenever a connection is made.
     #[cfg(feature = "sentinel")]
-    Sentinels(std::sync::Arc<super::sentinel::Sentinels>),
+    Sentinels(std::sync::Arc<crate::store::redis::failover::sentinel::Sentinels>),
 }
 
 impl Address {
@@ -69,16 +69,16 @@ impl Address {
         Self::new(place, tls, info.redis_settings().clone())
     }
 
-    /// `redis+sentinel://` and `rediss+sentinel://`, see [`Sentinels`](super::sentinel::Sentinels).
+    /// `redis+sentinel://` and `rediss+sentinel://`, see [`Sentinels`](crate::store::redis::failover::sentinel::Sentinels).
     #[cfg(feature = "sentinel")]
     pub(crate) fn sentinels(url: &str, tls: Tls) -> Result<Self, Error> {
-        let sentinels = super::sentinel::Sentinels::parse(url, tls)?;
+        let sentinels = crate::store::redis::failover::sentinel::Sentinels::parse(url, tls)?;
         let place = Place::Sentinels(std::sync::Arc::new(sentinels));
         // TLS and login are those of the master that is found.
         Self::new(place, None, RedisConnectionInfo::default())
     }
 
-    pub(super) fn is_secure(&self) -> bool {
+    pub(in crate::store::redis) fn is_secure(&self) -> bool {
         #[cfg(feature = "tls")]
         return self.tls.is_some();
         #[cfg(not(feature = "tls"))]
@@ -87,7 +87,7 @@ impl Address {
 
     /// The same login at another place.
     #[cfg(feature = "cluster")]
-    pub(super) fn elsewhere(&self, host: &str, port: u16) -> Self {
+    pub(in crate::store::redis) fn elsewhere(&self, host: &str, port: u16) -> Self {
         let mut address = self.clone();
         address.place = Place::Tcp {
             host: host.into(),
@@ -97,7 +97,7 @@ impl Address {
     }
 
     #[cfg(feature = "cluster")]
-    pub(super) fn host(&self) -> Option<(&str, u16)> {
+    pub(in crate::store::redis) fn host(&self) -> Option<(&str, u16)> {
         match &self.place {
             Place::Tcp { host, port } => Some((host, *port)),
             _ => None,

@@ -10,18 +10,18 @@ use redis::{AsyncConnectionConfig, PushInfo, RedisError, Value};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
-use super::address::Place;
-use super::generation::Generation;
-use super::several::Several;
-use super::stream::Counted;
-use super::tracking::Watches;
-use super::{Address, Limits};
 use crate::error::Error;
 use crate::rt::background;
+use crate::store::redis::connection::Generation;
+use crate::store::redis::connection::transport::Counted;
+use crate::store::redis::tracking::Watches;
+use crate::store::redis::url::address::Place;
+use crate::store::redis::url::multi_host::Several;
+use crate::store::redis::{Address, Limits};
 use crate::tls::Tls;
 
 /// The sentinels of one master.
-pub(super) struct Sentinels {
+pub(in crate::store::redis) struct Sentinels {
     sentinels: Vec<Address>,
     name: String,
     /// The master's login; its place is what the sentinels tell.
@@ -40,7 +40,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 impl Sentinels {
     /// `redis+sentinel://user:password@host:port,host:port/master/database?sentinel_user=..&sentinel_password=..`
-    pub(super) fn parse(url: &str, tls: Tls) -> Result<Self, Error> {
+    pub(in crate::store::redis) fn parse(url: &str, tls: Tls) -> Result<Self, Error> {
         let several = Several::parse(url, tls);
         let (name, database) = several.path.split_once('/').unwrap_or((several.path, ""));
         if name.is_empty() {
@@ -64,7 +64,7 @@ impl Sentinels {
     }
 
     /// A connection to the master, to be left when another is named.
-    pub(super) async fn connect(
+    pub(in crate::store::redis) async fn connect(
         self: &Arc<Self>,
         limits: Limits,
         watches: Option<Arc<Watches>>,
@@ -153,7 +153,7 @@ async fn is_master(generation: &Generation) -> Result<(), String> {
 #[cfg(all(test, feature = "cluster"))]
 impl Sentinels {
     /// Of a sentinel, and of the master.
-    pub(super) fn logins(&self) -> [&redis::RedisConnectionInfo; 2] {
+    pub(in crate::store::redis) fn logins(&self) -> [&redis::RedisConnectionInfo; 2] {
         [&self.sentinels[0].login, &self.master.login]
     }
 }

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redis::Value;
 
-use super::Answer;
-use super::generation::Generation;
 use crate::protocol::{Reply, Request};
+use crate::store::redis::Answer;
+use crate::store::redis::connection::Generation;
 
 /// What a connection was told of the server at its other end when it was made.
-pub(super) struct Master {
+pub(in crate::store::redis) struct Master {
     /// Of one history of writes: a new one after each promotion and each start. `None` where the server was a replica,
     /// whose history is its master's, also when it is promoted later.
     history: Option<String>,
@@ -26,7 +26,7 @@ pub(super) struct Master {
 
 impl Master {
     /// From `INFO replication` and `INFO server`. `None` where the login may not ask.
-    pub(super) fn parse(replication: &Answer, server: Option<&Answer>) -> Option<Self> {
+    pub(in crate::store::redis) fn parse(replication: &Answer, server: Option<&Answer>) -> Option<Self> {
         let replication = text(replication)?;
         let history = field(replication, "master_replid")?;
         let is_master = field(replication, "role").as_deref() == Some("master");
@@ -51,7 +51,7 @@ impl Master {
 #[cfg(feature = "cluster")]
 impl Master {
     /// Whether this one was a replica of the other until it was promoted.
-    pub(super) fn succeeds(&self, other: &Self) -> bool {
+    pub(in crate::store::redis) fn succeeds(&self, other: &Self) -> bool {
         self.before.is_some() && self.before == other.history
     }
 }
@@ -59,13 +59,17 @@ impl Master {
 #[cfg(feature = "cluster")]
 impl Grants {
     /// The connection that brought a grant, where it still lasts and leads to another master than this one.
-    pub(super) fn by_another(&self, tag: &str, generation: &Arc<Generation>) -> Option<Arc<Generation>> {
+    pub(in crate::store::redis) fn by_another(
+        &self,
+        tag: &str,
+        generation: &Arc<Generation>,
+    ) -> Option<Arc<Generation>> {
         let granted = self.lock().get(tag).cloned();
         granted.filter(|granted| granted.is_open() && !is_same_master(granted, generation))
     }
 
     /// The key of a grant has moved to another master.
-    pub(super) fn rebind(&self, tag: String, generation: Arc<Generation>) {
+    pub(in crate::store::redis) fn rebind(&self, tag: String, generation: Arc<Generation>) {
         self.lock().insert(tag, generation);
     }
 }
@@ -85,12 +89,12 @@ fn field(info: &str, name: &str) -> Option<String> {
 
 /// The grants of this pool that have not ended, by tag, each with the connection that brought it.
 #[derive(Default)]
-pub(super) struct Grants(Mutex<HashMap<String, Arc<Generation>>>);
+pub(in crate::store::redis) struct Grants(Mutex<HashMap<String, Arc<Generation>>>);
 
 impl Grants {
     /// Whether the request may be sent: not a publish whose grant another master made. Without knowledge of masters (a
     /// login that may not run INFO) all may.
-    pub(super) fn allow(&self, request: &Request, generation: &Arc<Generation>) -> bool {
+    pub(in crate::store::redis) fn allow(&self, request: &Request, generation: &Arc<Generation>) -> bool {
         match request {
             Request::Publish(publish) => {
                 let granted = self.lock().get(&publish.tag).cloned();
@@ -104,14 +108,19 @@ impl Grants {
     }
 
     /// A grant that is given up has ended.
-    pub(super) fn end(&self, request: &Request) {
+    pub(in crate::store::redis) fn end(&self, request: &Request) {
         if let Request::Abort { tag } = request {
             self.lock().remove(tag);
         }
     }
 
     /// What became of the request with this tag.
-    pub(super) fn note(&self, tag: Option<String>, reply: &Reply, generation: &Arc<Generation>) {
+    pub(in crate::store::redis) fn note(
+        &self,
+        tag: Option<String>,
+        reply: &Reply,
+        generation: &Arc<Generation>,
+    ) {
         match (tag, reply) {
             (Some(tag), Reply::Acquired(_)) => {
                 self.lock().insert(tag, generation.clone());
@@ -139,7 +148,7 @@ fn is_same_master(granted: &Arc<Generation>, now: &Arc<Generation>) -> bool {
 }
 
 /// The tag of a request that begins or ends a grant.
-pub(super) fn tag(request: &Request) -> Option<String> {
+pub(in crate::store::redis) fn tag(request: &Request) -> Option<String> {
     match request {
         Request::Acquire(acquire) => Some(acquire.tag.clone()),
         Request::Publish(publish) => Some(publish.tag.clone()),

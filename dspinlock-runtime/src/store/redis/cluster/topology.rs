@@ -4,9 +4,10 @@ use std::sync::{Arc, Weak};
 
 use tokio::task::JoinSet;
 
-use super::map::{Node, Range, SLOTS, parse};
-use super::{Address, Nodes};
+use super::Nodes;
+use super::slot_map::{Node, Range, SLOTS, parse};
 use crate::rt::background;
+use crate::store::redis::Address;
 
 /// How many nodes are asked at once. The first to answer is believed: what it does not know yet, another look will tell.
 const AT_ONCE: usize = 3;

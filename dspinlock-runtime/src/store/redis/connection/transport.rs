@@ -11,21 +11,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::address::{Address, Place};
+use crate::store::redis::url::address::{Address, Place};
 
 /// What every stream can do.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// An open stream.
-pub(super) struct Counted {
+pub(in crate::store::redis) struct Counted {
     stream: Box<dyn Stream>,
     read: Arc<AtomicU64>,
 }
 
 impl Counted {
     /// Opens a stream on the current runtime; `read` counts its bytes.
-    pub(super) async fn open(address: &Address, read: Arc<AtomicU64>) -> Result<Self, String> {
+    pub(in crate::store::redis) async fn open(
+        address: &Address,
+        read: Arc<AtomicU64>,
+    ) -> Result<Self, String> {
         let stream = open(address).await?;
         Ok(Self { stream, read })
     }

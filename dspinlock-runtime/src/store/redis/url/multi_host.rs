@@ -1,21 +1,21 @@
 //! URLs with several hosts: `scheme://user:password@host:port,host:port/path?query`.
 
-use super::Address;
 use crate::error::Error;
+use crate::store::redis::Address;
 use crate::tls::Tls;
 
 /// A URL taken apart. Credentials stay as they are written, for the URL of each single host.
-pub(super) struct Several<'a> {
+pub(in crate::store::redis) struct Several<'a> {
     scheme: &'static str,
     credentials: &'a str,
     hosts: &'a str,
-    pub(super) path: &'a str,
+    pub(in crate::store::redis) path: &'a str,
     query: &'a str,
     tls: Tls,
 }
 
 impl<'a> Several<'a> {
-    pub(super) fn parse(url: &'a str, tls: Tls) -> Self {
+    pub(in crate::store::redis) fn parse(url: &'a str, tls: Tls) -> Self {
         let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
         let scheme = if scheme.starts_with("rediss") {
             "rediss"
@@ -40,12 +40,16 @@ impl<'a> Several<'a> {
 
     /// One address per host, with the credentials of the URL.
     #[cfg(feature = "cluster")]
-    pub(super) fn addresses(&self, port: u16) -> Result<Vec<Address>, Error> {
+    pub(in crate::store::redis) fn addresses(&self, port: u16) -> Result<Vec<Address>, Error> {
         self.addresses_for(self.credentials, port)
     }
 
     /// One address per host, with `user:password@` or nothing.
-    pub(super) fn addresses_for(&self, credentials: &str, port: u16) -> Result<Vec<Address>, Error> {
+    pub(in crate::store::redis) fn addresses_for(
+        &self,
+        credentials: &str,
+        port: u16,
+    ) -> Result<Vec<Address>, Error> {
         let address = |host: &str| {
             // An IPv6 address has colons of its own, in brackets.
             let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
@@ -73,14 +77,14 @@ impl<'a> Several<'a> {
 
     /// The login and the database of a server that is not named here.
     #[cfg(feature = "sentinel")]
-    pub(super) fn template(&self, database: &str) -> Result<Address, Error> {
+    pub(in crate::store::redis) fn template(&self, database: &str) -> Result<Address, Error> {
         let (credentials, files) = (self.credentials, self.files());
         let url = format!("{}://{credentials}localhost/{database}?{files}", self.scheme);
         Address::parse(&url, self.tls.clone())
     }
 
     #[cfg(feature = "sentinel")]
-    pub(super) fn parameter(&self, name: &str) -> Option<&'a str> {
+    pub(in crate::store::redis) fn parameter(&self, name: &str) -> Option<&'a str> {
         let value = |pair: &'a str| pair.strip_prefix(name)?.strip_prefix('=');
         self.query.split('&').find_map(value)
     }
@@ -90,7 +94,7 @@ impl<'a> Several<'a> {
 mod tests {
     use super::*;
     use crate::store::redis::cluster::Cluster;
-    use crate::store::redis::sentinel::Sentinels;
+    use crate::store::redis::failover::sentinel::Sentinels;
 
     fn shown(addresses: &[Address]) -> Vec<String> {
         addresses.iter().map(ToString::to_string).collect()

@@ -9,17 +9,18 @@ use std::sync::{Arc, Mutex, TryLockError, Weak};
 
 use redis::{Client, ConnectionAddr, ConnectionInfo, ConnectionLike, IntoConnectionInfo, RedisError, Value};
 
-use super::address::Place;
-use super::generation::Generation;
-use super::{Address, Answer, Limits, Session, reply, value_range};
 use crate::error::StoreFailure;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
 use crate::rt::blocking;
+use crate::store::redis::connection::Generation;
+use crate::store::redis::url::address::Place;
+use crate::store::redis::wire::reply;
+use crate::store::redis::{Address, Answer, Limits, Session, value_range};
 use crate::store::{Boxed, Change, Failure, Store};
 
 /// The way of a sync caller.
-pub(super) struct Direct {
+pub(in crate::store::redis) struct Direct {
     info: ConnectionInfo,
     limits: Limits,
     background: Arc<Session>,
@@ -37,7 +38,11 @@ struct Line {
 impl Direct {
     /// `None` where there is no fixed place, and with TLS, which the redis crate's own connection knows only with a TLS
     /// stack of its own.
-    pub(super) fn new(address: &Address, limits: Limits, background: Arc<Session>) -> Option<Self> {
+    pub(in crate::store::redis) fn new(
+        address: &Address,
+        limits: Limits,
+        background: Arc<Session>,
+    ) -> Option<Self> {
         let place = match &address.place {
             Place::Tcp { host, port } if !address.is_secure() => ConnectionAddr::Tcp(host.clone(), *port),
             Place::Unix(path) => ConnectionAddr::Unix(path.clone()),

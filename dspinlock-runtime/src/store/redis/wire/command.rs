@@ -4,24 +4,24 @@ use std::time::SystemTime;
 
 use redis::Cmd;
 
-use super::scripts::{self, Script};
 use crate::protocol::state::{Minute, State};
 use crate::protocol::{Acquire, Publish, Renew, Request};
+use crate::store::redis::wire::scripts::{self, Script};
 
 /// A step that a script takes.
-pub(super) struct Step {
-    pub(super) names: [String; 2],
-    pub(super) request: Request,
+pub(in crate::store::redis) struct Step {
+    pub(in crate::store::redis) names: [String; 2],
+    pub(in crate::store::redis) request: Request,
 }
 
 impl Step {
     /// By the script's hash.
-    pub(super) fn by_hash(&self) -> Cmd {
+    pub(in crate::store::redis) fn by_hash(&self) -> Cmd {
         self.command("EVALSHA", self.script().hash())
     }
 
     /// By the script's text, which a server remembers from then on.
-    pub(super) fn by_text(&self) -> Cmd {
+    pub(in crate::store::redis) fn by_text(&self) -> Cmd {
         self.command("EVAL", self.script().text())
     }
 

@@ -2,13 +2,14 @@
 
 use redis::{Cmd, Pipeline, Value};
 
-use super::generation::Generation;
-use super::{Answer, reply, state_range, value_range};
 use crate::protocol::{Read, Reply};
+use crate::store::redis::connection::Generation;
+use crate::store::redis::wire::reply;
+use crate::store::redis::{Answer, state_range, value_range};
 use crate::store::{Failure, Tracked};
 
 /// Reads the value, and of a shared key the state too. Each entry that is read is registered.
-pub(super) async fn read(
+pub(in crate::store::redis) async fn read(
     generation: &Generation,
     [state, value]: [String; 2],
     request: Read,

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-#[cfg(feature = "sentinel")]
-use super::address::Place;
-use super::generation::Generation;
-use super::tracking::Watches;
-use super::{Address, Limits};
 use crate::error::StoreFailure;
 use crate::rt::background;
 use crate::store::Failure;
+use crate::store::redis::connection::Generation;
+use crate::store::redis::tracking::Watches;
+#[cfg(feature = "sentinel")]
+use crate::store::redis::url::address::Place;
+use crate::store::redis::{Address, Limits};
 
 /// The way to a server from one runtime.
 #[derive(Clone)]

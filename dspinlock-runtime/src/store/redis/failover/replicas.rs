@@ -8,12 +8,13 @@ use std::time::Duration;
 use redis::{Cmd, Pipeline, Value};
 use tokio::sync::Semaphore;
 
-use super::generation::Generation;
-use super::link::Link;
-use super::step::Step;
-use super::{Answer, Failure, reply};
 use crate::error::StoreFailure;
 use crate::protocol::{Reply, Request};
+use crate::store::redis::connection::Generation;
+use crate::store::redis::reconnect::Link;
+use crate::store::redis::wire::command::Step;
+use crate::store::redis::wire::reply;
+use crate::store::redis::{Answer, Failure};
 
 /// How many steps may wait for replicas at once.
 const AT_ONCE: usize = 16;
@@ -21,7 +22,7 @@ const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Connections for steps that wait, as many as there were at once.
-pub(super) struct Waiting {
+pub(in crate::store::redis) struct Waiting {
     idle: Mutex<Vec<Link>>,
     room: Semaphore,
 }
@@ -36,18 +37,18 @@ impl Default for Waiting {
 }
 
 /// A step, and who is to hear of it.
-pub(super) struct Heard {
-    pub(super) names: [String; 2],
-    pub(super) request: Request,
-    pub(super) replicas: u32,
+pub(in crate::store::redis) struct Heard {
+    pub(in crate::store::redis) names: [String; 2],
+    pub(in crate::store::redis) request: Request,
+    pub(in crate::store::redis) replicas: u32,
     /// The slot is on its way to this node.
-    pub(super) is_asking: bool,
+    pub(in crate::store::redis) is_asking: bool,
 }
 
 impl Waiting {
     /// Takes a step that writes whenever it succeeds, and is done when the replicas have heard of it, and of all that was
     /// written before.
-    pub(super) async fn take(
+    pub(in crate::store::redis) async fn take(
         &self,
         connect: impl FnOnce() -> Link,
         respond: Duration,

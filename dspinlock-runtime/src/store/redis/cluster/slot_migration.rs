@@ -1,13 +1,13 @@
 //! A grant whose slot has moved.
 
 use super::Nodes;
-use super::map::Node;
+use super::slot_map::Node;
 use crate::key::Key;
 use crate::protocol::Request;
 use crate::store::Failure;
 use crate::store::redis::Session;
-use crate::store::redis::master::tag;
-use crate::store::redis::reply::{self, Redirect};
+use crate::store::redis::failover::grants::tag;
+use crate::store::redis::wire::reply::{self, Redirect};
 
 impl Nodes {
     /// A grant moves along with its slot. That the slot has moved, and was not taken over from a master that failed, is

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "cluster")]
-use super::cluster::Cluster;
-use super::{Address, Limits, RedisStore, login};
 use crate::error::Error;
 use crate::store::SharedStore;
+#[cfg(feature = "cluster")]
+use crate::store::redis::cluster::Cluster;
+use crate::store::redis::{Address, Limits, RedisStore, login};
 use crate::tls::Tls;
 
 pub(crate) fn open(url: &str, tls: Tls) -> Result<SharedStore, Error> {

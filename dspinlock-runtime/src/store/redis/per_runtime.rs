@@ -9,14 +9,14 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use tokio::runtime::{Handle, Id};
 use tokio::sync::Semaphore;
 
-use super::link::Link;
-use super::master::Grants;
-use super::replicas::{Heard, Waiting};
-use super::tracking::Watches;
-use super::{Address, Limits, Session};
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
 use crate::rt::{background, blocking};
+use crate::store::redis::failover::grants::Grants;
+use crate::store::redis::failover::replicas::{Heard, Waiting};
+use crate::store::redis::reconnect::Link;
+use crate::store::redis::tracking::Watches;
+use crate::store::redis::{Address, Limits, Session};
 use crate::store::{Boxed, Failure};
 
 /// What the connections of one pool share.

@@ -3,16 +3,20 @@
 use bytes::Bytes;
 use redis::{RedisError, Value};
 
-use super::Answer;
 use crate::error::StoreFailure;
 use crate::protocol::record::{Record, Slot};
 use crate::protocol::state::BadState;
 use crate::protocol::value::Hit;
 use crate::protocol::{self, Busy, Read, Reply, Request};
 use crate::store::Failure;
+use crate::store::redis::Answer;
 
 /// What two plain reads found, judged by the protocol itself.
-pub(super) fn read(request: Read, state: Option<Answer>, value: Answer) -> Result<Reply, Failure> {
+pub(in crate::store::redis) fn read(
+    request: Read,
+    state: Option<Answer>,
+    value: Answer,
+) -> Result<Reply, Failure> {
     let state = state.map_or(Ok(Slot::Absent), slot)?;
     let record = Record {
         state,
@@ -23,7 +27,7 @@ pub(super) fn read(request: Read, state: Option<Answer>, value: Answer) -> Resul
 }
 
 /// What a script answered: its verdict, then the facts.
-pub(super) fn parse(reply: Value) -> Result<Reply, Failure> {
+pub(in crate::store::redis) fn parse(reply: Value) -> Result<Reply, Failure> {
     let Value::Array(items) = reply else {
         return Err(unexpected());
     };
@@ -58,7 +62,7 @@ pub(super) fn parse(reply: Value) -> Result<Reply, Failure> {
 }
 
 /// A server's refusal, by its code alone: the rest of its message may quote an argument.
-pub(super) fn refused(error: &RedisError) -> Failure {
+pub(in crate::store::redis) fn refused(error: &RedisError) -> Failure {
     let code = error.code().unwrap_or("ERR");
     let forbidden = error
         .detail()
@@ -76,7 +80,7 @@ pub(super) fn refused(error: &RedisError) -> Failure {
 
 /// Where a cluster's node sends a request: a host, if it is not the node's own, and a port.
 #[cfg(feature = "cluster")]
-pub(super) enum Redirect<'a> {
+pub(in crate::store::redis) enum Redirect<'a> {
     /// From now on.
     Moved((&'a str, u16)),
     /// This once: the slot is on its way there.
@@ -86,7 +90,7 @@ pub(super) enum Redirect<'a> {
 }
 
 #[cfg(feature = "cluster")]
-pub(super) fn redirect(failure: &Failure) -> Option<Redirect<'_>> {
+pub(in crate::store::redis) fn redirect(failure: &Failure) -> Option<Redirect<'_>> {
     let text = match failure {
         Failure::Refused(StoreFailure::Unavailable(code)) if code == "TRYAGAIN" => {
             return Some(Redirect::Torn);
@@ -105,7 +109,7 @@ pub(super) fn redirect(failure: &Failure) -> Option<Redirect<'_>> {
     }
 }
 
-pub(super) fn is_unknown_script(answer: &Answer) -> bool {
+pub(in crate::store::redis) fn is_unknown_script(answer: &Answer) -> bool {
     matches!(answer, Err(Failure::Refused(StoreFailure::Refused(code))) if code == "NOSCRIPT")
 }
 
@@ -149,6 +153,6 @@ fn left(item: Option<Value>) -> Result<Option<u64>, Failure> {
     }
 }
 
-pub(super) fn unexpected() -> Failure {
+pub(in crate::store::redis) fn unexpected() -> Failure {
     Failure::Refused(StoreFailure::Refused("a reply that no step gives".into()))
 }

@@ -1,0 +1,3 @@
+pub(super) mod command;
+pub(super) mod reply;
+pub(super) mod scripts;
