@@ -121,9 +121,9 @@ pub enum StoreFailure {
         /// How many there were in time.
         acknowledged: u32,
     },
-    /// The login does not permit the step.
-    #[error("permission denied")]
-    PermissionDenied,
+    /// The user has no permission for the step: which one, and how to grant it.
+    #[error("permission denied: {0}")]
+    PermissionDenied(String),
     /// The server does not take writes now (read-only replica, out of memory, still loading).
     #[error("the server refuses writes now ({0})")]
     Unavailable(String),

@@ -19,7 +19,7 @@ use crate::pool::near_cache::{Fill, Near};
 use crate::pool::secret::{SEAL, Secret};
 use crate::protocol::value::{Hit, MAX_HEADER};
 use crate::protocol::{Read, Reply, Request};
-use crate::store::{Change, Failure, SharedStore, Tracked};
+use crate::store::{self, Change, Failure, Route, SharedStore, Tracked};
 
 static GLOBAL: OnceCell<Pool> = OnceCell::new();
 
@@ -46,8 +46,8 @@ pub fn init(pool: Pool) -> Result<(), Error> {
 #[derive(Clone)]
 pub struct Pool {
     store: SharedStore,
-    /// The way to the store that is shortest for one caller, where there are several.
-    way: Option<SharedStore>,
+    /// The connection that carries the steps of one caller.
+    route: Route,
     local: Arc<Local>,
     max_value_size: usize,
     secret: Option<Arc<Secret>>,
@@ -99,7 +99,7 @@ impl Pool {
         store.listen(near.clone());
         Self {
             store,
-            way: None,
+            route: Route::Background,
             local: Arc::new(Local {
                 flights: Flights::default(),
                 near,
@@ -129,7 +129,7 @@ impl Pool {
 
     /// How many names somebody waits for.
     pub(crate) fn watches(&self) -> usize {
-        self.store.watches()
+        store::watched_names(&self.store)
     }
 
     pub(crate) fn max_value_size(&self) -> usize {
@@ -174,7 +174,7 @@ impl Pool {
     /// This pool by the way that is shortest for the caller.
     pub(crate) fn here(&self) -> Self {
         Self {
-            way: self.store.here(),
+            route: Route::for_caller(),
             ..self.clone()
         }
     }
@@ -182,7 +182,7 @@ impl Pool {
     /// This pool by the way that depends on no runtime of a user's.
     pub(crate) fn in_background(&self) -> Self {
         Self {
-            way: None,
+            route: Route::Background,
             ..self.clone()
         }
     }
@@ -192,15 +192,13 @@ impl Pool {
     /// background too, which is seen only now: the one after that is new.
     pub(crate) async fn ask(&self, key: &Key, request: Request) -> Result<Reply, Error> {
         let operation = operation(&request);
-        let mut answer = match &self.way {
-            None => self.store.step(key, request.clone()).await,
-            Some(way) => way.step(key, request.clone()).await,
-        };
-        for _ in 0..1 + u8::from(self.way.is_some()) {
+        let mut answer = self.store.step(key, request.clone(), &self.route).await;
+        let is_background = matches!(self.route, Route::Background);
+        for _ in 0..1 + u8::from(!is_background) {
             if !matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected))) {
                 break;
             }
-            answer = self.store.step(key, request.clone()).await;
+            answer = self.store.step(key, request.clone(), &Route::Background).await;
         }
         self.written(key, &answer);
         answer.map_err(|failure| explain(operation, key, failure))
@@ -208,8 +206,8 @@ impl Pool {
 
     /// [`ask`](Self::ask) for a read, whose future is small: every hit carries it.
     pub(crate) async fn read(&self, key: &Key, read: Read) -> Result<Reply, Error> {
-        let way = self.way.as_ref().unwrap_or(&self.store);
-        match way.step(key, Request::Read(read.clone())).await {
+        let request = Request::Read(read.clone());
+        match self.store.step(key, request, &self.route).await {
             Err(Failure::Unknown(StoreFailure::Disconnected)) => {
                 Box::pin(self.ask(key, Request::Read(read))).await
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use dspinlock_runtime::internals::protocol::Reply;
 use dspinlock_runtime::internals::store::embedded::Embedded;
-use dspinlock_runtime::internals::store::{Boxed, Store};
+use dspinlock_runtime::internals::store::{Boxed, Route, Store};
 use tokio::time::timeout;
 
 use crate::{abort, grant, key, open, place, publish, renew, step, wait};
@@ -52,7 +52,7 @@ fn what_the_look_after_the_call_does_not_see_wakes() {
     for round in 0..200 {
         let tag = round.to_string();
         let fence = grant(&there, &key(1), &tag);
-        let release = there.step(&key(1), publish(&tag, fence, tag.as_bytes()));
+        let release = there.step(&key(1), publish(&tag, fence, tag.as_bytes()), &Route::Background);
         // Comes at any moment before, between or after these.
         let racing = std::thread::spawn(|| wait(release));
         loop {

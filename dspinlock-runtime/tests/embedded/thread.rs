@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dspinlock_runtime::internals::error::StoreFailure;
 use dspinlock_runtime::internals::protocol::Reply;
 use dspinlock_runtime::internals::store::embedded::{Embedded, TIME_LIMIT};
-use dspinlock_runtime::internals::store::{Failure, Store};
+use dspinlock_runtime::internals::store::{Failure, Route, Store};
 use dspinlock_testkit::eventually;
 use rusqlite::Connection;
 use tokio::time::timeout;
@@ -47,7 +47,7 @@ fn who_only_reads_does_not_wait_for_writers() {
     let hog = hog(&path);
     // A waiter's look writes nothing either.
     assert!(matches!(step(&store, &key(3), acquire("b")), Ok(Reply::Busy(_))));
-    let blocked = store.step(&key(2), acquire("a"));
+    let blocked = store.step(&key(2), acquire("a"), &Route::Background);
     assert!(matches!(step(&store, &key(1), read()), Ok(Reply::Hit(..))));
     hog.execute_batch("COMMIT").expect("an end");
     let reply = wait(blocked);
@@ -64,7 +64,12 @@ fn blocked_steps_are_taken_in_order() {
         // The file becomes free somewhere between these steps.
         let release = std::thread::spawn(move || hog.execute_batch("COMMIT").expect("an end"));
         let steps: Vec<_> = (0..10)
-            .flat_map(|_| [store.step(&key, acquire(&tag)), store.step(&key, abort(&tag))])
+            .flat_map(|_| {
+                [
+                    store.step(&key, acquire(&tag), &Route::Background),
+                    store.step(&key, abort(&tag), &Route::Background),
+                ]
+            })
             .collect();
         for (at, reply) in steps.into_iter().map(wait).enumerate() {
             let expected = match at % 2 {
@@ -82,7 +87,7 @@ fn steps_are_taken_without_anybody_polling() {
     let (_folder, path) = place();
     let store = open(&path).expect("a store");
     grant(&store, &key(1), "a");
-    drop(store.step(&key(1), abort("a")));
+    drop(store.step(&key(1), abort("a"), &Route::Background));
     // Taken in order, so the abort was before.
     grant(&store, &key(1), "b");
 }
@@ -92,7 +97,7 @@ fn what_was_asked_for_before_the_end_is_still_done() {
     let (_folder, path) = place();
     let store = open(&path).expect("a store");
     let hog = hog(&path);
-    let mut last = store.step(&key(1), acquire("a"));
+    let mut last = store.step(&key(1), acquire("a"), &Route::Background);
     drop(store);
     let early = wait(async { timeout(Duration::from_millis(100), &mut last).await });
     assert!(early.is_err(), "given up: {early:?}");

@@ -1,6 +1,11 @@
-//! One connection from its login to its end.
+//! One connection, from its login to its end. `reconnect` opens it and replaces it; it never reconnects by itself.
+//!
+//! Modules, top first: `login`, `transport`, `watchdog`, `identity`.
 
-pub(super) mod transport;
+pub(crate) mod identity;
+pub(crate) mod login;
+pub(crate) mod transport;
+mod watchdog;
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,100 +17,98 @@ use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisRes
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
+use self::identity::ServerIdentity;
+use self::login::login;
+use self::watchdog::{Action, Progress, SILENT_TICKS, Watchdog};
+use super::timeouts::Timeouts;
+use super::tracking::Watches;
+use super::url::address::Address;
+use super::wire::reply::{self, Answer, CommandError};
+use super::wire::scripts;
 use crate::error::StoreFailure;
 use crate::rt::background;
-use crate::store::Failure;
-use crate::store::redis::connection::transport::Counted;
-use crate::store::redis::failover::grants::Master;
-use crate::store::redis::tracking::Watches;
-use crate::store::redis::wire::{reply, scripts};
-use crate::store::redis::{Address, Answer, Limits};
+use crate::store::api::Failure;
 
-/// A connection, logged in, with the scripts loaded, its driver on the runtime that made it.
-pub(super) struct Generation {
-    connection: MultiplexedConnection,
+/// How long a connection to a server that refuses writes is kept. The address may lead to another server by then.
+const DEMOTED_FOR: Duration = Duration::from_millis(500);
+
+/// A connection after its login, with the scripts loaded. The runtime that opened it drives it.
+pub(crate) struct Connection {
+    multiplexed: MultiplexedConnection,
     driver: AbortHandle,
-    /// Closed when the driver ends: latched, and everybody who waits is told.
-    ended: Arc<Semaphore>,
-    /// Bytes read so far.
-    read: Arc<AtomicU64>,
+    /// Closed when the driver ends, which wakes every request.
+    closed: Arc<Semaphore>,
+    bytes_read: Arc<AtomicU64>,
     in_flight: AtomicUsize,
-    /// Exchanges that ended with a reply.
-    answered: AtomicU64,
-    /// An answer is owed, and nothing was heard since the watchdog looked last.
+    replies: AtomicU64,
+    /// A reply is due, and no byte has arrived since the last tick of the watchdog.
     #[cfg(feature = "cluster")]
-    owing: AtomicBool,
-    /// It was ended because an answer was overdue.
     silent: AtomicBool,
-    respond: Duration,
-    /// The server pushes changes of what was read.
+    /// The watchdog has closed the connection.
+    timed_out: AtomicBool,
+    response_timeout: Duration,
+    /// The server pushes changes to this connection.
     tracking: AtomicBool,
-    made: Instant,
-    /// The server said that it takes no writes: the address may lead to another by now.
+    created_at: Instant,
+    /// The server has refused a write because it is a replica.
     demoted: AtomicBool,
-    /// What it said of itself; unset where the login may not ask.
-    master: OnceLock<Master>,
+    /// Unset if the user may not run `INFO`.
+    identity: OnceLock<ServerIdentity>,
 }
 
-impl Generation {
+impl Connection {
     /// Connects on the current runtime. With `watches`, the server is asked to push changes to them.
-    pub(super) async fn connect(
+    pub(crate) async fn open(
         address: &Address,
-        limits: Limits,
+        timeouts: Timeouts,
         watches: Option<Arc<Watches>>,
     ) -> Result<Arc<Self>, String> {
-        let read = Arc::<AtomicU64>::default();
-        let stream = Counted::open(address, read.clone()).await?;
-        // The deadlines are ours: the redis crate's own timer would need a runtime around each call.
-        let mut config = AsyncConnectionConfig::new()
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(1024);
+        let bytes_read = Arc::<AtomicU64>::default();
+        let mut config = AsyncConnectionConfig::new().set_pipeline_buffer_size(1024);
         if let Some(watches) = watches.clone() {
             config = config.set_push_sender(move |push: PushInfo| {
                 watches.pushed(&push);
                 Ok::<(), ()>(())
             });
         }
-        let (connection, driver) = MultiplexedConnection::new_with_config(&address.login, stream, config)
-            .await
-            .map_err(login_failure)?;
-        let ended = Arc::new(Semaphore::new(0));
-        let end = EndsWithDriver {
-            ended: ended.clone(),
+        let (multiplexed, driver) = login(address, config, bytes_read.clone()).await?;
+        let closed = Arc::new(Semaphore::new(0));
+        let guard = DriverGuard {
+            closed: closed.clone(),
             watches: watches.clone(),
         };
         let driver = tokio::spawn(async move {
-            let _end = end;
+            let _guard = guard;
             driver.await;
         });
-        let generation = Self {
-            connection,
+        let connection = Self {
+            multiplexed,
             driver: driver.abort_handle(),
-            ended,
-            read,
+            closed,
+            bytes_read,
             in_flight: AtomicUsize::new(0),
-            answered: AtomicU64::new(0),
+            replies: AtomicU64::new(0),
             #[cfg(feature = "cluster")]
-            owing: AtomicBool::new(false),
             silent: AtomicBool::new(false),
-            respond: limits.respond,
+            timed_out: AtomicBool::new(false),
+            response_timeout: timeouts.response,
             tracking: AtomicBool::new(false),
-            made: Instant::now(),
+            created_at: Instant::now(),
             demoted: AtomicBool::new(false),
-            master: OnceLock::new(),
+            identity: OnceLock::new(),
         };
         if let Some(watches) = &watches {
-            // What was known through the connection before this one is no longer known.
+            // Changes before this connection were not pushed to it.
             watches.wake_all();
         }
-        generation.prepare(watches.as_deref()).await;
-        let generation = Arc::new(generation);
-        tokio::spawn(watch(Arc::downgrade(&generation)));
-        Ok(generation)
+        connection.prepare(watches.as_deref()).await;
+        let connection = Arc::new(connection);
+        tokio::spawn(watch(Arc::downgrade(&connection)));
+        Ok(connection)
     }
 
-    /// Asks who the server is and loads the scripts, once per connection and never inside a call. A login that may not
-    /// load still has EVAL to fall back on; one that may not be told of changes polls.
+    /// Asks for the server's identity and loads the scripts, so that no call has to. If the user may not load scripts,
+    /// steps fall back to `EVAL`. If the server refuses to push changes, waiting callers poll.
     async fn prepare(&self, watches: Option<&Watches>) {
         let mut setup = Pipeline::new();
         setup.cmd("INFO").arg("replication");
@@ -114,16 +117,16 @@ impl Generation {
             setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
         }
         if watches.is_some() {
-            // Not NOLOOP: what this connection itself changes may be for a caller that has left.
+            // Not NOLOOP: a change by this connection may have been for a caller that no longer waits.
             setup.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN");
         }
         let Ok(answers) = self.pipeline(setup).await else {
             return;
         };
         if let [replication, server, ..] = answers.as_slice()
-            && let Some(master) = Master::parse(replication, Some(server))
+            && let Some(identity) = ServerIdentity::parse(replication, Some(server))
         {
-            let _ = self.master.set(master);
+            let _ = self.identity.set(identity);
         }
         let Some(watches) = watches else {
             return;
@@ -134,128 +137,132 @@ impl Generation {
         }
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        !self.ended.is_closed()
+    pub(crate) fn is_open(&self) -> bool {
+        !self.closed.is_closed()
     }
 
-    /// Whether a request may go out on it. Not on one to a server that has been made a replica, unless it was made just
-    /// now: then the address still leads there.
-    pub(super) fn is_current(&self) -> bool {
-        self.is_open() && !(self.demoted.load(Ordering::Relaxed) && self.made.elapsed() > SETTLED)
+    /// Whether requests may use this connection. A connection to a demoted server is replaced, unless it is so new that
+    /// the address still leads to that server.
+    pub(crate) fn is_current(&self) -> bool {
+        self.is_open() && !(self.demoted.load(Ordering::Relaxed) && self.created_at.elapsed() > DEMOTED_FOR)
     }
 
     /// Whether the server pushes changes to this connection.
-    pub(super) fn is_tracking(&self) -> bool {
+    pub(crate) fn is_tracking(&self) -> bool {
         self.tracking.load(Ordering::Relaxed)
     }
 
-    /// Whether an answer is owed, and nothing was heard since the watchdog looked last.
+    /// Whether a reply is due and no byte has arrived since the last tick of the watchdog.
     #[cfg(feature = "cluster")]
-    pub(super) fn is_silent(&self) -> bool {
-        self.owing.load(Ordering::Relaxed)
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
     }
 
-    /// Whether the server was a replica of the other one.
-    #[cfg(feature = "cluster")]
-    pub(super) fn succeeds(&self, other: &Self) -> bool {
-        matches!((self.master(), other.master()), (Some(master), Some(other)) if master.succeeds(other))
+    /// Unknown if the user may not run `INFO`.
+    pub(crate) fn identity(&self) -> Option<&ServerIdentity> {
+        self.identity.get()
     }
 
-    /// Who the server is, where the login may know.
-    pub(super) fn master(&self) -> Option<&Master> {
-        self.master.get()
-    }
-
+    /// Resolves when the connection is closed. The future does not keep the connection open.
     #[cfg(feature = "sentinel")]
-    pub(super) fn ended(&self) -> &Arc<Semaphore> {
-        &self.ended
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let closed = self.closed.clone();
+        async move { drop(closed.acquire().await) }
     }
 
-    /// One command, one reply.
-    pub(super) async fn send(&self, command: &Cmd) -> Answer {
-        let mut connection = self.connection.clone();
-        let exchange = pin!(connection.send_packed_command(command));
+    /// Sends one command.
+    pub(crate) async fn send(&self, command: &Cmd) -> Answer {
+        let mut multiplexed = self.multiplexed.clone();
+        let exchange = pin!(multiplexed.send_packed_command(command));
         let reply = self.call(exchange).await?;
-        self.checked(reply)
+        self.check(reply)
     }
 
-    /// Several commands in one round trip, each with its own reply.
-    pub(super) async fn pipeline(&self, commands: Pipeline) -> Result<Vec<Answer>, Failure> {
-        let mut connection = self.connection.clone();
-        let exchange = pin!(connection.send_packed_commands(&commands, 0, commands.len()));
+    /// Sends commands in one round trip. Each has its own reply.
+    pub(crate) async fn pipeline(&self, commands: Pipeline) -> Result<Vec<Answer>, CommandError> {
+        let mut multiplexed = self.multiplexed.clone();
+        let exchange = pin!(multiplexed.send_packed_commands(&commands, 0, commands.len()));
         let replies = self.call(exchange).await?;
-        Ok(replies.into_iter().map(|reply| self.checked(reply)).collect())
+        Ok(replies.into_iter().map(|reply| self.check(reply)).collect())
     }
 
-    /// One exchange. It ends with the reply or with the generation, which [`watch`] ends when an answer is overdue: what
-    /// comes behind a request that is not answered would not be answered either. (A request future of the redis crate
-    /// may hang for ever when its driver ends.)
-    async fn call<T>(&self, exchange: impl Future<Output = RedisResult<T>>) -> Result<T, Failure> {
+    /// Waits for the reply or for the end of the connection, which [`watch`] closes when a reply is overdue. (A request
+    /// future of the redis crate may hang forever if its driver ends.)
+    async fn call<T>(&self, exchange: impl Future<Output = RedisResult<T>>) -> Result<T, CommandError> {
         let _in_flight = InFlight::enter(&self.in_flight);
         tokio::select! {
             biased;
             reply = exchange => {
-                self.answered.fetch_add(1, Ordering::Relaxed);
+                self.replies.fetch_add(1, Ordering::Relaxed);
                 reply.map_err(|error| self.classify(&error))
             }
-            _ = self.ended.acquire() => Err(self.lost()),
+            _ = self.closed.acquire() => Err(self.lost()),
         }
     }
 
-    fn lost(&self) -> Failure {
-        let silent = self.silent.load(Ordering::Relaxed);
-        Failure::Unknown(if silent {
+    fn lost(&self) -> CommandError {
+        let timed_out = self.timed_out.load(Ordering::Relaxed);
+        Failure::Unknown(if timed_out {
             StoreFailure::Timeout
         } else {
             StoreFailure::Disconnected
         })
+        .into()
     }
 
-    fn classify(&self, error: &RedisError) -> Failure {
+    fn classify(&self, error: &RedisError) -> CommandError {
         if error.is_unrecoverable_error() || error.is_io_error() {
-            self.end();
+            self.close();
             return self.lost();
         }
         self.refused(error)
     }
 
-    /// Inside a pipeline a server's refusal comes as a value.
-    fn checked(&self, reply: Value) -> Answer {
+    /// In a pipeline, a refusal arrives as a value.
+    fn check(&self, reply: Value) -> Answer {
         match reply {
             Value::ServerError(error) => Err(self.refused(&RedisError::from(error))),
             other => Ok(other),
         }
     }
 
-    fn refused(&self, error: &RedisError) -> Failure {
+    fn refused(&self, error: &RedisError) -> CommandError {
         if error.code() == Some("READONLY") {
             self.demoted.store(true, Ordering::Relaxed);
         }
         reply::refused(error)
     }
 
-    pub(super) fn end(&self) {
-        self.ended.close();
+    /// Requests in flight fail.
+    pub(crate) fn close(&self) {
+        self.closed.close();
         self.driver.abort();
     }
-}
 
-impl Drop for Generation {
-    fn drop(&mut self) {
-        self.end();
+    fn progress(&self) -> Progress {
+        Progress {
+            bytes: self.bytes_read.load(Ordering::Relaxed),
+            replies: self.replies.load(Ordering::Relaxed),
+        }
     }
 }
 
-/// The end of a driver, whatever ended it, its runtime's included.
-struct EndsWithDriver {
-    ended: Arc<Semaphore>,
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Dropped with the driver, also if its runtime shuts down.
+struct DriverGuard {
+    closed: Arc<Semaphore>,
     watches: Option<Arc<Watches>>,
 }
 
-impl Drop for EndsWithDriver {
+impl Drop for DriverGuard {
     fn drop(&mut self) {
-        self.ended.close();
-        // Changes may have been missed.
+        self.closed.close();
+        // Later changes are not pushed.
         if let Some(watches) = &self.watches {
             watches.wake_all();
         }
@@ -277,69 +284,35 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// How old a connection to a server that takes no writes gets before it is made anew.
-const SETTLED: Duration = Duration::from_millis(500);
-
-/// How many ticks without a byte, while one is owed, are too many; together they are the limit of a request.
-const SILENT_TICKS: u32 = 5;
-/// How many ticks without an answer are too many where bytes do come: a long value, or pushes.
-const UNANSWERED_TICKS: u32 = 4 * SILENT_TICKS;
-/// After how many idle ticks a connection is asked whether it is still there.
-const IDLE_TICKS: u32 = 15;
-
-/// Ends a generation that owes an answer and has been silent for too long: one timer for all of its requests. Ticks are
-/// counted, never elapsed time, and by the runtime that drives the connection: a starved runtime is not a dead
-/// connection.
-async fn watch(generation: Weak<Generation>) {
-    let mut seen = (0, 0);
-    let (mut silent, mut unanswered, mut idle) = (0, 0, 0);
-    let Some(tick) = generation
+/// Runs the watchdog of a connection, on the runtime that drives it: one timer for all requests.
+async fn watch(connection: Weak<Connection>) {
+    let Some(tick) = connection
         .upgrade()
-        .map(|generation| generation.respond / SILENT_TICKS)
+        .map(|connection| connection.response_timeout / SILENT_TICKS)
     else {
         return;
     };
+    let mut watchdog = Watchdog::default();
     loop {
         background::sleep(tick).await;
-        let Some(generation) = generation.upgrade().filter(|generation| generation.is_open()) else {
+        let Some(connection) = connection.upgrade().filter(|connection| connection.is_open()) else {
             return;
         };
-        let now = (
-            generation.read.load(Ordering::Relaxed),
-            generation.answered.load(Ordering::Relaxed),
-        );
-        let owed = generation.in_flight.load(Ordering::Relaxed) > 0;
-        silent = if owed && now.0 == seen.0 { silent + 1 } else { 0 };
+        let is_due = connection.in_flight.load(Ordering::Relaxed) > 0;
+        let action = watchdog.tick(connection.progress(), is_due);
         #[cfg(feature = "cluster")]
-        generation.owing.store(silent > 0, Ordering::Relaxed);
-        unanswered = if owed && now.1 == seen.1 {
-            unanswered + 1
-        } else {
-            0
-        };
-        idle = if owed || now != seen { 0 } else { idle + 1 };
-        seen = now;
-        if silent >= SILENT_TICKS || unanswered >= UNANSWERED_TICKS {
-            generation.silent.store(true, Ordering::Relaxed);
-            generation.end();
+        connection.silent.store(watchdog.is_silent(), Ordering::Relaxed);
+        match action {
+            Action::Nothing => {}
+            Action::Close => {
+                connection.timed_out.store(true, Ordering::Relaxed);
+                connection.close();
+            }
+            Action::Ping => {
+                tokio::spawn(async move {
+                    let _ = connection.send(&redis::cmd("PING")).await;
+                });
+            }
         }
-        if idle >= IDLE_TICKS {
-            idle = 0;
-            tokio::spawn(async move {
-                let _ = generation.send(&redis::cmd("PING")).await;
-            });
-        }
-    }
-}
-
-fn login_failure(error: RedisError) -> String {
-    #[cfg(feature = "tls")]
-    if let Some(reason) = crate::store::redis::tls::reason(&error) {
-        return reason;
-    }
-    match error.code() {
-        // The code alone: a message may quote what was sent.
-        Some(code) => format!("the login was refused ({code})"),
-        None => error.category().into(),
     }
 }

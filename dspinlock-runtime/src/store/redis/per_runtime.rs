@@ -1,78 +1,76 @@
-//! Which connection serves a caller: the one of its own runtime where it has one, else the background thread's.
+//! The connections to one server: one for each runtime that calls, and one on the background thread.
 //!
-//! To drive a request on another thread costs one to two times the round trip again. A sync caller, also one inside a
-//! runtime, is served by the background: parking on the connection of one's own runtime would be waiting for oneself.
+//! A request that another thread drives costs one to two round trips more. A sync caller always uses the background
+//! thread: if it parked on a connection of its own runtime, it would wait for itself.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use tokio::runtime::{Handle, Id};
 use tokio::sync::Semaphore;
 
+use super::failover::grants::Grants;
+use super::failover::replicas::{ReplicaWaits, Replicated};
+use super::node::Node;
+use super::reconnect::{Locate, Reconnecting};
+use super::timeouts::Timeouts;
+use super::tracking::Watches;
+use super::wire::command::Step;
+use super::wire::reply::CommandError;
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
-use crate::rt::{background, blocking};
-use crate::store::redis::failover::grants::Grants;
-use crate::store::redis::failover::replicas::{Heard, Waiting};
-use crate::store::redis::reconnect::Link;
-use crate::store::redis::tracking::Watches;
-use crate::store::redis::{Address, Limits, Session};
-use crate::store::{Boxed, Failure};
+use crate::rt::background;
+use crate::store::api::{Boxed, Route};
 
-/// What the connections of one pool share.
+/// What all connections of a pool share.
 #[derive(Clone, Default)]
-pub(super) struct Shared {
-    pub(super) grants: Arc<Grants>,
-    pub(super) watches: Arc<Watches>,
+pub(crate) struct Shared {
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) watches: Arc<Watches>,
 }
 
 /// The connections to one server.
-pub(super) struct Links {
-    address: Arc<Address>,
-    limits: Limits,
+pub(crate) struct PerRuntime {
+    server: Arc<dyn Locate>,
+    timeouts: Timeouts,
     grants: Arc<Grants>,
-    background: Arc<Session>,
-    by_runtime: RwLock<HashMap<Id, Arc<Session>>>,
-    waiting: Waiting,
-    /// Closed with the pool: the supervisors go home.
+    background: Arc<Node>,
+    by_runtime: RwLock<HashMap<Id, Arc<Node>>>,
+    replica_waits: ReplicaWaits,
+    /// Closed with the pool, which ends the supervisors.
     closed: Arc<Semaphore>,
 }
 
-impl Links {
-    pub(super) fn new(address: Address, limits: Limits, shared: Shared) -> Arc<Self> {
-        let (address, Shared { grants, watches }) = (Arc::new(address), shared);
-        let home = background::handle().clone();
-        let link = Link::new(address.clone(), limits, home, Some(watches.clone()));
-        let background = Arc::new(Session {
+impl PerRuntime {
+    pub(crate) fn new(server: Arc<dyn Locate>, timeouts: Timeouts, shared: Shared) -> Arc<Self> {
+        let Shared { grants, watches } = shared;
+        let runtime = background::handle().clone();
+        let link = Reconnecting::new(server.clone(), timeouts, runtime, Some(watches.clone()));
+        let background = Arc::new(Node {
             link,
             grants: grants.clone(),
             watches: Some(watches),
         });
-        let closed = Arc::new(Semaphore::new(0));
         Arc::new(Self {
-            address,
-            limits,
+            server,
+            timeouts,
             grants,
             background,
             by_runtime: RwLock::default(),
-            waiting: Waiting::default(),
-            closed,
+            replica_waits: ReplicaWaits::default(),
+            closed: Arc::new(Semaphore::new(0)),
         })
     }
 
-    /// The session of the background thread.
-    pub(super) fn background(&self) -> &Arc<Session> {
+    /// The connection of the background thread.
+    pub(crate) fn background(&self) -> &Arc<Node> {
         &self.background
     }
 
-    /// The session of the caller.
-    pub(super) fn here(self: &Arc<Self>) -> Arc<Session> {
-        self.at(home().as_ref())
-    }
-
-    /// The session of a runtime, or of the background.
-    pub(super) fn at(self: &Arc<Self>, home: Option<&Handle>) -> Arc<Session> {
-        let Some(runtime) = home else {
+    /// The connection of a route.
+    pub(crate) fn at(self: &Arc<Self>, route: &Route) -> Arc<Node> {
+        let Some(runtime) = route.runtime() else {
             return self.background.clone();
         };
         let id = runtime.id();
@@ -83,59 +81,63 @@ impl Links {
             .get(&id)
             .cloned();
         match known {
-            Some(session) if !session.link.is_gone() => session,
-            // A runtime that has ended, or cannot drive a connection.
+            Some(node) if !node.link.is_retired() => node,
+            // The runtime has shut down, or cannot drive a connection.
             Some(_) => self.background.clone(),
             None if id == background::handle().id() => self.background.clone(),
-            None => self.settle(runtime),
+            None => self.add(runtime),
         }
     }
 
-    /// A step that so many replicas are to hear of, by way of the background thread. `is_asking`: the slot of the key is
-    /// on its way to this server.
-    pub(super) fn step_replicated(
+    /// Executes a step and waits for replicas. `is_asking`: the slot of the key is migrating to this server.
+    pub(crate) fn step_replicated<E>(
         self: &Arc<Self>,
         key: &Key,
         request: Request,
         replicas: u32,
         is_asking: bool,
-    ) -> Boxed<Result<Reply, Failure>> {
-        let heard = Heard {
-            names: [key.state_name(), key.value_name()],
-            request,
+    ) -> Boxed<Result<Reply, E>>
+    where
+        E: From<CommandError> + Send + 'static,
+    {
+        let step = match Step::new([key.state_name(), key.value_name()], request) {
+            Ok(step) => step,
+            // A read writes nothing that a replica could acknowledge.
+            Err(request) => return self.background.step(key, Request::Read(request)),
+        };
+        let replicated = Replicated {
+            step,
             replicas,
             is_asking,
         };
-        let links = self.clone();
+        let this = self.clone();
         Box::pin(async move {
-            let home = background::handle().clone();
-            let connect = || Link::new(links.address.clone(), links.limits, home, None);
-            links.waiting.take(connect, links.limits.respond, heard).await
+            let runtime = background::handle().clone();
+            let connect = || Reconnecting::new(this.server.clone(), this.timeouts, runtime, None);
+            let response_timeout = this.timeouts.response;
+            let reply = this.replica_waits.execute(connect, response_timeout, replicated);
+            Ok(reply.await?)
         })
     }
 
-    /// A runtime that was not seen before gets a link, and a supervisor that takes the link away when the runtime ends.
-    fn settle(self: &Arc<Self>, runtime: &Handle) -> Arc<Session> {
+    /// Adds a connection on `runtime`, and a supervisor that removes it when the runtime shuts down.
+    fn add(self: &Arc<Self>, runtime: &Handle) -> Arc<Node> {
         let id = runtime.id();
         let mut by_runtime = self.by_runtime.write().unwrap_or_else(PoisonError::into_inner);
-        let entry = by_runtime.entry(id);
-        let std::collections::hash_map::Entry::Vacant(entry) = entry else {
-            let std::collections::hash_map::Entry::Occupied(entry) = entry else {
-                unreachable!()
-            };
-            return entry.get().clone();
+        let entry = match by_runtime.entry(id) {
+            Entry::Occupied(entry) => return entry.get().clone(),
+            Entry::Vacant(entry) => entry,
         };
-        let link = Link::new(self.address.clone(), self.limits, runtime.clone(), None);
-        let session = entry
-            .insert(Arc::new(Session {
-                link: link.clone(),
-                grants: self.grants.clone(),
-                watches: None,
-            }))
-            .clone();
+        let link = Reconnecting::new(self.server.clone(), self.timeouts, runtime.clone(), None);
+        let node = Arc::new(Node {
+            link: link.clone(),
+            grants: self.grants.clone(),
+            watches: None,
+        });
+        entry.insert(node.clone());
         drop(by_runtime);
         let supervisor = Supervisor {
-            links: Arc::downgrade(self),
+            owner: Arc::downgrade(self),
             id,
             link,
         };
@@ -144,60 +146,52 @@ impl Links {
             let _supervisor = supervisor;
             let _ = closed.acquire().await;
         });
-        session
+        node
     }
 }
 
 #[cfg(feature = "cluster")]
-impl Links {
-    /// Whether a connection owes an answer, and has been silent since its watchdog looked last.
-    pub(super) fn is_silent(&self) -> bool {
-        self.sessions().iter().any(|session| session.link.is_silent())
+impl PerRuntime {
+    /// Whether a reply is due on a connection that has been silent since the last tick of its watchdog.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.nodes().iter().any(|node| node.link.is_silent())
     }
 
-    /// Whether there is a connection.
-    pub(super) fn is_up(&self) -> bool {
-        self.sessions().iter().any(|session| session.link.is_up())
+    /// Whether any connection is up.
+    pub(crate) fn is_up(&self) -> bool {
+        self.nodes().iter().any(|node| node.link.is_up())
     }
 
-    /// Ends every connection: requests that are under way fail.
-    pub(super) fn end(&self) {
-        self.sessions().iter().for_each(|session| session.link.end());
+    /// Closes every connection. Requests in flight fail.
+    pub(crate) fn close(&self) {
+        self.nodes().iter().for_each(|node| node.link.close());
     }
 
-    fn sessions(&self) -> Vec<Arc<Session>> {
+    fn nodes(&self) -> Vec<Arc<Node>> {
         let by_runtime = self.by_runtime.read().unwrap_or_else(PoisonError::into_inner);
         let others = by_runtime.values().cloned();
         others.chain([self.background.clone()]).collect()
     }
 }
 
-/// The runtime whose connection serves the caller; `None`: the background's.
-pub(super) fn home() -> Option<Handle> {
-    if blocking::is_waiting() {
-        return None;
-    }
-    Handle::try_current().ok()
-}
-
-impl Drop for Links {
+impl Drop for PerRuntime {
     fn drop(&mut self) {
         self.closed.close();
     }
 }
 
-/// Dropped when its runtime ends, or the pool.
+/// Dropped when its runtime shuts down, or with the pool.
 struct Supervisor {
-    links: Weak<Links>,
+    owner: Weak<PerRuntime>,
     id: Id,
-    link: Link,
+    link: Reconnecting,
 }
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
         self.link.retire();
-        if let Some(links) = self.links.upgrade() {
-            links
+        if let Some(owner) = self.owner.upgrade() {
+            owner
                 .by_runtime
                 .write()
                 .unwrap_or_else(PoisonError::into_inner)

@@ -1,1 +1,3 @@
-pub(super) mod sync_reader;
+//! Connections that carry reads only. A read that they cannot serve goes to the background thread.
+
+pub(crate) mod sync_reader;

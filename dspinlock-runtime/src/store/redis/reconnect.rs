@@ -1,133 +1,151 @@
-//! A supervised connection on one runtime: made with the first request, made anew after each failure.
+//! A connection on one runtime that is opened with the first request and again after each failure.
 //!
-//! A connection that is made anew is a new generation. A request goes out on one generation and fails with it.
+//! `node` and `failover` send on it. A request goes out on one connection and fails with it: it is never sent twice here.
 
+use std::fmt;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::connection::Connection;
+use super::timeouts::Timeouts;
+use super::tracking::Watches;
+use super::url::address::Address;
 use crate::error::StoreFailure;
 use crate::rt::background;
-use crate::store::Failure;
-use crate::store::redis::connection::Generation;
-use crate::store::redis::tracking::Watches;
-#[cfg(feature = "sentinel")]
-use crate::store::redis::url::address::Place;
-use crate::store::redis::{Address, Limits};
+use crate::store::api::{Boxed, Failure};
 
-/// The way to a server from one runtime.
+/// Finds the server to connect to. Messages show its `Display`.
+pub(crate) trait Locate: fmt::Display + Send + Sync + 'static {
+    /// The current address of the server.
+    fn locate(self: Arc<Self>, timeouts: Timeouts) -> Boxed<Result<Address, String>>;
+
+    /// Checks a new connection to `address`, and closes it later if the server moves to another address.
+    fn admit(self: Arc<Self>, connection: Arc<Connection>, address: Address) -> Boxed<Result<(), String>>;
+}
+
+/// A server at a fixed address.
+impl Locate for Address {
+    fn locate(self: Arc<Self>, _: Timeouts) -> Boxed<Result<Address, String>> {
+        Box::pin(std::future::ready(Ok(Self::clone(&self))))
+    }
+
+    fn admit(self: Arc<Self>, _: Arc<Connection>, _: Address) -> Boxed<Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// The current connection to a server from one runtime.
 #[derive(Clone)]
-pub(super) struct Link(Arc<Inner>);
+pub(crate) struct Reconnecting(Arc<Inner>);
 
 struct Inner {
-    address: Arc<Address>,
-    limits: Limits,
-    /// Where the connection is driven.
-    home: Handle,
+    server: Arc<dyn Locate>,
+    timeouts: Timeouts,
+    /// Drives the connection.
+    runtime: Handle,
     watches: Option<Arc<Watches>>,
     state: watch::Sender<State>,
 }
 
 impl Inner {
-    async fn reach(&self) -> Result<Arc<Generation>, String> {
-        #[cfg(feature = "sentinel")]
-        if let Place::Sentinels(sentinels) = &self.address.place {
-            return sentinels.connect(self.limits, self.watches.clone()).await;
-        }
-        Generation::connect(&self.address, self.limits, self.watches.clone()).await
+    async fn connect(&self) -> Result<Arc<Connection>, String> {
+        let address = self.server.clone().locate(self.timeouts).await?;
+        let connection = Connection::open(&address, self.timeouts, self.watches.clone()).await?;
+        self.server.clone().admit(connection.clone(), address).await?;
+        Ok(connection)
     }
 }
 
 enum State {
     Down,
     Connecting,
-    Up(Arc<Generation>),
+    Up(Arc<Connection>),
     Failed(Failure),
-    /// The runtime has ended.
-    Gone,
+    /// The runtime has shut down.
+    Retired,
 }
 
-impl Link {
-    pub(super) fn new(
-        address: Arc<Address>,
-        limits: Limits,
-        home: Handle,
+impl Reconnecting {
+    pub(crate) fn new(
+        server: Arc<dyn Locate>,
+        timeouts: Timeouts,
+        runtime: Handle,
         watches: Option<Arc<Watches>>,
     ) -> Self {
-        let state = watch::Sender::new(State::Down);
         Self(Arc::new(Inner {
-            address,
-            limits,
-            home,
+            server,
+            timeouts,
+            runtime,
             watches,
-            state,
+            state: watch::Sender::new(State::Down),
         }))
     }
 
-    /// The generation that is up.
-    pub(super) fn up(&self) -> Option<Arc<Generation>> {
+    /// The connection, if it is up.
+    pub(crate) fn current(&self) -> Option<Arc<Connection>> {
         match &*self.0.state.borrow() {
-            State::Up(generation) if generation.is_current() => Some(generation.clone()),
+            State::Up(connection) if connection.is_current() => Some(connection.clone()),
             _ => None,
         }
     }
 
-    /// The generation that is up; else the outcome of an attempt that began no earlier than the last one failed.
-    pub(super) async fn generation(&self) -> Result<Arc<Generation>, Failure> {
-        if let Some(generation) = self.up() {
-            return Ok(generation);
+    /// The connection, if it is up; otherwise the outcome of an attempt that started after the last failure.
+    pub(crate) async fn connection(&self) -> Result<Arc<Connection>, Failure> {
+        if let Some(connection) = self.current() {
+            return Ok(connection);
         }
         let mut states = self.0.state.subscribe();
-        self.connect();
+        self.start_attempt();
         loop {
             match &*states.borrow_and_update() {
-                State::Up(generation) => return Ok(generation.clone()),
+                State::Up(connection) => return Ok(connection.clone()),
                 State::Failed(failure) => return Err(failure.clone()),
-                // Nothing was sent; another way will do.
-                State::Gone => return Err(Failure::Unknown(StoreFailure::Disconnected)),
+                // The pool retries this failure on the background thread. Nothing was sent.
+                State::Retired => return Err(Failure::Unknown(StoreFailure::Disconnected)),
                 State::Down | State::Connecting => {}
             }
-            // The sender lives in `self`.
+            // `self` keeps the sender alive.
             let _ = states.changed().await;
         }
     }
 
-    /// The runtime has ended, or cannot drive a connection.
-    pub(super) fn is_gone(&self) -> bool {
-        matches!(&*self.0.state.borrow(), State::Gone)
+    /// Whether the runtime has shut down, or cannot drive a connection.
+    pub(crate) fn is_retired(&self) -> bool {
+        matches!(&*self.0.state.borrow(), State::Retired)
     }
 
-    /// Whether the server owes an answer and is silent.
+    /// Whether a reply is due and the server is silent.
     #[cfg(feature = "cluster")]
-    pub(super) fn is_silent(&self) -> bool {
-        matches!(&*self.0.state.borrow(), State::Up(generation) if generation.is_silent())
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(&*self.0.state.borrow(), State::Up(connection) if connection.is_silent())
     }
 
     #[cfg(feature = "cluster")]
-    pub(super) fn is_up(&self) -> bool {
-        matches!(&*self.0.state.borrow(), State::Up(generation) if generation.is_open())
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(&*self.0.state.borrow(), State::Up(connection) if connection.is_open())
     }
 
-    /// Ends the generation that is up.
+    /// Closes the current connection. The next request opens another one.
     #[cfg(feature = "cluster")]
-    pub(super) fn end(&self) {
-        if let State::Up(generation) = &*self.0.state.borrow() {
-            generation.end();
+    pub(crate) fn close(&self) {
+        if let State::Up(connection) = &*self.0.state.borrow() {
+            connection.close();
         }
     }
 
-    /// No generation comes after the last one.
-    pub(super) fn retire(&self) {
-        self.0.state.send_replace(State::Gone);
+    /// No further connection is opened.
+    pub(crate) fn retire(&self) {
+        self.0.state.send_replace(State::Retired);
     }
 
-    /// Starts an attempt unless one is under way.
-    fn connect(&self) {
+    /// Starts an attempt unless one is running.
+    fn start_attempt(&self) {
         let start = self.0.state.send_if_modified(|state| {
             let start = match state {
-                State::Connecting | State::Gone => false,
-                State::Up(generation) => !generation.is_current(),
+                State::Connecting | State::Retired => false,
+                State::Up(connection) => !connection.is_current(),
                 State::Down | State::Failed(_) => true,
             };
             if start {
@@ -137,39 +155,37 @@ impl Link {
         });
         if start {
             let attempt = Attempt {
-                link: self.clone(),
+                target: self.clone(),
                 outcome: None,
             };
-            self.0.home.spawn(attempt.run());
-        }
-    }
-
-    fn failure(&self, reason: &str) -> Failure {
-        Failure::NotReady {
-            address: self.0.address.to_string(),
-            reason: reason.into(),
+            self.0.runtime.spawn(attempt.run());
         }
     }
 }
 
-/// One attempt to connect. A runtime that ends, or has no IO, drops it in the midst: then the link is gone.
+/// One attempt to connect. If the runtime shuts down or has no I/O driver, it drops the attempt: no further one is made.
 struct Attempt {
-    link: Link,
+    target: Reconnecting,
     outcome: Option<State>,
 }
 
 impl Attempt {
     async fn run(mut self) {
-        let inner = self.link.0.clone();
+        let inner = self.target.0.clone();
         let outcome = tokio::select! {
-            outcome = inner.reach() => outcome,
-            () = background::patience(inner.limits.connect) => Err("no answer in time".into()),
+            outcome = inner.connect() => outcome,
+            () = background::patience(inner.timeouts.connect) => {
+                Err(format!("no answer within {:?}: check the address and the network", inner.timeouts.connect))
+            }
         };
         self.outcome = Some(match outcome {
-            Ok(generation) => State::Up(generation),
+            Ok(connection) => State::Up(connection),
             Err(reason) => {
-                log::warn!(target: "dspinlock", "cannot connect to {}: {reason}", inner.address);
-                State::Failed(self.link.failure(&reason))
+                log::warn!(target: "dspinlock", "cannot connect to `{}`: {reason}", inner.server);
+                State::Failed(Failure::NotReady {
+                    address: inner.server.to_string(),
+                    reason,
+                })
             }
         });
     }
@@ -177,9 +193,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.link
-            .0
-            .state
-            .send_replace(self.outcome.take().unwrap_or(State::Gone));
+        let outcome = self.outcome.take().unwrap_or(State::Retired);
+        self.target.0.state.send_replace(outcome);
     }
 }

@@ -1,42 +1,47 @@
-//! A grant whose slot has moved.
+//! A grant moves with its slot. `cluster` calls this before a PUBLISH.
 
-use super::Nodes;
-use super::slot_map::Node;
+use super::nodes::Nodes;
+use super::slot_map::Member;
 use crate::key::Key;
 use crate::protocol::Request;
-use crate::store::Failure;
-use crate::store::redis::Session;
-use crate::store::redis::failover::grants::tag;
-use crate::store::redis::wire::reply::{self, Redirect};
+use crate::store::redis::failover::grants;
+use crate::store::redis::node::Node;
+use crate::store::redis::wire::reply::{CommandError, Redirect};
 
-impl Nodes {
-    /// A grant moves along with its slot. That the slot has moved, and was not taken over from a master that failed, is
-    /// known where the very connection that brought the grant says so, and the key is now at no replica of that master.
-    pub(super) async fn follow(
-        &self,
-        node: &Node,
-        session: &Session,
-        key: &Key,
-        request: &Request,
-    ) -> Result<(), Failure> {
-        let now = session.link.generation().await?;
-        let Some(tag) = tag(request) else { return Ok(()) };
-        let Some(granted) = self.shared.grants.by_another(&tag, &now) else {
-            return Ok(());
-        };
-        let mut probe = redis::cmd("EXISTS");
-        probe.arg(key.state_name());
-        let answer = granted.send(&probe).await;
-        let named = match answer.as_ref().err().and_then(reply::redirect) {
-            Some(Redirect::Moved(place) | Redirect::Ask(place)) => place,
-            _ => return Ok(()),
-        };
-        if named.1 == node.place.1
-            && [node.place.0.as_str(), ""].contains(&named.0)
-            && !now.succeeds(&granted)
-        {
-            self.shared.grants.rebind(tag, now);
-        }
-        Ok(())
+/// Moves the grant of a PUBLISH to `member`, if the slot has migrated there.
+///
+/// After a failover the grant must not move. So the connection that received the grant has to redirect the key to this
+/// node, and this node must not have been a replica of the former one.
+pub(crate) async fn follow(
+    nodes: &Nodes,
+    member: &Member,
+    node: &Node,
+    key: &Key,
+    request: &Request,
+) -> Result<(), CommandError> {
+    let now = node.link.connection().await?;
+    let Some(tag) = grants::tag(request) else {
+        return Ok(());
+    };
+    let grants = &nodes.shared.grants;
+    let Some(granted) = grants.by_another(&tag, &now) else {
+        return Ok(());
+    };
+    let mut probe = redis::cmd("EXISTS");
+    probe.arg(key.state_name());
+    let Err(CommandError::Redirect(Redirect::Moved(place) | Redirect::Ask(place))) =
+        granted.send(&probe).await
+    else {
+        return Ok(());
+    };
+    let (host, port) = place;
+    let is_here = port == member.place.1 && (host.is_empty() || host == member.place.0);
+    let was_replica = match (now.identity(), granted.identity()) {
+        (Some(now), Some(granted)) => now.succeeds(granted),
+        _ => false,
+    };
+    if is_here && !was_replica {
+        grants.rebind(tag, now);
     }
+    Ok(())
 }

@@ -1,102 +1,121 @@
-//! Keeps the map true, in the background, one look at a time.
+//! Loads the slot map in a background task, one attempt at a time: on request, and from time to time.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use redis::Value;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::Nodes;
-use super::slot_map::{Node, Range, SLOTS, parse};
+use super::nodes::Nodes;
+use super::slot_map::{Member, Range, SLOTS, parse};
 use crate::rt::background;
-use crate::store::redis::Address;
+use crate::store::redis::url::address::Address;
 
-/// How many nodes are asked at once. The first to answer is believed: what it does not know yet, another look will tell.
+/// How many nodes are asked at once. The first reply counts: what that node does not know yet, a later attempt finds.
 const AT_ONCE: usize = 3;
-/// Looks at the nodes' connections in the time that a request may take. A node that owes an answer may have lost its slots.
-const LOOKS: u32 = 10;
-/// So seldom is the map made anew where nobody wants that: in the time that a request may take.
-const IDLE_LOOKS: u32 = LOOKS;
+/// How many times within the response timeout the connections are checked. A node that owes a reply may have lost its
+/// slots.
+const CHECKS: u32 = 10;
+/// After how many checks without a request the map is loaded: once in a response timeout.
+const IDLE_CHECKS: u32 = CHECKS;
 
-pub(super) fn start(nodes: &Arc<Nodes>) {
-    background::handle().spawn(keep(
-        Arc::downgrade(nodes),
-        nodes.wanted.clone(),
-        nodes.limits.respond / LOOKS,
-    ));
+/// Requests a new map, and waits until it is loaded or an attempt has failed.
+pub(crate) async fn refresh(nodes: &Arc<Nodes>) {
+    nodes.started.call_once(|| start(nodes));
+    let mut attempts = nodes.attempts.subscribe();
+    nodes.wanted.notify_one();
+    tokio::select! {
+        _ = attempts.changed() => {}
+        () = background::patience(nodes.timeouts.connect) => {}
+    }
 }
 
-async fn keep(known: Weak<Nodes>, wanted: Arc<tokio::sync::Notify>, look: std::time::Duration) {
+fn start(nodes: &Arc<Nodes>) {
+    let interval = nodes.timeouts.response / CHECKS;
+    background::handle().spawn(run(Arc::downgrade(nodes), nodes.wanted.clone(), interval));
+}
+
+/// Ends when the pool is dropped.
+async fn run(nodes: Weak<Nodes>, wanted: Arc<Notify>, interval: Duration) {
     let mut idle = 0;
     loop {
         let is_wanted = tokio::select! {
             biased;
             () = wanted.notified() => true,
-            () = background::sleep(look) => false,
+            () = background::sleep(interval) => false,
         };
-        let Some(nodes) = known.upgrade() else { return };
+        let Some(nodes) = nodes.upgrade() else { return };
         idle += 1;
-        let is_silent = || nodes.read().nodes().iter().any(|node| node.links.is_silent());
-        if is_wanted || idle >= IDLE_LOOKS || is_silent() {
-            idle = 0;
-            nodes.learn().await;
-            nodes.asked.send_modify(|times| *times += 1);
-            drop(nodes);
-            // Many callers want the same map.
-            background::sleep(look / 10).await;
-        }
-    }
-}
-
-impl Nodes {
-    /// Asks until a node tells who serves what.
-    async fn learn(&self) {
-        for (host, port) in self.seeds.iter().filter_map(Address::host) {
-            self.node(host, port);
-        }
-        let mut nodes = self.read().nodes().to_vec();
-        // A node that is silent would use up its time.
-        nodes.sort_by_key(|node| node.links.is_silent());
-        for some in nodes.chunks(AT_ONCE) {
-            let mut asked = JoinSet::new();
-            for node in some.iter().cloned() {
-                let limit = self.limits.connect;
-                asked.spawn(async move {
-                    tokio::select! {
-                        ranges = ask(&node) => ranges.map(|ranges| (node, ranges)),
-                        () = background::patience(limit) => None,
-                    }
-                });
-            }
-            while let Some(answer) = asked.join_next().await {
-                if let Ok(Some((node, ranges))) = answer {
-                    self.replace(&node, ranges);
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Another map. A node that has lost its slots and owes an answer is left: its callers go to whoever has them now.
-    fn replace(&self, by: &Node, ranges: Vec<Range>) {
-        let mut slots = vec![None; SLOTS];
-        for (first, last, host, port) in ranges {
-            let owner = self.node(host.as_deref().unwrap_or(&by.place.0), port);
-            for slot in slots.iter_mut().take(last + 1).skip(first) {
-                *slot = Some(owner.clone());
-            }
-        }
-        let Some(losers) = self.write().replace(slots) else {
-            return;
+        let is_silent = || {
+            nodes
+                .read()
+                .members()
+                .iter()
+                .any(|member| member.servers.is_silent())
         };
-        let silent = losers.iter().filter(|node| node.links.is_silent());
-        silent.for_each(|node| node.links.end());
-        // What was pushed by the one node is not pushed by the other.
-        self.shared.watches.wake_all();
+        if is_wanted || idle >= IDLE_CHECKS || is_silent() {
+            idle = 0;
+            load(&nodes).await;
+            nodes.attempts.send_modify(|attempts| *attempts += 1);
+            drop(nodes);
+            // Concurrent callers want the same map.
+            background::sleep(interval / 10).await;
+        }
     }
 }
 
-async fn ask(node: &Node) -> Option<Vec<Range>> {
-    let generation = node.links.background().link.generation().await.ok()?;
+/// Asks the nodes until one replies.
+async fn load(nodes: &Nodes) {
+    for place in nodes.seeds.iter().filter_map(Address::host_port) {
+        nodes.member(place);
+    }
+    let mut members = nodes.read().members().to_vec();
+    // A silent node would use up its time limit.
+    members.sort_by_key(|member| member.servers.is_silent());
+    for some in members.chunks(AT_ONCE) {
+        let mut requests = JoinSet::new();
+        for member in some.iter().cloned() {
+            let limit = nodes.timeouts.connect;
+            requests.spawn(async move {
+                tokio::select! {
+                    ranges = ask(&member) => ranges.map(|ranges| (member, ranges)),
+                    () = background::patience(limit) => None,
+                }
+            });
+        }
+        while let Some(answer) = requests.join_next().await {
+            if let Ok(Some((member, ranges))) = answer {
+                replace(nodes, &member, ranges);
+                return;
+            }
+        }
+    }
+}
+
+/// Replaces the map. If a node has lost its slots and owes a reply, its connections are closed, so that its callers retry
+/// at the new owner.
+fn replace(nodes: &Nodes, by: &Member, ranges: Vec<Range>) {
+    let mut slots = vec![None; SLOTS];
+    for (first, last, place) in ranges {
+        let owner = nodes.named(by, place);
+        for slot in slots.iter_mut().take(last + 1).skip(first) {
+            *slot = Some(owner.clone());
+        }
+    }
+    let Some(losers) = nodes.write().replace(slots) else {
+        return;
+    };
+    let silent = losers.iter().filter(|member| member.servers.is_silent());
+    silent.for_each(|member| member.servers.close());
+    // The new owner of a slot does not push what was registered at the former one.
+    nodes.shared.watches.wake_all();
+}
+
+async fn ask(member: &Member) -> Option<Vec<Range>> {
+    let connection = member.servers.background().link.connection().await.ok()?;
     let mut command = redis::cmd("CLUSTER");
     command.arg("SLOTS");
-    parse(&generation.send(&command).await.ok()?)
+    let reply: Value = connection.send(&command).await.ok()?;
+    parse(&reply)
 }

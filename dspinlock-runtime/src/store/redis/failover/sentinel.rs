@@ -1,4 +1,4 @@
-//! Sentinel: the address of a link is asked for whenever it connects, and left when another master is named.
+//! Sentinel: finds the address of a master whenever a connection is opened, and closes connections to a former master.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,127 +12,116 @@ use tokio::task::AbortHandle;
 
 use crate::error::Error;
 use crate::rt::background;
-use crate::store::redis::connection::Generation;
-use crate::store::redis::connection::transport::Counted;
-use crate::store::redis::tracking::Watches;
-use crate::store::redis::url::address::Place;
-use crate::store::redis::url::multi_host::Several;
-use crate::store::redis::{Address, Limits};
+use crate::store::api::Boxed;
+use crate::store::redis::connection::Connection;
+use crate::store::redis::connection::login::login;
+use crate::store::redis::reconnect::Locate;
+use crate::store::redis::redact::redact;
+use crate::store::redis::timeouts::Timeouts;
+use crate::store::redis::url::address::{Address, HostPort};
+use crate::store::redis::url::multi_host::MultiHost;
+use crate::store::redis::wire::reply;
 use crate::tls::Tls;
 
 /// The sentinels of one master.
-pub(in crate::store::redis) struct Sentinels {
+pub(crate) struct Sentinels {
     sentinels: Vec<Address>,
     name: String,
-    /// The master's login; its place is what the sentinels tell.
-    master: Address,
+    /// The login to the master. Its place comes from a sentinel.
+    template: Address,
     /// The sentinel that answered last is asked first.
     first: AtomicUsize,
-    /// The master by the word of the sentinel that is listened to.
-    named: watch::Sender<String>,
-    listening: Once,
+    /// The master that the subscribed sentinel has named last.
+    master: watch::Sender<Option<HostPort>>,
+    subscribed: Once,
 }
 
-/// How often a sentinel that says nothing is asked all the same.
-const LOOK: Duration = Duration::from_secs(5);
-/// How long to wait where no sentinel can be listened to.
-const PAUSE: Duration = Duration::from_millis(500);
+/// How often a sentinel without announcements is asked.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// The pause before the next sentinel is subscribed to.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Sentinels {
     /// `redis+sentinel://user:password@host:port,host:port/master/database?sentinel_user=..&sentinel_password=..`
-    pub(in crate::store::redis) fn parse(url: &str, tls: Tls) -> Result<Self, Error> {
-        let several = Several::parse(url, tls);
-        let (name, database) = several.path.split_once('/').unwrap_or((several.path, ""));
+    pub(crate) fn parse(url: &str, tls: Tls) -> Result<Self, Error> {
+        let url = MultiHost::parse(url, tls);
+        let (name, database) = url.path.split_once('/').unwrap_or((url.path, ""));
         if name.is_empty() {
             return Err(Error::Configuration(
-                "a redis+sentinel: URL names the master behind its hosts: redis+sentinel://host,host/master"
+                "invalid URL: the name of the master is missing: use `redis+sentinel://host,host/master`"
                     .into(),
             ));
         }
-        let user = several.parameter("sentinel_user").unwrap_or_default();
-        let credentials = several
+        let user = url.parameter("sentinel_user").unwrap_or_default();
+        let credentials = url
             .parameter("sentinel_password")
             .map(|password| format!("{user}:{password}@"));
         Ok(Self {
-            sentinels: several.addresses_for(&credentials.unwrap_or_default(), 26379)?,
+            sentinels: url.addresses_for(&credentials.unwrap_or_default(), 26379)?,
             name: name.into(),
-            master: several.template(database)?,
+            template: url.template(database)?,
             first: AtomicUsize::new(0),
-            named: watch::Sender::default(),
-            listening: Once::new(),
+            master: watch::Sender::default(),
+            subscribed: Once::new(),
         })
     }
 
-    /// A connection to the master, to be left when another is named.
-    pub(in crate::store::redis) async fn connect(
-        self: &Arc<Self>,
-        limits: Limits,
-        watches: Option<Arc<Watches>>,
-    ) -> Result<Arc<Generation>, String> {
-        let master = self.master(limits).await?;
-        let generation = Generation::connect(&master, limits, watches).await?;
-        is_master(&generation).await?;
-        self.guard(&generation, master.to_string());
-        Ok(generation)
-    }
-
-    /// Asks one sentinel after another where the master is. No single one may take all of the time.
-    async fn master(self: &Arc<Self>, limits: Limits) -> Result<Address, String> {
-        self.listen(limits);
+    /// Asks one sentinel after another. Each has its share of the connect timeout.
+    async fn find_master(self: &Arc<Self>, timeouts: Timeouts) -> Result<Address, String> {
+        self.subscribe(timeouts);
         let count = self.sentinels.len();
-        let each = limits.connect / u32::try_from(count + 1).unwrap_or(u32::MAX);
+        let share = timeouts.connect / u32::try_from(count + 1).unwrap_or(u32::MAX);
         let first = self.first.load(Ordering::Relaxed);
-        let mut trouble = String::new();
+        let mut last = String::new();
         for at in (first..first + count).map(|at| at % count) {
             let sentinel = &self.sentinels[at];
-            let asked = async { Asked::connect(sentinel, None).await?.master(&self.name).await };
-            match within(each, asked).await {
-                Ok((host, port)) => {
+            let asked = async { Client::connect(sentinel, None).await?.master(&self.name).await };
+            match within(share, asked).await {
+                Ok(place) => {
                     self.first.store(at, Ordering::Relaxed);
-                    let mut master = self.master.clone();
-                    master.place = Place::Tcp { host, port };
-                    return Ok(master);
+                    return Ok(self.template.at(place));
                 }
-                Err(reason) => trouble = format!("no sentinel knows the master; {sentinel}: {reason}"),
+                Err(reason) => last = format!("no sentinel knows the master; `{sentinel}`: {reason}"),
             }
         }
-        Err(trouble)
+        Err(last)
     }
 
-    /// Once there is a first connection, a sentinel is listened to for as long as the pool lives.
-    fn listen(self: &Arc<Self>, limits: Limits) {
-        self.listening.call_once(|| {
+    /// Subscribes to one sentinel at a time, from the first connection until the pool is dropped.
+    fn subscribe(self: &Arc<Self>, timeouts: Timeouts) {
+        self.subscribed.call_once(|| {
             let sentinels = Arc::downgrade(self);
             background::handle().spawn(async move {
                 for at in 0.. {
-                    let Some(sentinel) = sentinels.upgrade().map(|known| known.at(at)) else {
+                    let Some(sentinel) = sentinels.upgrade().map(|known| known.sentinel(at)) else {
                         return;
                     };
-                    // Whatever went wrong, the next sentinel may do better.
-                    let _ = follow(&sentinels, &sentinel, limits.connect).await;
-                    background::sleep(PAUSE).await;
+                    // The next sentinel is tried after any failure.
+                    let _ = follow(&sentinels, &sentinel, timeouts.connect).await;
+                    background::sleep(RETRY_INTERVAL).await;
                 }
             });
         });
     }
 
-    fn at(&self, at: usize) -> Address {
+    fn sentinel(&self, at: usize) -> Address {
         self.sentinels[at % self.sentinels.len()].clone()
     }
 
-    /// Ends a connection to another server than the one that is named from now on.
-    fn guard(&self, generation: &Arc<Generation>, peer: String) {
-        let mut named = self.named.subscribe();
-        let (ended, generation) = (generation.ended().clone(), Arc::downgrade(generation));
+    /// Closes the connection when another master than `peer` is named.
+    fn guard(&self, connection: &Arc<Connection>, peer: Option<HostPort>) {
+        let mut master = self.master.subscribe();
+        let (closed, connection) = (connection.closed(), Arc::downgrade(connection));
         tokio::spawn(async move {
+            tokio::pin!(closed);
             loop {
                 tokio::select! {
-                    _ = ended.acquire() => return,
-                    named = named.changed() => if named.is_err() { return },
+                    () = &mut closed => return,
+                    changed = master.changed() => if changed.is_err() { return },
                 }
-                if *named.borrow_and_update() != peer {
-                    if let Some(generation) = generation.upgrade() {
-                        generation.end();
+                if *master.borrow_and_update() != peer {
+                    if let Some(connection) = connection.upgrade() {
+                        connection.close();
                     }
                     return;
                 }
@@ -141,48 +130,55 @@ impl Sentinels {
     }
 }
 
-/// A sentinel may name a server that has not yet heard of its own new role.
-async fn is_master(generation: &Generation) -> Result<(), String> {
-    match generation.send(&redis::cmd("ROLE")).await {
+impl Locate for Sentinels {
+    fn locate(self: Arc<Self>, timeouts: Timeouts) -> Boxed<Result<Address, String>> {
+        Box::pin(async move { self.find_master(timeouts).await })
+    }
+
+    fn admit(self: Arc<Self>, connection: Arc<Connection>, address: Address) -> Boxed<Result<(), String>> {
+        Box::pin(async move {
+            check_role(&connection).await?;
+            self.guard(&connection, address.host_port());
+            Ok(())
+        })
+    }
+}
+
+/// A sentinel may name a server that is not a master yet, or not any more.
+async fn check_role(connection: &Connection) -> Result<(), String> {
+    match connection.send(&redis::cmd("ROLE")).await {
         Ok(Value::Array(role)) if role.first() == Some(&Value::BulkString("master".into())) => Ok(()),
-        Ok(_) => Err("the server that the sentinels name is no master".into()),
-        Err(_) => Err("the server that the sentinels name does not tell its role".into()),
+        Ok(_) => {
+            Err("the server that the sentinel names is not a master: the failover is not finished".into())
+        }
+        Err(_) => Err("`ROLE` failed on the server that the sentinel names: allow the user to run it".into()),
     }
 }
 
-#[cfg(all(test, feature = "cluster"))]
-impl Sentinels {
-    /// Of a sentinel, and of the master.
-    pub(in crate::store::redis) fn logins(&self) -> [&redis::RedisConnectionInfo; 2] {
-        [&self.sentinels[0].login, &self.master.login]
-    }
-}
-
-/// Listens to one sentinel until it fails. What it announces is only a reason to ask: a word that was missed is made up
-/// for by the next look.
+/// Follows one sentinel until it fails. An announcement is only a reason to ask, so a lost one costs a poll interval.
 async fn follow(sentinels: &Weak<Sentinels>, sentinel: &Address, limit: Duration) -> Result<(), String> {
-    let (heard, mut pushes) = mpsc::unbounded_channel();
-    let asked = async {
-        let mut asked = Asked::connect(sentinel, Some(heard)).await?;
-        asked.connection.subscribe("+switch-master").await.map_err(said)?;
-        Ok(asked)
+    let (sender, mut pushes) = mpsc::unbounded_channel();
+    let subscribed = async {
+        let mut client = Client::connect(sentinel, Some(sender)).await?;
+        let subscribed = client.connection.subscribe("+switch-master").await;
+        subscribed.map_err(|error| failure("SUBSCRIBE", &error))?;
+        Ok(client)
     };
-    let mut asked = within(limit, asked).await?;
+    let mut client = within(limit, subscribed).await?;
     loop {
         let Some(name) = sentinels.upgrade().map(|sentinels| sentinels.name.clone()) else {
             return Ok(());
         };
-        let (host, port) = within(limit, asked.master(&name)).await?;
+        let place = within(limit, client.master(&name)).await?;
         if let Some(sentinels) = sentinels.upgrade() {
-            let now = format!("{host}:{port}");
-            sentinels.named.send_if_modified(|named| {
-                let is_news = *named != now;
-                *named = now;
-                is_news
+            sentinels.master.send_if_modified(|master| {
+                let is_new = master.as_ref() != Some(&place);
+                *master = Some(place);
+                is_new
             });
         }
         tokio::select! {
-            () = background::sleep(LOOK) => {}
+            () = background::sleep(POLL_INTERVAL) => {}
             push = pushes.recv() => if push.is_none() { return Ok(()) },
         }
     }
@@ -190,7 +186,7 @@ async fn follow(sentinels: &Weak<Sentinels>, sentinel: &Address, limit: Duration
 
 impl fmt::Display for Sentinels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of the sentinels at ", self.name)?;
+        write!(f, "{} of the sentinels at ", redact(&self.name))?;
         for (at, sentinel) in self.sentinels.iter().enumerate() {
             write!(f, "{}{sentinel}", if at > 0 { ", " } else { "" })?;
         }
@@ -198,51 +194,70 @@ impl fmt::Display for Sentinels {
     }
 }
 
-/// A connection to a sentinel; it ends when dropped.
-struct Asked {
+/// A connection to a sentinel. It is closed when dropped.
+struct Client {
     connection: MultiplexedConnection,
     driver: AbortHandle,
 }
 
-impl Asked {
+impl Client {
     async fn connect(
         sentinel: &Address,
         pushes: Option<mpsc::UnboundedSender<PushInfo>>,
     ) -> Result<Self, String> {
-        let stream = Counted::open(sentinel, Arc::default()).await?;
-        let mut config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let mut config = AsyncConnectionConfig::new();
         if let Some(pushes) = pushes {
             config = config.set_push_sender(pushes);
         }
-        let (connection, driver) = MultiplexedConnection::new_with_config(&sentinel.login, stream, config)
-            .await
-            .map_err(said)?;
+        let (connection, driver) = login(sentinel, config, Arc::default()).await?;
         let driver = tokio::spawn(driver).abort_handle();
         Ok(Self { connection, driver })
     }
 
-    async fn master(&mut self, name: &str) -> Result<(String, u16), String> {
+    async fn master(&mut self, name: &str) -> Result<HostPort, String> {
         let mut command = redis::cmd("SENTINEL");
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-        let found: Option<(String, u16)> = command.query_async(&mut self.connection).await.map_err(said)?;
-        found.ok_or_else(|| "it knows no master of this name".into())
+        let found: Option<HostPort> = command
+            .query_async(&mut self.connection)
+            .await
+            .map_err(|error| failure("SENTINEL GET-MASTER-ADDR-BY-NAME", &error))?;
+        found.ok_or_else(|| "it knows no master with this name: check the URL".into())
     }
 }
 
-impl Drop for Asked {
+impl Drop for Client {
     fn drop(&mut self) {
         self.driver.abort();
     }
 }
 
-async fn within<T>(limit: Duration, asked: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     tokio::select! {
-        answer = asked => answer,
-        () = background::patience(limit) => Err("no answer in time".into()),
+        answer = answer => answer,
+        () = background::patience(limit) => Err(format!("no answer within {limit:?}")),
     }
 }
 
-/// By its kind alone: a message may quote what was sent.
-fn said(error: RedisError) -> String {
-    error.category().into()
+/// The text of an error reply is not shown: it may quote an argument.
+fn failure(command: &str, error: &RedisError) -> String {
+    match error.code() {
+        Some(_) => format!("`{command}` failed (`{}`)", reply::code(error)),
+        None => format!("`{command}` failed ({})", error.category()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentinels_have_their_own_login_and_the_master_has_its_database() {
+        let url = "redis+sentinel://me:pass@one,two:5/main/7?sentinel_user=s&sentinel_password=t%2F";
+        let sentinels = Sentinels::parse(url, Tls::default()).unwrap();
+        assert_eq!(sentinels.to_string(), "main of the sentinels at one:26379, two:5");
+        let [asked, master] = [&sentinels.sentinels[0].login, &sentinels.template.login];
+        assert_eq!((asked.username(), asked.password()), (Some("s"), Some("t/")));
+        assert_eq!((master.username(), master.password()), (Some("me"), Some("pass")));
+        assert_eq!((asked.db(), master.db()), (0, 7));
+    }
 }

@@ -1,9 +1,8 @@
-//! A sync caller that is alone talks to the server by itself.
+//! The connection on which a sync caller blocks for its own read.
 //!
-//! By way of the background thread a hit costs two changes of thread beyond the round trip: as much again. So there is
-//! one connection on which a sync caller writes, and waits for, its own read. Who finds it taken goes by the background,
-//! whose connection serves many at once, and so do all writes. It lives beside one generation of the background's
-//! connection and ends with it: what is found out there about the server holds here too.
+//! On the connection of the background thread, a read costs two thread switches beyond the round trip. This connection
+//! serves one caller at a time. If it is in use, the read goes to the background thread, as all writes do. It belongs to
+//! one connection of the background thread and is replaced with it, so that both lead to the same server.
 
 use std::sync::{Arc, Mutex, TryLockError, Weak};
 
@@ -11,42 +10,38 @@ use redis::{Client, ConnectionAddr, ConnectionInfo, ConnectionLike, IntoConnecti
 
 use crate::error::StoreFailure;
 use crate::key::Key;
-use crate::protocol::{Read, Reply, Request};
-use crate::rt::blocking;
-use crate::store::redis::connection::Generation;
-use crate::store::redis::url::address::Place;
-use crate::store::redis::wire::reply;
-use crate::store::redis::{Address, Answer, Limits, Session, value_range};
-use crate::store::{Boxed, Change, Failure, Store};
+use crate::protocol::{Read, Reply};
+use crate::store::api::Failure;
+use crate::store::redis::connection::Connection;
+use crate::store::redis::timeouts::Timeouts;
+use crate::store::redis::url::address::{Address, Place};
+use crate::store::redis::wire::command::value_range;
+use crate::store::redis::wire::reply::{self, Answer};
 
-/// The way of a sync caller.
-pub(in crate::store::redis) struct Direct {
+/// Reads for one sync caller at a time.
+pub(crate) struct SyncReader {
     info: ConnectionInfo,
-    limits: Limits,
-    background: Arc<Session>,
-    line: Mutex<Line>,
+    timeouts: Timeouts,
+    slot: Mutex<Slot>,
 }
 
 #[derive(Default)]
-struct Line {
-    /// The generation of the background beside which the connection was made.
-    beside: Weak<Generation>,
-    /// `None` where none could be made.
+struct Slot {
+    /// The connection of the background thread that `connection` belongs to.
+    owner: Weak<Connection>,
+    /// `None` if connecting failed.
     connection: Option<redis::Connection>,
 }
 
-impl Direct {
-    /// `None` where there is no fixed place, and with TLS, which the redis crate's own connection knows only with a TLS
-    /// stack of its own.
-    pub(in crate::store::redis) fn new(
-        address: &Address,
-        limits: Limits,
-        background: Arc<Session>,
-    ) -> Option<Self> {
+impl SyncReader {
+    /// `None` with TLS: the blocking connection of the redis crate has its own TLS stack, which is not built in.
+    pub(crate) fn new(address: &Address, timeouts: Timeouts) -> Option<Self> {
+        if address.is_secure() {
+            return None;
+        }
         let place = match &address.place {
-            Place::Tcp { host, port } if !address.is_secure() => ConnectionAddr::Tcp(host.clone(), *port),
+            Place::Tcp { host, port } => ConnectionAddr::Tcp(host.clone(), *port),
             Place::Unix(path) => ConnectionAddr::Unix(path.clone()),
-            _ => return None,
         };
         let info = place.into_connection_info().ok()?;
         let tcp = info.tcp_settings().clone().set_nodelay(true);
@@ -54,71 +49,57 @@ impl Direct {
             info: info
                 .set_tcp_settings(tcp)
                 .set_redis_settings(address.login.clone()),
-            limits,
-            background,
-            line: Mutex::default(),
+            timeouts,
+            slot: Mutex::default(),
         })
     }
 
-    /// `None`: go by the background.
-    fn read(&self, key: &Key, request: &Read) -> Option<Result<Reply, Failure>> {
-        let mut line = match self.line.try_lock() {
-            Ok(line) => line,
-            Err(TryLockError::Poisoned(line)) => line.into_inner(),
+    /// Blocks the calling thread. `None` if the background thread has to serve the read.
+    pub(crate) fn read(
+        &self,
+        key: &Key,
+        request: &Read,
+        owner: &Arc<Connection>,
+    ) -> Option<Result<Reply, Failure>> {
+        let mut slot = match self.slot.try_lock() {
+            Ok(slot) => slot,
+            Err(TryLockError::Poisoned(slot)) => slot.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
-        let generation = self.background.link.up()?;
-        if line.beside.as_ptr() != Arc::as_ptr(&generation) {
-            *line = Line {
-                beside: Arc::downgrade(&generation),
+        if slot.owner.as_ptr() != Arc::as_ptr(owner) {
+            *slot = Slot {
+                owner: Arc::downgrade(owner),
                 connection: self.connect().ok(),
             };
         }
         let command = value_range(&key.value_name(), request.bound);
-        let answer = line
+        let answer = slot
             .connection
             .as_mut()?
             .req_packed_command(&command.get_packed_command());
         if matches!(&answer, Err(error) if error.is_unrecoverable_error() || error.is_io_error()) {
-            // Made anew with the next read.
-            *line = Line::default();
+            // The next read connects again.
+            *slot = Slot::default();
         }
-        Some(reply::read(request.clone(), None, judged(answer)))
+        Some(reply::read(request.clone(), None, classify(answer)).map_err(Failure::from))
     }
 
     fn connect(&self) -> redis::RedisResult<redis::Connection> {
         let client = Client::open(self.info.clone())?;
-        let connection = client.get_connection_with_timeout(self.limits.connect)?;
-        connection.set_read_timeout(Some(self.limits.respond))?;
-        connection.set_write_timeout(Some(self.limits.respond))?;
+        let connection = client.get_connection_with_timeout(self.timeouts.connect)?;
+        connection.set_read_timeout(Some(self.timeouts.response))?;
+        connection.set_write_timeout(Some(self.timeouts.response))?;
         Ok(connection)
     }
 }
 
-impl Store for Direct {
-    fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
-        if let Request::Read(request) = &request
-            && !request.shared
-            && blocking::is_waiting()
-            && let Some(answer) = self.read(key, request)
-        {
-            return Box::pin(std::future::ready(answer));
-        }
-        self.background.step(key, request)
-    }
-
-    fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
-        self.background.step_watched(key, request)
-    }
-}
-
-fn judged(answer: Result<Value, RedisError>) -> Answer {
+fn classify(answer: Result<Value, RedisError>) -> Answer {
     match answer {
         Ok(Value::ServerError(error)) => Err(reply::refused(&error.into())),
         Ok(value) => Ok(value),
-        Err(error) if error.is_timeout() => Err(Failure::Unknown(StoreFailure::Timeout)),
+        Err(error) if error.is_timeout() => Err(Failure::Unknown(StoreFailure::Timeout).into()),
         Err(error) if error.is_unrecoverable_error() || error.is_io_error() => {
-            Err(Failure::Unknown(StoreFailure::Disconnected))
+            Err(Failure::Unknown(StoreFailure::Disconnected).into())
         }
         Err(error) => Err(reply::refused(&error)),
     }

@@ -1,21 +1,21 @@
-//! URLs with several hosts: `scheme://user:password@host:port,host:port/path?query`.
+//! URLs with more than one host: `scheme://user:password@host:port,host:port/path?query`.
 
+use super::address::Address;
 use crate::error::Error;
-use crate::store::redis::Address;
 use crate::tls::Tls;
 
-/// A URL taken apart. Credentials stay as they are written, for the URL of each single host.
-pub(in crate::store::redis) struct Several<'a> {
+/// The parts of a URL. The credentials stay percent-encoded: each host gets a URL that contains them.
+pub(crate) struct MultiHost<'a> {
     scheme: &'static str,
     credentials: &'a str,
     hosts: &'a str,
-    pub(in crate::store::redis) path: &'a str,
+    pub(crate) path: &'a str,
     query: &'a str,
     tls: Tls,
 }
 
-impl<'a> Several<'a> {
-    pub(in crate::store::redis) fn parse(url: &'a str, tls: Tls) -> Self {
+impl<'a> MultiHost<'a> {
+    pub(crate) fn parse(url: &'a str, tls: Tls) -> Self {
         let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
         let scheme = if scheme.starts_with("rediss") {
             "rediss"
@@ -38,117 +38,69 @@ impl<'a> Several<'a> {
         }
     }
 
-    /// One address per host, with the credentials of the URL.
+    /// One address per host, with the login of the URL.
     #[cfg(feature = "cluster")]
-    pub(in crate::store::redis) fn addresses(&self, port: u16) -> Result<Vec<Address>, Error> {
+    pub(crate) fn addresses(&self, port: u16) -> Result<Vec<Address>, Error> {
         self.addresses_for(self.credentials, port)
     }
 
-    /// One address per host, with `user:password@` or nothing.
-    pub(in crate::store::redis) fn addresses_for(
-        &self,
-        credentials: &str,
-        port: u16,
-    ) -> Result<Vec<Address>, Error> {
+    /// One address per host. `credentials` is `user:password@` or empty.
+    pub(crate) fn addresses_for(&self, credentials: &str, port: u16) -> Result<Vec<Address>, Error> {
         let address = |host: &str| {
-            // An IPv6 address has colons of its own, in brackets.
+            // An IPv6 address has colons inside its brackets.
             let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
             let port = if has_port {
                 String::new()
             } else {
                 format!(":{port}")
             };
-            let files = self.files();
-            let url = format!("{}://{credentials}{host}{port}?{files}", self.scheme);
+            let parameters = self.tls_parameters();
+            let url = format!("{}://{credentials}{host}{port}?{parameters}", self.scheme);
             Address::parse(&url, self.tls.clone())
         };
         self.hosts.split(',').map(address).collect()
     }
 
-    /// What the URL says of certificates.
-    fn files(&self) -> String {
-        let files: Vec<&str> = self
+    fn tls_parameters(&self) -> String {
+        let parameters: Vec<&str> = self
             .query
             .split('&')
             .filter(|pair| pair.starts_with("ssl"))
             .collect();
-        files.join("&")
+        parameters.join("&")
     }
 
-    /// The login and the database of a server that is not named here.
+    /// The login and the database of a server that the URL does not name.
     #[cfg(feature = "sentinel")]
-    pub(in crate::store::redis) fn template(&self, database: &str) -> Result<Address, Error> {
-        let (credentials, files) = (self.credentials, self.files());
-        let url = format!("{}://{credentials}localhost/{database}?{files}", self.scheme);
+    pub(crate) fn template(&self, database: &str) -> Result<Address, Error> {
+        let (credentials, parameters) = (self.credentials, self.tls_parameters());
+        let url = format!("{}://{credentials}localhost/{database}?{parameters}", self.scheme);
         Address::parse(&url, self.tls.clone())
     }
 
     #[cfg(feature = "sentinel")]
-    pub(in crate::store::redis) fn parameter(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn parameter(&self, name: &str) -> Option<&'a str> {
         let value = |pair: &'a str| pair.strip_prefix(name)?.strip_prefix('=');
         self.query.split('&').find_map(value)
     }
 }
 
-#[cfg(all(test, feature = "sentinel", feature = "cluster"))]
+#[cfg(all(test, feature = "cluster"))]
 mod tests {
     use super::*;
-    use crate::store::redis::cluster::Cluster;
-    use crate::store::redis::failover::sentinel::Sentinels;
-
-    fn shown(addresses: &[Address]) -> Vec<String> {
-        addresses.iter().map(ToString::to_string).collect()
-    }
 
     #[test]
-    fn every_host_is_an_address_with_the_credentials_of_all() {
-        let several = Several::parse(
+    fn every_host_has_an_address_with_the_login_of_the_url() {
+        let url = MultiHost::parse(
             "redis+cluster://me:p%40ss@one:7000,two,[::1]:7002,[::2]/",
             Tls::default(),
         );
-        let addresses = several.addresses(6379).unwrap();
-        assert_eq!(
-            shown(&addresses),
-            ["one:7000", "two:6379", "::1:7002", "::2:6379"]
-        );
+        let addresses = url.addresses(6379).unwrap();
+        let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["one:7000", "two:6379", "::1:7002", "::2:6379"]);
         for address in &addresses {
             assert_eq!(address.login.username(), Some("me"));
             assert_eq!(address.login.password(), Some("p@ss"));
-        }
-    }
-
-    #[test]
-    fn sentinels_have_a_login_of_their_own_and_the_master_its_database() {
-        let url = "redis+sentinel://me:pass@one,two:5/main/7?sentinel_user=s&sentinel_password=t%2F";
-        let sentinels = Sentinels::parse(url, Tls::default()).unwrap();
-        assert_eq!(sentinels.to_string(), "main of the sentinels at one:26379, two:5");
-        let [asked, master] = sentinels.logins();
-        assert_eq!((asked.username(), asked.password()), (Some("s"), Some("t/")));
-        assert_eq!((master.username(), master.password()), (Some("me"), Some("pass")));
-        assert_eq!((asked.db(), master.db()), (0, 7));
-    }
-
-    #[test]
-    fn what_cannot_be_used_is_said_without_the_password() {
-        for url in [
-            "redis+sentinel://:secret@one,two",
-            "redis+sentinel://:secret@one,two/",
-            "redis+sentinel://:secret@one,,two/main",
-            "redis+sentinel://:secret@one:port/main",
-            "redis+sentinel://:secret@one/main/base",
-            "redis+cluster://:secret@one,two/1",
-            "redis+cluster://:secret@",
-            "redis+cluster://:secret@one:70000",
-            "redis+cluster:",
-        ] {
-            let refused = match url.contains("sentinel:") {
-                true => Sentinels::parse(url, Tls::default()).err(),
-                false => Cluster::open(url, Tls::default()).err(),
-            };
-            let Some(Error::Configuration(message)) = refused else {
-                panic!("{url} is taken")
-            };
-            assert!(!message.contains("secret"), "{message}");
         }
     }
 }

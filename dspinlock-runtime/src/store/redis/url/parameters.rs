@@ -1,80 +1,47 @@
-//! From a URL, or from parameters, to a server, its sentinels or its cluster.
+//! The parameters of a Redis server, with the names of `py-dspinlock`.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::{Address, login};
 use crate::error::Error;
-use crate::store::SharedStore;
-#[cfg(feature = "cluster")]
-use crate::store::redis::cluster::Cluster;
-use crate::store::redis::{Address, Limits, RedisStore, login};
+use crate::store::redis::timeouts::Timeouts;
 use crate::tls::Tls;
 
-pub(crate) fn open(url: &str, tls: Tls) -> Result<SharedStore, Error> {
-    Ok(match url.split_once(':').map_or("", |(scheme, _)| scheme) {
-        "redis" | "rediss" | "valkey" | "valkeys" | "redis+unix" | "valkey+unix" | "unix" => {
-            Arc::new(RedisStore::open_tls(url, tls)?)
-        }
-        #[cfg(feature = "sentinel")]
-        "redis+sentinel" | "rediss+sentinel" => Arc::new(RedisStore::by_sentinels(url, tls)?),
-        #[cfg(feature = "cluster")]
-        "redis+cluster" | "rediss+cluster" => Arc::new(Cluster::open(url, tls)?),
-        #[cfg(not(feature = "sentinel"))]
-        "redis+sentinel" | "rediss+sentinel" => {
-            return Err(Error::Configuration(
-                "redis+sentinel: needs the feature `sentinel` of dspinlock".into(),
-            ));
-        }
-        #[cfg(not(feature = "cluster"))]
-        "redis+cluster" | "rediss+cluster" => {
-            return Err(Error::Configuration(
-                "redis+cluster: needs the feature `cluster` of dspinlock".into(),
-            ));
-        }
-        // The text is not shown: what stands before the first colon may be anything.
-        _ => {
-            return Err(Error::Configuration(
-                "a store's URL begins with redis:, rediss:, valkey:, valkeys:, redis+unix: or sqlite:".into(),
-            ));
-        }
-    })
-}
-
-/// Where a Redis server is, under the names that py-dspinlock gives.
+/// The parameters of a connection to one Redis server, with the names of `py-dspinlock`.
 #[derive(Clone)]
 pub struct RedisParameters {
-    /// The host, `localhost` by default.
+    /// The host. Default: `localhost`.
     pub redis_host: String,
-    /// The database number, 0 by default.
+    /// The database number. Default: 0.
     pub rdb: i64,
-    /// The port, 6379 by default.
+    /// The port. Default: 6379.
     pub port: u16,
-    /// TLS, off by default; needs the feature `tls`.
+    /// Whether the connection uses TLS. Default: no. It needs the feature `tls`.
     pub ssl: bool,
-    /// Certificates of one's own, where `ssl` is on.
+    /// Custom certificates, if `ssl` is on.
     pub tls: Tls,
-    /// From the name's lookup to the end of the login, 2 s by default.
+    /// The limit from the lookup of the host name to the end of the login. Default: 2 s.
     pub socket_connect_timeout: Duration,
-    /// From a request to its answer, 5 s by default.
+    /// The limit from a request to its reply. Default: 5 s.
     pub response_timeout: Duration,
-    /// The ACL user, none by default.
+    /// The ACL user. Default: none.
     pub username: Option<String>,
-    /// The password, none by default. `Debug` does not show it.
+    /// The password. Default: none. `Debug` does not show it.
     pub password: Option<String>,
 }
 
 impl Default for RedisParameters {
     fn default() -> Self {
-        let limits = Limits::default();
+        let timeouts = Timeouts::default();
         Self {
             redis_host: "localhost".into(),
             rdb: 0,
             port: 6379,
             ssl: false,
             tls: Tls::default(),
-            socket_connect_timeout: limits.connect,
-            response_timeout: limits.respond,
+            socket_connect_timeout: timeouts.connect,
+            response_timeout: timeouts.response,
             username: None,
             password: None,
         }
@@ -94,20 +61,27 @@ impl fmt::Debug for RedisParameters {
 }
 
 impl RedisParameters {
-    pub(crate) fn open(self) -> Result<SharedStore, Error> {
-        let limits = Limits {
-            connect: self.socket_connect_timeout,
-            respond: self.response_timeout,
-        };
-        if limits.connect.is_zero() || limits.respond.is_zero() {
-            return Err(Error::Configuration("a time limit is longer than nothing".into()));
+    /// Checks the parameters.
+    pub(crate) fn resolve(self) -> Result<(Address, Timeouts), Error> {
+        for (name, timeout) in [
+            ("socket_connect_timeout", self.socket_connect_timeout),
+            ("response_timeout", self.response_timeout),
+        ] {
+            if timeout.is_zero() {
+                return Err(Error::Configuration(format!("`{name}` must be > 0")));
+            }
         }
         if !self.ssl && self.tls != Tls::default() {
-            return Err(Error::Configuration("`tls` is told of, but `ssl` is off".into()));
+            return Err(Error::Configuration(
+                "`tls` is set, but `ssl` is off: set `ssl`, or remove `tls`".into(),
+            ));
         }
         let login = login(self.username.as_deref(), self.password.as_deref(), self.rdb);
         let tls = self.ssl.then_some(self.tls);
-        let address = Address::tcp(&self.redis_host, self.port, tls, login)?;
-        Ok(Arc::new(RedisStore::new(address, limits)?))
+        let timeouts = Timeouts {
+            connect: self.socket_connect_timeout,
+            response: self.response_timeout,
+        };
+        Ok((Address::tcp(&self.redis_host, self.port, tls, login)?, timeouts))
     }
 }
