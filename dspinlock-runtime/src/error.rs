@@ -291,9 +291,9 @@ pub enum StoreFailure {
         /// The number that acknowledged in time.
         acknowledged: u32,
     },
-    /// The login does not permit the step.
-    #[error("permission denied")]
-    PermissionDenied,
+    /// The user has no permission for the step: which one, and how to grant it.
+    #[error("permission denied: {0}")]
+    PermissionDenied(String),
     /// The server does not execute writes now: it is a read-only replica, out of memory, or still loading.
     #[error("the server refuses writes now ({0})")]
     Unavailable(String),

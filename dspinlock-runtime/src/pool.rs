@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::value::{Hit, MAX_HEADER};
 use crate::protocol::{Read, Reply, Request};
-use crate::store::{RedisParameters, SharedStore};
+use crate::store::{RedisParameters, Route};
 use crate::tls::Tls;
 
 static GLOBAL: OnceCell<Pool> = OnceCell::new();
@@ -67,8 +67,8 @@ pub fn init(pool: Pool) -> Result<(), Error> {
 #[derive(Clone)]
 pub struct Pool {
     shared: Arc<Shared>,
-    /// The store by the shortest route for one caller, if it has several routes.
-    route: Option<SharedStore>,
+    /// The connection that carries the requests of this handle.
+    route: Route,
 }
 
 struct Shared {
@@ -149,7 +149,10 @@ impl Pool {
             near_cache,
             secret,
         });
-        Ok(Self { shared, route: None })
+        Ok(Self {
+            shared,
+            route: Route::Background,
+        })
     }
 
     /// The global pool. Opens it if `init` was not called.
@@ -170,31 +173,30 @@ impl Pool {
         &self.shared.flights
     }
 
-    /// This pool by the shortest route for the calling thread.
+    /// This pool by the shortest route for the calling code.
     pub(crate) fn for_caller(&self) -> Self {
-        let route = self.shared.requests.store.here();
         Self {
-            route,
-            ..self.clone()
+            shared: self.shared.clone(),
+            route: Route::for_caller(),
         }
     }
 
     /// This pool by the background thread's route, which depends on no runtime of the user.
     pub(crate) fn in_background(&self) -> Self {
         Self {
-            route: None,
-            ..self.clone()
+            shared: self.shared.clone(),
+            route: Route::Background,
         }
     }
 
     /// See [`Requests::ask`].
     pub(crate) fn ask(&self, key: &Key, request: Request) -> impl Future<Output = Result<Reply, Error>> {
-        self.shared.requests.ask(self.route.as_ref(), key, request)
+        self.shared.requests.ask(&self.route, key, request)
     }
 
     /// See [`Requests::read`].
     pub(crate) fn read(&self, key: &Key, read: Read) -> impl Future<Output = Result<Reply, Error>> {
-        self.shared.requests.read(self.route.as_ref(), key, read)
+        self.shared.requests.read(&self.route, key, read)
     }
 
     /// See [`Requests::read_tracked`].
@@ -203,7 +205,7 @@ impl Pool {
         key: &Key,
         read: Read,
     ) -> impl Future<Output = Result<(Reply, Option<Placeholder>), Error>> {
-        self.shared.requests.read_tracked(self.route.as_ref(), key, read)
+        self.shared.requests.read_tracked(&self.route, key, read)
     }
 
     /// The requests that always travel by the background thread's route.
@@ -213,7 +215,7 @@ impl Pool {
 
     /// The number of names whose next change a call waits for.
     pub(crate) fn watches(&self) -> usize {
-        self.shared.requests.store.watches()
+        self.shared.requests.watched_names()
     }
 
     pub(crate) fn max_value_size(&self) -> usize {

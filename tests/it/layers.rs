@@ -27,7 +27,13 @@ fn imports_go_downwards_only() {
             if let Some(reason) = violation(&layers, &files, module, &import.target) {
                 let file = file.strip_prefix(SOURCES).expect("below the sources");
                 let target = import.target.join("::");
-                writeln!(violations, "{}:{}: `{target}` {reason}", file.display(), import.line).unwrap();
+                writeln!(
+                    violations,
+                    "{}:{}: `{target}` {reason}",
+                    file.display(),
+                    import.line
+                )
+                .unwrap();
             }
         }
     }
@@ -49,9 +55,12 @@ fn every_module_stands_in_the_stated_order_and_every_stated_module_exists() {
         );
     }
     for module in stated {
-        let file = files
-            .get(&module)
-            .unwrap_or_else(|| panic!("ARCHITECTURE.md lists `{}`, which does not exist", module.join("::")));
+        let file = files.get(&module).unwrap_or_else(|| {
+            panic!(
+                "ARCHITECTURE.md lists `{}`, which does not exist",
+                module.join("::")
+            )
+        });
         assert!(!tokens(file).is_empty(), "{} is empty", file.display());
     }
 }
@@ -260,6 +269,7 @@ fn is_ident(token: Option<&TokenTree>, name: &str) -> bool {
 }
 
 fn is_separator(tokens: &[TokenTree], at: usize) -> bool {
-    let is_colon = |token: Option<&TokenTree>| matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
+    let is_colon =
+        |token: Option<&TokenTree>| matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
     is_colon(tokens.get(at)) && is_colon(tokens.get(at + 1))
 }

@@ -154,7 +154,7 @@ fn store_failures() -> Vec<StoreFailure> {
             wanted: 2,
             acknowledged: 1,
         },
-        StoreFailure::PermissionDenied,
+        StoreFailure::PermissionDenied("the user may not run `EVALSHA`".into()),
         StoreFailure::Unavailable("OOM".into()),
         StoreFailure::Refused("WRONGTYPE".into()),
     ];
@@ -163,7 +163,7 @@ fn store_failures() -> Vec<StoreFailure> {
             StoreFailure::Timeout
             | StoreFailure::Disconnected
             | StoreFailure::TooFewReplicas { .. }
-            | StoreFailure::PermissionDenied
+            | StoreFailure::PermissionDenied(_)
             | StoreFailure::Unavailable(_)
             | StoreFailure::Refused(_) => {}
         }

@@ -10,10 +10,10 @@ use super::near_cache::{NearCache, Placeholder};
 use crate::error::{Error, KeyName, StoreFailure};
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
-use crate::store::{Change, Failure, SharedStore, Tracked};
+use crate::store::{self, Change, Failure, Route, SharedStore, Tracked};
 
 pub(crate) struct Requests {
-    pub(super) store: SharedStore,
+    store: SharedStore,
     near_cache: Arc<NearCache>,
 }
 
@@ -22,39 +22,28 @@ impl Requests {
         Self { store, near_cache }
     }
 
-    /// Asks the store to take a step, by `route` or else by the background thread.
+    /// Asks the store to take a step, by `route`.
     ///
     /// If the connection is lost, or the runtime that drives it ends, the request is sent again by the background thread.
     /// The background's connection may be lost too, which shows only then; the one after it is new.
-    pub(super) async fn ask(
-        &self,
-        route: Option<&SharedStore>,
-        key: &Key,
-        request: Request,
-    ) -> Result<Reply, Error> {
+    pub(super) async fn ask(&self, route: &Route, key: &Key, request: Request) -> Result<Reply, Error> {
         let operation = operation(&request);
-        let mut answer = route.unwrap_or(&self.store).step(key, request.clone()).await;
-        for _ in 0..1 + u8::from(route.is_some()) {
+        let mut answer = self.store.step(key, request.clone(), route).await;
+        let is_background = matches!(route, Route::Background);
+        for _ in 0..1 + u8::from(!is_background) {
             if !is_disconnected(&answer) {
                 break;
             }
-            answer = self.store.step(key, request.clone()).await;
+            answer = self.store.step(key, request.clone(), &Route::Background).await;
         }
         self.forget_own_write(key, &answer);
         answer.map_err(|failure| into_error(operation, key, failure))
     }
 
     /// [`ask`](Self::ask) for a read. Its future is small, because every hit contains it.
-    pub(super) async fn read(
-        &self,
-        route: Option<&SharedStore>,
-        key: &Key,
-        read: Read,
-    ) -> Result<Reply, Error> {
-        let step = route
-            .unwrap_or(&self.store)
-            .step(key, Request::Read(read.clone()));
-        match step.await {
+    pub(super) async fn read(&self, route: &Route, key: &Key, read: Read) -> Result<Reply, Error> {
+        let request = Request::Read(read.clone());
+        match self.store.step(key, request, route).await {
             answer if is_disconnected(&answer) => Box::pin(self.ask(route, key, Request::Read(read))).await,
             answer => {
                 self.forget_own_write(key, &answer);
@@ -98,7 +87,7 @@ impl Requests {
     /// A store without invalidations is read by `route`, and nothing is kept.
     pub(super) async fn read_tracked(
         &self,
-        route: Option<&SharedStore>,
+        route: &Route,
         key: &Key,
         read: Read,
     ) -> Result<(Reply, Option<Placeholder>), Error> {
@@ -121,6 +110,11 @@ impl Requests {
         }
         drop(placeholder);
         Ok((self.read(route, key, read).await?, None))
+    }
+
+    /// The number of names whose next change a call waits for.
+    pub(super) fn watched_names(&self) -> usize {
+        store::watched_names(&self.store)
     }
 
     /// Read-your-writes: a caller continues only after its own write is invalidated here. Writes of other processes, and of

@@ -1,21 +1,21 @@
-//! One machine, all its processes, no server: a SQLite file that runs [`protocol::step`](crate::protocol::step)
-//! inside its transactions.
+//! The store of one machine, without a server: a SQLite file that all processes share, and that runs
+//! [`protocol::step`](crate::protocol::step) inside its transactions.
 //!
-//! What is promised of the file:
+//! - **kill -9** at any moment leaves the file intact: it is in WAL mode, and a step is one transaction. After a loss of
+//!   power the last steps may be missing; fences still grow with the clock of the machine.
+//! - The file must be on a local disk, because processes share memory that a network file system does not have.
+//! - The file should not be deleted or replaced while it is open. A process notices that with its next step other than a
+//!   read, and continues with the new file. All keys of the old file count as deleted.
+//! - A store that was opened before a fork refuses every step in the child.
+//! - All times are by the machine's clock. If it is set forward, leases expire early; if it is set back, they expire late.
+//!   The fence of an existing key never goes back.
 //!
-//! - **kill -9** at any moment leaves it whole: it is in WAL mode, and a step is one transaction. After a loss of power
-//!   the last steps may be missing; nobody holds a lock of that machine then, and fences go on growing with its clock.
-//! - It must be on a local disk: processes meet in memory that a network file system does not share.
-//! - It should not be deleted or replaced while it is open. A process notices that with its next step other than a
-//!   read, and goes on with the new file; all locks and values in the old one are gone, as if each had been deleted.
-//! - It must not be carried over a fork: a store that was opened before a fork refuses every step in the child.
-//! - All times are the machine's clock. Setting it forward ends leases early, setting it back prolongs them; a fence
-//!   never goes back while its key is there.
+//! Modules, top first: `worker`, `table`, `file`, `open_error`, `sqlite_error`, `watch`. Imports point downwards.
 
 mod file;
+mod open_error;
 mod sqlite_error;
 mod table;
-
 mod watch;
 mod worker;
 
@@ -27,83 +27,77 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
+use self::open_error::OpenError;
 use self::table::Table;
 use self::watch::Watch;
 use self::worker::{Job, Message, Worker};
-use super::{Boxed, Change, Failure, SharedStore, Store};
+use super::api::{Boxed, Change, Failure, Route, SharedStore, Store};
 use crate::error::{Error, StoreFailure};
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
 use crate::rt::background;
 
 pub use self::file::default_path;
+pub use self::table::Clock;
 
-/// How long a step may wait for the other processes of the machine, unless said otherwise.
+/// How long a step may wait for other processes by default.
 pub const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// Microseconds since 1970.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// The store behind the path of a `sqlite:` URL.
+/// Opens the path of a `sqlite:` URL.
 pub(crate) fn open(path: &str) -> Result<SharedStore, Error> {
     background::start(format_args!("sqlite:{path}"))?;
     Ok(Arc::new(match path {
         ":memory:" => Embedded::memory()?,
         "" => Embedded::open(&default_path()?, TIME_LIMIT)?,
-        // Else a slip of the pen, or what only a shell understands, would make a file of that name.
-        path if path.starts_with([':', '~']) => {
-            return Err(Error::Configuration(
-                "sqlite: takes a path, `:memory:`, or nothing for the default path; `~` is not understood"
-                    .into(),
-            ));
-        }
+        // Otherwise a typing error, or a path for a shell, would create a file with that name.
+        path if path.starts_with([':', '~']) => return Err(OpenError::Path.into_error(path)),
         path => Embedded::open(Path::new(path), TIME_LIMIT)?,
     }))
 }
 
-/// The embedded store. All its SQLite work is done on one thread of its own, which ends when the store is dropped.
+/// The embedded store. One thread does all its SQLite work; it ends when the store is dropped.
 pub struct Embedded {
     jobs: Sender<Message>,
     watch: Arc<Watch>,
-    /// The file, for people to read.
+    /// The path, for messages.
     address: String,
     time_limit: Duration,
-    /// Whose thread it is: a forked child inherits the channel, but not the thread behind it.
+    /// The process of the thread: a forked child inherits the channel, but not the thread.
     process: u32,
 }
 
 impl Embedded {
-    /// Opens the file at `path` and makes it where it is missing, together with its folders: the folders for their
-    /// owner alone (0700), the file too (0600). What exists keeps the permissions that it has.
+    /// Opens the file at `path`. A missing file and its folders are created for their owner alone (modes 0600 and 0700).
+    /// Existing ones keep their modes.
     ///
-    /// Blocks for some milliseconds, and for `time_limit` at most while other processes keep the file busy. A step may
+    /// Blocks for some milliseconds, and for at most `time_limit` while other processes keep the file busy. A step may
     /// wait as long.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for a file that is not a store or was written by a newer version: it is not touched.
-    /// [`Error::RedisNotInitialized`] where the file cannot be made, read or written.
+    /// [`Error::Configuration`] if the file belongs to another program or a newer version, which leaves it untouched;
+    /// [`Error::RedisNotInitialized`] if the file cannot be created, read or written.
     pub fn open(path: &Path, time_limit: Duration) -> Result<Self, Error> {
         Self::open_with_clock(path, time_limit, machine_clock())
     }
 
-    /// A store in the memory of this process, for this process alone.
+    /// Opens a store in the memory of this process.
     ///
     /// # Errors
     ///
-    /// [`Error::RedisNotInitialized`] where there is no memory or no thread for it.
+    /// [`Error::RedisNotInitialized`] if its thread cannot be started.
     pub fn memory() -> Result<Self, Error> {
         Self::memory_with_clock(machine_clock())
     }
 
-    /// For tests: [`Embedded::open`] with a clock of one's own.
+    /// [`Embedded::open`] with a custom clock, for tests.
     #[doc(hidden)]
     pub fn open_with_clock(path: &Path, time_limit: Duration, clock: Clock) -> Result<Self, Error> {
         let table = Table::open(path, time_limit, clock)?;
         Self::start(table, path.display().to_string(), time_limit)
     }
 
-    /// For tests: [`Embedded::memory`] with a clock of one's own.
+    /// [`Embedded::memory`] with a custom clock, for tests.
     #[doc(hidden)]
     pub fn memory_with_clock(clock: Clock) -> Result<Self, Error> {
         Self::start(Table::memory(clock)?, ":memory:".into(), TIME_LIMIT)
@@ -116,10 +110,7 @@ impl Embedded {
         std::thread::Builder::new()
             .name("dspinlock-sqlite".into())
             .spawn(move || worker.run())
-            .map_err(|error| Error::RedisNotInitialized {
-                address: address.clone(),
-                reason: format!("no thread can be started ({})", error.kind()),
-            })?;
+            .map_err(|error| OpenError::NoThread(error.kind()).into_error(&address))?;
         Ok(Self {
             jobs,
             watch,
@@ -138,22 +129,23 @@ impl Embedded {
 }
 
 impl Embedded {
-    /// Resolves within about 5 ms of a step of another process, and at once after a step of this one other than a
-    /// renewal. To miss nothing, look again after this call: what a step asked for then does not see, wakes.
+    /// Resolves within about 5 ms after a step of another process, and at once after a step of this one, except a renewal.
+    /// A step that is sent after this call either sees an earlier change, or the future resolves.
     pub fn changed(&self) -> Change {
         let waiting = Watch::wait(&self.watch);
-        // The thread looks before it takes any step that is asked for from now on. Where it has ended, nothing changes.
-        let _ = self.jobs.send(Message::Look);
+        // The thread polls before it executes any later step. If it has ended, nothing changes any more.
+        let _ = self.jobs.send(Message::Poll);
         Box::pin(waiting)
     }
 }
 
 impl Store for Embedded {
-    /// Steps are taken in the order in which they are asked for, except that a [`Request::Read`] may overtake steps
-    /// that wait for another process to let go of the file.
-    fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
+    /// Steps are executed in the order of the calls, except that a [`Request::Read`] may overtake steps that wait for
+    /// another process.
+    fn step(&self, key: &Key, request: Request, _: &Route) -> Boxed<Result<Reply, Failure>> {
         if std::process::id() != self.process {
-            return self.not_ready("it was opened before a fork; open it in the child");
+            return self
+                .not_ready("the pool was opened before `fork()`: open a new pool in the child process");
         }
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Job {
@@ -163,7 +155,7 @@ impl Store for Embedded {
             reply,
         });
         if self.jobs.send(Message::Step(job)).is_err() {
-            return self.not_ready("its thread has ended");
+            return self.not_ready("its thread has ended: open a new pool");
         }
         Box::pin(async move {
             answer
@@ -174,7 +166,7 @@ impl Store for Embedded {
 
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
         let changed = self.changed();
-        let reply = self.step(key, request);
+        let reply = self.step(key, request, &Route::Background);
         Box::pin(async move { Ok((reply.await?, changed)) })
     }
 }

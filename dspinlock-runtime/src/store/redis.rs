@@ -1,291 +1,230 @@
-//! Redis and Valkey: the only place that imports the redis crate.
+//! Redis and Valkey. No other module imports the redis crate.
+//!
+//! Modules, top first: `cluster`, `per_runtime`, `node`, `failover`, `reconnect`, `reader`, `connection`, `tracking`, `wire`,
+//! `url`, `tls`, `timeouts`, `redact`. Imports point downwards.
 
-mod address;
 #[cfg(feature = "cluster")]
 mod cluster;
-mod direct;
-mod generation;
-mod link;
-mod links;
-mod master;
-mod open;
-mod replicas;
-mod reply;
-mod scripts;
-#[cfg(feature = "sentinel")]
-mod sentinel;
-#[cfg(any(feature = "sentinel", feature = "cluster"))]
-mod several;
-mod step;
-mod stream;
+mod connection;
+mod failover;
+mod node;
+mod per_runtime;
+mod reader;
+mod reconnect;
+mod redact;
+mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
-mod tracked_read;
 mod tracking;
+mod url;
+mod wire;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use redis::{Cmd, Pipeline, Value};
-
-use self::address::{Address, login};
-use self::direct::Direct;
-use self::generation::Generation;
-use self::link::Link;
-use self::links::{Links, Shared};
-use self::master::Grants;
-pub use self::open::RedisParameters;
-pub(crate) use self::open::open;
-use self::step::Step;
-use self::tracking::Watches;
-use super::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
+#[cfg(feature = "cluster")]
+use self::cluster::Cluster;
+#[cfg(feature = "sentinel")]
+use self::failover::sentinel::Sentinels;
+use self::per_runtime::{PerRuntime, Shared};
+use self::reader::sync_reader::SyncReader;
+use self::reconnect::Locate;
+use self::timeouts::Timeouts;
+use self::url::address::Address;
+use self::url::scheme::Scheme;
+use super::api::{Boxed, Change, Failure, Listener, Route, SharedStore, Store, Tracked};
+use crate::error::Error;
 use crate::key::Key;
-use crate::protocol::state::MAX_STATE;
 use crate::protocol::{Read, Reply, Request};
-use crate::rt::{background, blocking};
+use crate::rt::background;
 use crate::tls::Tls;
 
-/// One Redis server.
-pub struct RedisStore {
-    links: Arc<Links>,
-    /// The way of sync callers, where there is one.
-    direct: Option<Arc<Direct>>,
+pub use self::url::parameters::RedisParameters;
+
+/// Opens the server, the master of sentinels or the cluster behind a URL.
+pub(crate) fn open(url: &str, tls: Tls) -> Result<SharedStore, Error> {
+    Ok(match Scheme::of(url)? {
+        Scheme::Server => Arc::new(RedisStore::open_tls(url, tls)?),
+        #[cfg(feature = "sentinel")]
+        Scheme::Sentinel => Arc::new(RedisStore::by_sentinels(url, tls)?),
+        #[cfg(feature = "cluster")]
+        Scheme::Cluster => Arc::new(Cluster::open(url, tls)?),
+    })
 }
 
-/// How long things may take.
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    /// From the name's lookup to the end of the login.
-    connect: Duration,
-    /// From a request to its reply.
-    respond: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(2),
-            respond: Duration::from_secs(5),
-        }
+impl RedisParameters {
+    /// Opens the server that the parameters name.
+    pub(crate) fn open(self) -> Result<SharedStore, Error> {
+        let (address, timeouts) = self.resolve()?;
+        Ok(Arc::new(RedisStore::at(address, timeouts)?))
     }
+}
+
+/// One Redis server. It connects with the first step.
+pub struct RedisStore {
+    servers: Arc<PerRuntime>,
+    /// For [`Route::Sync`]; `None` with TLS and with Sentinel.
+    sync_reader: Option<SyncReader>,
 }
 
 impl RedisStore {
-    /// The master that the sentinels of a URL name. Connects with the first step.
+    /// The server behind a URL.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
-    #[cfg(feature = "sentinel")]
-    fn by_sentinels(url: &str, tls: Tls) -> Result<Self, crate::Error> {
-        Self::new(Address::sentinels(url, tls)?, Limits::default())
-    }
-
-    /// The server behind a URL. Connects with the first step.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::Error::Configuration`] where the URL is none, [`crate::Error::RedisNotInitialized`] where no background
-    /// thread can be started.
-    pub fn open(url: &str) -> Result<Self, crate::Error> {
+    /// [`Error::Configuration`] if the URL is invalid; [`Error::RedisNotInitialized`] if the background thread cannot be
+    /// started.
+    pub fn open(url: &str) -> Result<Self, Error> {
         Self::open_tls(url, Tls::default())
     }
 
-    fn open_tls(url: &str, tls: Tls) -> Result<Self, crate::Error> {
-        Self::new(Address::parse(url, tls)?, Limits::default())
+    fn open_tls(url: &str, tls: Tls) -> Result<Self, Error> {
+        Self::at(Address::parse(url, tls)?, Timeouts::default())
     }
 
-    fn new(address: Address, limits: Limits) -> Result<Self, crate::Error> {
-        background::start(&address)?;
-        let links = Links::new(address.clone(), limits, Shared::default());
-        let direct = Direct::new(&address, limits, links.background().clone()).map(Arc::new);
-        Ok(Self { links, direct })
+    fn at(address: Address, timeouts: Timeouts) -> Result<Self, Error> {
+        let sync_reader = SyncReader::new(&address, timeouts);
+        Self::new(Arc::new(address), timeouts, sync_reader)
+    }
+
+    /// The master that the sentinels of a URL name.
+    #[cfg(feature = "sentinel")]
+    fn by_sentinels(url: &str, tls: Tls) -> Result<Self, Error> {
+        let sentinels = Sentinels::parse(url, tls)?;
+        Self::new(Arc::new(sentinels), Timeouts::default(), None)
+    }
+
+    fn new(
+        server: Arc<dyn Locate>,
+        timeouts: Timeouts,
+        sync_reader: Option<SyncReader>,
+    ) -> Result<Self, Error> {
+        background::start(&server)?;
+        Ok(Self {
+            servers: PerRuntime::new(server, timeouts, Shared::default()),
+            sync_reader,
+        })
+    }
+
+    /// How many names a caller waits for.
+    pub(crate) fn watched_names(&self) -> usize {
+        let watches = self.servers.background().watches.as_ref();
+        watches.map_or(0, |watches| watches.count())
+    }
+
+    /// Blocks the calling thread. `None` if the background thread has to serve the read.
+    fn read_sync(&self, key: &Key, request: &Request) -> Option<Result<Reply, Failure>> {
+        match request {
+            Request::Read(read) if !read.shared => {
+                let reader = self.sync_reader.as_ref()?;
+                let connection = self.servers.background().link.current()?;
+                reader.read(key, read, &connection)
+            }
+            _ => None,
+        }
     }
 }
 
-/// By way of the background thread, unless the caller asks for the way from [`here`](Store::here).
 impl Store for RedisStore {
-    fn here(&self) -> Option<SharedStore> {
-        match &self.direct {
-            Some(direct) if blocking::is_waiting() => Some(direct.clone()),
-            _ => Some(self.links.here()),
+    fn step(&self, key: &Key, request: Request, route: &Route) -> Boxed<Result<Reply, Failure>> {
+        if matches!(route, Route::Sync)
+            && let Some(answer) = self.read_sync(key, &request)
+        {
+            return Box::pin(std::future::ready(answer));
         }
+        self.servers.at(route).step(key, request)
     }
 
-    fn listen(&self, listener: Arc<dyn Listener>) {
-        self.links.background().listen(listener);
-    }
-
-    fn watches(&self) -> usize {
-        self.links.background().watches()
-    }
-
-    fn read_tracked(&self, key: &Key, request: Read) -> Boxed<Result<Option<Tracked>, Failure>> {
-        self.links.background().read_tracked(key, request)
-    }
-
-    fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
-        self.links.background().step(key, request)
+    fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
+        self.servers.background().step_watched(key, request)
     }
 
     fn step_replicated(&self, key: &Key, request: Request, replicas: u32) -> Boxed<Result<Reply, Failure>> {
-        self.links.step_replicated(key, request, replicas, false)
-    }
-
-    fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
-        self.links.background().step_watched(key, request)
-    }
-}
-
-/// One server by way of one connection. Steps are taken in the order in which their futures are first polled.
-struct Session {
-    link: Link,
-    grants: Arc<Grants>,
-    /// On the background thread's connection.
-    watches: Option<Arc<Watches>>,
-}
-
-impl Store for Session {
-    fn listen(&self, listener: Arc<dyn Listener>) {
-        if let Some(watches) = &self.watches {
-            watches.listen(listener);
-        }
-    }
-
-    fn watches(&self) -> usize {
-        self.watches.as_ref().map_or(0, |watches| watches.count())
+        self.servers.step_replicated(key, request, replicas, false)
     }
 
     fn read_tracked(&self, key: &Key, request: Read) -> Boxed<Result<Option<Tracked>, Failure>> {
-        let (link, names) = (self.link.clone(), [key.state_name(), key.value_name()]);
-        Box::pin(async move {
-            let generation = link.generation().await?;
-            match generation.is_tracking() {
-                true => tracked_read::read(&generation, names, request).await.map(Some),
-                false => Ok(None),
-            }
-        })
+        self.servers.background().read_tracked(key, request)
     }
 
-    fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
-        match request {
-            Request::Read(request) => {
-                let state = request.shared.then(|| key.state_name());
-                let value = key.value_name();
-                if let Some(generation) = self.link.up() {
-                    return Box::pin(read(generation, state, value, request));
-                }
-                let link = self.link.clone();
-                Box::pin(async move { read(link.generation().await?, state, value, request).await })
-            }
-            request => {
-                let link = self.link.clone();
-                let (grants, names) = (self.grants.clone(), [key.state_name(), key.value_name()]);
-                // Also where there is no connection to give it up on.
-                grants.end(&request);
-                Box::pin(async move { take(&link.generation().await?, &grants, names, request).await })
-            }
+    fn listen(&self, listener: Arc<dyn Listener>) {
+        if let Some(watches) = &self.servers.background().watches {
+            watches.listen(listener);
         }
     }
+}
 
-    fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
-        let (link, names) = (self.link.clone(), [key.state_name(), key.value_name()]);
-        let (watches, grants) = (self.watches.clone(), self.grants.clone());
-        Box::pin(async move {
-            let generation = link.generation().await?;
-            // Joined before the request goes out: what is pushed behind the reply is not missed.
-            let watched = watches
-                .filter(|_| generation.is_tracking())
-                .map(|watches| watches.join(&names[0]));
-            let Some(watched) = watched else {
-                return Ok((
-                    take(&generation, &grants, names, request).await?,
-                    Box::pin(std::future::pending()) as Change,
-                ));
+#[cfg(test)]
+mod tests {
+    use dspinlock_testkit::{Redis, eventually};
+
+    use super::*;
+    use crate::protocol::Acquire;
+    use crate::protocol::value::Holder;
+    use crate::rt::blocking::wait;
+
+    #[test]
+    fn an_abort_without_a_connection_ends_its_grant() {
+        let mut server = Redis::start();
+        let store = RedisStore::open(&server.url()).expect("a good URL");
+        let step = |key: &Key, request| wait(store.step(key, request, &Route::Background));
+        let known = || store.servers.background().grants.count();
+        let key = Key::new("dspinlock".into(), [1; 32]);
+        let acquire = Request::Acquire(Acquire {
+            tag: "tag".into(),
+            lease: 10_000,
+            max_block: 10_000,
+            cached: false,
+            fail_if_key_exists: false,
+            want_value: false,
+            refuse: None,
+            stale: None,
+            holder: Holder::here("site"),
+            bound: 1000,
+        });
+        assert!(matches!(step(&key, acquire), Ok(Reply::Acquired(_))));
+        assert_eq!(known(), 1);
+        server.kill();
+        eventually("the end of the connection", || {
+            let read = Request::Read(Read {
+                shared: false,
+                bound: 1,
+            });
+            matches!(step(&key, read), Err(Failure::NotReady { .. })).then_some(())
+        });
+        assert!(step(&key, Request::Abort { tag: "tag".into() }).is_err());
+        assert_eq!(known(), 0);
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_used_is_refused_without_its_password() {
+        for url in [
+            "redis://:secret@host:port",
+            "redis://:secret@host/base",
+            "redis://:secret@host?ssl_ca_certs=/no/file",
+            "rediss://:secret@host#secret",
+            #[cfg(feature = "sentinel")]
+            "redis+sentinel://:secret@one,two",
+            #[cfg(feature = "sentinel")]
+            "redis+sentinel://:secret@one,two/",
+            #[cfg(feature = "sentinel")]
+            "redis+sentinel://:secret@one,,two/main",
+            #[cfg(feature = "sentinel")]
+            "redis+sentinel://:secret@one:port/main",
+            #[cfg(feature = "sentinel")]
+            "redis+sentinel://:secret@one/main/base",
+            #[cfg(feature = "cluster")]
+            "redis+cluster://:secret@one,two/1",
+            #[cfg(feature = "cluster")]
+            "redis+cluster://:secret@",
+            #[cfg(feature = "cluster")]
+            "redis+cluster://:secret@one:70000",
+            #[cfg(feature = "cluster")]
+            "redis+cluster:",
+        ] {
+            let Err(Error::Configuration(message)) = open(url, Tls::default()) else {
+                panic!("{url} is accepted")
             };
-            let tag = master::tag(&request);
-            let step = Step { names, request };
-            let mut answer = tracked(&generation, step.by_hash()).await;
-            if reply::is_unknown_script(&answer) {
-                answer = tracked(&generation, step.by_text()).await;
-            }
-            let reply = reply::parse(answer?)?;
-            grants.note(tag, &reply, &generation);
-            Ok((reply, Box::pin(watched.changed()) as Change))
-        })
+            assert!(!message.contains("secret"), "{message}");
+        }
     }
 }
-
-/// Registers what the command reads and runs it, in one round trip.
-async fn tracked(generation: &Generation, command: Cmd) -> Answer {
-    let mut pair = Pipeline::with_capacity(2);
-    pair.cmd("CLIENT").arg("CACHING").arg("YES");
-    pair.add_command(command);
-    // A registration that is refused leaves the waiter to its timer.
-    generation
-        .pipeline(pair)
-        .await?
-        .pop()
-        .unwrap_or_else(|| Err(reply::unexpected()))
-}
-
-/// Plain reads, no script: one command where the value alone decides.
-async fn read(
-    generation: Arc<Generation>,
-    state: Option<String>,
-    value: String,
-    request: Read,
-) -> Result<Reply, Failure> {
-    let bounded = value_range(&value, request.bound);
-    let Some(state) = state else {
-        return reply::read(request, None, generation.send(&bounded).await);
-    };
-    let mut pair = Pipeline::with_capacity(2);
-    pair.add_command(state_range(&state));
-    pair.add_command(bounded);
-    // Boxed: a named site's hits, which do without it, would carry it.
-    let answers = Box::pin(generation.pipeline(pair)).await?;
-    let [state, value] = <[Answer; 2]>::try_from(answers).map_err(|_| reply::unexpected())?;
-    reply::read(request, Some(state), value)
-}
-
-fn state_range(name: &str) -> Cmd {
-    let mut command = redis::cmd("GETRANGE");
-    command.arg(name).arg(0).arg(MAX_STATE);
-    command
-}
-
-/// One byte more than the bound tells that there is more.
-fn value_range(name: &str, bound: usize) -> Cmd {
-    let mut command = Cmd::with_capacity(4, name.len() + 32);
-    command.arg("GETRANGE").arg(name).arg(0).arg(bound);
-    command
-}
-
-/// Takes a step by its script, unless another master would be told of a grant that is not its own.
-async fn take(
-    generation: &Arc<Generation>,
-    grants: &Grants,
-    names: [String; 2],
-    request: Request,
-) -> Result<Reply, Failure> {
-    if !grants.allow(&request, generation) {
-        return Ok(Reply::Lost);
-    }
-    let tag = master::tag(&request);
-    let reply = run(generation, Step { names, request }).await?;
-    grants.note(tag, &reply, generation);
-    Ok(reply)
-}
-
-/// Runs a script by its hash; a server that has forgotten it is given the text, which it then remembers.
-async fn run(generation: &Generation, step: Step) -> Result<Reply, Failure> {
-    let mut answer = generation.send(&step.by_hash()).await;
-    if reply::is_unknown_script(&answer) {
-        answer = generation.send(&step.by_text()).await;
-    }
-    reply::parse(answer?)
-}
-
-/// A reply, or the server's refusal of that one command.
-type Answer = Result<Value, Failure>;

@@ -173,7 +173,7 @@ fn missing_permissions() {
         let permission = matches!(
             &error,
             Error::Store {
-                reason: dspinlock::StoreFailure::PermissionDenied,
+                reason: dspinlock::StoreFailure::PermissionDenied(_),
                 ..
             } | Error::RedisNotInitialized { .. }
         );

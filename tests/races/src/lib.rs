@@ -16,6 +16,10 @@ pub mod scenarios;
 
 pub mod store {
     pub use dspinlock_runtime::internals::store::Listener;
+
+    pub mod api {
+        pub use dspinlock_runtime::internals::store::Listener;
+    }
 }
 
 #[path = "../../../dspinlock-runtime/src"]

@@ -1,4 +1,4 @@
-//! The file: where it is, who may read it, and whether it is ours.
+//! The file of a store: its path, its permissions, its format and its schema. `table` opens it.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
@@ -7,93 +7,104 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::sqlite_error::reason;
-use super::table::SCHEMA;
+use super::open_error::OpenError;
 use crate::error::Error;
 
-/// "dspl" in SQLite's header: whose file it is.
-const APPLICATION: i32 = 0x6473_706c;
+/// "dspl" in SQLite's header marks a file of this store.
+const APPLICATION_ID: i32 = 0x6473_706c;
 
-/// The version of the tables. A file of another version is never touched.
+/// The version of the schema. A file of another version is never changed.
 const FORMAT: i32 = 1;
 
-/// The length of SQLite's shortest page.
-const SHORTEST: u64 = 512;
+/// `until` is in milliseconds since 1970. It is NULL for an entry without expiry and 0 for an absent one. So the row
+/// expires at the greater of the two, and never if one of them is NULL.
+///
+/// The value is the last column and the table has row ids, so that reading a state does not walk over the pages of a large
+/// value, and the index of the keys stays small.
+const SCHEMA: &str = "
+    CREATE TABLE lock (
+        key         TEXT NOT NULL UNIQUE,
+        state_until INTEGER DEFAULT 0,
+        value_until INTEGER DEFAULT 0,
+        state       BLOB,
+        value       BLOB
+    );
+    CREATE INDEX lock_end ON lock (max(state_until, value_until));
+";
 
-/// How long to sleep before a busy file is tried again, when it is opened.
+/// The length of SQLite's shortest page in bytes.
+const MIN_PAGE: u64 = 512;
+
+/// The pause before a busy file is opened again.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The file that is used where none is named: `dspinlock/locks.sqlite` in the folder for the state of a user's
-/// programs, which is `$XDG_STATE_HOME` or `~/.local/state` on Linux.
+/// The path of a `sqlite:` URL without one: `dspinlock/locks.sqlite` in the user's state folder, which is
+/// `$XDG_STATE_HOME` or `~/.local/state` on Linux.
 ///
 /// # Errors
 ///
-/// [`Error::Configuration`] where the user has no home folder.
+/// [`Error::Configuration`] if the user has no home folder.
 pub fn default_path() -> Result<PathBuf, Error> {
-    let folders = choose_native_strategy().map_err(|_| {
-        Error::Configuration(
-            "this user has no home folder for the embedded store: give its path as sqlite:PATH".into(),
-        )
-    })?;
-    // Windows carries the data folder from machine to machine, where locks mean nothing; its cache folder stays.
-    let elsewhere = || match cfg!(windows) {
+    let folders = choose_native_strategy().map_err(|_| OpenError::NoHome.into_error("sqlite:"))?;
+    // Windows copies the data folder to other machines, on which the locks would be meaningless. The cache folder stays.
+    let fallback = || match cfg!(windows) {
         true => folders.cache_dir(),
         false => folders.data_dir(),
     };
-    let folder = folders.state_dir().unwrap_or_else(elsewhere);
+    let folder = folders.state_dir().unwrap_or_else(fallback);
     Ok(folder.join("dspinlock").join("locks.sqlite"))
 }
 
-/// Which file it is that a path leads to now, where the system can tell without opening it.
+/// Which file a path leads to, without opening it. Unknown on systems other than Unix.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity(Option<(u64, u64)>);
+pub(super) struct FileId(Option<(u64, u64)>);
 
-impl Identity {
+impl FileId {
     #[cfg(unix)]
     pub(super) fn of(path: &Path) -> Self {
         use std::os::unix::fs::MetadataExt;
         Self(std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino())))
     }
 
-    /// Elsewhere a file that is open cannot be taken away.
+    /// Other systems do not delete or replace an open file.
     #[cfg(not(unix))]
     pub(super) fn of(_: &Path) -> Self {
         Self(None)
     }
 }
 
-/// Opens the file, which is made where it is missing.
+/// Opens the file. A missing one is created.
 pub(super) fn open(path: &Path, time_limit: Duration) -> Result<Connection, Error> {
-    // To close any descriptor of a file takes away all locks that the process holds on it (POSIX). So a file is never
-    // opened but by SQLite, which knows of that, and one that is just being made is nobody else's yet.
+    // On POSIX, closing any descriptor of a file releases all locks of the process on it. So only SQLite, which handles
+    // that, opens a file that exists, and no other thread opens the file while it is created.
     static OPENING: Mutex<()> = Mutex::new(());
     let _opening = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
 
-    let failed = |error: Trouble| error.on(path);
+    let failed = |error: OpenError| error.into_error(path.display());
     // An absolute path is never one of SQLite's special names, such as ":memory:".
     let file = std::path::absolute(path).map_err(|error| failed(error.into()))?;
-    make(&file).map_err(|error| failed(error.into()))?;
+    create(&file).map_err(|error| failed(error.into()))?;
     let deadline = Instant::now() + time_limit;
-    patiently(deadline, || inspect(&file)).map_err(failed)?;
+    retry_while_busy(deadline, || inspect(&file)).map_err(failed)?;
     let connection = connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
-    patiently(deadline, || set_up(&connection)).map_err(failed)?;
+    retry_while_busy(deadline, || set_up(&connection)).map_err(failed)?;
     Ok(connection)
 }
 
-/// A store without a file.
+/// Opens a database in memory.
 pub(super) fn memory() -> Result<Connection, Error> {
     let open = || {
         let connection = Connection::open_in_memory()?;
         connection.execute_batch(SCHEMA)?;
         Ok(connection)
     };
-    open().map_err(|error: Trouble| error.on(Path::new(":memory:")))
+    open().map_err(|error: OpenError| error.into_error(":memory:"))
 }
 
-/// Makes what is missing, for its owner alone; SQLite gives its other files (-wal, -shm) the same permissions.
-fn make(file: &Path) -> io::Result<()> {
+/// Creates the file and its folders for their owner alone. SQLite gives its other files (-wal, -shm) the same mode.
+fn create(file: &Path) -> io::Result<()> {
     let (mut folder, mut options) = (DirBuilder::new(), OpenOptions::new());
     #[cfg(unix)]
     {
@@ -109,64 +120,73 @@ fn make(file: &Path) -> io::Result<()> {
     }
 }
 
-/// Looks at the file without the right to write: SQLite would tidy up even in a file that is not ours.
-fn inspect(file: &Path) -> Result<(), Trouble> {
-    // To SQLite, what is shorter than its shortest page is empty, and may be overwritten.
-    if (1..SHORTEST).contains(&std::fs::metadata(file)?.len()) {
-        return Err(Trouble::Foreign);
+/// Checks the file on a read-only connection: with write access, SQLite would modify a foreign file too.
+fn inspect(file: &Path) -> Result<(), OpenError> {
+    let metadata = std::fs::metadata(file)?;
+    if metadata.is_dir() {
+        return Err(OpenError::Folder);
+    }
+    // SQLite treats a file that is shorter than a page as empty, and would overwrite it.
+    if (1..MIN_PAGE).contains(&metadata.len()) {
+        return Err(OpenError::Foreign);
     }
     let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     snapshot(&connection, is_new).map(drop)
 }
 
-/// No mutex: a connection is its thread's alone. No waiting inside SQLite: readers would wait with the writers, and its
-/// pauses grow so long that others overtake.
-fn connect(file: &Path, access: OpenFlags) -> Result<Connection, Trouble> {
+/// The connection has no mutex, because one thread uses it. SQLite's own busy handler is off: reads would wait behind
+/// writes, and its pauses grow so long that other processes overtake.
+fn connect(file: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
     let connection = Connection::open_with_flags(file, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(Duration::ZERO)?;
     Ok(connection)
 }
 
-/// Several readings of one moment: another process may be making the tables right now.
+/// Reads in one transaction, because another process may be creating the tables.
 fn snapshot<T>(
     connection: &Connection,
-    read: impl FnOnce(&Connection) -> Result<T, Trouble>,
-) -> Result<T, Trouble> {
+    read: impl FnOnce(&Connection) -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Deferred)?;
     read(&transaction)
 }
 
-/// Whether the file is still empty; an error where it is not ours.
-fn is_new(connection: &Connection) -> Result<bool, Trouble> {
+/// Whether the file is empty. A file of another program is an error.
+fn is_new(connection: &Connection) -> Result<bool, OpenError> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0));
     let application = number("PRAGMA application_id")?;
     let format = number("PRAGMA user_version")?;
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
     match (application, format) {
         (0, 0) if tables == 0 => Ok(true),
-        (APPLICATION, FORMAT) => Ok(false),
-        (APPLICATION, _) => Err(Trouble::Format(format)),
-        _ => Err(Trouble::Foreign),
+        (APPLICATION_ID, FORMAT) => Ok(false),
+        (APPLICATION_ID, _) => Err(OpenError::Format {
+            found: format,
+            known: FORMAT,
+        }),
+        _ => Err(OpenError::Foreign),
     }
 }
 
-fn set_up(connection: &Connection) -> Result<(), Trouble> {
+fn set_up(connection: &Connection) -> Result<(), OpenError> {
     if connection.is_readonly("main")? {
-        return Err(Trouble::Unusable("the file is read-only".into()));
+        return Err(OpenError::Unusable(
+            "the file is read-only: check its mode and owner".into(),
+        ));
     }
-    // A file without tables may be in WAL mode already, where its maker was killed. All who have it open hold it in that
-    // mode: who asked for another would wait for all the others, and they for him.
+    // A file without tables may be in WAL mode already, if the process that created it was killed. Every process that has
+    // it open holds it in that mode, so changing the mode would deadlock.
     if snapshot(connection, is_new)? && journal_mode(connection, "PRAGMA journal_mode")? != "wal" {
-        // Until it is in WAL mode, a process killed here would leave a journal behind that only a writer can undo.
+        // With a journal file, a process that is killed before WAL mode would leave a journal that only a writer can undo.
         connection.pragma_update(None, "journal_mode", "MEMORY")?;
     }
     if journal_mode(connection, "PRAGMA journal_mode = WAL")? != "wal" {
-        return Err(Trouble::Unusable(
-            "its file system cannot share memory between processes".into(),
+        return Err(OpenError::Unusable(
+            "its file system cannot share memory between processes: use a local disk".into(),
         ));
     }
-    // NORMAL never harms the file; only a loss of power may take the last steps back.
-    // The log of large values is cut to this length after it was carried over into the file.
+    // With NORMAL, a loss of power may undo the last steps but never corrupts the file. The size limit truncates the log
+    // after a checkpoint of large values.
     connection.execute_batch(
         "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;",
     )?;
@@ -176,74 +196,39 @@ fn set_up(connection: &Connection) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn journal_mode(connection: &Connection, pragma: &str) -> Result<String, Trouble> {
+fn journal_mode(connection: &Connection, pragma: &str) -> Result<String, OpenError> {
     Ok(connection.query_row(pragma, [], |row| row.get(0))?)
 }
 
-fn create_tables(connection: &Connection) -> Result<(), Trouble> {
+fn create_tables(connection: &Connection) -> Result<(), OpenError> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    // Another process may have been faster.
+    // Another process may have created them since.
     if is_new(&transaction)? {
         transaction.execute_batch(SCHEMA)?;
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
     }
     Ok(transaction.commit()?)
 }
 
-/// Tries again while other processes have the file.
-fn patiently<T>(deadline: Instant, action: impl Fn() -> Result<T, Trouble>) -> Result<T, Trouble> {
+/// Retries while other processes have the file.
+fn retry_while_busy<T>(deadline: Instant, action: impl Fn() -> Result<T, OpenError>) -> Result<T, OpenError> {
     loop {
         match action() {
-            Err(Trouble::Busy) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            Err(OpenError::Busy) if Instant::now() < deadline => std::thread::sleep(PAUSE),
             other => return other,
         }
     }
 }
 
-/// Why a file cannot be used.
-enum Trouble {
-    Busy,
-    /// A store's file, of another version.
-    Format(i32),
-    /// Not a store's file.
-    Foreign,
-    Unusable(String),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Trouble {
-    fn on(self, path: &Path) -> Error {
-        let address = path.display().to_string();
-        let reason = match self {
-            Self::Foreign => {
-                return Error::Configuration(format!(
-                    "{address} is not a file of the embedded store; it was left untouched"
-                ));
-            }
-            Self::Format(found) => {
-                return Error::Configuration(format!(
-                    "{address} is of format {found}, this version of dspinlock knows format {FORMAT}; \
-                     it was left untouched"
-                ));
-            }
-            Self::Busy => "other processes keep it busy".into(),
-            Self::Unusable(reason) => reason,
-        };
-        Error::RedisNotInitialized { address, reason }
-    }
-}
-
-impl From<rusqlite::Error> for Trouble {
-    fn from(error: rusqlite::Error) -> Self {
-        if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) {
-            return Self::Foreign;
-        }
-        reason(&error).map_or(Self::Busy, |reason| Self::Unusable(reason.to_string()))
-    }
-}
-
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Self {
-        Self::Unusable(error.kind().to_string())
+    #[test]
+    fn a_folder_as_path_is_reported_as_a_folder() {
+        let folder = std::env::temp_dir();
+        let error = open(&folder, Duration::from_secs(1)).expect_err("a folder is not a file");
+        assert!(error.to_string().contains("is a folder"), "{error}");
     }
 }

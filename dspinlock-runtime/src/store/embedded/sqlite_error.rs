@@ -1,19 +1,19 @@
-//! What SQLite says, in the words of a store.
+//! SQLite's errors as failures of a step. Messages show SQLite's code, never its text, which may quote a value.
 
 use rusqlite::ErrorCode;
 
 use crate::error::StoreFailure;
-use crate::store::Failure;
+use crate::store::api::Failure;
 
-/// Why a step was not taken.
+/// Why a step was not executed.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum SqliteError {
     /// Another process has the file; try again.
     Busy,
     Failed(Failure),
 }
 
-impl From<rusqlite::Error> for Trouble {
+impl From<rusqlite::Error> for SqliteError {
     fn from(error: rusqlite::Error) -> Self {
         match reason(&error) {
             None => Self::Busy,
@@ -22,8 +22,8 @@ impl From<rusqlite::Error> for Trouble {
     }
 }
 
-impl Trouble {
-    /// A commit that was refused is undone; of one that failed half-way nobody knows.
+impl SqliteError {
+    /// SQLite rolls a refused commit back. After any other failure of a commit, the outcome is unknown.
     pub(super) fn of_commit(error: rusqlite::Error) -> Self {
         match reason(&error) {
             None => Self::Busy,
@@ -33,11 +33,11 @@ impl Trouble {
     }
 }
 
-/// By SQLite's code alone, never by its message; `None` where another connection has the file.
+/// `None` if another connection has the file.
 pub(super) fn reason(error: &rusqlite::Error) -> Option<StoreFailure> {
     let Some(cause) = error.sqlite_error() else {
         return Some(StoreFailure::Refused(
-            "the file does not hold what it should".into(),
+            "the file has content of an unexpected type: another program has written to it".into(),
         ));
     };
     let text = rusqlite::ffi::code_to_str(cause.extended_code);
@@ -46,7 +46,9 @@ pub(super) fn reason(error: &rusqlite::Error) -> Option<StoreFailure> {
         ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::OutOfMemory => {
             StoreFailure::Unavailable(text.into())
         }
-        ErrorCode::PermissionDenied => StoreFailure::PermissionDenied,
+        ErrorCode::PermissionDenied => StoreFailure::PermissionDenied(
+            "this user may not access the file: check its mode and owner".into(),
+        ),
         _ => StoreFailure::Refused(format!("{text} ({})", cause.extended_code)),
     })
 }

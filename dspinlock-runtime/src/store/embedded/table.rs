@@ -1,40 +1,26 @@
-//! One row per key, and one step per transaction.
+//! One row per key, and one step per transaction: runs `protocol::step` on the file. The worker calls it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
-use super::Clock;
-use super::file::{self, Identity};
-use super::sqlite_error::Trouble;
+use super::file::{self, FileId};
+use super::sqlite_error::SqliteError;
 use crate::error::Error;
 use crate::protocol::record::{Record, Slot};
 use crate::protocol::state::MAX_STATE;
 use crate::protocol::value::MAX_HEADER;
 use crate::protocol::{self, Reply, Request};
-use crate::store::Failure;
+use crate::store::api::Failure;
 
-/// `until` is a millisecond since 1970, NULL for an entry without expiry, 0 for one that is not there; so the greater
-/// of the two is the row's own end, and NULL (never) where one of them has none.
-///
-/// The value is the last column and the table has row ids: a state is read without walking over the pages of a large
-/// value, and the tree of keys stays small.
-pub(super) const SCHEMA: &str = "
-    CREATE TABLE lock (
-        key         TEXT NOT NULL UNIQUE,
-        state_until INTEGER DEFAULT 0,
-        value_until INTEGER DEFAULT 0,
-        state       BLOB,
-        value       BLOB
-    );
-    CREATE INDEX lock_end ON lock (max(state_until, value_until));
-";
+/// Microseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// What is longer than was asked for is not read; of a column that is an argument of `octet_length` SQLite reads no more
-/// than its length.
+/// An entry that is longer than its bound is not read: for `octet_length`, SQLite reads only the length of a column.
 const LOAD: &str = "SELECT rowid,
     octet_length(state), CASE WHEN octet_length(state) <= ?2 THEN state END, state_until,
     octet_length(value), CASE WHEN octet_length(value) <= ?3 THEN value END, value_until
@@ -46,7 +32,7 @@ const SAVE_STATE: &str = "UPDATE lock SET state = ?2, state_until = ?3 WHERE key
 const SAVE_STATE_AND_END: &str =
     "UPDATE lock SET state = ?2, state_until = ?3, value_until = ?4 WHERE key = ?1";
 const DELETE: &str = "DELETE FROM lock WHERE key = ?1";
-/// A few rows only, so that no step takes long; as no step adds more than one, they do not pile up.
+/// Removes a few rows, so that no step takes long. No step adds more than one, so expired rows do not accumulate.
 const SWEEP: &str = "DELETE FROM lock WHERE rowid IN (SELECT rowid FROM lock
     WHERE max(state_until, value_until) < ?1 ORDER BY max(state_until, value_until) LIMIT 4)";
 const SWEPT: usize = 4;
@@ -55,33 +41,33 @@ const SWEPT: usize = 4;
 pub(super) struct Table {
     connection: Connection,
     clock: Clock,
-    /// None for a store in memory.
+    /// `None` for a store in memory.
     place: Option<Place>,
-    /// SQLite's count of other connections' commits, as last seen.
+    /// SQLite's counter of commits by other connections, as last seen.
     version: Option<i64>,
 }
 
-/// Where the file is, and which one it was when it was opened.
+/// The path of the file, and which file it was when it was opened.
 pub(super) struct Place {
     path: PathBuf,
-    identity: Identity,
+    id: FileId,
 }
 
-/// A step that was taken.
+/// An executed step.
 pub(super) struct Step {
     pub(super) reply: Reply,
     pub(super) changed: bool,
-    /// There may be more rows to sweep.
-    pub(super) is_dusty: bool,
+    /// There may be more expired rows.
+    pub(super) needs_sweep: bool,
 }
 
 impl Table {
     pub(super) fn open(path: &Path, time_limit: Duration, clock: Clock) -> Result<Self, Error> {
-        // A relative path is one of the moment.
+        // A relative path depends on the current directory, which may change.
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
         let connection = file::open(&absolute, time_limit)?;
         let place = Some(Place {
-            identity: Identity::of(&absolute),
+            id: FileId::of(&absolute),
             path: absolute,
         });
         Ok(Self {
@@ -101,29 +87,29 @@ impl Table {
         })
     }
 
-    /// Opens the file anew where it was deleted or replaced: whoever opens it now uses another one. All locks in the old
-    /// one are gone with it, as if each had been deleted.
-    pub(super) fn follow_file(&mut self, time_limit: Duration) -> Result<(), Trouble> {
+    /// Opens the file again if it was deleted or replaced, because other processes use the new one. All keys of the old
+    /// file count as deleted.
+    pub(super) fn follow_file(&mut self, time_limit: Duration) -> Result<(), SqliteError> {
         let Some(place) = &mut self.place else {
             return Ok(());
         };
-        if Identity::of(&place.path) == place.identity {
+        if FileId::of(&place.path) == place.id {
             return Ok(());
         }
         self.connection = file::open(&place.path, time_limit).map_err(|error| {
-            Trouble::Failed(Failure::NotReady {
+            SqliteError::Failed(Failure::NotReady {
                 address: place.path.display().to_string(),
                 reason: error.to_string(),
             })
         })?;
-        place.identity = Identity::of(&place.path);
-        // No file has this version: whoever waits is told of a change.
+        place.id = FileId::of(&place.path);
+        // No file has this version, so the next poll wakes every waiter.
         self.version = self.version.map(|_| -1);
         Ok(())
     }
 
-    /// Takes one step. What turns out to change nothing (a hit, a waiter's look) never asks for the right to write.
-    pub(super) fn step(&mut self, key: &str, request: &Request) -> Result<Step, Trouble> {
+    /// Executes one step. A step that changes nothing (a hit, a poll by a waiter) takes no write lock.
+    pub(super) fn step(&mut self, key: &str, request: &Request) -> Result<Step, SqliteError> {
         if matches!(
             request,
             Request::Read(_) | Request::Acquire(_) | Request::Abort { .. }
@@ -135,61 +121,61 @@ impl Table {
                 return Ok(Step {
                     reply,
                     changed: false,
-                    is_dusty: false,
+                    needs_sweep: false,
                 });
             }
         }
         self.write(key, request)
     }
 
-    fn write(&mut self, key: &str, request: &Request) -> Result<Step, Trouble> {
+    fn write(&mut self, key: &str, request: &Request) -> Result<Step, SqliteError> {
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-        // The clock is read under the lock: by a clock read before, a step could be older than the one it follows.
+        // The clock is read under the write lock. Otherwise a step could be older than the step before it.
         let now = (self.clock)();
         let before = load(&transaction, key, request)?.at(now);
         let (after, reply) = protocol::step(before.clone(), now, request);
         let changed = after != before;
-        let mut is_dusty = false;
+        let mut needs_sweep = false;
         if changed {
             save(&transaction, key, &before, &after)?;
-            is_dusty = sweep(&transaction, now)?;
+            needs_sweep = sweep(&transaction, now)?;
         }
-        transaction.commit().map_err(Trouble::of_commit)?;
+        transaction.commit().map_err(SqliteError::of_commit)?;
         Ok(Step {
             reply,
             changed,
-            is_dusty,
+            needs_sweep,
         })
     }
 
-    /// Removes a few rows that are over, and tells whether there may be more.
-    pub(super) fn sweep(&mut self) -> Result<bool, Trouble> {
+    /// Removes a few expired rows. Returns whether there may be more.
+    pub(super) fn sweep(&mut self) -> Result<bool, SqliteError> {
         sweep(&self.connection, (self.clock)())
     }
 
-    /// The next look is the first of its kind: what was before does not count.
+    /// Changes before the next poll do not count.
     pub(super) fn forget_changes(&mut self) {
         self.version = None;
     }
 
-    /// Whether another connection has committed since this was asked last.
+    /// Whether another connection has committed since the last call.
     pub(super) fn was_changed(&mut self) -> bool {
         let version = self
             .connection
             .prepare_cached("PRAGMA data_version")
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
             .ok();
-        // Where it cannot be known now, the last version seen stays, so that the next look tells.
+        // After an error the last version stays, so that the next poll finds the change.
         version.is_some_and(|new| self.version.replace(new).is_some_and(|old| old != new))
     }
 }
 
-fn load(connection: &Connection, key: &str, request: &Request) -> Result<Record, Trouble> {
+fn load(connection: &Connection, key: &str, request: &Request) -> Result<Record, SqliteError> {
     let record = connection
         .prepare_cached(LOAD)?
-        .query_row(params![key, MAX_STATE as i64, longest(request)], |row| {
+        .query_row(params![key, MAX_STATE as i64, bound(request)], |row| {
             let state = slot(row, 1, || Ok(Bytes::new()))?;
-            // In the same transaction, as the row is still being read.
+            // The row is still being read, so this is the same transaction.
             let value = slot(row, 4, || head(connection, row.get(0)?))?;
             Ok(Record { state, value })
         })
@@ -197,18 +183,18 @@ fn load(connection: &Connection, key: &str, request: &Request) -> Result<Record,
     Ok(record.unwrap_or_default())
 }
 
-/// How much of a value is read: for all but a hit, a header.
-fn longest(request: &Request) -> i64 {
-    let bound = match request {
+/// How much of a value is read. Only a hit needs more than the header.
+fn bound(request: &Request) -> i64 {
+    let bytes = match request {
         Request::Read(read) => read.bound,
         Request::Acquire(acquire) => acquire.bound,
         Request::Renew(_) | Request::Publish(_) | Request::Abort { .. } | Request::Delete => 0,
     };
-    i64::try_from(bound.max(MAX_HEADER)).unwrap_or(i64::MAX)
+    i64::try_from(bytes.max(MAX_HEADER)).unwrap_or(i64::MAX)
 }
 
-/// The entry in three columns: its length, its content where that is not too long, its end. A number where bytes belong is
-/// what a list is on Redis: there, and of a wrong type.
+/// Reads an entry from three columns: its length, its content unless it is too long, and its expiry. A number instead of
+/// bytes has the wrong type, as a list on Redis has.
 fn slot(
     row: &Row<'_>,
     column: usize,
@@ -235,7 +221,7 @@ fn slot(
     })
 }
 
-/// Where the header of a long value is.
+/// Reads the first bytes of a long value, which contain its header.
 fn head(connection: &Connection, row: i64) -> rusqlite::Result<Bytes> {
     let value = connection.blob_open("main", "lock", "value", row, true)?;
     let mut head = [0; MAX_HEADER];
@@ -243,7 +229,7 @@ fn head(connection: &Connection, row: i64) -> rusqlite::Result<Bytes> {
     Ok(Bytes::copy_from_slice(&head))
 }
 
-fn save(connection: &Connection, key: &str, before: &Record, after: &Record) -> Result<(), Trouble> {
+fn save(connection: &Connection, key: &str, before: &Record, after: &Record) -> Result<(), SqliteError> {
     let (state, state_until) = columns(&after.state);
     let (value, value_until) = columns(&after.value);
     if after.state == Slot::Absent && after.value == Slot::Absent {
@@ -267,12 +253,12 @@ fn save(connection: &Connection, key: &str, before: &Record, after: &Record) -> 
     Ok(())
 }
 
-fn sweep(connection: &Connection, now: u64) -> Result<bool, Trouble> {
+fn sweep(connection: &Connection, now: u64) -> Result<bool, SqliteError> {
     let swept = connection.prepare_cached(SWEEP)?.execute([to_sql(now / 1000)])?;
     Ok(swept == SWEPT)
 }
 
-/// A step never writes an entry of a wrong type or one that was not read: it leaves or removes it.
+/// A step never writes an entry of the wrong type, or one that was not read. It keeps or removes it.
 fn columns(slot: &Slot) -> (Option<&[u8]>, Option<i64>) {
     match slot {
         Slot::Absent | Slot::WrongType => (None, Some(0)),
@@ -281,7 +267,7 @@ fn columns(slot: &Slot) -> (Option<&[u8]>, Option<i64>) {
     }
 }
 
-/// Later than every date that SQLite can hold is never.
+/// A time that SQLite cannot represent is the latest one that it can.
 fn to_sql(time: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
 }

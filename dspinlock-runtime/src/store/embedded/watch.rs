@@ -1,11 +1,11 @@
-//! Who waits for a change.
+//! Callers that wait for a change of the file. The worker wakes them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// Shared by the store, its thread and every waiter.
+/// Shared by the store, its worker and every waiter.
 #[derive(Default)]
 pub(super) struct Watch {
     waiting: AtomicUsize,
@@ -13,11 +13,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Waits from the moment of this call, not from the first poll; a dropped future waits no more.
+    /// Waits from this call on, not from the first poll. A dropped future no longer counts as a waiter.
     pub(super) fn wait(this: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
         this.waiting.fetch_add(1, Ordering::SeqCst);
         let registered = Registered(Arc::clone(this));
-        // Woken by every `notify_waiters` from here on, polled or not.
+        // Every `notify_waiters` from now on wakes it, also before its first poll.
         let notified = Arc::clone(&this.notify).notified_owned();
         async move {
             let _registered = registered;
@@ -48,13 +48,13 @@ mod tests {
     use crate::rt::blocking::wait;
 
     #[test]
-    fn a_dropped_future_waits_no_more() {
+    fn a_dropped_future_does_not_count_as_a_waiter() {
         let watch = Arc::new(Watch::default());
-        let (one, two) = (Watch::wait(&watch), Watch::wait(&watch));
-        drop(one);
+        let (dropped, kept) = (Watch::wait(&watch), Watch::wait(&watch));
+        drop(dropped);
         assert!(watch.is_watched());
         watch.wake();
-        wait(two);
+        wait(kept);
         assert!(!watch.is_watched());
     }
 }

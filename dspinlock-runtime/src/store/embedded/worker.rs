@@ -1,4 +1,5 @@
-//! The store's thread: it takes steps in order, waits for other processes, and looks out for their changes.
+//! The thread of a store: it executes steps in order, retries while other processes have the file, and polls for their
+//! changes. All SQLite calls after the opening run on it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,28 +8,29 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::sqlite_error::Trouble;
+use super::sqlite_error::SqliteError;
 use super::table::{Step, Table};
 use super::watch::Watch;
 use crate::error::StoreFailure;
 use crate::protocol::{Reply, Request};
-use crate::store::Failure;
+use crate::store::api::Failure;
 
-/// How often to look for a change of another process while somebody waits for one.
-const LOOK: Duration = Duration::from_millis(5);
+/// How often the file is polled for changes of other processes while a caller waits for one.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The first and the longest pause while another process has the file. Short ones, as SQLite keeps no queue: who
-/// pauses for long is overtaken by all who do not.
-const PAUSE: (Duration, Duration) = (Duration::from_micros(50), Duration::from_micros(500));
+/// The first and the longest pause while another process has the file. SQLite keeps no queue, so a process with long
+/// pauses would be overtaken by all others.
+const MIN_PAUSE: Duration = Duration::from_micros(50);
+const MAX_PAUSE: Duration = Duration::from_micros(500);
 
-/// What the store's thread is asked.
+/// A message to the thread.
 pub(super) enum Message {
     Step(Box<Job>),
-    /// Somebody waits for a change from now on.
-    Look,
+    /// A caller waits for a change: the current content is the one to compare with.
+    Poll,
 }
 
-/// One step, and where its reply goes.
+/// One step, and the channel for its reply.
 pub(super) struct Job {
     pub(super) key: String,
     pub(super) request: Request,
@@ -36,18 +38,18 @@ pub(super) struct Job {
     pub(super) reply: oneshot::Sender<Result<Reply, Failure>>,
 }
 
-/// All that the thread owns.
+/// What the thread owns.
 pub(super) struct Worker {
     table: Table,
     inbox: Receiver<Message>,
     watch: Arc<Watch>,
-    /// Steps that wait for another process to let go of the file, in order.
+    /// Steps that wait until another process releases the file, in order.
     blocked: VecDeque<Box<Job>>,
     pause: Duration,
-    /// When to look again, while somebody waits.
-    look_at: Instant,
-    /// There may be rows to sweep; that is done when there is nothing else to do.
-    is_dusty: bool,
+    /// When to poll again, while a caller waits.
+    poll_at: Instant,
+    /// There may be expired rows. They are removed when there is nothing else to do.
+    needs_sweep: bool,
 }
 
 impl Worker {
@@ -57,20 +59,20 @@ impl Worker {
             inbox,
             watch,
             blocked: VecDeque::new(),
-            pause: PAUSE.0,
-            look_at: Instant::now(),
-            // Whoever had the file before may have left some.
-            is_dusty: true,
+            pause: MIN_PAUSE,
+            poll_at: Instant::now(),
+            // Earlier processes may have left expired rows.
+            needs_sweep: true,
         }
     }
 
-    /// Until the store is dropped and every step that was asked for is answered.
+    /// Runs until the store is dropped and every step has its reply.
     pub(super) fn run(mut self) {
         loop {
             match self.next() {
                 Ok(Message::Step(job)) => self.accept(job),
-                Ok(Message::Look) => self.look(),
-                Err(RecvTimeoutError::Timeout) if self.is_dusty => self.sweep(),
+                Ok(Message::Poll) => self.poll(),
+                Err(RecvTimeoutError::Timeout) if self.needs_sweep => self.sweep(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) if self.blocked.is_empty() => break,
                 Err(RecvTimeoutError::Disconnected) => std::thread::sleep(self.pause),
@@ -78,32 +80,32 @@ impl Worker {
             self.retry();
             if !self.watch.is_watched() {
                 self.table.forget_changes();
-            } else if self.look_at <= Instant::now() {
-                self.look();
+            } else if self.poll_at <= Instant::now() {
+                self.poll();
             }
         }
         self.watch.wake();
     }
 
-    /// The next message, or the next thing to do without one. Sleeps for good while there is neither.
+    /// The next message. It times out when there is something to do without one.
     fn next(&self) -> Result<Message, RecvTimeoutError> {
-        let look = self
+        let poll = self
             .watch
             .is_watched()
-            .then(|| self.look_at.saturating_duration_since(Instant::now()));
+            .then(|| self.poll_at.saturating_duration_since(Instant::now()));
         let retry = (!self.blocked.is_empty()).then_some(self.pause);
-        let sweep = self.is_dusty.then_some(Duration::ZERO);
-        match look.into_iter().chain(retry).chain(sweep).min() {
+        let sweep = self.needs_sweep.then_some(Duration::ZERO);
+        match poll.into_iter().chain(retry).chain(sweep).min() {
             Some(pause) => self.inbox.recv_timeout(pause),
             None => self.inbox.recv().map_err(RecvTimeoutError::from),
         }
     }
 
-    /// A reader need not wait for writers, neither of this process nor of another.
+    /// A read does not wait for writers, because a WAL file has snapshots.
     fn accept(&mut self, job: Box<Job>) {
         if self.blocked.is_empty() || matches!(job.request, Request::Read(_)) {
             if let Some(job) = self.attempt(job) {
-                self.pause = PAUSE.0;
+                self.pause = MIN_PAUSE;
                 self.blocked.push_back(job);
             }
         } else {
@@ -115,14 +117,14 @@ impl Worker {
         while let Some(job) = self.blocked.pop_front() {
             if let Some(job) = self.attempt(job) {
                 self.blocked.push_front(job);
-                self.pause = (self.pause * 2).min(PAUSE.1);
+                self.pause = (self.pause * 2).min(MAX_PAUSE);
                 return;
             }
-            self.pause = PAUSE.0;
+            self.pause = MIN_PAUSE;
         }
     }
 
-    /// Gives the job back where another process has the file and there is time left.
+    /// Returns the job if another process has the file and the deadline has not passed.
     fn attempt(&mut self, job: Box<Job>) -> Option<Box<Job>> {
         let unwanted = job.reply.is_closed() && matches!(job.request, Request::Read(_) | Request::Acquire(_));
         if unwanted {
@@ -130,23 +132,23 @@ impl Worker {
         }
         let reply = match self.step(&job) {
             Ok(step) => {
-                self.is_dusty |= step.is_dusty;
-                // A renewal sets nobody free, and many holders renew all the time.
+                self.needs_sweep |= step.needs_sweep;
+                // A renewal frees no key, and holders renew often.
                 if step.changed && !matches!(job.request, Request::Renew(_)) {
                     self.watch.wake();
                 }
                 Ok(step.reply)
             }
-            Err(Trouble::Busy) if Instant::now() < job.deadline => return Some(job),
-            Err(Trouble::Busy) => Err(Failure::Refused(StoreFailure::Timeout)),
-            Err(Trouble::Failed(failure)) => Err(failure),
+            Err(SqliteError::Busy) if Instant::now() < job.deadline => return Some(job),
+            Err(SqliteError::Busy) => Err(Failure::Refused(StoreFailure::Timeout)),
+            Err(SqliteError::Failed(failure)) => Err(failure),
         };
-        // Nobody listens where the future was dropped.
+        // The receiver is gone if the future was dropped.
         let _ = job.reply.send(reply);
         None
     }
 
-    fn step(&mut self, job: &Job) -> Result<Step, Trouble> {
+    fn step(&mut self, job: &Job) -> Result<Step, SqliteError> {
         if !matches!(job.request, Request::Read(_)) {
             let time_left = job.deadline.saturating_duration_since(Instant::now());
             self.table.follow_file(time_left)?;
@@ -154,15 +156,15 @@ impl Worker {
         self.table.step(&job.key, &job.request)
     }
 
-    /// Where it cannot be done now, it is done by another process or after a later step.
+    /// After a failure, another process or a later step removes the rows.
     fn sweep(&mut self) {
-        self.is_dusty = self.table.sweep().unwrap_or(false);
+        self.needs_sweep = self.table.sweep().unwrap_or(false);
     }
 
-    fn look(&mut self) {
+    fn poll(&mut self) {
         if self.table.was_changed() {
             self.watch.wake();
         }
-        self.look_at = Instant::now() + LOOK;
+        self.poll_at = Instant::now() + POLL_INTERVAL;
     }
 }

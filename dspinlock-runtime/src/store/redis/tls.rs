@@ -1,4 +1,5 @@
-//! TLS with rustls and the `ring` provider.
+//! TLS with rustls and the `ring` provider. The configuration is built when a pool is opened; `connection` does the
+//! handshakes.
 
 use std::error::Error as StdError;
 use std::io;
@@ -14,23 +15,26 @@ use tokio_rustls::rustls::{self, AlertDescription, CertificateError, ClientConfi
 
 use self::any_server::AnyServer;
 use crate::error::Error;
+use crate::store::redis::redact::redact;
 use crate::tls::Tls;
 
-/// A pool's side of every handshake. Made once: sessions are resumed, and no file is read when a connection is.
+/// The client side of every handshake of a pool. It is built once, so that sessions are resumed and a new connection
+/// reads no file.
 #[derive(Clone)]
-pub(super) struct Client(TlsConnector);
+pub(crate) struct Client(TlsConnector);
 
 impl Client {
     /// # Errors
     ///
-    /// [`Error::Configuration`] where a certificate or a key is none.
-    pub(super) fn new(tls: &Tls) -> Result<Self, Error> {
+    /// [`Error::Configuration`] if a certificate or a key cannot be used.
+    pub(crate) fn new(tls: &Tls) -> Result<Self, Error> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
-            .map_err(|error| flaw("the TLS provider", &error))?;
+            .map_err(|error| unusable("the TLS provider", &error))?;
         let builder = if tls.any_server {
-            log::warn!(target: "dspinlock", "TLS without verification: anybody may be the server");
+            log::warn!(target: "dspinlock", "TLS without verification: any server is accepted, and can read every password and value; \
+                 use it in tests only");
             builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
@@ -42,23 +46,23 @@ impl Client {
             Some(client) => {
                 let chain = certificates("the client certificate", &client.chain)?;
                 let key = PrivateKeyDer::from_pem_slice(&client.key)
-                    .map_err(|error| flaw("the client's private key", &pem_flaw(&error)))?;
+                    .map_err(|error| unusable("the client's private key", &pem_reason(&error)))?;
                 builder
                     .with_client_auth_cert(chain, key)
-                    .map_err(|error| flaw("the client certificate with its key", &error))?
+                    .map_err(|error| unusable("the client certificate with its key", &error))?
             }
         };
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 
-    /// Shakes hands with `host`.
-    pub(super) async fn wrap(&self, host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+    /// Performs the handshake with `host`.
+    pub(crate) async fn wrap(&self, host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
         let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| "no name that a certificate could bear".to_owned())?;
+            .map_err(|_| "the host name cannot be in a certificate: check it".to_owned())?;
         self.0
             .connect(name, stream)
             .await
-            .map_err(|error| reason(&error).unwrap_or_else(|| error.to_string()))
+            .map_err(|error| reason(&error).unwrap_or_else(|| redact(&error.to_string())))
     }
 }
 
@@ -69,10 +73,10 @@ fn roots(tls: &Tls) -> Result<RootCertStore, Error> {
             for authority in certificates("the authorities", pem)? {
                 roots
                     .add(authority)
-                    .map_err(|error| flaw("the authorities", &error))?;
+                    .map_err(|error| unusable("the authorities", &error))?;
             }
         }
-        // A single unreadable authority of the system is no reason to trust none.
+        // An unreadable authority of the system is skipped.
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
@@ -84,36 +88,36 @@ fn certificates(what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(flaw(what, "there is no certificate in the PEM text")),
-        Err(error) => Err(flaw(what, &pem_flaw(&error))),
+        Ok(_) => Err(unusable(what, "its PEM text contains no certificate")),
+        Err(error) => Err(unusable(what, &pem_reason(&error))),
     }
 }
 
-fn flaw(what: &str, why: &(impl ToString + ?Sized)) -> Error {
-    Error::Configuration(format!("{what} cannot be used: {}", why.to_string()))
+fn unusable(what: &str, why: &(impl ToString + ?Sized)) -> Error {
+    Error::Configuration(format!("cannot use {what}: {}", why.to_string()))
 }
 
-/// Not the library's own words: they quote lines of the text, and so of a key.
-fn pem_flaw(error: &pem::Error) -> &'static str {
+/// The messages of the PEM library are not shown: they quote lines of the text, which may be of a private key.
+fn pem_reason(error: &pem::Error) -> &'static str {
     match error {
-        pem::Error::NoItemsFound => "there is none in the PEM text",
+        pem::Error::NoItemsFound => "its PEM text contains none",
         pem::Error::Base64Decode(_) => "its PEM text is damaged",
-        _ => "it is no PEM text",
+        _ => "it is not PEM text",
     }
 }
 
-/// What was wrong with a handshake, or with a connection that ended right after one: with TLS 1.3 a server looks at
-/// the client's certificate when the client believes to be done. `None` where it was not TLS.
-pub(super) fn reason(error: &(dyn StdError + 'static)) -> Option<String> {
+/// The cause of a failed handshake; `None` if the error is not about TLS. With TLS 1.3 a server verifies the client's
+/// certificate after the client has finished, so the cause may arrive as an error of the connection.
+pub(crate) fn reason(error: &(dyn StdError + 'static)) -> Option<String> {
     let mut error = Some(error);
     while let Some(outer) = error {
         if let Some(error) = outer.downcast_ref::<rustls::Error>() {
-            return Some(explain(error));
+            return Some(handshake_failure(error));
         }
         error = if let Some(error) = outer.downcast_ref::<io::Error>() {
             error.get_ref().map(|inner| inner as _)
         } else if let Some(error) = outer.downcast_ref::<Shared>() {
-            // Its own source is the one behind the error that it shares.
+            // Its `source` skips the shared error itself.
             Some(&**error as _)
         } else {
             outer.source()
@@ -122,23 +126,31 @@ pub(super) fn reason(error: &(dyn StdError + 'static)) -> Option<String> {
     None
 }
 
-/// How the redis crate keeps what it has not made itself.
+/// How the redis crate keeps errors of other crates.
 type Shared = Arc<dyn StdError + Send + Sync>;
 
-fn explain(error: &rustls::Error) -> String {
-    use CertificateError as Flaw;
+fn handshake_failure(error: &rustls::Error) -> String {
+    use CertificateError as Cause;
     let certificate = match error {
-        rustls::Error::InvalidCertificate(flaw) => match flaw {
-            Flaw::NotValidForName | Flaw::NotValidForNameContext { .. } => "is for another host",
-            Flaw::Expired | Flaw::ExpiredContext { .. } => "has expired",
-            Flaw::NotValidYet | Flaw::NotValidYetContext { .. } => "is not valid yet",
-            Flaw::UnknownIssuer => "is by an authority that is not trusted",
-            Flaw::Revoked => "was revoked",
-            _ => "is not valid",
+        rustls::Error::InvalidCertificate(cause) => match cause {
+            Cause::NotValidForName | Cause::NotValidForNameContext { .. } => {
+                "is for another host: check the host name in the URL"
+            }
+            Cause::Expired | Cause::ExpiredContext { .. } => "has expired: renew it",
+            Cause::NotValidYet | Cause::NotValidYetContext { .. } => {
+                "is not valid yet: check the clock of this machine"
+            }
+            Cause::UnknownIssuer => {
+                "is by an authority that is not trusted: add the authority with `Tls::authorities` or `ssl_ca_certs`"
+            }
+            Cause::Revoked => "was revoked: replace it",
+            _ => "is not valid: replace it",
         },
         rustls::Error::AlertReceived(alert) => return alerted(*alert),
-        rustls::Error::InvalidMessage(_) => return "it does not speak TLS".into(),
-        other => return other.to_string(),
+        rustls::Error::InvalidMessage(_) => {
+            return "the server does not use TLS on this port: use `redis://`, or the TLS port".into();
+        }
+        other => return format!("TLS failed: {}", redact(&other.to_string())),
     };
     format!("the server's certificate {certificate}")
 }
@@ -146,19 +158,19 @@ fn explain(error: &rustls::Error) -> String {
 fn alerted(alert: AlertDescription) -> String {
     use AlertDescription as Alert;
     match alert {
-        Alert::CertificateRequired => "the server asks for a client certificate".into(),
+        Alert::CertificateRequired => "the server requires a client certificate: add it with `Tls::client_certificate` or `ssl_certfile`".into(),
         Alert::BadCertificate
         | Alert::UnsupportedCertificate
         | Alert::CertificateRevoked
         | Alert::CertificateExpired
         | Alert::CertificateUnknown
         | Alert::UnknownCA
-        | Alert::AccessDenied => format!("the server refuses the client certificate ({alert:?})"),
-        other => format!("the server ended the handshake ({other:?})"),
+        | Alert::AccessDenied => format!("the server refused the client certificate (`{alert:?}`): check it and its authority"),
+        other => format!("the server aborted the TLS handshake (`{other:?}`): check its TLS settings"),
     }
 }
 
-/// No verification, for those who asked for none.
+/// The verifier of [`Tls::dangerously_accept_any_server`]: it accepts every certificate.
 mod any_server {
     use super::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
     use super::rustls::crypto::{verify_tls12_signature, verify_tls13_signature};

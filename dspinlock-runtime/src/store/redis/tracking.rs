@@ -1,4 +1,6 @@
-//! Changes that the server pushes: which names are watched, and who is to be woken.
+//! Names whose changes a server pushes, and the callers that wait for them.
+//!
+//! `connection` passes pushes in; `node` joins names. It never waits for I/O.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -6,43 +8,44 @@ use std::sync::{Arc, OnceLock};
 use redis::{PushInfo, PushKind, Value};
 
 use crate::rt::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PoisonError, watch};
-use crate::store::Listener;
+use crate::store::api::Listener;
 
-/// The watched names of one server. Pushes arrive on the background thread's connection.
+/// The watched names of one pool. Pushes arrive on the connection of the background thread.
 #[derive(Default)]
-pub(super) struct Watches {
+pub(crate) struct Watches {
     watched: Mutex<HashMap<String, watch::Sender<()>>>,
-    /// Who is told of every change.
+    /// It learns of every change.
     listener: OnceLock<Arc<dyn Listener>>,
-    /// It was said that the server does not push.
+    /// The log has the warning that the server does not push.
     warned: AtomicBool,
 }
 
-/// One watched name. A change that comes before it is waited for is remembered.
-pub(super) struct Watched {
+/// One watched name. A change is remembered until [`changed`](Self::changed) is polled.
+pub(crate) struct Watched {
     watches: Arc<Watches>,
     name: String,
     changes: watch::Receiver<()>,
 }
 
 impl Watches {
-    /// From now on `listener` is told too. There is only one.
-    pub(super) fn listen(&self, listener: Arc<dyn Listener>) {
+    /// Sets the listener. Only the first call has an effect.
+    pub(crate) fn listen(&self, listener: Arc<dyn Listener>) {
         let _ = self.listener.set(listener);
     }
 
-    /// Says once that the server does not push.
-    pub(super) fn warn(&self) {
+    /// Logs once that the server does not push.
+    pub(crate) fn warn(&self) {
         if !self.warned.swap(true, Ordering::Relaxed) {
             log::warn!(
                 target: "dspinlock",
-                "the server does not push changes: waiting callers poll, and nothing is kept in the near cache"
+                "the server does not push changes, so waiting callers poll and the near cache is off: \
+                 allow `CLIENT TRACKING` and `CLIENT CACHING`"
             );
         }
     }
 
-    /// From now on, no push for `name` is missed.
-    pub(super) fn join(self: &Arc<Self>, name: &str) -> Watched {
+    /// Watches `name`: no push after this call is missed.
+    pub(crate) fn join(self: &Arc<Self>, name: &str) -> Watched {
         let changes = self
             .lock()
             .entry(name.into())
@@ -55,8 +58,8 @@ impl Watches {
         }
     }
 
-    /// What the server says: these names have changed, or all of them.
-    pub(super) fn pushed(&self, push: &PushInfo) {
+    /// Handles a push: some names have changed, or all of them.
+    pub(crate) fn pushed(&self, push: &PushInfo) {
         if push.kind != PushKind::Invalidate {
             return;
         }
@@ -79,8 +82,8 @@ impl Watches {
         }
     }
 
-    /// Anything may have changed.
-    pub(super) fn wake_all(&self) {
+    /// Any name may have changed.
+    pub(crate) fn wake_all(&self) {
         if let Some(listener) = self.listener.get() {
             listener.all_changed();
         }
@@ -89,8 +92,7 @@ impl Watches {
         }
     }
 
-    /// How many names are watched.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.lock().len()
     }
 
@@ -100,9 +102,9 @@ impl Watches {
 }
 
 impl Watched {
-    /// The first change since the name was joined.
-    pub(super) async fn changed(mut self) {
-        // The sender stays in the map for as long as this watch does.
+    /// Resolves with the first change since the name was joined.
+    pub(crate) async fn changed(mut self) {
+        // The sender stays in the map as long as this receiver exists.
         let _ = self.changes.changed().await;
     }
 }

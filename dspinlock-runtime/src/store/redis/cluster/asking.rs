@@ -1,4 +1,4 @@
-//! A step at a node that a slot is on its way to: each command behind `ASKING`, and no change is pushed.
+//! A step at a node to which the slot is migrating: `ASKING` precedes each command, and no change is pushed.
 
 use std::sync::Arc;
 
@@ -6,36 +6,39 @@ use redis::{Cmd, Pipeline};
 
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
-use crate::store::redis::step::Step;
-use crate::store::redis::{Session, master, reply, state_range, value_range};
-use crate::store::{Boxed, Failure};
+use crate::store::api::Boxed;
+use crate::store::redis::failover::grants;
+use crate::store::redis::node::Node;
+use crate::store::redis::wire::command::{Step, state_range, value_range};
+use crate::store::redis::wire::reply::{self, CommandError};
 
-/// The node that had the key has sent the step here, so that the step is of the same master's making.
-pub(super) fn take(session: Arc<Session>, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
+/// Executes a step that the node of the slot has redirected. That node sent it, so a grant stays valid.
+pub(crate) fn step(node: Arc<Node>, key: &Key, request: Request) -> Boxed<Result<Reply, CommandError>> {
     let names = [key.state_name(), key.value_name()];
     Box::pin(async move {
-        let generation = session.link.generation().await?;
+        let connection = node.link.connection().await?;
         let mut pipeline = Pipeline::new();
-        let Request::Read(read) = request else {
-            let tag = master::tag(&request);
-            if let Request::Abort { .. } = request {
-                session.grants.allow(&request, &generation);
+        let read = match Step::new(names.clone(), request) {
+            Err(read) => read,
+            Ok(step) => {
+                node.grants.end(step.request());
+                add(&mut pipeline, step.by_text());
+                let answer = connection.pipeline(pipeline).await?.pop();
+                let reply = reply::parse(answer.unwrap_or_else(|| Err(reply::unexpected()))?)?;
+                node.grants.note(grants::tag(step.request()), &reply, &connection);
+                return Ok(reply);
             }
-            asking(&mut pipeline, Step { names, request }.by_text());
-            let answer = generation.pipeline(pipeline).await?.pop();
-            let reply = reply::parse(answer.unwrap_or_else(|| Err(reply::unexpected()))?)?;
-            session.grants.note(tag, &reply, &generation);
-            return Ok(reply);
         };
-        asking(&mut pipeline, state_range(&names[0]));
-        asking(&mut pipeline, value_range(&names[1], read.bound));
-        let answers = generation.pipeline(pipeline).await?;
+        add(&mut pipeline, state_range(&names[0]));
+        add(&mut pipeline, value_range(&names[1], read.bound));
+        let answers = connection.pipeline(pipeline).await?;
         let [_, state, _, value] = <[_; 4]>::try_from(answers).map_err(|_| reply::unexpected())?;
-        reply::read(read.clone(), read.shared.then_some(state), value)
+        let state = read.shared.then_some(state);
+        reply::read(read, state, value)
     })
 }
 
-fn asking(pipeline: &mut Pipeline, command: Cmd) {
+fn add(pipeline: &mut Pipeline, command: Cmd) {
     pipeline.cmd("ASKING");
     pipeline.add_command(command);
 }

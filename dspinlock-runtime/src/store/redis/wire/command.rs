@@ -1,39 +1,54 @@
-//! What a script is told: its keys and its arguments, in the order in which it reads them.
+//! The commands of the protocol's steps: scripts with their keys and arguments, and the ranges of plain reads.
 
 use std::time::SystemTime;
 
 use redis::Cmd;
 
 use super::scripts::{self, Script};
-use crate::protocol::state::{Minute, State};
-use crate::protocol::{Acquire, Publish, Renew, Request};
+use crate::protocol::state::{MAX_STATE, Minute, State};
+use crate::protocol::{Acquire, Publish, Read, Renew, Request};
 
-/// A step that a script takes.
-pub(super) struct Step {
-    pub(super) names: [String; 2],
-    pub(super) request: Request,
+/// A step that a script executes: every request but a read.
+pub(crate) struct Step {
+    names: [String; 2],
+    script: &'static Script,
+    request: Request,
 }
 
 impl Step {
-    /// By the script's hash.
-    pub(super) fn by_hash(&self) -> Cmd {
-        self.command("EVALSHA", self.script().hash())
-    }
-
-    /// By the script's text, which a server remembers from then on.
-    pub(super) fn by_text(&self) -> Cmd {
-        self.command("EVAL", self.script().text())
-    }
-
-    fn script(&self) -> &'static Script {
-        match &self.request {
+    /// `Err` is a read: plain commands execute it.
+    pub(crate) fn new(names: [String; 2], request: Request) -> Result<Self, Read> {
+        let script = match &request {
             Request::Acquire(_) => &scripts::ACQUIRE,
             Request::Renew(_) => &scripts::RENEW,
             Request::Publish(_) => &scripts::PUBLISH,
             Request::Abort { .. } => &scripts::ABORT,
             Request::Delete => &scripts::DELETE,
-            Request::Read(_) => unreachable!("a read is no script"),
-        }
+            Request::Read(read) => return Err(read.clone()),
+        };
+        Ok(Self {
+            names,
+            script,
+            request,
+        })
+    }
+
+    pub(crate) fn names(&self) -> &[String; 2] {
+        &self.names
+    }
+
+    pub(crate) fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The step with the digest of its script.
+    pub(crate) fn by_hash(&self) -> Cmd {
+        self.command("EVALSHA", self.script.hash())
+    }
+
+    /// The step with the source of its script, which the server keeps.
+    pub(crate) fn by_text(&self) -> Cmd {
+        self.command("EVAL", self.script.text())
     }
 
     fn command(&self, verb: &str, code: &str) -> Cmd {
@@ -41,7 +56,7 @@ impl Step {
             Request::Publish(request) => request.payload.as_ref().map_or(0, bytes::Bytes::len),
             _ => 0,
         };
-        let mut command = Cmd::with_capacity(ARGUMENTS, ROOM + code.len() + payload);
+        let mut command = Cmd::with_capacity(ARGUMENTS, ARGUMENT_BYTES + code.len() + payload);
         command.arg(verb).arg(code).arg(2).arg(&self.names);
         match &self.request {
             Request::Acquire(request) => acquire(&mut command, request),
@@ -54,9 +69,23 @@ impl Step {
     }
 }
 
-/// As many arguments as the longest command has, and room for all but the script and the payload.
+/// The capacity of a command: its arguments, and their bytes without the script and the payload.
 const ARGUMENTS: usize = 20;
-const ROOM: usize = 768;
+const ARGUMENT_BYTES: usize = 768;
+
+/// Reads the state of a key.
+pub(crate) fn state_range(name: &str) -> Cmd {
+    let mut command = redis::cmd("GETRANGE");
+    command.arg(name).arg(0).arg(MAX_STATE);
+    command
+}
+
+/// Reads a value up to one byte more than the bound, which shows that the value is longer.
+pub(crate) fn value_range(name: &str, bound: usize) -> Cmd {
+    let mut command = Cmd::with_capacity(4, name.len() + 32);
+    command.arg("GETRANGE").arg(name).arg(0).arg(bound);
+    command
+}
 
 fn acquire(command: &mut Cmd, request: &Acquire) {
     command
@@ -79,7 +108,7 @@ fn renew(command: &mut Cmd, request: &Renew) {
 
 fn publish(command: &mut Cmd, request: &Publish) {
     let payload = request.payload.as_deref();
-    // A fence is most often the time of its grant: then these are the very bytes of the state.
+    // A fence is usually the time of its grant: then these are the bytes of the state.
     let granted = State {
         tag: &request.tag,
         stamp: request.fence as i64,
@@ -100,7 +129,8 @@ fn publish(command: &mut Cmd, request: &Publish) {
     }
 }
 
-/// The caller's guess of the current minute, which spares the script some sums; it decides nothing.
+/// The current minute by the clock of the client. It saves the script the calculation of a date if the server's clock
+/// agrees; it decides nothing.
 fn minute(command: &mut Cmd) -> &mut Cmd {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let minute = Minute::of(now.map_or(0, |since| since.as_micros() as i64));

@@ -1,25 +1,25 @@
-//! The steps as Lua; each mirrors a branch of `protocol::step`.
+//! The steps as Lua scripts. Each one mirrors a branch of `protocol::step`.
 
 use std::sync::LazyLock;
 
-/// One step.
-pub(super) struct Script(LazyLock<redis::Script>, LazyLock<String>);
+/// The script of one step.
+pub(crate) struct Script(LazyLock<redis::Script>, LazyLock<String>);
 
 macro_rules! scripts {
     ($($name:ident = $($file:literal)+;)*) => {
-        $(pub(super) static $name: Script = Script(
+        $(pub(crate) static $name: Script = Script(
             LazyLock::new(|| redis::Script::new($name.text())),
             LazyLock::new(|| without_comments(concat!($(include_str!(concat!("scripts/", $file, ".lua"))),+))),
         );)*
 
-        /// Every step, to be loaded when a connection is made.
-        pub(super) fn all() -> impl Iterator<Item = &'static Script> {
+        /// Every script; a new connection loads them.
+        pub(crate) fn all() -> impl Iterator<Item = &'static Script> {
             [$(&$name),*].into_iter()
         }
     };
 }
 
-// Each holds what it needs and no more: a server runs all of a script at each call, definitions included.
+// A server runs the whole script at each call, definitions included, so each script has only the parts that it needs.
 scripts! {
     ACQUIRE = "keys" "clock" "read" "acquire";
     RENEW = "keys" "clock" "read" "held" "renew";
@@ -29,18 +29,18 @@ scripts! {
 }
 
 impl Script {
-    /// The SHA-1 by which a server knows the script.
-    pub(super) fn hash(&self) -> &str {
+    /// The SHA-1 digest for `EVALSHA`.
+    pub(crate) fn hash(&self) -> &str {
         self.0.get_hash()
     }
 
-    /// The script itself.
-    pub(super) fn text(&self) -> &str {
+    /// The source for `EVAL` and `SCRIPT LOAD`.
+    pub(crate) fn text(&self) -> &str {
         &self.1
     }
 }
 
-/// Comments are for the reader of the repository, not for each server's memory.
+/// Comments would only take memory of the server.
 fn without_comments(text: &str) -> String {
     text.lines()
         .filter(|line| !line.trim_start().starts_with("--"))

@@ -1,4 +1,4 @@
-//! The byte stream to a server: TCP without delay, a unix socket, or TLS; it counts what is read.
+//! The byte stream to a server: TCP with `TCP_NODELAY`, TLS, or a unix socket. It counts the bytes that it reads.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -11,44 +11,43 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::address::{Address, Place};
+use crate::store::redis::url::address::{Address, Place};
 
-/// What every stream can do.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// An open stream.
-pub(super) struct Counted {
+/// An open stream that counts the bytes read.
+pub(crate) struct CountingStream {
     stream: Box<dyn Stream>,
     read: Arc<AtomicU64>,
 }
 
-impl Counted {
-    /// Opens a stream on the current runtime; `read` counts its bytes.
-    pub(super) async fn open(address: &Address, read: Arc<AtomicU64>) -> Result<Self, String> {
+impl CountingStream {
+    /// Opens a stream on the current runtime. `read` is the counter.
+    pub(crate) async fn open(address: &Address, read: Arc<AtomicU64>) -> Result<Self, String> {
         let stream = open(address).await?;
         Ok(Self { stream, read })
     }
 
-    /// Who cannot write any more may have been told why: a TLS server says what it does not like before it closes.
-    fn explained<T>(
+    /// After a failed write, the error of the read side is the better one: a TLS server sends an alert before it closes.
+    fn with_alert<T>(
         &mut self,
         context: &mut Context<'_>,
-        written: Poll<std::io::Result<T>>,
-    ) -> Poll<std::io::Result<T>> {
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         let Poll::Ready(Err(_)) = &written else {
             return written;
         };
         let mut byte = [0];
         match Pin::new(&mut self.stream).poll_read(context, &mut ReadBuf::new(&mut byte)) {
-            Poll::Ready(Err(told)) => Poll::Ready(Err(told)),
+            Poll::Ready(Err(alert)) => Poll::Ready(Err(alert)),
             _ => written,
         }
     }
 }
 
 async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
-    let failed = |error: std::io::Error| error.to_string();
+    let failed = |error: io::Error| error.to_string();
     match &address.place {
         Place::Tcp { host, port } => {
             let addresses = lookup(host, *port).await.map_err(failed)?;
@@ -64,39 +63,37 @@ async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
         Place::Unix(path) => Ok(Box::new(
             tokio::net::UnixStream::connect(path).await.map_err(failed)?,
         )),
-        #[cfg(feature = "sentinel")]
-        Place::Sentinels(_) => unreachable!("the sentinels were asked before"),
         #[cfg(not(unix))]
-        Place::Unix(_) => Err("unix sockets are not available on this system".into()),
+        Place::Unix(_) => Err("this system has no unix sockets: use a host and a port".into()),
     }
 }
 
-/// The addresses of a host, looked up on a thread of its own: tokio's threads for blocking work may all be callers that
-/// wait for this very connection, and tokio panics where it can start none.
+/// Looks up a host name on a separate thread. All threads of tokio's blocking pool may be waiting for this connection, and
+/// tokio panics if it cannot start another one.
 async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![(address, port).into()]);
     }
-    let (found, answer) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     let host = host.to_owned();
     std::thread::Builder::new()
         .name("dspinlock-lookup".into())
         .spawn(move || {
             let addresses = (host.as_str(), port).to_socket_addrs();
-            // Nobody listens where it took too long.
-            let _ = found.send(addresses.map(Vec::from_iter));
+            // The receiver is gone if the attempt timed out.
+            let _ = sender.send(addresses.map(Vec::from_iter));
         })?;
-    answer
+    receiver
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
 }
 
-impl AsyncRead for Counted {
+impl AsyncRead for CountingStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
         self.read
@@ -105,22 +102,22 @@ impl AsyncRead for Counted {
     }
 }
 
-impl AsyncWrite for Counted {
+impl AsyncWrite for CountingStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.explained(context, written)
+        self.with_alert(context, written)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.explained(context, flushed)
+        self.with_alert(context, flushed)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

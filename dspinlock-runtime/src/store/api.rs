@@ -1,0 +1,127 @@
+//! The contract between a pool and its store: the trait [`Store`] and the types in its signatures.
+//!
+//! The pool calls it; every store implements it. It knows neither URLs nor any particular store.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use crate::error::StoreFailure;
+use crate::key::Key;
+use crate::protocol::{Read, Reply, Request};
+use crate::rt::blocking;
+
+/// A future that borrows nothing: any thread and any executor may poll it.
+pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
+
+/// Any store.
+pub type SharedStore = Arc<dyn Store>;
+
+/// Resolves when a record may have changed.
+pub type Change = Boxed<()>;
+
+/// A place that keeps records and executes the steps of the protocol on them.
+///
+/// A store implements [`step`](Self::step) and [`step_watched`](Self::step_watched). The other methods have defaults for
+/// a store that has no replicas and pushes no changes.
+pub trait Store: Any + Send + Sync {
+    /// Executes one step atomically, within the time limit of the store.
+    ///
+    /// # Cancellation safety
+    ///
+    /// If the future is dropped, the step may or may not be executed. Steps on one route are executed in the order in
+    /// which their futures are first polled.
+    fn step(&self, key: &Key, request: Request, route: &Route) -> Boxed<Result<Reply, Failure>>;
+
+    /// Executes a step on [`Route::Background`] and watches the record. The [`Change`] resolves with the first change
+    /// after the step, also if that change precedes its first poll. If the store pushes no changes, it never resolves.
+    fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>>;
+
+    /// Executes a step that writes whenever it succeeds, then waits until `replicas` replicas have acknowledged this
+    /// write and all earlier ones.
+    fn step_replicated(&self, key: &Key, request: Request, replicas: u32) -> Boxed<Result<Reply, Failure>> {
+        let step = self.step(key, request, &Route::Background);
+        Box::pin(async move {
+            step.await?;
+            Err(Failure::Refused(StoreFailure::TooFewReplicas {
+                wanted: replicas,
+                acknowledged: 0,
+            }))
+        })
+    }
+
+    /// Reads on [`Route::Background`] and registers the record, so that the [`Listener`] learns of its next change. If
+    /// the store pushes no changes, it returns `None` and reads nothing.
+    fn read_tracked(&self, _: &Key, _: Read) -> Boxed<Result<Option<Tracked>, Failure>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Sets the listener of all later changes. Only the first call has an effect.
+    fn listen(&self, _: Arc<dyn Listener>) {}
+}
+
+/// The connection that carries a step. A call chooses it once: steps of one call must not overtake one another.
+#[derive(Debug, Clone, Default)]
+pub enum Route {
+    /// The connection of the caller's runtime. Without a runtime, it is the connection of the background thread.
+    Caller(Option<Handle>),
+    /// A read blocks the calling thread on the connection of sync callers. Other steps use the background thread.
+    Sync,
+    /// The connection of the background thread.
+    #[default]
+    Background,
+}
+
+impl Route {
+    /// The shortest route for the code that calls this function.
+    pub fn for_caller() -> Self {
+        if blocking::is_waiting() {
+            return Self::Sync;
+        }
+        Self::Caller(Handle::try_current().ok())
+    }
+
+    /// The runtime whose connection carries the step; `None` is the background thread.
+    pub(crate) fn runtime(&self) -> Option<&Handle> {
+        match self {
+            Self::Caller(runtime) => runtime.as_ref(),
+            Self::Sync | Self::Background => None,
+        }
+    }
+}
+
+/// Receives the changes that a store pushes.
+pub trait Listener: Send + Sync + 'static {
+    /// The entry with this name has changed or is gone.
+    fn changed(&self, name: &[u8]);
+
+    /// Any entry may have changed: the connection was lost.
+    fn all_changed(&self);
+}
+
+/// The result of [`Store::read_tracked`].
+#[derive(Debug)]
+pub struct Tracked {
+    /// The reply; a hit carries its remaining lifetime.
+    pub reply: Reply,
+    /// Whether the listener learns of the next change.
+    pub registered: bool,
+}
+
+/// Why a step has no reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// There is no usable connection. The step was not sent.
+    NotReady {
+        /// The host and port, the socket or the file; never a user name or a password.
+        address: String,
+        /// The cause, and what to do about it.
+        reason: String,
+    },
+    /// The step may have been executed, or may be executed later. The same request with the same tag may be sent again.
+    Unknown(StoreFailure),
+    /// The step was refused and was not executed.
+    Refused(StoreFailure),
+}

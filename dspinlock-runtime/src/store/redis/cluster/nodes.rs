@@ -1,0 +1,74 @@
+//! What is known of a cluster: its nodes and their slots. The steps read it, `topology` replaces it.
+
+use std::fmt;
+use std::sync::{Arc, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::{Notify, watch};
+
+use super::slot_map::{Member, SlotMap};
+use crate::store::redis::per_runtime::{PerRuntime, Shared};
+use crate::store::redis::timeouts::Timeouts;
+use crate::store::redis::url::address::{Address, HostPort};
+
+pub(crate) struct Nodes {
+    pub(crate) seeds: Vec<Address>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) shared: Shared,
+    map: RwLock<SlotMap>,
+    /// Starts the background task of `topology`.
+    pub(crate) started: Once,
+    /// A new map is wanted.
+    pub(crate) wanted: Arc<Notify>,
+    /// How many attempts to load the map have ended.
+    pub(crate) attempts: watch::Sender<u64>,
+}
+
+impl Nodes {
+    /// `seeds` is not empty.
+    pub(crate) fn new(seeds: Vec<Address>, timeouts: Timeouts) -> Self {
+        Self {
+            seeds,
+            timeouts,
+            shared: Shared::default(),
+            map: RwLock::default(),
+            started: Once::new(),
+            wanted: Arc::default(),
+            attempts: watch::Sender::default(),
+        }
+    }
+
+    pub(crate) fn owner(&self, slot: usize) -> Option<Member> {
+        self.read().owner(slot).cloned()
+    }
+
+    /// The node at a place that the node `by` has named. An empty host is the host of `by`.
+    pub(crate) fn named(&self, by: &Member, (host, port): HostPort) -> Member {
+        let host = if host.is_empty() { by.place.0.clone() } else { host };
+        self.member((host, port))
+    }
+
+    pub(crate) fn member(&self, place: HostPort) -> Member {
+        let connect = |place: HostPort| {
+            // Every node has the login of the URL.
+            let address = Arc::new(self.seeds[0].at(place));
+            PerRuntime::new(address, self.timeouts, self.shared.clone())
+        };
+        self.write().member(place, connect)
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, SlotMap> {
+        self.map.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, SlotMap> {
+        self.map.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The addresses of the URL.
+impl fmt::Display for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seeds: Vec<String> = self.seeds.iter().map(ToString::to_string).collect();
+        f.write_str(&seeds.join(","))
+    }
+}

@@ -1,0 +1,47 @@
+//! A grant moves with its slot. `cluster` calls this before a PUBLISH.
+
+use super::nodes::Nodes;
+use super::slot_map::Member;
+use crate::key::Key;
+use crate::protocol::Request;
+use crate::store::redis::failover::grants;
+use crate::store::redis::node::Node;
+use crate::store::redis::wire::reply::{CommandError, Redirect};
+
+/// Moves the grant of a PUBLISH to `member`, if the slot has migrated there.
+///
+/// After a failover the grant must not move. So the connection that received the grant has to redirect the key to this
+/// node, and this node must not have been a replica of the former one.
+pub(crate) async fn follow(
+    nodes: &Nodes,
+    member: &Member,
+    node: &Node,
+    key: &Key,
+    request: &Request,
+) -> Result<(), CommandError> {
+    let now = node.link.connection().await?;
+    let Some(tag) = grants::tag(request) else {
+        return Ok(());
+    };
+    let grants = &nodes.shared.grants;
+    let Some(granted) = grants.by_another(&tag, &now) else {
+        return Ok(());
+    };
+    let mut probe = redis::cmd("EXISTS");
+    probe.arg(key.state_name());
+    let Err(CommandError::Redirect(Redirect::Moved(place) | Redirect::Ask(place))) =
+        granted.send(&probe).await
+    else {
+        return Ok(());
+    };
+    let (host, port) = place;
+    let is_here = port == member.place.1 && (host.is_empty() || host == member.place.0);
+    let was_replica = match (now.identity(), granted.identity()) {
+        (Some(now), Some(granted)) => now.succeeds(granted),
+        _ => false,
+    };
+    if is_here && !was_replica {
+        grants.rebind(tag, now);
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Loads the slot map in a background task, one attempt at a time: on request, and from time to time.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use redis::Value;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::nodes::Nodes;
+use super::slot_map::{Member, Range, SLOTS, parse};
+use crate::rt::background;
+use crate::store::redis::url::address::Address;
+
+/// How many nodes are asked at once. The first reply counts: what that node does not know yet, a later attempt finds.
+const AT_ONCE: usize = 3;
+/// How many times within the response timeout the connections are checked. A node that owes a reply may have lost its
+/// slots.
+const CHECKS: u32 = 10;
+/// After how many checks without a request the map is loaded: once in a response timeout.
+const IDLE_CHECKS: u32 = CHECKS;
+
+/// Requests a new map, and waits until it is loaded or an attempt has failed.
+pub(crate) async fn refresh(nodes: &Arc<Nodes>) {
+    nodes.started.call_once(|| start(nodes));
+    let mut attempts = nodes.attempts.subscribe();
+    nodes.wanted.notify_one();
+    tokio::select! {
+        _ = attempts.changed() => {}
+        () = background::patience(nodes.timeouts.connect) => {}
+    }
+}
+
+fn start(nodes: &Arc<Nodes>) {
+    let interval = nodes.timeouts.response / CHECKS;
+    background::handle().spawn(run(Arc::downgrade(nodes), nodes.wanted.clone(), interval));
+}
+
+/// Ends when the pool is dropped.
+async fn run(nodes: Weak<Nodes>, wanted: Arc<Notify>, interval: Duration) {
+    let mut idle = 0;
+    loop {
+        let is_wanted = tokio::select! {
+            biased;
+            () = wanted.notified() => true,
+            () = background::sleep(interval) => false,
+        };
+        let Some(nodes) = nodes.upgrade() else { return };
+        idle += 1;
+        let is_silent = || {
+            nodes
+                .read()
+                .members()
+                .iter()
+                .any(|member| member.servers.is_silent())
+        };
+        if is_wanted || idle >= IDLE_CHECKS || is_silent() {
+            idle = 0;
+            load(&nodes).await;
+            nodes.attempts.send_modify(|attempts| *attempts += 1);
+            drop(nodes);
+            // Concurrent callers want the same map.
+            background::sleep(interval / 10).await;
+        }
+    }
+}
+
+/// Asks the nodes until one replies.
+async fn load(nodes: &Nodes) {
+    for place in nodes.seeds.iter().filter_map(Address::host_port) {
+        nodes.member(place);
+    }
+    let mut members = nodes.read().members().to_vec();
+    // A silent node would use up its time limit.
+    members.sort_by_key(|member| member.servers.is_silent());
+    for some in members.chunks(AT_ONCE) {
+        let mut requests = JoinSet::new();
+        for member in some.iter().cloned() {
+            let limit = nodes.timeouts.connect;
+            requests.spawn(async move {
+                tokio::select! {
+                    ranges = ask(&member) => ranges.map(|ranges| (member, ranges)),
+                    () = background::patience(limit) => None,
+                }
+            });
+        }
+        while let Some(answer) = requests.join_next().await {
+            if let Ok(Some((member, ranges))) = answer {
+                replace(nodes, &member, ranges);
+                return;
+            }
+        }
+    }
+}
+
+/// Replaces the map. If a node has lost its slots and owes a reply, its connections are closed, so that its callers retry
+/// at the new owner.
+fn replace(nodes: &Nodes, by: &Member, ranges: Vec<Range>) {
+    let mut slots = vec![None; SLOTS];
+    for (first, last, place) in ranges {
+        let owner = nodes.named(by, place);
+        for slot in slots.iter_mut().take(last + 1).skip(first) {
+            *slot = Some(owner.clone());
+        }
+    }
+    let Some(losers) = nodes.write().replace(slots) else {
+        return;
+    };
+    let silent = losers.iter().filter(|member| member.servers.is_silent());
+    silent.for_each(|member| member.servers.close());
+    // The new owner of a slot does not push what was registered at the former one.
+    nodes.shared.watches.wake_all();
+}
+
+async fn ask(member: &Member) -> Option<Vec<Range>> {
+    let connection = member.servers.background().link.connection().await.ok()?;
+    let mut command = redis::cmd("CLUSTER");
+    command.arg("SLOTS");
+    let reply: Value = connection.send(&command).await.ok()?;
+    parse(&reply)
+}

@@ -1,0 +1,142 @@
+//! Steps that wait for replicas: `WAIT` follows the step on a connection that no other step uses, because `WAIT` blocks
+//! its connection.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::{Cmd, Pipeline, Value};
+use tokio::sync::Semaphore;
+
+use crate::error::StoreFailure;
+use crate::protocol::{Reply, Request};
+use crate::store::api::Failure;
+use crate::store::redis::connection::Connection;
+use crate::store::redis::reconnect::Reconnecting;
+use crate::store::redis::wire::command::Step;
+use crate::store::redis::wire::reply::{self, Answer, CommandError};
+
+/// How many steps may wait for replicas at once.
+const MAX_CONNECTIONS: usize = 16;
+/// The longest wait for replicas.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+
+/// The connections for `WAIT`, opened as needed.
+pub(crate) struct ReplicaWaits {
+    idle: Mutex<Vec<Reconnecting>>,
+    permits: Semaphore,
+}
+
+impl Default for ReplicaWaits {
+    fn default() -> Self {
+        Self {
+            idle: Mutex::default(),
+            permits: Semaphore::new(MAX_CONNECTIONS),
+        }
+    }
+}
+
+/// A step, and how many replicas have to acknowledge it.
+pub(crate) struct Replicated {
+    pub(crate) step: Step,
+    pub(crate) replicas: u32,
+    /// Whether `ASKING` precedes the step, because the slot is migrating to this node.
+    pub(crate) is_asking: bool,
+}
+
+impl ReplicaWaits {
+    /// Executes a step that writes whenever it succeeds, and waits until the replicas have acknowledged this write and all
+    /// earlier ones.
+    pub(crate) async fn execute(
+        &self,
+        connect: impl FnOnce() -> Reconnecting,
+        response_timeout: Duration,
+        replicated: Replicated,
+    ) -> Result<Reply, CommandError> {
+        let _permit = self.permits.acquire().await;
+        let target = self.idle().pop().unwrap_or_else(connect);
+        let connection = target.connection().await?;
+        let Replicated {
+            step,
+            replicas,
+            is_asking,
+        } = replicated;
+        let max_wait = (response_timeout / 2).min(MAX_WAIT);
+        let max_wait = match step.request() {
+            // A grant that is confirmed late has little time left.
+            Request::Renew(renew) => max_wait.min(Duration::from_millis(renew.lease / 3)),
+            _ => max_wait,
+        };
+        let wait = Wait {
+            replicas,
+            max_wait,
+            is_asking,
+        };
+        let mut answers = wait.send(&connection, step.by_hash()).await?;
+        if reply::is_unknown_script(&answers.0) {
+            answers = wait.send(&connection, step.by_text()).await?;
+        }
+        let reply = reply::parse(answers.0?)?;
+        let acknowledged = match reply {
+            Reply::Deleted(false) => {
+                let marker = format!("{{{}}},deleted", step.names()[0]);
+                let (written, acknowledged) = wait.send(&connection, empty_write(&marker)).await?;
+                written?;
+                acknowledged?
+            }
+            _ => answers.1?,
+        };
+        // After a failure or a drop, `WAIT` may still block the connection: it is not used again.
+        self.idle().push(target);
+        match acknowledged {
+            _ if matches!(reply, Reply::Lost) => Ok(reply),
+            Value::Int(count) if count >= i64::from(replicas) => Ok(reply),
+            Value::Int(count) => Err(Failure::Refused(StoreFailure::TooFewReplicas {
+                wanted: replicas,
+                acknowledged: u32::try_from(count).unwrap_or(0),
+            })
+            .into()),
+            _ => Err(reply::unexpected()),
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Reconnecting>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A write that leaves nothing behind. Valkey waits only for the writes of this connection, and a delete that found
+/// nothing wrote nothing, but the delete before it may not be acknowledged yet.
+fn empty_write(name: &str) -> Cmd {
+    let mut command = redis::cmd("EVAL");
+    command
+        .arg("redis.call('SET', KEYS[1], '', 'PX', '1000') redis.call('UNLINK', KEYS[1])")
+        .arg(1)
+        .arg(name);
+    command
+}
+
+struct Wait {
+    replicas: u32,
+    max_wait: Duration,
+    is_asking: bool,
+}
+
+impl Wait {
+    /// Returns the replies to the step and to `WAIT`.
+    async fn send(&self, connection: &Connection, step: Cmd) -> Result<(Answer, Answer), CommandError> {
+        let mut pipeline = Pipeline::new();
+        if self.is_asking {
+            pipeline.cmd("ASKING");
+        }
+        pipeline.add_command(step);
+        // Zero would mean no limit.
+        let milliseconds = self.max_wait.as_millis().max(1).to_string();
+        pipeline.cmd("WAIT").arg(self.replicas).arg(milliseconds);
+        let mut answers = connection.pipeline(pipeline).await?;
+        let (waited, executed) = (answers.pop(), answers.pop());
+        Ok((
+            executed.ok_or_else(reply::unexpected)?,
+            waited.ok_or_else(reply::unexpected)?,
+        ))
+    }
+}

@@ -1,0 +1,166 @@
+//! One server, reached by one connection: executes steps in the order in which their futures are first polled.
+//!
+//! `per_runtime` makes one for each runtime. It never follows a redirect; `cluster` does.
+
+pub(crate) mod tracked_read;
+
+use std::sync::Arc;
+
+use redis::{Cmd, Pipeline};
+
+use super::connection::Connection;
+use super::failover::grants::{self, Grants};
+use super::reconnect::Reconnecting;
+use super::tracking::Watches;
+use super::wire::command::{Step, state_range, value_range};
+use super::wire::reply::{self, Answer, CommandError};
+use crate::key::Key;
+use crate::protocol::{Read, Reply, Request};
+use crate::store::api::{Boxed, Change, Tracked};
+
+/// A server by one connection.
+pub(crate) struct Node {
+    pub(crate) link: Reconnecting,
+    pub(crate) grants: Arc<Grants>,
+    /// Only on the connection of the background thread.
+    pub(crate) watches: Option<Arc<Watches>>,
+}
+
+/// The methods return the error type of their caller: `cluster` follows a redirect, other callers see a refusal.
+impl Node {
+    pub(crate) fn step<E>(&self, key: &Key, request: Request) -> Boxed<Result<Reply, E>>
+    where
+        E: From<CommandError> + Send + 'static,
+    {
+        // An ABORT ends its grant, also if there is no connection for it.
+        self.grants.end(&request);
+        match Step::new(names(key), request) {
+            Err(request) => self.read(key, request),
+            Ok(step) => {
+                let (link, grants) = (self.link.clone(), self.grants.clone());
+                Box::pin(async move {
+                    let connection = link.connection().await.map_err(CommandError::from)?;
+                    Ok(execute(&connection, &grants, step).await?)
+                })
+            }
+        }
+    }
+
+    fn read<E>(&self, key: &Key, request: Read) -> Boxed<Result<Reply, E>>
+    where
+        E: From<CommandError> + Send + 'static,
+    {
+        let state = request.shared.then(|| key.state_name());
+        let value = key.value_name();
+        if let Some(connection) = self.link.current() {
+            return Box::pin(read(connection, state, value, request));
+        }
+        let link = self.link.clone();
+        Box::pin(async move {
+            let connection = link.connection().await.map_err(CommandError::from)?;
+            read(connection, state, value, request).await
+        })
+    }
+
+    /// `None` if the server pushes no changes.
+    pub(crate) fn read_tracked<E>(&self, key: &Key, request: Read) -> Boxed<Result<Option<Tracked>, E>>
+    where
+        E: From<CommandError> + Send + 'static,
+    {
+        let (link, names) = (self.link.clone(), names(key));
+        Box::pin(async move {
+            let connection = link.connection().await.map_err(CommandError::from)?;
+            match connection.is_tracking() {
+                true => Ok(Some(tracked_read::read(&connection, names, request).await?)),
+                false => Ok(None),
+            }
+        })
+    }
+
+    /// If the server pushes no changes, the [`Change`] never resolves.
+    pub(crate) fn step_watched<E>(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), E>>
+    where
+        E: From<CommandError> + Send + 'static,
+    {
+        let step = match Step::new(names(key), request) {
+            Ok(step) => step,
+            Err(request) => {
+                let reply = self.read(key, request);
+                return Box::pin(async move { Ok((reply.await?, never())) });
+            }
+        };
+        let (link, watches, grants) = (self.link.clone(), self.watches.clone(), self.grants.clone());
+        Box::pin(async move {
+            let connection = link.connection().await.map_err(CommandError::from)?;
+            // The name is joined before the request is sent, so that a push right after the reply is not missed.
+            let watched = watches
+                .filter(|_| connection.is_tracking())
+                .map(|watches| watches.join(&step.names()[0]));
+            let Some(watched) = watched else {
+                return Ok((execute(&connection, &grants, step).await?, never()));
+            };
+            let mut answer = register(&connection, step.by_hash()).await;
+            if reply::is_unknown_script(&answer) {
+                answer = register(&connection, step.by_text()).await;
+            }
+            let reply = reply::parse(answer?)?;
+            grants.note(grants::tag(step.request()), &reply, &connection);
+            Ok((reply, Box::pin(watched.changed()) as Change))
+        })
+    }
+}
+
+fn names(key: &Key) -> [String; 2] {
+    [key.state_name(), key.value_name()]
+}
+
+pub(crate) fn never() -> Change {
+    Box::pin(std::future::pending())
+}
+
+/// Registers the names that the command reads and executes it, in one round trip. If the registration is refused, the
+/// waiter polls.
+async fn register(connection: &Connection, command: Cmd) -> Answer {
+    let mut pipeline = Pipeline::with_capacity(2);
+    pipeline.cmd("CLIENT").arg("CACHING").arg("YES");
+    pipeline.add_command(command);
+    connection
+        .pipeline(pipeline)
+        .await?
+        .pop()
+        .unwrap_or_else(|| Err(reply::unexpected()))
+}
+
+/// Plain reads without a script. `state` is the state's name, if the state decides too.
+async fn read<E: From<CommandError>>(
+    connection: Arc<Connection>,
+    state: Option<String>,
+    value: String,
+    request: Read,
+) -> Result<Reply, E> {
+    let value = value_range(&value, request.bound);
+    let Some(state) = state else {
+        return Ok(reply::read(request, None, connection.send(&value).await)?);
+    };
+    let mut pipeline = Pipeline::with_capacity(2);
+    pipeline.add_command(state_range(&state));
+    pipeline.add_command(value);
+    // Boxed, because the future of every other hit would have its size.
+    let answers = Box::pin(connection.pipeline(pipeline)).await?;
+    let [state, value] = <[Answer; 2]>::try_from(answers).map_err(|_| reply::unexpected())?;
+    Ok(reply::read(request, Some(state), value)?)
+}
+
+/// Executes a script. A PUBLISH whose grant another master made is lost and is not sent.
+async fn execute(connection: &Arc<Connection>, grants: &Grants, step: Step) -> Result<Reply, CommandError> {
+    if !grants.allow(step.request(), connection) {
+        return Ok(Reply::Lost);
+    }
+    let mut answer = connection.send(&step.by_hash()).await;
+    if reply::is_unknown_script(&answer) {
+        answer = connection.send(&step.by_text()).await;
+    }
+    let reply = reply::parse(answer?)?;
+    grants.note(grants::tag(step.request()), &reply, connection);
+    Ok(reply)
+}

@@ -1,0 +1,284 @@
+//! Replies of a server, translated into replies of the protocol. The text of an error reply is never shown: it may quote
+//! an argument. Its code is.
+
+use bytes::Bytes;
+use redis::{RedisError, Value};
+
+use crate::error::StoreFailure;
+use crate::protocol::record::{Record, Slot};
+use crate::protocol::state::BadState;
+use crate::protocol::value::Hit;
+use crate::protocol::{self, Busy, Read, Reply, Request};
+use crate::store::api::Failure;
+#[cfg(feature = "cluster")]
+use crate::store::redis::url::address::HostPort;
+
+/// The reply to one command.
+pub(crate) type Answer = Result<Value, CommandError>;
+
+/// Why a command has no reply that its sender can use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CommandError {
+    /// Another node of the cluster serves the key.
+    #[cfg(feature = "cluster")]
+    Redirect(Redirect),
+    Failed(Failure),
+}
+
+/// Where a cluster node sends a command. An empty host is the host of that node.
+#[cfg(feature = "cluster")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Redirect {
+    /// `MOVED`: for this command and all later ones of the slot.
+    Moved(HostPort),
+    /// `ASK`: for this command, because the slot is migrating.
+    Ask(HostPort),
+    /// `TRYAGAIN`: one entry of the key has migrated and the other one has not.
+    TryAgain,
+}
+
+impl From<Failure> for CommandError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// A redirect that is not followed is a refusal. It does not show the address of the other node.
+impl From<CommandError> for Failure {
+    fn from(error: CommandError) -> Self {
+        match error {
+            #[cfg(feature = "cluster")]
+            CommandError::Redirect(redirect) => Self::Refused(match redirect {
+                Redirect::Moved(_) => StoreFailure::Refused("MOVED".into()),
+                Redirect::Ask(_) => StoreFailure::Refused("ASK".into()),
+                Redirect::TryAgain => StoreFailure::Unavailable("TRYAGAIN".into()),
+            }),
+            CommandError::Failed(failure) => failure,
+        }
+    }
+}
+
+/// The outcome of plain reads. The protocol's own function judges them.
+pub(crate) fn read(request: Read, state: Option<Answer>, value: Answer) -> Result<Reply, CommandError> {
+    let state = state.map_or(Ok(Slot::Absent), slot)?;
+    let record = Record {
+        state,
+        value: slot(value)?,
+    };
+    // A server returns no expired entry, so the time does not matter.
+    Ok(protocol::step(record, 0, &Request::Read(request)).1)
+}
+
+/// The reply of a script: a word, then its parameters.
+pub(crate) fn parse(reply: Value) -> Result<Reply, CommandError> {
+    let Value::Array(items) = reply else {
+        return Err(unexpected());
+    };
+    let mut items = items.into_iter();
+    let word = text(items.next())?;
+    Ok(match word.as_ref() {
+        b"ACQUIRED" => Reply::Acquired(number(items.next())?),
+        b"HIT" => {
+            let hit = Hit::parse(&text(items.next())?).ok_or_else(unexpected)?;
+            Reply::Hit(hit, remaining(items.next())?)
+        }
+        b"BUSY" => Reply::Busy(Busy {
+            raw: text(items.next())?,
+            left: remaining(items.next())?,
+            now: number(items.next())?,
+            foreign: number(items.next())? == 1,
+        }),
+        b"EXISTS" => Reply::Exists(remaining(items.next())?),
+        b"COMPUTED" => Reply::Computed,
+        b"DONE" => Reply::Done,
+        b"BAD" => Reply::Bad(match text(items.next())?.as_ref() {
+            b"NUMBER" => BadState::Number,
+            _ => BadState::Malformed,
+        }),
+        b"RENEWED" => Reply::Renewed,
+        b"LOST" => Reply::Lost,
+        b"PUBLISHED" => Reply::Published,
+        b"ABORTED" => Reply::Aborted(number(items.next())? == 1),
+        b"DELETED" => Reply::Deleted(number(items.next())? == 1),
+        _ => return Err(unexpected()),
+    })
+}
+
+/// A refusal by the server.
+pub(crate) fn refused(error: &RedisError) -> CommandError {
+    let code = code(error);
+    let detail = error.detail().unwrap_or_default();
+    #[cfg(feature = "cluster")]
+    if let Some(redirect) = redirect(code, detail) {
+        return CommandError::Redirect(redirect);
+    }
+    let reason = match code {
+        "NOPERM" | "NOAUTH" => StoreFailure::PermissionDenied(denied(code, detail)),
+        // In scripts, older servers report a missing permission with the code `ERR`.
+        _ if detail.contains("can't run this command") => {
+            StoreFailure::PermissionDenied(denied(code, detail))
+        }
+        "OOM" | "READONLY" | "LOADING" | "MISCONF" | "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN"
+        | "TRYAGAIN" | "BUSY" => StoreFailure::Unavailable(code.into()),
+        _ => StoreFailure::Refused(code.into()),
+    };
+    Failure::Refused(reason).into()
+}
+
+/// The code of an error reply. A first word that is not a code is not shown: it may be a quoted argument.
+pub(crate) fn code(error: &RedisError) -> &str {
+    const MAX: usize = 32;
+    let is_code = |code: &&str| {
+        code.len() <= MAX
+            && code
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    };
+    error.code().filter(is_code).unwrap_or("ERR")
+}
+
+/// Which permission is missing, and how to grant it.
+fn denied(code: &str, detail: &str) -> String {
+    if code == "NOAUTH" {
+        return "the server requires a login: add `user:password@` to the URL".into();
+    }
+    match command(detail) {
+        Some(command) => format!("the user may not run `{command}`: grant it with `ACL SETUSER`"),
+        None if detail.contains("key") => {
+            "the user may not access this key: grant it with `ACL SETUSER`".into()
+        }
+        None => "the user may not run a command of this step: grant it with `ACL SETUSER`".into(),
+    }
+}
+
+/// The command in `NOPERM User u has no permissions to run the 'evalsha' command`. The rest of the text may quote an
+/// argument.
+fn command(detail: &str) -> Option<&str> {
+    let (_, rest) = detail.split_once("to run the '")?;
+    let (command, _) = rest.split_once('\'')?;
+    let is_name = command
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'|');
+    (is_name && (1..=32).contains(&command.len())).then_some(command)
+}
+
+/// The node in `MOVED 3999 127.0.0.1:6381`.
+#[cfg(feature = "cluster")]
+fn redirect(code: &str, detail: &str) -> Option<Redirect> {
+    if code == "TRYAGAIN" {
+        return Some(Redirect::TryAgain);
+    }
+    let place = || {
+        let (_slot, place) = detail.split_once(' ')?;
+        let (host, port) = place.rsplit_once(':')?;
+        Some((host.to_owned(), port.parse().ok()?))
+    };
+    match code {
+        "MOVED" => place().map(Redirect::Moved),
+        "ASK" => place().map(Redirect::Ask),
+        _ => None,
+    }
+}
+
+pub(crate) fn is_unknown_script(answer: &Answer) -> bool {
+    matches!(answer, Err(error) if is_refused(error, "NOSCRIPT"))
+}
+
+fn is_refused(error: &CommandError, with: &str) -> bool {
+    matches!(error, CommandError::Failed(Failure::Refused(StoreFailure::Refused(code))) if code == with)
+}
+
+fn slot(answer: Answer) -> Result<Slot, CommandError> {
+    match answer {
+        Ok(Value::BulkString(bytes)) if bytes.is_empty() => Ok(Slot::Absent),
+        Ok(Value::BulkString(bytes)) => Ok(Slot::Bytes {
+            bytes: bytes.into(),
+            until: None,
+        }),
+        Ok(_) => Err(unexpected()),
+        Err(error) if is_refused(&error, "WRONGTYPE") => Ok(Slot::WrongType),
+        Err(error) => Err(error),
+    }
+}
+
+fn text(item: Option<Value>) -> Result<Bytes, CommandError> {
+    match item {
+        Some(Value::BulkString(bytes)) => Ok(bytes.into()),
+        _ => Err(unexpected()),
+    }
+}
+
+/// Scripts return fences and times as text, and small numbers as integers.
+fn number(item: Option<Value>) -> Result<u64, CommandError> {
+    match item {
+        Some(Value::Int(number)) => u64::try_from(number).map_err(|_| unexpected()),
+        Some(Value::BulkString(bytes)) => std::str::from_utf8(&bytes)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(unexpected),
+        _ => Err(unexpected()),
+    }
+}
+
+/// A time in milliseconds. A negative number means that there is no expiry.
+fn remaining(item: Option<Value>) -> Result<Option<u64>, CommandError> {
+    match item {
+        Some(Value::Int(number)) => Ok(u64::try_from(number).ok()),
+        _ => Err(unexpected()),
+    }
+}
+
+pub(crate) fn unexpected() -> CommandError {
+    Failure::Refused(StoreFailure::Refused("unexpected reply from the server".into())).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::{ServerError, parse_redis_value};
+
+    use super::*;
+
+    fn refusal(line: &str) -> Failure {
+        let value = parse_redis_value(format!("-{line}\r\n").as_bytes()).expect("an error reply");
+        let error: ServerError = match value {
+            Value::ServerError(error) => error,
+            other => panic!("{other:?} is not an error"),
+        };
+        refused(&error.into()).into()
+    }
+
+    #[test]
+    fn a_missing_permission_names_the_command() {
+        for line in [
+            "NOPERM User reader has no permissions to run the 'evalsha' command",
+            "NOPERM this user has no permissions to run the 'evalsha' command",
+        ] {
+            let Failure::Refused(StoreFailure::PermissionDenied(reason)) = refusal(line) else {
+                panic!("{line}");
+            };
+            assert!(reason.contains("`evalsha`"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_that_is_not_followed_does_not_show_the_node() {
+        for line in ["MOVED 3999 node.internal:6381", "ASK 3999 node.internal:6381"] {
+            let shown = format!("{:?}", refusal(line));
+            assert!(!shown.contains("node") && !shown.contains("6381"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_an_error_reply_is_not_shown() {
+        for line in [
+            "ERR unknown command 'EVALSHA', with args beginning with: 'secret'",
+            "NOPERM User secret has no permissions to access the 'secret' key",
+            "NOPERM User u has no permissions to run the 'secret argument' command",
+            "secret",
+            "se\u{1b}[31mcret and more",
+        ] {
+            let shown = format!("{:?}", refusal(line));
+            assert!(!shown.contains("secret"), "{shown}");
+        }
+    }
+}
