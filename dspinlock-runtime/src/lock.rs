@@ -91,7 +91,7 @@ pub trait DSpinlockBase {
     ///
     /// Dropping the future gives the lock up, also while the request for it is under way.
     fn acquire(&self) -> Op<Acquired> {
-        acquire(Key::own(&self.key()), self.options(), self.pool())
+        acquire(custom_key(&self.key()), self.options(), self.pool())
     }
 
     /// [`acquire`](Self::acquire) for callers without an executor; blocks the thread.
@@ -114,7 +114,7 @@ pub trait DSpinlockBase {
     /// A dropped future may or may not have deleted the key.
     #[doc(alias = "delete_atomic_query_mutex_state")]
     fn delete_state(&self) -> Op<bool> {
-        delete_state(Key::own(&self.key()), self.options().replicas, self.pool())
+        delete_state(custom_key(&self.key()), self.options().replicas, self.pool())
     }
 
     /// [`delete_state`](Self::delete_state) for callers without an executor; blocks the thread.
@@ -125,6 +125,10 @@ pub trait DSpinlockBase {
     fn delete_state_blocking(&self) -> Result<bool, Error> {
         blocking::wait(self.delete_state())
     }
+}
+
+fn custom_key(text: &str) -> Result<Key, Error> {
+    Key::custom(text).map_err(|error| Error::Configuration(error.to_string()))
 }
 
 /// A lock on any value that can be serialized: the key is its hash.
@@ -149,7 +153,11 @@ impl HashDSpinlock {
         object.feed(&mut hasher);
         let options = Options::default();
         Ok(Self {
-            key: hasher.finish(options.prefix.clone(), "HashDSpinlock")?,
+            key: hasher
+                .finish(options.prefix.clone(), "HashDSpinlock")
+                .map_err(|_| Error::ProvidedObjectIsNotHashable {
+                    site: "HashDSpinlock".into(),
+                })?,
             options,
             pool: None,
         })

@@ -110,7 +110,7 @@ impl Near {
         if self.is_unused() {
             return;
         }
-        match key.own_text().map(Key::from_name) {
+        match key.custom_text().map(Key::from_name) {
             None => drop(self.slots.pin().remove(key)),
             Some(Some(key)) => drop(self.slots.pin().remove(&key)),
             Some(None) => {}
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn whatever_may_have_changed_a_key_empties_its_slot() {
-        let own = Key::own(&key(1).state_name()).expect("a digest's name");
+        let own = Key::custom(&key(1).state_name()).expect("a digest's name");
         let changes: [&dyn Fn(&Near); 5] = [
             &|near| near.changed(key(1).state_name().as_bytes()),
             &|near| near.changed(key(1).value_name().as_bytes()),

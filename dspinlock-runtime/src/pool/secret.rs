@@ -11,6 +11,7 @@ use sha2::Sha256;
 
 use crate::error::Error;
 use crate::key::Key;
+use crate::options::Options;
 use crate::protocol::value::Hit;
 
 /// How many bytes a seal adds to a payload.
@@ -46,7 +47,7 @@ impl Secret {
     /// The key that stands for `key` in the store. Keys of one name become one key, however they were made.
     pub(crate) fn rename(&self, key: &Key) -> Key {
         let digest = self.names.clone().chain_update(key.state_name()).finalize();
-        Key::new(key.prefix(), digest.into_bytes().into())
+        Key::new(key.prefix_or(Options::DEFAULT.prefix), digest.into_bytes().into())
     }
 
     /// The payload with its seal behind it.
@@ -172,8 +173,8 @@ mod tests {
         assert_ne!(renamed, one.rename(&key(2)));
         assert_ne!(renamed, one.rename(&Key::new("q".into(), [1; 32])));
         // The same lock by its text, as a key scheme of one's own gives it.
-        assert_eq!(renamed, one.rename(&Key::own(&key(1).state_name()).unwrap()));
-        let own = one.rename(&Key::own("reports,nightly").unwrap());
+        assert_eq!(renamed, one.rename(&Key::custom(&key(1).state_name()).unwrap()));
+        let own = one.rename(&Key::custom("reports,nightly").unwrap());
         assert!(own.state_name().starts_with("dspinlock,") && !own.state_name().contains("night"));
     }
 
