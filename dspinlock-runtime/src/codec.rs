@@ -1,57 +1,46 @@
-//! The bytes of a kept value: MessagePack with field names, behind one byte that says so.
+//! The encoding of stored values: one byte for the format version, then MessagePack with field names.
 //!
-//! MessagePack has one nil, which a `None`, a `()` and a `Some` of either would share. So a `Some` whose value is a nil
-//! is an extension that counts the `Some` around it; every other `Some` is its value alone. `rmp-serde` does not tell
-//! them apart, which is why the way from serde to `rmp` is our own. It is narrower, too: a struct is read from a map
-//! alone, and errors have no text, which saves users of many types most of the time that these take to compile.
+//! The generic shell encodes the value that a body returned and decodes the value of a hit. Bytes that cannot be decoded
+//! are a miss, never a panic, and decoding them takes bounded stack and memory.
 //!
-//! A value that consists of little but nils in more than three `Some` each is a miss: such a nil has three bytes, and
-//! decoded it may be a box for each `Some`.
+//! MessagePack has one nil, which `None`, `()` and a `Some` of either would share. So a `Some` whose value is a nil is an
+//! extension that counts the `Some` around the nil. Every other `Some` is its value alone. `rmp-serde` does not
+//! distinguish them, so this module connects serde and `rmp` itself. It accepts less than `rmp-serde`: a struct is
+//! decoded from a map only, and errors have no text. Both save compile time in programs with many stored types.
 //!
-//! What serde's derive loses before it gets here stays lost: a flattened `Option` of a struct without a required field
-//! comes back as `Some`, and an untagged enum as its first variant that fits. Numbers of 128 bits inside flattened
-//! structs and inside untagged or internally tagged enums are a miss, because serde cannot hold them back.
+//! Limits:
+//! - A value that consists mostly of nils inside more than three `Some` each is a miss. Such a nil has three bytes, but
+//!   decoding it may allocate a box for each `Some`.
+//! - A flattened `Option` of a struct without a required field is decoded as `Some`, because serde's derive loses the
+//!   difference.
+//! - An untagged enum is decoded as the first variant that fits.
+//! - A 128-bit number inside a flattened struct, or inside an untagged or internally tagged enum, is a miss, because
+//!   serde cannot buffer it.
 
 mod de;
+mod format;
 mod reader;
 mod ser;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use format::Unencodable;
+
+use format::FORMAT;
 use reader::Reader;
 use ser::Writer;
 
-/// The first byte of every encoded value; a value that begins otherwise was written by a version we do not know.
-const FORMAT: u8 = 2;
-
-/// How deep a stored value may nest: bytes from a store must not be able to exhaust the stack.
-const MAX_DEPTH: usize = 128;
-
-/// What `None`, `()` and unit structs are.
-const NIL: u8 = 0xc0;
-
-/// The beginning of an extension of one byte (`fixext 1`, our type 0): how many `Some` are around a nil.
-const NESTED_NIL: [u8; 2] = [0xd4, 0];
-
-/// A value's `Serialize` implementation failed, or wants what cannot be read back.
-#[derive(Debug)]
-pub(crate) struct Unencodable;
-
-/// Some bytes are not a value of the type that is read.
-#[derive(Debug)]
-struct Undecodable;
-
-/// The bytes of a value.
-// Not inlined: over 100 annotated functions, one copy per type takes a third of the compile time of one per call.
+/// Encodes a value.
+// Not inlined: with 100 annotated functions, one copy per type takes a third of the compile time of one per call.
 #[inline(never)]
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Unencodable> {
-    let mut writer = Writer::after(vec![FORMAT]);
+    let mut writer = Writer::new(vec![FORMAT]);
     value.serialize(&mut writer)?;
     Ok(writer.into_bytes())
 }
 
-/// The value of some bytes; `None` where they are not wholly one value of this type, which makes them a miss.
+/// Decodes a value. Returns `None`, which is a miss, unless the bytes are exactly one value of this type.
 #[inline(never)]
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let mut reader = Reader::new(bytes.strip_prefix(&[FORMAT])?);

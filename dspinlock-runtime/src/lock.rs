@@ -323,7 +323,7 @@ impl DSpinlockBase for HashDSpinlock {
 }
 
 fn custom_key(text: &str) -> Result<Key, Error> {
-    Key::own(text)
+    Key::custom(text).map_err(|error| Error::option(error.to_string()))
 }
 
 fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Pool>) -> Op<Acquired> {

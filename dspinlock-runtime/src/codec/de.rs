@@ -1,30 +1,13 @@
-//! A value built by serde out of MessagePack.
-
-use std::fmt::{self, Display};
+//! The decoder: serde's data model from MessagePack.
 
 use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::Undecodable;
+use super::format::Undecodable;
 use super::reader::{Head, Reader};
 
-impl Display for Undecodable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the bytes are not a value of this type")
-    }
-}
-
-impl std::error::Error for Undecodable {}
-
-impl de::Error for Undecodable {
-    // A miss is a miss: its reason is told to nobody.
-    fn custom<T: Display>(_: T) -> Self {
-        Self
-    }
-}
-
 impl<'de> Reader<'de> {
-    /// The values of an array, all of which must be taken.
+    /// Passes the values of an array to the visitor, which must consume all of them.
     fn items<V: Visitor<'de>>(
         &mut self,
         len: usize,
@@ -33,35 +16,35 @@ impl<'de> Reader<'de> {
     ) -> Result<V::Value, Undecodable> {
         self.enter()?;
         let mut items = Items {
-            left: len,
+            remaining: len,
             bin,
             reader: self,
         };
         let value = visitor.visit_seq(&mut items)?;
-        if items.left > 0 {
+        if items.remaining > 0 {
             return Err(Undecodable);
         }
         self.leave();
         Ok(value)
     }
 
-    /// The pairs of a map, all of which must be taken.
+    /// Passes the pairs of a map to the visitor, which must consume all of them.
     fn pairs<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value, Undecodable> {
         self.enter()?;
         let mut items = Items {
-            left: len,
+            remaining: len,
             bin: &[],
             reader: self,
         };
         let value = visitor.visit_map(&mut items)?;
-        if items.left > 0 {
+        if items.remaining > 0 {
             return Err(Undecodable);
         }
         self.leave();
         Ok(value)
     }
 
-    /// A value without parts.
+    /// Passes a value that is not a compound to the visitor.
     fn scalar<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Undecodable> {
         match self.head()? {
             Head::Nil => visitor.visit_unit(),
@@ -76,7 +59,7 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// The sixteen bytes of a number that MessagePack has no form for.
+    /// The 16 bytes of a 128-bit number, for which MessagePack has no type.
     fn wide(&mut self) -> Result<[u8; 16], Undecodable> {
         match self.head()? {
             Head::Bin(data) => data.try_into().map_err(|_| Undecodable),
@@ -201,7 +184,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         self.deserialize_seq(visitor)
     }
 
-    // Not `deserialize_any`: a struct's visitor is large and the user's, and of a sequence it would make one more copy.
+    // Not `deserialize_any`: the visitor of a struct is large user code, and the branch for sequences would compile it a
+    // second time.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -221,10 +205,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         visitor: V,
     ) -> Result<V::Value, Undecodable> {
         self.enter()?;
-        let carries = self.is_pair();
+        let has_content = self.is_pair();
         let value = visitor.visit_enum(Variant {
             reader: &mut *self,
-            carries,
+            has_content,
         })?;
         self.leave();
         Ok(value)
@@ -240,10 +224,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 }
 
-/// What is left of an array, of a `Bin` that is read as one, or of a map.
+/// The remaining items of an array, of a `Bin` that is read as an array, or of a map.
 struct Items<'a, 'de> {
     reader: &'a mut Reader<'de>,
-    left: usize,
+    remaining: usize,
     bin: &'de [u8],
 }
 
@@ -254,10 +238,10 @@ impl<'de> de::SeqAccess<'de> for Items<'_, 'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Undecodable> {
-        if self.left == 0 {
+        if self.remaining == 0 {
             return Ok(None);
         }
-        self.left -= 1;
+        self.remaining -= 1;
         if let Some((&byte, rest)) = self.bin.split_first() {
             self.bin = rest;
             self.reader.begin_byte(byte);
@@ -268,7 +252,7 @@ impl<'de> de::SeqAccess<'de> for Items<'_, 'de> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.left)
+        Some(self.remaining)
     }
 }
 
@@ -276,10 +260,10 @@ impl<'de> de::MapAccess<'de> for Items<'_, 'de> {
     type Error = Undecodable;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Undecodable> {
-        if self.left == 0 {
+        if self.remaining == 0 {
             return Ok(None);
         }
-        self.left -= 1;
+        self.remaining -= 1;
         self.reader.begin();
         seed.deserialize(&mut *self.reader).map(Some)
     }
@@ -290,19 +274,19 @@ impl<'de> de::MapAccess<'de> for Items<'_, 'de> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.left)
+        Some(self.remaining)
     }
 }
 
-/// A variant's name, and what it carries if it does.
+/// The name of a variant, and its content if it has any.
 struct Variant<'a, 'de> {
     reader: &'a mut Reader<'de>,
-    carries: bool,
+    has_content: bool,
 }
 
 impl<'a, 'de> Variant<'a, 'de> {
     fn content(self) -> Result<&'a mut Reader<'de>, Undecodable> {
-        if !self.carries {
+        if !self.has_content {
             return Err(Undecodable);
         }
         self.reader.begin();
@@ -323,7 +307,11 @@ impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
     type Error = Undecodable;
 
     fn unit_variant(self) -> Result<(), Undecodable> {
-        if self.carries { Err(Undecodable) } else { Ok(()) }
+        if self.has_content {
+            Err(Undecodable)
+        } else {
+            Ok(())
+        }
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Undecodable> {

@@ -1,18 +1,18 @@
-//! The wire beneath serde: one value's beginning after another, with what bounds the work that hostile bytes can cause.
+//! The MessagePack reader of the decoder. It bounds the stack and the memory that hostile bytes can take.
 //!
-//! Nothing here is generic, so that it is compiled once and not for every type that is kept.
+//! Nothing in this file is generic, so that it is compiled once and not for every stored type.
 
 use rmp::Marker;
 
-use super::{MAX_DEPTH, NESTED_NIL, NIL, Undecodable};
+use super::format::{MAX_DEPTH, NESTED_NIL, NIL, Undecodable};
 
-/// A map of one pair, which a variant that carries something is.
+/// A map of one pair: a variant with content.
 const PAIR: u8 = 0x81;
 
-/// What a value begins with; one that has no parts is all there.
+/// The beginning of a value. A value that is not a compound is complete.
 pub(super) enum Head<'de> {
     Nil,
-    /// A `Some`, of which the value is next: a nil or one more `Some` of a nil.
+    /// A `Some`. Its value is next: a nil, or another `Some` around a nil.
     Some,
     Bool(bool),
     Unsigned(u64),
@@ -25,21 +25,21 @@ pub(super) enum Head<'de> {
     Map(usize),
 }
 
-/// Reads values off some bytes.
+/// Reads values from bytes.
 pub(super) struct Reader<'de> {
     unread: &'de [u8],
-    /// How many values the compounds that are being read have announced and not begun. Each takes a byte at least, so
-    /// that all the lengths announced at one time together are no more than there are bytes.
-    owed: usize,
-    /// How many compounds may still be opened inside the present one.
-    room: usize,
-    /// How many `Some` there were since the last byte was read: a type that is an `Option` of itself takes none.
+    /// How many values the open compounds have announced that are not begun. Each value takes at least one byte, so this
+    /// is never more than the number of unread bytes.
+    announced: usize,
+    /// How many more compounds may be opened inside the current one.
+    depth_left: usize,
+    /// How many `Some` were read since the last byte was consumed. A type that is an `Option` of itself consumes none.
     somes: usize,
-    /// How many `Some` of the nested nil ahead have been handed out.
+    /// How many `Some` of the next nested nil were returned.
     opened: u8,
-    /// How many `Some` of nested nils may still be handed out: three bytes announce a hundred, and each may be a box.
-    nested: usize,
-    /// The next value, where it is a byte of a `Bin` that is read as a sequence.
+    /// How many more `Some` of nested nils may be returned. Three bytes announce up to 255, and each may be a box.
+    nested_left: usize,
+    /// The next value, if it is a byte of a `Bin` that is read as a sequence.
     byte: Option<u8>,
 }
 
@@ -47,11 +47,11 @@ impl<'de> Reader<'de> {
     pub(super) fn new(bytes: &'de [u8]) -> Self {
         Self {
             unread: bytes,
-            owed: 0,
-            room: MAX_DEPTH,
+            announced: 0,
+            depth_left: MAX_DEPTH,
             somes: 0,
             opened: 0,
-            nested: bytes.len() + MAX_DEPTH,
+            nested_left: bytes.len() + MAX_DEPTH,
             byte: None,
         }
     }
@@ -60,29 +60,29 @@ impl<'de> Reader<'de> {
         self.unread.is_empty()
     }
 
-    /// Goes into a compound.
+    /// Enters a compound.
     pub(super) fn enter(&mut self) -> Result<(), Undecodable> {
-        self.room = self.room.checked_sub(1).ok_or(Undecodable)?;
+        self.depth_left = self.depth_left.checked_sub(1).ok_or(Undecodable)?;
         Ok(())
     }
 
-    /// Comes out of a compound.
+    /// Leaves a compound.
     pub(super) fn leave(&mut self) {
-        self.room += 1;
+        self.depth_left += 1;
     }
 
     /// Begins a value that a compound has announced.
     pub(super) fn begin(&mut self) {
-        // Only a visitor that takes more values than there are gets below zero.
-        self.owed = self.owed.saturating_sub(1);
+        // Saturating, because a visitor may ask for more values than the compound has.
+        self.announced = self.announced.saturating_sub(1);
     }
 
-    /// Makes a byte of a `Bin` the next value, for types that write bytes and read a sequence.
+    /// Makes a byte of a `Bin` the next value, for types that serialize bytes and deserialize a sequence.
     pub(super) fn begin_byte(&mut self, byte: u8) {
         self.byte = Some(byte);
     }
 
-    /// Whether an `Option` is a `Some`, of which the value is next; a `None` is taken away.
+    /// Whether an `Option` is a `Some`, whose value is then next. A `None` is consumed.
     pub(super) fn is_some(&mut self) -> Result<bool, Undecodable> {
         self.somes += 1;
         if self.somes > MAX_DEPTH {
@@ -97,7 +97,7 @@ impl<'de> Reader<'de> {
             [marker, kind, somes, ref rest @ ..] if [marker, kind] == NESTED_NIL => {
                 let is_some = self.opened < somes;
                 if is_some {
-                    self.nested = self.nested.checked_sub(1).ok_or(Undecodable)?;
+                    self.nested_left = self.nested_left.checked_sub(1).ok_or(Undecodable)?;
                     self.opened += 1;
                 } else {
                     self.opened = 0;
@@ -109,20 +109,20 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// Whether an enum's variant carries something: its name is next, and then what it carries.
+    /// Whether an enum's variant has content. The name is next, then the content.
     pub(super) fn is_pair(&mut self) -> bool {
         match *self.unread {
             [PAIR, ref rest @ ..] if self.byte.is_none() => {
                 self.consume(rest);
-                // What it carries; the name is begun with the variant.
-                self.owed += 1;
+                // The content. The name counts as begun.
+                self.announced += 1;
                 true
             }
             _ => false,
         }
     }
 
-    /// What the next value begins with; the parts of a compound are next.
+    /// Reads the beginning of the next value. The items of a compound are then next.
     #[inline(never)]
     pub(super) fn head(&mut self) -> Result<Head<'de>, Undecodable> {
         if let Some(byte) = self.byte.take() {
@@ -161,29 +161,29 @@ impl<'de> Reader<'de> {
             Marker::FixMap(len) => self.compound(len.into(), 2),
             Marker::Map16 => self.length16().and_then(|len| self.compound(len, 2)),
             Marker::Map32 => self.length32().and_then(|len| self.compound(len, 2)),
-            // Extensions, of which we write only the nested nil, and the marker that is never used.
+            // Extensions other than the nested nil, and the reserved marker.
             _ => Err(Undecodable),
         }
     }
 
-    /// Takes away a whole value, however deep.
+    /// Consumes a whole value, without recursion.
     pub(super) fn skip(&mut self) -> Result<(), Undecodable> {
-        let mut left = 1_usize;
-        while left > 0 {
+        let mut remaining = 1_usize;
+        while remaining > 0 {
             match self.head()? {
                 Head::Some => continue,
-                // What is in it counts as begun: the lengths of one value are no more than there are bytes either.
-                Head::Array(len) => left += self.settle(len),
-                Head::Map(len) => left += self.settle(2 * len),
+                Head::Array(len) => remaining += self.begin_all(len),
+                Head::Map(len) => remaining += self.begin_all(2 * len),
                 _ => {}
             }
-            left -= 1;
+            remaining -= 1;
         }
         Ok(())
     }
 
-    fn settle(&mut self, values: usize) -> usize {
-        self.owed -= values;
+    /// Begins all values of the compound that was just read.
+    fn begin_all(&mut self, values: usize) -> usize {
+        self.announced -= values;
         values
     }
 
@@ -225,14 +225,14 @@ impl<'de> Reader<'de> {
         self.take(len).map(Head::Bin)
     }
 
-    /// An array, of which each element is one value, or a map, of which each pair is two.
+    /// An array, with one value for each element, or a map, with two values for each pair.
     fn compound(&mut self, len: usize, values_each: usize) -> Result<Head<'de>, Undecodable> {
         let values = len.checked_mul(values_each).ok_or(Undecodable)?;
-        let owed = self.owed.checked_add(values).ok_or(Undecodable)?;
-        if owed > self.unread.len() {
+        let announced = self.announced.checked_add(values).ok_or(Undecodable)?;
+        if announced > self.unread.len() {
             return Err(Undecodable);
         }
-        self.owed = owed;
+        self.announced = announced;
         Ok(if values_each == 1 {
             Head::Array(len)
         } else {

@@ -1,35 +1,18 @@
-//! A value walked through by serde, as MessagePack.
-
-use std::fmt::{self, Display};
+//! The encoder: MessagePack from serde's data model.
 
 use rmp::encode;
 use serde::ser::{self, Serialize, Serializer};
 
-use super::{NESTED_NIL, NIL, Unencodable};
+use super::format::{NESTED_NIL, NIL, Unencodable};
 
-impl Display for Unencodable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the value cannot be encoded")
-    }
-}
-
-impl std::error::Error for Unencodable {}
-
-impl ser::Error for Unencodable {
-    // The message may hold the value, which no error of ours names.
-    fn custom<T: Display>(_: T) -> Self {
-        Self
-    }
-}
-
-/// Collects the bytes of one value.
+/// Writes one value.
 pub(super) struct Writer {
     bytes: Vec<u8>,
 }
 
 impl Writer {
-    /// One that appends to what is there.
-    pub(super) fn after(bytes: Vec<u8>) -> Self {
+    /// A writer that appends to `bytes`.
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
         Self { bytes }
     }
 
@@ -59,26 +42,26 @@ impl Writer {
             .map_err(|_| Unencodable)
     }
 
-    /// The beginning of a variant that carries something: a map of one, from the variant's name.
+    /// Begins a variant with content: a map of one pair, whose key is the variant's name.
     fn variant(&mut self, name: &str) -> Result<(), Unencodable> {
-        Form::Map.header(&mut self.bytes, 1)?;
+        Kind::Map.header(&mut self.bytes, 1)?;
         self.str(name)
     }
 
-    fn open(&mut self, form: Form, announced: usize) -> Result<Compound<'_>, Unencodable> {
+    fn open(&mut self, kind: Kind, announced: usize) -> Result<Compound<'_>, Unencodable> {
         let header = self.bytes.len();
-        form.header(&mut self.bytes, announced)?;
+        kind.header(&mut self.bytes, announced)?;
         Ok(Compound {
             body: self.bytes.len(),
             writer: self,
-            form,
+            kind,
             header,
             announced,
             written: 0,
         })
     }
 
-    /// Turns what was written from `start` on, if it is a nil, into the nil of one `Some` more.
+    /// Adds a `Some` around the value at `start`, if it is a nil.
     fn nest(&mut self, start: usize) {
         match self.bytes[start..] {
             [NIL] => {
@@ -86,40 +69,40 @@ impl Writer {
                 self.bytes.extend(NESTED_NIL);
                 self.bytes.push(1);
             }
-            // No reader goes as deep as the count does, so that a saturated one is a miss.
+            // The reader's depth limit is lower than the largest count, so a saturated count is a miss.
             [marker, kind, ref mut depth] if [marker, kind] == NESTED_NIL => *depth = depth.saturating_add(1),
             _ => {}
         }
     }
 }
 
-/// Whether MessagePack can express a length; checked here because `rmp` takes 32 bits of it.
+/// A length that fits into MessagePack. Without this check the cast to 32 bits would truncate it.
 fn length(len: usize) -> Result<u32, Unencodable> {
     u32::try_from(len).map_err(|_| Unencodable)
 }
 
 #[derive(Clone, Copy)]
-enum Form {
+enum Kind {
     Array,
     Map,
 }
 
-impl Form {
+impl Kind {
     fn header(self, bytes: &mut Vec<u8>, len: usize) -> Result<(), Unencodable> {
         let len = length(len)?;
         match self {
-            Form::Array => encode::write_array_len(bytes, len),
-            Form::Map => encode::write_map_len(bytes, len),
+            Kind::Array => encode::write_array_len(bytes, len),
+            Kind::Map => encode::write_map_len(bytes, len),
         }
         .map(drop)
         .map_err(|_| Unencodable)
     }
 }
 
-/// An array or a map that is being written.
+/// An array or a map that is being written. The header is the bytes from `header` to `body`.
 pub(super) struct Compound<'a> {
     writer: &'a mut Writer,
-    form: Form,
+    kind: Kind,
     header: usize,
     body: usize,
     announced: usize,
@@ -137,11 +120,11 @@ impl Compound<'_> {
         self.item(value)
     }
 
-    // A flattened struct does not know how many fields it will have, so that the header is put right at the end.
+    // A flattened struct does not know its number of fields in advance, so the header is corrected at the end.
     fn close(self) -> Result<(), Unencodable> {
         if self.written != self.announced {
             let mut header = Vec::new();
-            self.form.header(&mut header, self.written)?;
+            self.kind.header(&mut header, self.written)?;
             self.writer.bytes.splice(self.header..self.body, header);
         }
         Ok(())
@@ -260,7 +243,7 @@ impl<'a> Serializer for &'a mut Writer {
         name: &'static str,
         value: &T,
     ) -> Result<(), Unencodable> {
-        // The name by which `rmpv` asks for an extension, which would come back as an array.
+        // `rmpv` uses this name for an extension, which would be decoded as an array.
         if name == "_ExtStruct" {
             return Err(Unencodable);
         }
@@ -279,15 +262,15 @@ impl<'a> Serializer for &'a mut Writer {
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Compound<'a>, Unencodable> {
-        self.open(Form::Array, len.unwrap_or(0))
+        self.open(Kind::Array, len.unwrap_or(0))
     }
 
     fn serialize_tuple(self, len: usize) -> Result<Compound<'a>, Unencodable> {
-        self.open(Form::Array, len)
+        self.open(Kind::Array, len)
     }
 
     fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<Compound<'a>, Unencodable> {
-        self.open(Form::Array, len)
+        self.open(Kind::Array, len)
     }
 
     fn serialize_tuple_variant(
@@ -298,15 +281,15 @@ impl<'a> Serializer for &'a mut Writer {
         len: usize,
     ) -> Result<Compound<'a>, Unencodable> {
         self.variant(variant)?;
-        self.open(Form::Array, len)
+        self.open(Kind::Array, len)
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<Compound<'a>, Unencodable> {
-        self.open(Form::Map, len.unwrap_or(0))
+        self.open(Kind::Map, len.unwrap_or(0))
     }
 
     fn serialize_struct(self, _: &'static str, len: usize) -> Result<Compound<'a>, Unencodable> {
-        self.open(Form::Map, len)
+        self.open(Kind::Map, len)
     }
 
     fn serialize_struct_variant(
@@ -317,11 +300,11 @@ impl<'a> Serializer for &'a mut Writer {
         len: usize,
     ) -> Result<Compound<'a>, Unencodable> {
         self.variant(variant)?;
-        self.open(Form::Map, len)
+        self.open(Kind::Map, len)
     }
 }
 
-/// The traits of the compounds that are arrays.
+/// The traits of compounds that are arrays.
 macro_rules! arrays {
     ($($name:ident $method:ident,)*) => {$(
         impl ser::$name for Compound<'_> {
@@ -346,7 +329,7 @@ arrays! {
     SerializeTupleVariant serialize_field,
 }
 
-/// The traits of the compounds that have named fields.
+/// The traits of compounds with named fields.
 macro_rules! structs {
     ($($name:ident)*) => {$(
         impl ser::$name for Compound<'_> {

@@ -1,11 +1,13 @@
 mod hostile;
 mod random;
 
-use super::*;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde::ser::Error;
+use serde::{Deserialize, Serialize};
+
+use super::format::FORMAT;
+use super::{decode, encode};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Price {
@@ -20,7 +22,7 @@ struct OldPrice {
 }
 
 #[test]
-fn values_come_back() {
+fn values_round_trip() {
     let price = Price {
         amount: 7,
         currency: "EUR".into(),
@@ -33,7 +35,7 @@ fn values_come_back() {
 }
 
 #[test]
-fn every_shape_comes_back() {
+fn every_shape_round_trips() {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     enum Shape {
         Unit,
@@ -54,7 +56,7 @@ fn every_shape_comes_back() {
         shapes: Vec<Shape>,
         untagged: [Untagged; 2],
         #[serde(skip_serializing_if = "Option::is_none", default)]
-        left_out: Option<u8>,
+        skipped: Option<u8>,
         #[serde(flatten)]
         price: Price,
     }
@@ -69,7 +71,7 @@ fn every_shape_comes_back() {
             },
         ],
         untagged: [Untagged::Number(7), Untagged::Text("seven".into())],
-        left_out: None,
+        skipped: None,
         price: Price {
             amount: u64::MAX,
             currency: String::new(),
@@ -80,7 +82,7 @@ fn every_shape_comes_back() {
 }
 
 #[test]
-fn a_field_added_later_is_filled_in() {
+fn a_field_added_later_gets_its_default() {
     let bytes = encode(&OldPrice { amount: 7 }).unwrap();
     assert_eq!(
         decode::<Price>(&bytes),
@@ -103,24 +105,24 @@ fn a_failing_serialize_is_reported() {
 }
 
 #[test]
-fn a_field_removed_later_is_passed_over() {
+fn a_field_removed_later_is_skipped() {
     #[derive(Serialize)]
     struct Rich {
-        gone: (Option<Option<u8>>, Vec<BTreeMap<u8, &'static str>>),
+        removed: (Option<Option<u8>>, Vec<BTreeMap<u8, &'static str>>),
         amount: u64,
-        also_gone: Option<()>,
+        also_removed: Option<()>,
     }
     let bytes = encode(&Rich {
-        gone: (Some(None), vec![BTreeMap::from([(1, "one")]), BTreeMap::new()]),
+        removed: (Some(None), vec![BTreeMap::from([(1, "one")]), BTreeMap::new()]),
         amount: 7,
-        also_gone: Some(()),
+        also_removed: Some(()),
     });
     let currency = String::new();
     assert_eq!(decode(&bytes.unwrap()), Some(Price { amount: 7, currency }));
 }
 
 #[test]
-fn only_a_nil_inside_a_some_takes_more_than_itself() {
+fn only_a_nil_inside_a_some_takes_extra_bytes() {
     assert_eq!(encode(&None::<u8>).unwrap(), [FORMAT, 0xc0]);
     assert_eq!(encode(&Some(7)).unwrap(), [FORMAT, 7]);
     assert_eq!(encode(&Some(Some(7))).unwrap(), [FORMAT, 7]);
@@ -130,7 +132,7 @@ fn only_a_nil_inside_a_some_takes_more_than_itself() {
 }
 
 #[test]
-fn nested_nothings_are_told_apart() {
+fn nested_nils_are_distinct() {
     type Nested = Option<Option<Option<()>>>;
     let all: [Nested; 4] = [None, Some(None), Some(Some(None)), Some(Some(Some(())))];
     for nested in all {
@@ -142,9 +144,9 @@ fn nested_nothings_are_told_apart() {
 }
 
 #[test]
-fn lengths_announced_wrongly_are_put_right() {
-    struct Liar(Option<usize>, u16);
-    impl Serialize for Liar {
+fn a_wrong_announced_length_is_corrected() {
+    struct Announced(Option<usize>, u16);
+    impl Serialize for Announced {
         fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             use serde::ser::SerializeSeq;
             let mut seq = serializer.serialize_seq(self.0)?;
@@ -158,7 +160,7 @@ fn lengths_announced_wrongly_are_put_right() {
         let right = (0..written).collect::<Vec<_>>();
         for announced in [None, Some(0), Some(3), Some(16), Some(70_000)] {
             assert_eq!(
-                encode(&Liar(announced, written)).unwrap(),
+                encode(&Announced(announced, written)).unwrap(),
                 encode(&right).unwrap(),
                 "{announced:?} {written}"
             );
@@ -167,7 +169,7 @@ fn lengths_announced_wrongly_are_put_right() {
 }
 
 #[test]
-fn bytes_are_read_by_those_who_ask_for_numbers() {
+fn bytes_are_decoded_as_a_sequence_of_numbers() {
     struct Bytes(&'static [u8]);
     impl Serialize for Bytes {
         fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -180,7 +182,7 @@ fn bytes_are_read_by_those_who_ask_for_numbers() {
 }
 
 #[test]
-fn an_extension_of_others_is_refused() {
+fn an_extension_of_rmpv_is_an_error() {
     #[derive(Serialize)]
     #[serde(rename = "_ExtStruct")]
     struct Extension((i8, [u8; 1]));

@@ -1,8 +1,8 @@
-//! Canonical bytes of a serde value: every item begins with its type and tells its own end.
+//! Canonical bytes of a serde value: every item begins with its type, and has a known length or an end mark.
 //!
-//! Numbers are little-endian and of their own width, text and bytes are length-prefixed, structs carry their field
-//! names, maps are sorted by the canonical bytes of their keys. So `("a", "bc")` and `("ab", "c")` differ, and a
-//! `HashMap` gives the same bytes whatever its order. A newtype is its content.
+//! Numbers are little-endian and keep their width. Text and bytes have a length prefix. Structs contain their field
+//! names. Maps are sorted by the canonical bytes of their keys. So `("a", "bc")` and `("ab", "c")` differ, and the order
+//! of a `HashMap` does not matter. A newtype has the bytes of its content.
 
 use std::fmt::{self, Display, Write};
 
@@ -10,89 +10,94 @@ use serde::Serialize;
 use serde::ser::{self, Serializer};
 use sha2::{Digest, Sha256};
 
-/// Feeds the canonical bytes of `value` to `sink`.
-pub(super) fn feed<T: Serialize + ?Sized>(value: &T, sink: &mut impl Sink) -> Result<(), Refused> {
-    value.serialize(Canon(sink))
+/// Writes the canonical bytes of `value`.
+pub(super) fn write<T: Serialize + ?Sized>(value: &T, sink: &mut impl Sink) -> Result<(), SerializeError> {
+    value.serialize(Canonical(sink))
 }
 
-/// Marks the end of a list of parts.
+/// Writes the mark at the end of a list.
 pub(super) fn end(sink: &mut impl Sink) {
-    sink.put(&[END]);
+    sink.write(&[END]);
 }
 
-/// Where canonical bytes go: the hash, or a buffer while a map is sorted.
+/// Receives canonical bytes: a hash, or a buffer while a map is sorted.
 pub(super) trait Sink {
-    fn put(&mut self, bytes: &[u8]);
+    /// Numbers, heads and marks come in one piece each.
+    fn write(&mut self, bytes: &[u8]);
+
+    /// A tuple struct begins. Its bytes are those of a list, but it is never a byte string.
+    fn tuple_struct(&mut self) {}
 }
 
 impl Sink for Sha256 {
-    fn put(&mut self, bytes: &[u8]) {
+    fn write(&mut self, bytes: &[u8]) {
         self.update(bytes);
     }
 }
 
 impl Sink for Vec<u8> {
-    fn put(&mut self, bytes: &[u8]) {
+    fn write(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
 }
 
-/// A `Serialize` implementation failed. Its message is dropped: it may quote the value.
+/// A `Serialize` implementation failed. Its message is dropped, because it may quote the value.
 #[derive(Debug)]
-pub(super) struct Refused;
+pub(super) struct SerializeError;
 
-impl Display for Refused {
+impl Display for SerializeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the value cannot be serialized")
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for SerializeError {}
 
-impl ser::Error for Refused {
+impl ser::Error for SerializeError {
     fn custom<T: Display>(_: T) -> Self {
         Self
     }
 }
 
-const END: u8 = 0;
+/// Ends a list, a map or a struct.
+pub(super) const END: u8 = 0;
 const NONE: u8 = 1;
 const SOME: u8 = 2;
 const UNIT: u8 = 3;
 const BOOL: u8 = 4;
 const CHAR: u8 = 5;
-const STR: u8 = 6;
-const BYTES: u8 = 7;
-const SEQ: u8 = 8;
+pub(super) const STR: u8 = 6;
+pub(super) const BYTES: u8 = 7;
+pub(super) const SEQ: u8 = 8;
 const MAP: u8 = 9;
 const STRUCT: u8 = 10;
 const VARIANT: u8 = 11;
 const NUMBER: u8 = 16;
-/// The type of a `u8`, whose canonical form is two bytes.
+/// The type of a `u8`, which has two canonical bytes.
 pub(super) const U8: u8 = NUMBER + 5;
 
-struct Canon<'a, S>(&'a mut S);
+struct Canonical<'a, S>(&'a mut S);
 
-impl<S: Sink> Canon<'_, S> {
-    fn tagged(self, tag: u8, bytes: &[u8]) -> Result<(), Refused> {
-        self.0.put(&[tag]);
-        self.0.put(bytes);
+impl<S: Sink> Canonical<'_, S> {
+    fn tagged(self, tag: u8, bytes: &[u8]) -> Result<(), SerializeError> {
+        self.0.write(&[tag]);
+        self.0.write(bytes);
         Ok(())
     }
 
-    fn sized(self, tag: u8, bytes: &[u8]) -> Result<(), Refused> {
-        self.0.put(&sized(tag, bytes.len()));
-        self.0.put(bytes);
+    fn sized(self, tag: u8, bytes: &[u8]) -> Result<(), SerializeError> {
+        self.0.write(&sized_head(tag, bytes.len()));
+        self.0.write(bytes);
         Ok(())
     }
 
     fn variant(&mut self, name: &str) {
-        let _ = Canon(&mut *self.0).sized(VARIANT, name.as_bytes());
+        let _ = Canonical(&mut *self.0).sized(VARIANT, name.as_bytes());
     }
 }
 
-/// What precedes a text or byte string. In one piece: each piece costs the hash some nanoseconds.
-fn sized(tag: u8, length: usize) -> [u8; 9] {
+/// The head of a text or byte string: type and length. One write is faster than two.
+fn sized_head(tag: u8, length: usize) -> [u8; 9] {
     let mut head = [tag; 9];
     head[1..].copy_from_slice(&(length as u64).to_le_bytes());
     head
@@ -100,18 +105,18 @@ fn sized(tag: u8, length: usize) -> [u8; 9] {
 
 macro_rules! numbers {
     ($($method:ident $type:ty, $tag:expr;)*) => {
-        $(fn $method(self, v: $type) -> Result<(), Refused> {
+        $(fn $method(self, v: $type) -> Result<(), SerializeError> {
             let mut whole = [NUMBER + $tag; 1 + size_of::<$type>()];
             whole[1..].copy_from_slice(&v.to_le_bytes());
-            self.0.put(&whole);
+            self.0.write(&whole);
             Ok(())
         })*
     };
 }
 
-impl<'a, S: Sink> Serializer for Canon<'a, S> {
+impl<'a, S: Sink> Serializer for Canonical<'a, S> {
     type Ok = ();
-    type Error = Refused;
+    type Error = SerializeError;
     type SerializeSeq = Items<'a, S>;
     type SerializeTuple = Items<'a, S>;
     type SerializeTupleStruct = Items<'a, S>;
@@ -125,60 +130,65 @@ impl<'a, S: Sink> Serializer for Canon<'a, S> {
         serialize_u8 u8, 5; serialize_u16 u16, 6; serialize_u32 u32, 7; serialize_u64 u64, 8; serialize_u128 u128, 9;
     }
 
-    fn serialize_f32(self, v: f32) -> Result<(), Refused> {
+    fn serialize_f32(self, v: f32) -> Result<(), SerializeError> {
         let bits = if v.is_nan() { f32::NAN } else { v }.to_bits();
         self.tagged(NUMBER + 10, &bits.to_le_bytes())
     }
 
-    fn serialize_f64(self, v: f64) -> Result<(), Refused> {
+    fn serialize_f64(self, v: f64) -> Result<(), SerializeError> {
         let bits = if v.is_nan() { f64::NAN } else { v }.to_bits();
         self.tagged(NUMBER + 11, &bits.to_le_bytes())
     }
 
-    fn serialize_bool(self, v: bool) -> Result<(), Refused> {
+    fn serialize_bool(self, v: bool) -> Result<(), SerializeError> {
         self.tagged(BOOL, &[v.into()])
     }
 
-    fn serialize_char(self, v: char) -> Result<(), Refused> {
+    fn serialize_char(self, v: char) -> Result<(), SerializeError> {
         self.tagged(CHAR, &u32::from(v).to_le_bytes())
     }
 
-    fn serialize_str(self, v: &str) -> Result<(), Refused> {
+    fn serialize_str(self, v: &str) -> Result<(), SerializeError> {
         self.sized(STR, v.as_bytes())
     }
 
-    /// Twice over the text, first for its length, so that no copy of it is needed. (`format_args!` comes here.)
-    fn collect_str<T: Display + ?Sized>(self, v: &T) -> Result<(), Refused> {
+    /// Formats the text twice, because the length comes first and a copy would be an allocation. `format_args!`
+    /// serializes by this method.
+    fn collect_str<T: Display + ?Sized>(self, v: &T) -> Result<(), SerializeError> {
         let mut length = Length(0);
-        write!(length, "{v}").map_err(|_| Refused)?;
-        self.0.put(&sized(STR, length.0));
+        write!(length, "{v}").map_err(|_| SerializeError)?;
+        self.0.write(&sized_head(STR, length.0));
         let mut text = Text {
             sink: self.0,
-            left: length.0,
+            remaining: length.0,
         };
-        write!(text, "{v}").map_err(|_| Refused)?;
-        // A text that changes between two looks has no stable key.
-        if text.left == 0 { Ok(()) } else { Err(Refused) }
+        write!(text, "{v}").map_err(|_| SerializeError)?;
+        // A text that changes between the two calls has no stable key.
+        if text.remaining == 0 {
+            Ok(())
+        } else {
+            Err(SerializeError)
+        }
     }
 
-    fn serialize_bytes(self, v: &[u8]) -> Result<(), Refused> {
+    fn serialize_bytes(self, v: &[u8]) -> Result<(), SerializeError> {
         self.sized(BYTES, v)
     }
 
-    fn serialize_none(self) -> Result<(), Refused> {
+    fn serialize_none(self) -> Result<(), SerializeError> {
         self.tagged(NONE, &[])
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, v: &T) -> Result<(), Refused> {
-        self.0.put(&[SOME]);
+    fn serialize_some<T: Serialize + ?Sized>(self, v: &T) -> Result<(), SerializeError> {
+        self.0.write(&[SOME]);
         v.serialize(self)
     }
 
-    fn serialize_unit(self) -> Result<(), Refused> {
+    fn serialize_unit(self) -> Result<(), SerializeError> {
         self.tagged(UNIT, &[])
     }
 
-    fn serialize_unit_struct(self, _: &'static str) -> Result<(), Refused> {
+    fn serialize_unit_struct(self, _: &'static str) -> Result<(), SerializeError> {
         self.serialize_unit()
     }
 
@@ -187,12 +197,16 @@ impl<'a, S: Sink> Serializer for Canon<'a, S> {
         _: &'static str,
         _: u32,
         variant: &'static str,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), SerializeError> {
         self.variant(variant);
         self.serialize_unit()
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, v: &T) -> Result<(), Refused> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        v: &T,
+    ) -> Result<(), SerializeError> {
         v.serialize(self)
     }
 
@@ -202,20 +216,21 @@ impl<'a, S: Sink> Serializer for Canon<'a, S> {
         _: u32,
         variant: &'static str,
         v: &T,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), SerializeError> {
         self.variant(variant);
         v.serialize(self)
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Items<'a, S>, Refused> {
+    fn serialize_seq(self, _: Option<usize>) -> Result<Items<'a, S>, SerializeError> {
         Ok(Items::begin(self.0, SEQ))
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Items<'a, S>, Refused> {
+    fn serialize_tuple(self, _: usize) -> Result<Items<'a, S>, SerializeError> {
         Ok(Items::begin(self.0, SEQ))
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Items<'a, S>, Refused> {
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Items<'a, S>, SerializeError> {
+        self.0.tuple_struct();
         Ok(Items::begin(self.0, SEQ))
     }
 
@@ -225,19 +240,19 @@ impl<'a, S: Sink> Serializer for Canon<'a, S> {
         _: u32,
         variant: &'static str,
         _: usize,
-    ) -> Result<Items<'a, S>, Refused> {
+    ) -> Result<Items<'a, S>, SerializeError> {
         self.variant(variant);
         Ok(Items::begin(self.0, SEQ))
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Sorted<'a, S>, Refused> {
+    fn serialize_map(self, _: Option<usize>) -> Result<Sorted<'a, S>, SerializeError> {
         Ok(Sorted {
             sink: self.0,
             entries: Vec::new(),
         })
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Items<'a, S>, Refused> {
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Items<'a, S>, SerializeError> {
         Ok(Items::begin(self.0, STRUCT))
     }
 
@@ -247,7 +262,7 @@ impl<'a, S: Sink> Serializer for Canon<'a, S> {
         _: u32,
         variant: &'static str,
         _: usize,
-    ) -> Result<Items<'a, S>, Refused> {
+    ) -> Result<Items<'a, S>, SerializeError> {
         self.variant(variant);
         Ok(Items::begin(self.0, STRUCT))
     }
@@ -257,7 +272,7 @@ impl<'a, S: Sink> Serializer for Canon<'a, S> {
     }
 }
 
-/// The length of a text.
+/// Counts the bytes of a text.
 struct Length(usize);
 
 impl Write for Length {
@@ -267,32 +282,32 @@ impl Write for Length {
     }
 }
 
-/// A text of a known length.
+/// Writes a text whose length is known.
 struct Text<'a, S> {
     sink: &'a mut S,
-    left: usize,
+    remaining: usize,
 }
 
 impl<S: Sink> Write for Text<'_, S> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.left = self.left.checked_sub(text.len()).ok_or(fmt::Error)?;
-        self.sink.put(text.as_bytes());
+        self.remaining = self.remaining.checked_sub(text.len()).ok_or(fmt::Error)?;
+        self.sink.write(text.as_bytes());
         Ok(())
     }
 }
 
-/// Items in their own order, up to an end mark.
+/// Items in their order, then the end mark.
 struct Items<'a, S>(&'a mut S);
 
 impl<'a, S: Sink> Items<'a, S> {
     fn begin(sink: &'a mut S, tag: u8) -> Self {
-        sink.put(&[tag]);
+        sink.write(&[tag]);
         Self(sink)
     }
 
-    fn field<T: Serialize + ?Sized>(&mut self, name: &str, v: &T) -> Result<(), Refused> {
-        Canon(&mut *self.0).sized(STR, name.as_bytes())?;
-        feed(v, self.0)
+    fn field<T: Serialize + ?Sized>(&mut self, name: &str, v: &T) -> Result<(), SerializeError> {
+        Canonical(&mut *self.0).sized(STR, name.as_bytes())?;
+        write(v, self.0)
     }
 }
 
@@ -300,9 +315,9 @@ macro_rules! items {
     ($($trait:ident::$method:ident;)*) => {
         $(impl<S: Sink> ser::$trait for Items<'_, S> {
             type Ok = ();
-            type Error = Refused;
-            fn $method<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), Refused> { feed(v, self.0) }
-            fn end(self) -> Result<(), Refused> { end(self.0); Ok(()) }
+            type Error = SerializeError;
+            fn $method<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), SerializeError> { write(v, self.0) }
+            fn end(self) -> Result<(), SerializeError> { end(self.0); Ok(()) }
         })*
     };
 }
@@ -318,18 +333,18 @@ macro_rules! fields {
     ($($trait:ident)*) => {
         $(impl<S: Sink> ser::$trait for Items<'_, S> {
             type Ok = ();
-            type Error = Refused;
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, v: &T) -> Result<(), Refused> {
+            type Error = SerializeError;
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, v: &T) -> Result<(), SerializeError> {
                 self.field(name, v)
             }
-            fn end(self) -> Result<(), Refused> { end(self.0); Ok(()) }
+            fn end(self) -> Result<(), SerializeError> { end(self.0); Ok(()) }
         })*
     };
 }
 
 fields! { SerializeStruct SerializeStructVariant }
 
-/// A map's entries, each key with its value behind it, sorted when all are there.
+/// The entries of a map, each with its key first. They are sorted at the end.
 struct Sorted<'a, S> {
     sink: &'a mut S,
     entries: Vec<Vec<u8>>,
@@ -337,23 +352,23 @@ struct Sorted<'a, S> {
 
 impl<S: Sink> ser::SerializeMap for Sorted<'_, S> {
     type Ok = ();
-    type Error = Refused;
+    type Error = SerializeError;
 
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refused> {
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), SerializeError> {
         let mut entry = Vec::new();
-        feed(key, &mut entry)?;
+        write(key, &mut entry)?;
         self.entries.push(entry);
         Ok(())
     }
 
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-        feed(value, self.entries.last_mut().ok_or(Refused)?)
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
+        write(value, self.entries.last_mut().ok_or(SerializeError)?)
     }
 
-    fn end(mut self) -> Result<(), Refused> {
+    fn end(mut self) -> Result<(), SerializeError> {
         self.entries.sort_unstable();
-        self.sink.put(&[MAP]);
-        self.entries.iter().for_each(|entry| self.sink.put(entry));
+        self.sink.write(&[MAP]);
+        self.entries.iter().for_each(|entry| self.sink.write(entry));
         end(self.sink);
         Ok(())
     }

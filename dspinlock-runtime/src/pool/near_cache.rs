@@ -120,7 +120,7 @@ impl NearCache {
         if self.is_unused() {
             return;
         }
-        match key.own_text().map(Key::from_name) {
+        match key.custom_text().map(Key::from_name) {
             None => drop(self.slots.pin().remove(key)),
             Some(Some(key)) => drop(self.slots.pin().remove(&key)),
             Some(None) => {}
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_invalidation_removes_the_slot() {
-        let custom = Key::own(&key(1).state_name()).expect("the name of a digest");
+        let custom = Key::custom(&key(1).state_name()).expect("the name of a digest");
         let changes: [&dyn Fn(&NearCache); 5] = [
             &|cache| cache.changed(key(1).state_name().as_bytes()),
             &|cache| cache.changed(key(1).value_name().as_bytes()),

@@ -11,6 +11,7 @@ use sha2::Sha256;
 
 use crate::error::Error;
 use crate::key::Key;
+use crate::options::Options;
 use crate::protocol::value::Hit;
 
 /// The size of a signature in bytes.
@@ -46,7 +47,7 @@ impl Secret {
     /// The key's name in the store. Two keys of the same name are renamed to the same key.
     pub(super) fn rename(&self, key: &Key) -> Key {
         let digest = self.names.clone().chain_update(key.state_name()).finalize();
-        Key::new(key.prefix(), digest.into_bytes().into())
+        Key::new(key.prefix_or(Options::DEFAULT.prefix), digest.into_bytes().into())
     }
 
     /// The payload followed by its signature.
@@ -176,8 +177,8 @@ mod tests {
         assert_ne!(renamed, one.rename(&key(2)));
         assert_ne!(renamed, one.rename(&Key::new("q".into(), [1; 32])));
         // The same lock by its name, as a custom key.
-        assert_eq!(renamed, one.rename(&Key::own(&key(1).state_name()).unwrap()));
-        let custom = one.rename(&Key::own("reports,nightly").unwrap());
+        assert_eq!(renamed, one.rename(&Key::custom(&key(1).state_name()).unwrap()));
+        let custom = one.rename(&Key::custom("reports,nightly").unwrap());
         assert!(custom.state_name().starts_with("dspinlock,") && !custom.state_name().contains("night"));
     }
 

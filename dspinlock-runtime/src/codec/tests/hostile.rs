@@ -1,4 +1,4 @@
-//! Bytes that we did not write.
+//! Bytes that the encoder did not write are a miss, and take bounded stack and memory.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::super::{FORMAT, decode, encode};
+use super::super::format::FORMAT;
+use super::super::{decode, encode};
 use super::random::{Shape, Whole};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -17,7 +18,7 @@ fn nest(depth: usize) -> Nest {
 }
 
 #[test]
-fn bytes_that_are_not_one_whole_value_are_a_miss() {
+fn bytes_that_are_not_exactly_one_value_are_a_miss() {
     let whole = encode(&"four").unwrap();
     for end in 0..whole.len() {
         assert_eq!(decode::<String>(&whole[..end]), None, "{end}");
@@ -29,12 +30,12 @@ fn bytes_that_are_not_one_whole_value_are_a_miss() {
     let mut newer = whole;
     newer[0] += 1;
     assert_eq!(decode::<String>(&newer), None);
-    // An array that claims four thousand million elements.
+    // An array that announces 2^32 - 1 elements.
     assert_eq!(decode::<Vec<u64>>(&[FORMAT, 0xdd, 0xff, 0xff, 0xff, 0xff]), None);
 }
 
 #[test]
-fn deep_values_are_a_miss_and_not_an_overflow() {
+fn values_that_nest_too_deep_are_a_miss() {
     assert!(decode::<Nest>(&encode(&nest(100)).unwrap()).is_some());
     assert!(decode::<Nest>(&encode(&nest(200)).unwrap()).is_none());
     let mut bytes = vec![FORMAT];
@@ -42,7 +43,7 @@ fn deep_values_are_a_miss_and_not_an_overflow() {
     assert!(decode::<Nest>(&bytes).is_none());
 }
 
-/// Bytes over and over, behind the format's.
+/// The format byte, then `bytes` repeated up to 1 MiB.
 fn repeated(bytes: &[u8]) -> Vec<u8> {
     let mut all = vec![FORMAT];
     all.extend(bytes.iter().cycle().take(1 << 20));
@@ -50,8 +51,8 @@ fn repeated(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn no_way_to_nest_overflows_the_stack() {
-    /// An `Option` of itself, which takes no byte for each.
+fn nesting_never_overflows_the_stack() {
+    /// An `Option` of itself: its `Some` takes no bytes.
     #[derive(Debug, Serialize, Deserialize)]
     struct Chain(Option<Box<Chain>>);
     #[derive(Debug, Serialize, Deserialize)]
@@ -106,7 +107,7 @@ fn no_way_to_nest_overflows_the_stack() {
         assert!(decode::<Tagged>(&bytes).is_none());
         assert!(decode::<Shape>(&bytes).is_none());
         assert!(decode::<serde::de::IgnoredAny>(&bytes).is_none());
-        // As deep as may be, and then an end.
+        // About the depth limit, with a valid innermost value.
         for depth in 100..130 {
             let mut bytes = bytes[..=depth].to_vec();
             bytes.push(7);
@@ -141,14 +142,14 @@ fn no_way_to_nest_overflows_the_stack() {
     }
 }
 
-/// What decoding took at its peak, in bytes.
+/// The peak memory of a decode, in bytes.
 fn peak<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> usize {
-    let taken = allocation_counter::measure(|| drop(decode::<T>(bytes)));
-    usize::try_from(taken.bytes_max).unwrap()
+    let allocated = allocation_counter::measure(|| drop(decode::<T>(bytes)));
+    usize::try_from(allocated.bytes_max).unwrap()
 }
 
 #[test]
-fn announced_lengths_take_no_memory() {
+fn announced_lengths_allocate_nothing() {
     type Deep = Vec<Vec<Vec<Vec<Vec<Vec<Vec<Vec<u64>>>>>>>>;
     for marker in [0xdd, 0xdf, 0xdb, 0xc6] {
         let claim = [FORMAT, marker, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
@@ -157,7 +158,7 @@ fn announced_lengths_take_no_memory() {
         assert_eq!(peak::<String>(&claim), 0);
         assert_eq!(peak::<Whole>(&claim), 0);
     }
-    // Each level claims all that is left, which only the outermost may.
+    // Each level announces all remaining bytes, which is valid for the outermost level only.
     let mut bytes = vec![FORMAT];
     for level in 1..8_u16 {
         bytes.push(0xdc);
@@ -171,22 +172,25 @@ fn announced_lengths_take_no_memory() {
 fn nested_nils_take_no_more_memory_than_other_values() {
     #[derive(Debug, Serialize, Deserialize)]
     struct Chain(Option<Box<Chain>>);
-    /// Serde holds back what it reads of these, each `Some` in a box.
+    /// serde buffers an untagged enum, with each `Some` in a box.
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     #[serde(untagged)]
-    enum Held {
+    enum Buffered {
         Nested(Vec<Option<Option<Option<Option<()>>>>>),
     }
     let nils = |somes| [&[FORMAT, 0xdc, 0x27, 0x10], &[0xd4, 0, somes].repeat(10_000)[..]].concat();
     for somes in 1..=128 {
-        assert!(peak::<Held>(&nils(somes)) <= 128 * nils(somes).len(), "{somes}");
+        assert!(
+            peak::<Buffered>(&nils(somes)) <= 128 * nils(somes).len(),
+            "{somes}"
+        );
         assert!(
             peak::<Vec<Chain>>(&nils(somes)) <= 128 * nils(somes).len(),
             "{somes}"
         );
     }
-    let held = Held::Nested(vec![Some(Some(Some(None))); 10_000]);
-    assert_eq!(decode(&encode(&held).unwrap()), Some(held));
+    let buffered = Buffered::Nested(vec![Some(Some(Some(None))); 10_000]);
+    assert_eq!(decode(&encode(&buffered).unwrap()), Some(buffered));
 }
 
 proptest! {
@@ -203,7 +207,7 @@ proptest! {
     }
 
     #[test]
-    fn cut_and_changed_bytes_are_a_miss_or_a_value(
+    fn truncated_and_changed_bytes_are_a_miss_or_a_value(
         whole in super::random::whole(),
         end in any::<prop::sample::Index>(),
         at in any::<prop::sample::Index>(),
@@ -220,7 +224,7 @@ proptest! {
     }
 }
 
-/// Decodes bytes as several types: without a panic, and without more memory than the values they could be.
+/// Decodes bytes as several types. The memory is bounded by the largest value that the bytes can encode.
 fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
     let bytes = &[&[FORMAT], bytes].concat()[..];
     let limit = |each: usize| 4 * each * bytes.len() + 1024;
@@ -230,7 +234,7 @@ fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
     prop_assert!(peak::<Shape>(bytes) <= limit(size_of::<Shape>()));
     prop_assert!(peak::<Vec<Whole>>(bytes) <= limit(size_of::<Whole>()));
     prop_assert!(peak::<serde::de::IgnoredAny>(bytes) == 0);
-    // What is a value comes back as itself.
+    // A decoded value round-trips.
     if let Some(shape) = decode::<Shape>(bytes) {
         prop_assert_eq!(decode(&encode(&shape).unwrap()), Some(shape));
     }

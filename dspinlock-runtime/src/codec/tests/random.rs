@@ -1,4 +1,4 @@
-//! Random values of every shape that serde has, which all come back.
+//! Random values of every shape in serde's data model round-trip.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::{decode, encode};
 
-/// Every way to say nothing.
+/// Every depth of nested nils.
 type Nested = Option<Option<Option<()>>>;
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub(super) struct Unit;
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Wrapped(Option<()>);
 
-/// Floats by their bits, so that each NaN is itself.
+/// Floats that are compared by their bits, so that a NaN equals itself.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Floats(f32, f64);
 
@@ -40,8 +40,8 @@ impl Serialize for Bytes {
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Taker;
-        impl Visitor<'_> for Taker {
+        struct BytesVisitor;
+        impl Visitor<'_> for BytesVisitor {
             type Value = Bytes;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,7 +52,7 @@ impl<'de> Deserialize<'de> for Bytes {
                 Ok(Bytes(bytes.to_vec()))
             }
         }
-        deserializer.deserialize_byte_buf(Taker)
+        deserializer.deserialize_byte_buf(BytesVisitor)
     }
 }
 
@@ -130,7 +130,7 @@ pub(super) enum Shape {
     Tuple(Box<Shape>, Option<Unit>, Wrapped),
     Struct {
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        left_out: Nested,
+        skipped: Nested,
         of: Option<Box<Shape>>,
     },
     Untagged(Option<Untagged>),
@@ -150,7 +150,7 @@ pub(super) struct Whole {
     array: [Option<Option<u8>>; 3],
     result: Result<Nested, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    left_out: Option<Option<u8>>,
+    skipped: Option<Option<u8>>,
     #[serde(default)]
     last: Nested,
 }
@@ -188,7 +188,7 @@ fn inner() -> BoxedStrategy<Inner> {
 
 fn flat() -> BoxedStrategy<Flat> {
     let maybe = proptest::option::of(any::<(Nested, u8)>());
-    // Longer than the names of the fields, which the map would take.
+    // Longer than the names of the fields, so that no entry looks like a field.
     let rest = btree_map(
         vec(any::<char>(), 9..20).prop_map(String::from_iter),
         any::<Option<Option<u8>>>(),
@@ -242,7 +242,7 @@ fn untagged(shape: BoxedStrategy<Shape>) -> BoxedStrategy<Untagged> {
     .boxed()
 }
 
-// Boxed, as the others are: in debug builds the stack of a test is soon full of nested strategies.
+// Boxed, like all strategies of this file: in debug builds nested strategies overflow the stack of a test.
 fn shape() -> BoxedStrategy<Shape> {
     let leaf = prop_oneof![
         Just(Shape::Unit),
@@ -263,8 +263,8 @@ fn shape() -> BoxedStrategy<Shape> {
                 unit.then_some(Unit),
                 Wrapped(inner)
             )),
-            (any::<Nested>(), option()).prop_map(|(left_out, of)| Shape::Struct {
-                left_out,
+            (any::<Nested>(), option()).prop_map(|(skipped, of)| Shape::Struct {
+                skipped,
                 of: of.map(Box::new)
             }),
             proptest::option::of(untagged(shape.clone())).prop_map(Shape::Untagged),
@@ -287,7 +287,7 @@ fn key() -> BoxedStrategy<Key> {
     .boxed()
 }
 
-/// A value of all shapes at once.
+/// A value with fields of every shape.
 pub(super) fn whole() -> impl Strategy<Value = Whole> {
     let tuples = btree_map(
         any::<(u8, Option<Option<bool>>)>(),
@@ -306,7 +306,7 @@ pub(super) fn whole() -> impl Strategy<Value = Whole> {
         any::<(Option<Option<u8>>, Nested)>(),
     )
         .prop_map(
-            |(shapes, keys, tuples, numbers, wide, small, array, result, (left_out, last))| Whole {
+            |(shapes, keys, tuples, numbers, wide, small, array, result, (skipped, last))| Whole {
                 shapes,
                 keys,
                 tuples,
@@ -315,7 +315,7 @@ pub(super) fn whole() -> impl Strategy<Value = Whole> {
                 small,
                 array,
                 result,
-                left_out,
+                skipped,
                 last,
             },
         )
@@ -323,26 +323,26 @@ pub(super) fn whole() -> impl Strategy<Value = Whole> {
 
 proptest! {
     #[test]
-    fn every_value_comes_back(whole in whole()) {
+    fn every_value_round_trips(whole in whole()) {
         let bytes = encode(&whole).unwrap();
         prop_assert_eq!(decode::<Whole>(&bytes), Some(whole));
     }
 }
 
 #[test]
-fn what_serde_cannot_hold_back_is_a_miss() {
-    /// Serde holds back what it reads of these, and cannot hold back a number of 128 bits.
+fn a_number_that_serde_cannot_buffer_is_a_miss() {
+    /// serde buffers an untagged enum, and cannot buffer a 128-bit number.
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     #[serde(untagged)]
-    enum Held {
+    enum Buffered {
         Wide(u128),
     }
-    assert_eq!(decode::<Held>(&encode(&Held::Wide(7)).unwrap()), None);
+    assert_eq!(decode::<Buffered>(&encode(&Buffered::Wide(7)).unwrap()), None);
 }
 
-// Should one of these fail, then serde does better, and the codec's introduction may promise more.
+// If this test fails, serde has improved: remove the limit from the documentation of the codec.
 #[test]
-fn what_serde_loses_stays_lost() {
+fn serde_loses_a_flattened_none_and_an_untagged_variant() {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Optional {
         nested: Nested,
