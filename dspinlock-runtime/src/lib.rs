@@ -48,6 +48,9 @@ pub mod internals {
     pub mod key {
         pub use crate::key::*;
     }
+    pub mod limits {
+        pub use crate::options::{DEFAULT_MAX_BLOCK_TIME, MAX_DURATION, MAX_PREFIX, MIN_LEASE};
+    }
     pub mod protocol {
         pub use crate::protocol::*;
     }

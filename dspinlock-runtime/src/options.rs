@@ -50,7 +50,7 @@ impl Options {
         spinlock_sleep_thresh: Duration::from_millis(500),
         wait: None,
         ttl: Duration::from_secs(3600),
-        max_block_time: Duration::from_secs(1800),
+        max_block_time: DEFAULT_MAX_BLOCK_TIME,
         lease: None,
         replicas: 0,
     };
@@ -62,10 +62,14 @@ impl Default for Options {
     }
 }
 
-/// No duration is longer.
-const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
-/// No lease is shorter: a heartbeat must fit into it, and a thread that comes late.
-const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+/// The longest duration of any option: 100 years of 366 days.
+pub const MAX_DURATION: Duration = Duration::from_secs(100 * 366 * 86_400);
+/// The shortest lease: a renewal must fit into it, even if the thread is late.
+pub const MIN_LEASE: Duration = Duration::from_millis(100);
+/// The longest prefix, in bytes.
+pub const MAX_PREFIX: usize = 64;
+/// The default of `max_block_time`.
+pub const DEFAULT_MAX_BLOCK_TIME: Duration = Duration::from_secs(1800);
 /// The lease where none is given.
 const LEASE: Duration = Duration::from_secs(15);
 
@@ -83,7 +87,7 @@ impl Options {
         }
         if let Some(Wait::AtMost(wait)) = self
             .wait
-            .filter(|wait| matches!(wait, Wait::AtMost(wait) if *wait > LONGEST))
+            .filter(|wait| matches!(wait, Wait::AtMost(wait) if *wait > MAX_DURATION))
         {
             return refuse(format!(
                 "wait is at most 100 years, not {wait:?}; `forever` has no end"
@@ -99,8 +103,8 @@ impl Options {
                 self.max_block_time
             ));
         }
-        if lease < SHORTEST_LEASE {
-            return refuse(format!("a lease is at least {SHORTEST_LEASE:?}, not {lease:?}"));
+        if lease < MIN_LEASE {
+            return refuse(format!("a lease is at least {MIN_LEASE:?}, not {lease:?}"));
         }
         self.check_prefix()?;
         Ok(lease)
@@ -109,7 +113,7 @@ impl Options {
     /// A prefix must keep both entries of a key in one slot of a cluster, and the key apart from its digest.
     pub(crate) fn check_prefix(&self) -> Result<(), Error> {
         let reserved = |c: char| matches!(c, '{' | '}' | ',') || c.is_control();
-        if self.prefix.is_empty() || self.prefix.len() > 64 || self.prefix.contains(reserved) {
+        if self.prefix.is_empty() || self.prefix.len() > MAX_PREFIX || self.prefix.contains(reserved) {
             return refuse("a prefix has 1 to 64 bytes without braces, commas and control characters".into());
         }
         Ok(())
@@ -118,7 +122,7 @@ impl Options {
 
 /// A length of time must be one.
 pub(crate) fn check_length(name: &str, duration: Duration) -> Result<(), Error> {
-    if duration.is_zero() || duration > LONGEST {
+    if duration.is_zero() || duration > MAX_DURATION {
         return refuse(format!(
             "{name} is longer than nothing and at most 100 years, not {duration:?}"
         ));
