@@ -45,8 +45,9 @@ struct Draft {
 }
 
 impl Call {
+    /// A call of the function that `site` describes.
     #[inline]
-    pub(crate) fn new(site: &'static Site) -> Self {
+    pub fn new(site: &'static Site) -> Self {
         let hasher = KeyHasher::new(site.is_shared());
         let draft = Draft {
             site,

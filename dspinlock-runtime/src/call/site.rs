@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::call::Call;
 use crate::options::{Options, Wait};
 
 /// What the attribute says of one function, kept in a `const`.
@@ -33,12 +32,6 @@ impl Site {
             near_cache: None,
             options: Options::DEFAULT,
         }
-    }
-
-    /// One call of this function.
-    #[inline]
-    pub fn call(&'static self) -> Call {
-        Call::new(self)
     }
 
     /// `name = ""`: the key is the object alone, which a Python worker may know too.
