@@ -1,12 +1,11 @@
 pub async fn price(id: u64, region: &str) -> Result<Price, Failure> {
     {
-        const {
-            &::dspinlock::__private::Site::new(
-                    ::core::concat!(::core::module_path!(), "::", "price"),
-                )
-                .ttl(::core::time::Duration::new(0u64, 500000000u32))
-        }
-            .call()
+        ::dspinlock::__private::Call::new(const {
+                &::dspinlock::__private::Site::new(
+                        ::core::concat!(::core::module_path!(), "::", "price"),
+                    )
+                    .ttl(::core::time::Duration::new(0u64, 500000000u32))
+            })
             .cached()
             .part(&id)
             .part(&region)

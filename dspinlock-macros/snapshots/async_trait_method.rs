@@ -20,12 +20,11 @@ where
             __arg1
         };
         {
-            const {
-                &::dspinlock::__private::Site::new(
-                    ::core::concat!(::core::module_path!(), "::", "price"),
-                )
-            }
-                .call()
+            ::dspinlock::__private::Call::new(const {
+                    &::dspinlock::__private::Site::new(
+                        ::core::concat!(::core::module_path!(), "::", "price"),
+                    )
+                })
                 .part(&__self.id)
                 .part(&a)
         }

@@ -1,19 +1,21 @@
 async fn price<T: Serialize, const N: usize>(&self, user: T) -> Result<T, Failure> {
     {
-        const {
-            &::dspinlock::__private::Site::new(
-                    ::core::concat!(::core::module_path!(), "::", "price"),
-                )
-                .name("price")
-                .prefix("shop")
-                .skipped_generics(&[1usize])
-                .fail_if_key_exists()
-                .spinlock_sleep_thresh(::core::time::Duration::new(61u64, 1000000u32))
-                .wait_forever()
-                .max_block_time(::core::time::Duration::new(60u64, 0u32))
-                .lease(::core::time::Duration::new(5u64, 0u32))
-        }
-            .call()
+        ::dspinlock::__private::Call::new(const {
+                &::dspinlock::__private::Site::new(
+                        ::core::concat!(::core::module_path!(), "::", "price"),
+                    )
+                    .name("price")
+                    .prefix("shop")
+                    .skipped_generics(&[1usize])
+                    .fail_if_key_exists()
+                    .replicas(1u32)
+                    .spinlock_sleep_thresh(
+                        ::core::time::Duration::new(61u64, 1000000u32),
+                    )
+                    .wait_forever()
+                    .max_block_time(::core::time::Duration::new(60u64, 0u32))
+                    .lease(::core::time::Duration::new(5u64, 0u32))
+            })
             .cached()
             .map_err(Failure::Lock)
             .part(&self.id)

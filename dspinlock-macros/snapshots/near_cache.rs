@@ -1,12 +1,11 @@
 fn price(id: u64) -> Result<Price, Failure> {
     {
-        const {
-            &::dspinlock::__private::Site::new(
-                    ::core::concat!(::core::module_path!(), "::", "price"),
-                )
-                .near_cache(::core::time::Duration::new(10u64, 0u32))
-        }
-            .call()
+        ::dspinlock::__private::Call::new(const {
+                &::dspinlock::__private::Site::new(
+                        ::core::concat!(::core::module_path!(), "::", "price"),
+                    )
+                    .near_cache(::core::time::Duration::new(10u64, 0u32))
+            })
             .cached_near()
             .map_err(Failure::Lock)
             .part(&id)

@@ -2,12 +2,11 @@
 #[allow(unused)]
 fn price(mut id: u64, (a, b): (u8, u8)) {
     {
-        const {
-            &::dspinlock::__private::Site::new(
-                ::core::concat!(::core::module_path!(), "::", "price"),
-            )
-        }
-            .call()
+        ::dspinlock::__private::Call::new(const {
+                &::dspinlock::__private::Site::new(
+                    ::core::concat!(::core::module_path!(), "::", "price"),
+                )
+            })
             .panic(::dspinlock::__private::Shape::<()>::new().kind())
             .part(&id)
             .part(&a)

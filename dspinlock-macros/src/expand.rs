@@ -1,26 +1,35 @@
-//! The way of a function through the rooms, without the compiler around it: `fuzz/` takes it too.
+//! The pipeline: attribute and function in, the locked function or the errors out.
+//!
+//! The attribute calls it, and so do the unit tests and `fuzz/`, which run without the compiler.
 
-pub(crate) mod shim;
+mod shim;
 
 use proc_macro2::TokenStream;
 
-use crate::fallback::Mistakes;
-use crate::model::Guarded;
-use crate::parse::args::Args;
+use crate::errors::Errors;
+use crate::fallback;
+use crate::model::LockedFn;
+use crate::parse::Args;
 use crate::validate;
 
-/// The function behind its lock, or all that is wrong with it.
-pub(crate) fn expand(args: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
-    let mut mistakes = Mistakes::default();
-    let args = Args::parse(args, &mut mistakes);
-    let guarded = match Guarded::parse(args, item) {
-        Ok(guarded) => guarded,
-        Err(error) => {
-            mistakes.push(error.clone());
-            return mistakes.or(TokenStream::new());
-        }
+/// The function with its body behind the lock; if that fails, the errors and the function as it was.
+pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
+    try_expand(args, item.clone()).unwrap_or_else(|error| fallback::expand(&item, &error))
+}
+
+/// The function with its body behind the lock.
+///
+/// # Errors
+///
+/// Every error of the arguments and of the function, combined.
+pub(crate) fn try_expand(args: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
+    let mut errors = Errors::default();
+    let args = Args::parse(args, &mut errors);
+    let function = match LockedFn::parse(args, item) {
+        Ok(function) => function,
+        Err(error) => return Err(errors.and(error)),
     };
-    validate::validate(&guarded, &mut mistakes);
-    mistakes.or(())?;
-    Ok(shim::expand(&guarded))
+    validate::validate(&function, &mut errors);
+    errors.finish()?;
+    Ok(shim::write(&function))
 }

@@ -1,5 +1,11 @@
-//! Attribute tokens → [`Args`].
+//! Reads the tokens between the attribute's parentheses into [`Args`].
+//!
+//! `expand` calls it; `model`, `validate` and `expand` read the result. It never sees the function.
 
-pub(crate) mod args;
-pub(crate) mod duration;
-pub(crate) mod names;
+mod args;
+mod duration;
+mod names;
+mod value;
+
+pub(crate) use args::{Args, is_on};
+pub(crate) use value::{Arg, OnError, Setting, Wait};

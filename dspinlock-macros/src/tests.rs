@@ -1,4 +1,6 @@
-//! What the attribute writes. `UPDATE_EXPECT=1 cargo test -p dspinlock-macros` rewrites the snapshots.
+//! The expansion against snapshots, and every limit at its border.
+//!
+//! `UPDATE_EXPECT=1 cargo test -p dspinlock-macros` rewrites the snapshots.
 
 use expect_test::{ExpectFile, expect_file};
 use proc_macro2::TokenStream;
@@ -9,13 +11,13 @@ fn pretty(tokens: TokenStream) -> String {
 }
 
 fn check(args: TokenStream, item: TokenStream, expected: ExpectFile) -> String {
-    let expansion = pretty(crate::expand::expand(args, item).expect("nothing is wrong with it"));
+    let expansion = pretty(crate::expand::try_expand(args, item).expect("the function can be locked"));
     expected.assert_eq(&expansion);
     expansion
 }
 
 #[test]
-fn async_fn_of_two_arguments() {
+fn an_async_fn_gets_a_shim_of_less_than_20_lines() {
     let item = quote! {
         pub async fn price(id: u64, region: &str) -> Result<Price, Failure> {
             let price = fetch(id, region).await?;
@@ -29,7 +31,7 @@ fn async_fn_of_two_arguments() {
 }
 
 #[test]
-fn sync_fn() {
+fn a_sync_fn_runs_its_body_in_a_closure() {
     let item = quote! {
         #[must_use]
         fn price(mut id: u64, (a, b): (u8, u8)) {
@@ -45,7 +47,7 @@ fn sync_fn() {
 }
 
 #[test]
-fn every_argument() {
+fn every_argument_becomes_a_setter() {
     let item = quote! {
         async fn price<T: Serialize, const N: usize>(&self, user: T) -> Result<T, Failure> {
             Ok(user)
@@ -63,13 +65,14 @@ fn every_argument() {
         ttl = self.ttl(&user),
         max_block_time = "1m",
         lease = "5s",
+        replicas = 1,
         map_err = Failure::Lock,
     };
     check(args, item, expect_file!["../snapshots/every_argument.rs"]);
 }
 
 #[test]
-fn near_cache() {
+fn a_near_cache_is_a_setter_and_a_type() {
     let item = quote! {
         fn price(id: u64) -> Result<Price, Failure> {
             fetch(id)
@@ -80,7 +83,7 @@ fn near_cache() {
 }
 
 #[test]
-fn async_trait_method() {
+fn an_async_trait_method_keeps_its_prologue() {
     let item = quote! {
         fn price<'life0, 'async_trait>(
             &'life0 self,
@@ -113,4 +116,66 @@ fn async_trait_method() {
         item,
         expect_file!["../snapshots/async_trait_method.rs"],
     );
+}
+
+fn is_accepted(args: &str) -> bool {
+    let args = args.parse().expect("tokens");
+    let item = quote!(
+        fn price(id: u64) {}
+    );
+    crate::expand::try_expand(args, item).is_ok()
+}
+
+#[test]
+fn a_literal_at_a_limit_is_accepted() {
+    for args in [
+        r#"ttl = "36600d""#,
+        r#"ttl = "1ns""#,
+        r#"wait = "0s""#,
+        r#"wait = "36600d""#,
+        r#"lease = "100ms""#,
+        r#"lease = "30m""#,
+        r#"lease = "100ms", max_block_time = "100ms""#,
+        r#"lease = "31m", max_block_time = limit()"#,
+        r#"near_cache = "36600d", cached_if_computed"#,
+        "max_spinlock_tries = 1",
+        "max_spinlock_tries = 4294967295",
+        r#"prefix = "a""#,
+        r#"prefix = "a b:c""#,
+        &format!(r#"prefix = "{}""#, "a".repeat(64)),
+    ] {
+        assert!(is_accepted(args), "{args}");
+    }
+}
+
+#[test]
+fn a_literal_beyond_a_limit_is_refused() {
+    for args in [
+        r#"ttl = "0s""#,
+        r#"ttl = "36600d1ns""#,
+        r#"wait = "36600d1ns""#,
+        r#"spinlock_sleep_thresh = "0s""#,
+        r#"spinlock_sleep_thresh = "36601d""#,
+        r#"lease = "0s""#,
+        r#"lease = "99ms999us""#,
+        r#"lease = "30m1ns""#,
+        r#"lease = "2s", max_block_time = "1s""#,
+        r#"max_block_time = "0s""#,
+        r#"max_block_time = "99ms""#,
+        r#"max_block_time = "36601d""#,
+        r#"near_cache = "0s", cached_if_computed"#,
+        r#"near_cache = "36601d", cached_if_computed"#,
+        "max_spinlock_tries = 0",
+        "max_spinlock_tries = 4294967296",
+        r#"prefix = """#,
+        r#"prefix = "a,b""#,
+        r#"prefix = "{a""#,
+        r#"prefix = "a}""#,
+        r#"prefix = "a\n""#,
+        r#"prefix = "\u{85}""#,
+        &format!(r#"prefix = "{}""#, "a".repeat(65)),
+        &format!(r#"prefix = "{}""#, "é".repeat(33)),
+    ] {
+        assert!(!is_accepted(args), "{args}");
+    }
 }

@@ -1,4 +1,6 @@
-//! The attribute on whatever tokens a text has: its arguments in the first line, what it stands on in the others.
+//! The attribute on arbitrary tokens: the first line has its arguments, the other lines have the function.
+//!
+//! It never panics, its errors keep the function, and its expansion is Rust if the function is.
 
 #![no_main]
 
@@ -6,12 +8,14 @@ use libfuzzer_sys::fuzz_target;
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use syn::{ImplItemFn, ItemFn, parse2};
 
-use macros::{expand, fallback, model, parse, validate};
+use macros::{errors, expand, fallback, limits, model, parse, validate};
 
 #[path = "../../dspinlock-macros/src"]
 mod macros {
+    pub(crate) mod errors;
     pub(crate) mod expand;
     pub(crate) mod fallback;
+    pub(crate) mod limits;
     pub(crate) mod model;
     pub(crate) mod parse;
     pub(crate) mod validate;
@@ -23,12 +27,13 @@ fuzz_target!(|text: &str| {
         return;
     };
     let (args, item) = (invisible(args), invisible(item));
-    match expand::expand(args, item.clone()) {
-        // The body is spliced as it is: only of Rust comes Rust.
+    match expand::try_expand(args, item.clone()) {
+        // The body keeps its tokens: the expansion is Rust only if the function is.
         Ok(expansion) => assert!(!is_function(&item) || is_function(&expansion), "{expansion}"),
         Err(error) => {
-            let left = fallback::fallback(&error, &item).to_string();
-            assert!(left.starts_with(":: core :: compile_error ! {") && left.ends_with(&item.to_string()));
+            let expansion = fallback::expand(&item, &error).to_string();
+            assert!(expansion.starts_with(":: core :: compile_error ! {"), "{expansion}");
+            assert!(expansion.ends_with(&item.to_string()), "{expansion}");
         }
     }
 });
@@ -37,7 +42,7 @@ fn is_function(tokens: &TokenStream) -> bool {
     parse2::<ItemFn>(tokens.clone()).is_ok() || parse2::<ImplItemFn>(tokens.clone()).is_ok()
 }
 
-/// Writes `[[ .. ]]` with the delimiters that nobody sees, which `macro_rules!` puts around what it was given.
+/// Replaces `[[ .. ]]` by an invisible group, such as `macro_rules!` puts around a captured expression.
 fn invisible(tokens: TokenStream) -> TokenStream {
     let tokens = tokens.into_iter().map(|token| match token {
         TokenTree::Group(group) => TokenTree::Group(match inner(&group) {
@@ -49,7 +54,7 @@ fn invisible(tokens: TokenStream) -> TokenStream {
     tokens.collect()
 }
 
-/// The only thing in brackets, if it is in brackets too.
+/// The inner group of `[[ .. ]]`.
 fn inner(group: &Group) -> Option<Group> {
     let mut tokens = group.stream().into_iter();
     match (tokens.next()?, tokens.next()) {

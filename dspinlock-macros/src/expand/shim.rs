@@ -1,4 +1,7 @@
-//! [`Guarded`] → tokens; cannot fail. Writes no logic: options into a `const`, the key into calls, the body untouched.
+//! Writes the function with its body behind the lock. It cannot fail.
+//!
+//! `expand` calls it with a function that is valid. It writes no logic: fixed options become a `const`, the key becomes
+//! method calls, and the body keeps its tokens. The runtime does everything else.
 
 use std::time::Duration;
 
@@ -8,13 +11,11 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, ExprReference, Lit, Token};
 
-use crate::model::{Form, Guarded};
-use crate::parse::args::{OnError, Tries, is_on};
-use crate::parse::duration::Length;
+use crate::model::{Form, LockedFn};
+use crate::parse::{Arg, Args, OnError, Setting, Wait, is_on};
 
-/// The function, with its body behind the lock.
-pub(crate) fn expand(guarded: &Guarded) -> TokenStream {
-    let Guarded {
+pub(crate) fn write(function: &LockedFn) -> TokenStream {
+    let LockedFn {
         attrs,
         vis,
         sig,
@@ -22,12 +23,11 @@ pub(crate) fn expand(guarded: &Guarded) -> TokenStream {
         body,
         form,
         ..
-    } = guarded;
-    let call = call(guarded);
-    // The whole step has the span of the return type, where its one bound can be broken.
-    let at = derived(output.span());
-    let returning = quote_spanned!(at=> .returning::<#output>());
-    // Without the early return the type of an async block is inferred too late for coercions in the body.
+    } = function;
+    let call = call(function);
+    // The only bound of the shim is on this step: the compiler reports a broken bound at the return type.
+    let returning = quote_spanned!(generated_at(output.span())=> .returning::<#output>());
+    // Without the early return, the type of the async block is inferred too late for coercions in the body.
     let future = quote! {
         #call #returning.run(async move {
             if false {
@@ -44,123 +44,137 @@ pub(crate) fn expand(guarded: &Guarded) -> TokenStream {
     quote!(#(#attrs)* #vis #sig { #block })
 }
 
-/// Options and key, in a block of their own: no temporary of a key expression lives as long as the body.
-fn call(guarded: &Guarded) -> TokenStream {
-    let site = site(guarded);
-    let parts = parts(guarded).into_iter().map(|part| {
-        let at = derived(part.span());
-        let borrowed = Expr::Reference(ExprReference {
-            attrs: Vec::new(),
-            and_token: Token![&](at),
-            mutability: None,
-            expr: Box::new(part),
-        });
-        quote_spanned!(at=> .part(#borrowed))
-    });
-    let per_call = settings(guarded)
-        .into_iter()
-        .filter_map(|(name, value)| match value {
-            Value::PerCall(expr) => Some(quote_spanned!(derived(expr.span())=> .#name(#expr))),
-            Value::Fixed(_) => None,
-        });
-    let cached = guarded.is_cached().then(|| match guarded.args.near_cache {
+/// Options and key, in a block: temporaries of the key are dropped before the body runs.
+fn call(function: &LockedFn) -> TokenStream {
+    let options = Options::new(&function.args);
+    let site = site(function, &options.fixed);
+    let per_call = &options.per_call;
+    let cached = function.is_cached().then(|| match function.args.near_cache {
         Some(_) => quote!(.cached_near()),
         None => quote!(.cached()),
     });
-    let carry = carry(guarded);
-    // What changes the call's type comes before the key: a call whose key is begun is costly to move.
-    let call = quote!({ const { &#site }.call() #cached #carry #(#parts)* #(#per_call)* });
-    match guarded.form {
+    let error_policy = error_policy(function);
+    let parts = key(function).into_iter().map(part);
+    // The steps that change the type of the call come before the key: a call with a key is larger, and moves cost more.
+    let call = quote! {{
+        ::dspinlock::__private::Call::new(const { &#site }) #cached #error_policy #(#parts)* #per_call
+    }};
+    match function.form {
         Form::AsyncTrait { .. } => rename_self(call),
-        _ => call,
+        Form::Sync | Form::Async => call,
     }
 }
 
-fn site(guarded: &Guarded) -> TokenStream {
-    let function = guarded.sig.ident.unraw().to_string();
-    let name = guarded.args.name.iter().map(|name| &name.value);
-    let prefix = guarded.args.prefix.iter().map(|prefix| &prefix.value);
-    let skipped: Vec<usize> = guarded
-        .generics()
-        .filter(|(_, name)| guarded.skips(name))
-        .map(|(position, _)| position)
-        .collect();
+/// The constant that describes the function.
+fn site(function: &LockedFn, options: &TokenStream) -> TokenStream {
+    let args = &function.args;
+    let ident = function.sig.ident.unraw().to_string();
+    let name = args.name.iter().map(|name| &name.value);
+    let prefix = args.prefix.iter().map(|prefix| &prefix.value);
+    let generics = function.generics().filter(|(_, name)| function.skips(name));
+    let skipped: Vec<usize> = generics.map(|(position, _)| position).collect();
     let skipped = (!skipped.is_empty()).then(|| quote!(.skipped_generics(&[#(#skipped),*])));
-    let fail = is_on(&guarded.args.fail_if_key_exists);
-    let fail = fail.then(|| quote!(.fail_if_key_exists()));
-    let fixed = settings(guarded)
-        .into_iter()
-        .filter_map(|(name, value)| match value {
-            Value::Fixed(value) => Some(quote!(.#name(#value))),
-            Value::PerCall(_) => None,
-        });
+    let fail = is_on(&args.fail_if_key_exists).then(|| quote!(.fail_if_key_exists()));
     quote! {
-        ::dspinlock::__private::Site::new(::core::concat!(::core::module_path!(), "::", #function))
-            #(.name(#name))* #(.prefix(#prefix))* #skipped #fail #(#fixed)*
+        ::dspinlock::__private::Site::new(::core::concat!(::core::module_path!(), "::", #ident))
+            #(.name(#name))* #(.prefix(#prefix))* #skipped #fail #options
     }
 }
 
-/// The expressions that make the key.
-fn parts(guarded: &Guarded) -> Vec<Expr> {
-    match &guarded.args.key {
-        Some(key) => key.value.iter().cloned().map(part).collect(),
+/// The expressions that make the key: `key = ...`, or every argument that is not skipped.
+fn key(function: &LockedFn) -> Vec<Expr> {
+    match &function.args.key {
+        Some(key) => key.value.iter().cloned().map(formatted).collect(),
         None => {
-            let counted = guarded.names().filter(|name| !guarded.skips(name));
-            counted.map(|name| syn::parse_quote!(#name)).collect()
+            let names = function.names().filter(|name| !function.skips(name));
+            names.map(|name| syn::parse_quote!(#name)).collect()
         }
     }
 }
 
-/// A string literal is a format string over the arguments; all else is what it is.
-fn part(expr: Expr) -> Expr {
+/// A string literal is a format string over the arguments; every other expression stays.
+fn formatted(expr: Expr) -> Expr {
     match &expr {
         Expr::Lit(ExprLit {
             lit: Lit::Str(format),
             ..
         }) => {
-            let at = derived(format.span());
+            let at = generated_at(format.span());
             syn::parse_quote_spanned!(at=> ::core::format_args!(#format))
         }
         _ => expr,
     }
 }
 
-/// An option that is known now goes into the site; one that is not is set at each call, by a setter of the same name.
-enum Value {
-    Fixed(TokenStream),
-    PerCall(TokenStream),
+/// `.part(&expr)`
+fn part(expr: Expr) -> TokenStream {
+    let at = generated_at(expr.span());
+    // A syntax node, not tokens: it puts parentheses around `a + b`.
+    let borrowed = Expr::Reference(ExprReference {
+        attrs: Vec::new(),
+        and_token: Token![&](at),
+        mutability: None,
+        expr: Box::new(expr),
+    });
+    quote_spanned!(at=> .part(#borrowed))
 }
 
-fn settings(guarded: &Guarded) -> Vec<(Ident, Value)> {
-    let args = &guarded.args;
-    let numbers = [
-        ("max_spinlock_tries", &args.max_spinlock_tries),
-        ("replicas", &args.replicas),
-    ];
-    let numbers = numbers
-        .into_iter()
-        .filter_map(|(name, given)| Some((format_ident!("{name}"), &given.as_ref()?.value)));
-    let numbers = numbers.map(|(name, number)| match number {
-        Tries::Fixed(number) => (name, Value::Fixed(quote!(#number))),
-        Tries::PerCall(expr) => (name, Value::PerCall(quote!(#expr))),
-    });
-    let lengths = [
-        ("near_cache", &args.near_cache),
-        ("spinlock_sleep_thresh", &args.spinlock_sleep_thresh),
-        ("wait", &args.wait),
-        ("ttl", &args.ttl),
-        ("max_block_time", &args.max_block_time),
-        ("lease", &args.lease),
-    ];
-    let lengths = lengths
-        .into_iter()
-        .filter_map(|(name, given)| Some((name, &given.as_ref()?.value)));
-    let lengths = lengths.map(|(name, length)| match length {
-        Length::Fixed(duration, _) => (format_ident!("{name}"), Value::Fixed(constant(*duration))),
-        Length::PerCall(expr) => (format_ident!("{name}"), Value::PerCall(quote!(#expr))),
-        Length::Forever => (format_ident!("{name}_forever"), Value::Fixed(TokenStream::new())),
-    });
-    numbers.chain(lengths).collect()
+/// The options as calls of setters, which `Site` and `Call` have under the same names.
+#[derive(Default)]
+struct Options {
+    /// For the site: known at compile time.
+    fixed: TokenStream,
+    /// For each call.
+    per_call: TokenStream,
+}
+
+impl Options {
+    fn new(args: &Args) -> Self {
+        let mut options = Self::default();
+        options.count("max_spinlock_tries", &args.max_spinlock_tries);
+        options.count("replicas", &args.replicas);
+        options.duration("near_cache", &args.near_cache);
+        options.duration("spinlock_sleep_thresh", &args.spinlock_sleep_thresh);
+        options.wait(&args.wait);
+        options.duration("ttl", &args.ttl);
+        options.duration("max_block_time", &args.max_block_time);
+        options.duration("lease", &args.lease);
+        options
+    }
+
+    fn count(&mut self, setter: &str, arg: &Option<Arg<Setting<u32>>>) {
+        if let Some(arg) = arg {
+            self.add(setter, &arg.value, |count| quote!(#count));
+        }
+    }
+
+    fn duration(&mut self, setter: &str, arg: &Option<Arg<Setting<Duration>>>) {
+        if let Some(arg) = arg {
+            self.add(setter, &arg.value, constant);
+        }
+    }
+
+    fn wait(&mut self, arg: &Option<Arg<Wait>>) {
+        match arg.as_ref().map(|arg| &arg.value) {
+            Some(Wait::AtMost(wait)) => self.add("wait", wait, constant),
+            Some(Wait::Forever) => self.fixed.extend(quote!(.wait_forever())),
+            None => {}
+        }
+    }
+
+    fn add<T: Copy>(&mut self, setter: &str, setting: &Setting<T>, constant: fn(T) -> TokenStream) {
+        let setter = format_ident!("{setter}");
+        match setting {
+            Setting::Literal(value, _) => {
+                let value = constant(*value);
+                self.fixed.extend(quote!(.#setter(#value)));
+            }
+            Setting::PerCall(expr) => {
+                let at = generated_at(expr.span());
+                self.per_call.extend(quote_spanned!(at=> .#setter(#expr)));
+            }
+        }
+    }
 }
 
 fn constant(duration: Duration) -> TokenStream {
@@ -168,26 +182,26 @@ fn constant(duration: Duration) -> TokenStream {
     quote!(::core::time::Duration::new(#seconds, #nanos))
 }
 
-/// What becomes of lock errors, where it is not `From`.
-fn carry(guarded: &Guarded) -> Option<TokenStream> {
-    let output = &guarded.output;
-    if let Some(map) = &guarded.args.map_err {
+/// `map_err` or `on_error`. Without them a lock error is converted by `From`.
+fn error_policy(function: &LockedFn) -> Option<TokenStream> {
+    if let Some(map) = &function.args.map_err {
         let map = &map.value;
-        return Some(quote_spanned!(derived(map.span())=> .map_err(#map)));
+        return Some(quote_spanned!(generated_at(map.span())=> .map_err(#map)));
     }
-    let method = match guarded.args.on_error.as_ref()?.value {
+    let output = &function.output;
+    let method = match function.args.on_error.as_ref()?.value {
         OnError::RunUnlocked => quote!(run_unlocked),
         OnError::Panic => quote!(panic),
     };
     Some(quote!(.#method(::dspinlock::__private::Shape::<#output>::new().kind())))
 }
 
-/// The place of the user's tokens for the compiler's messages, but known as generated: lints are for what people wrote.
-fn derived(span: Span) -> Span {
+/// The location of the user's tokens, but marked as generated: compiler errors point there, and lints stay silent.
+fn generated_at(span: Span) -> Span {
     Span::call_site().located_at(span)
 }
 
-/// In the prologue of `#[async_trait]`, `self` has moved into `__self`.
+/// `self` as `__self`, because the prologue of `#[async_trait]` moves it.
 fn rename_self(tokens: TokenStream) -> TokenStream {
     let rename = |token| match token {
         TokenTree::Ident(word) if word == "self" => TokenTree::Ident(Ident::new("__self", word.span())),

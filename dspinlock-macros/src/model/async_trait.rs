@@ -1,4 +1,4 @@
-//! What `#[async_trait]` (0.1) makes of an async method before the attribute sees it, and how to see the method in it:
+//! Recognises an async method that `#[async_trait]` (0.1) has already rewritten:
 //!
 //! ```text
 //! fn price<'async_trait>(self, __arg1: ..) -> Pin<Box<dyn Future<Output = T> + Send + 'async_trait>> {
@@ -15,52 +15,48 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Expr, Local, Pat, Signature, Stmt, Type};
 
-/// A method as its author wrote it.
+/// The method as its author wrote it.
 pub(crate) struct Method {
-    /// Binds the arguments, and calls the receiver `__self`.
+    /// Binds the parameters, and the receiver as `__self`.
     pub(crate) prologue: Vec<Stmt>,
     pub(crate) output: Type,
     pub(crate) body: TokenStream,
 }
 
-/// The method in a function; `None` where `#[async_trait]` did not write it.
+/// The original method; `None` if `#[async_trait]` did not write this one.
 pub(crate) fn method(sig: &Signature, body: &TokenStream) -> Option<Method> {
-    sig.generics
-        .lifetimes()
-        .find(|param| param.lifetime.ident == "async_trait")?;
-    let Expr::Call(pin) = syn::parse2(body.clone()).ok()? else {
-        return None;
-    };
-    let Some(Expr::Async(block)) = pin.args.first() else {
-        return None;
-    };
-    let mut prologue = block.block.stmts.clone();
-    let at = prologue
-        .iter()
-        .rposition(|stmt| matches!(stmt, Stmt::Local(local) if is_result(local)))?;
-    let Stmt::Local(Local {
-        pat: Pat::Type(pat),
-        init: Some(init),
-        ..
-    }) = prologue.remove(at)
-    else {
-        return None;
-    };
+    let mut lifetimes = sig.generics.lifetimes();
+    lifetimes.find(|param| param.lifetime.ident == "async_trait")?;
+    let mut prologue = pinned_block(body)?;
+    let at = prologue.iter().rposition(is_result)?;
+    let result = prologue.remove(at);
     prologue.truncate(at);
-    let Expr::Block(body) = *init.expr else {
-        return None;
-    };
-    let stmts = body.block.stmts;
+    let (output, body) = typed_block(result)?;
     Some(Method {
         prologue,
-        output: *pat.ty,
-        body: quote!(#(#stmts)*),
+        output,
+        body,
     })
 }
 
+/// The statements in `Box::pin(async move { .. })`.
+fn pinned_block(body: &TokenStream) -> Option<Vec<Stmt>> {
+    let Ok(Expr::Call(pin)) = syn::parse2(body.clone()) else {
+        return None;
+    };
+    match pin.args.into_iter().next()? {
+        Expr::Async(block) => Some(block.block.stmts),
+        _ => None,
+    }
+}
+
 /// `let __ret: T = { body };` or `let _: () = { body };`
-fn is_result(local: &Local) -> bool {
-    let Pat::Type(typed) = &local.pat else {
+fn is_result(stmt: &Stmt) -> bool {
+    let Stmt::Local(Local {
+        pat: Pat::Type(typed),
+        ..
+    }) = stmt
+    else {
         return false;
     };
     match &*typed.pat {
@@ -70,7 +66,24 @@ fn is_result(local: &Local) -> bool {
     }
 }
 
-/// The pattern that the prologue binds an argument called `__arg1` to, which is a plain name where it was `_`.
+/// `T` and `body` of `let .. : T = { body };`.
+fn typed_block(stmt: Stmt) -> Option<(Type, TokenStream)> {
+    let Stmt::Local(Local {
+        pat: Pat::Type(typed),
+        init: Some(init),
+        ..
+    }) = stmt
+    else {
+        return None;
+    };
+    let Expr::Block(body) = *init.expr else {
+        return None;
+    };
+    let stmts = body.block.stmts;
+    Some((*typed.ty, quote!(#(#stmts)*)))
+}
+
+/// The pattern that the prologue binds the parameter `__arg1` to. It is a plain name if the author wrote `_`.
 pub(crate) fn original_pattern<'a>(pat: &Pat, prologue: &'a [Stmt]) -> Option<&'a Pat> {
     let Pat::Ident(positional) = pat else { return None };
     let name = positional.ident.to_string();
@@ -80,15 +93,15 @@ pub(crate) fn original_pattern<'a>(pat: &Pat, prologue: &'a [Stmt]) -> Option<&'
             pat,
             init: Some(init),
             ..
-        }) if mentions(&init.expr, &name) => Some(pat),
+        }) if evaluates_to(&init.expr, &name) => Some(pat),
         _ => None,
     })
 }
 
-fn mentions(expr: &Expr, name: &str) -> bool {
+fn evaluates_to(expr: &Expr, name: &str) -> bool {
     match expr {
         Expr::Block(block) => {
-            matches!(block.block.stmts.last(), Some(Stmt::Expr(last, None)) if mentions(last, name))
+            matches!(block.block.stmts.last(), Some(Stmt::Expr(last, None)) if evaluates_to(last, name))
         }
         Expr::Path(path) => path.path.is_ident(name),
         _ => false,

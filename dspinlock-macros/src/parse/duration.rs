@@ -1,73 +1,8 @@
-//! `"1h30m"` → [`Length`].
+//! `"1h30m"` as a [`Duration`].
 
 use std::time::Duration;
 
-use proc_macro2::Ident;
-use syn::{Expr, ExprLit, Lit, LitStr};
-
-use crate::fallback::Mistakes;
-
-/// A length of time.
-pub(crate) enum Length {
-    /// A string, known now.
-    Fixed(Duration, LitStr),
-    /// An expression, evaluated at each call.
-    PerCall(Expr),
-    /// `wait = forever`.
-    Forever,
-}
-
-impl Length {
-    /// The value of the argument `name`. What is no duration is noted, and replaced by one that raises no second mistake.
-    pub(crate) fn read(expr: Expr, name: &Ident, mistakes: &mut Mistakes) -> Self {
-        if let Some(number) = bare_number(&expr) {
-            let sentence = format_args!(
-                "a bare number has no unit: `{name} = \"{number}s\"` or `{name} = \"{number}ms\"`"
-            );
-            mistakes.add(&expr, sentence);
-        }
-        match expr {
-            Expr::Path(word) if name == "wait" && word.path.is_ident("forever") => Self::Forever,
-            Expr::Lit(ExprLit {
-                lit: Lit::Str(text), ..
-            }) => {
-                let fixed = parse(&text.value()).unwrap_or_else(|| {
-                    mistakes.add(&text, NO_DURATION);
-                    Duration::from_secs(1)
-                });
-                Self::Fixed(fixed, text)
-            }
-            expr => Self::PerCall(expr),
-        }
-    }
-
-    /// Where it is known now: how long, and where that is said.
-    pub(crate) fn fixed(&self) -> Option<(Duration, &LitStr)> {
-        match self {
-            Self::Fixed(duration, text) => Some((*duration, text)),
-            Self::PerCall(_) | Self::Forever => None,
-        }
-    }
-}
-
-const NO_DURATION: &str = "this is no duration: write whole numbers with falling units d, h, m, s, ms, us, ns, \
-                           like \"1h30m\" or \"500ms\"";
-
-fn bare_number(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Lit(ExprLit {
-            lit: Lit::Int(number),
-            ..
-        }) => Some(number.base10_digits().to_owned()),
-        Expr::Lit(ExprLit {
-            lit: Lit::Float(_), ..
-        }) => Some("1".to_owned()),
-        Expr::Unary(negative) => bare_number(&negative.expr),
-        _ => None,
-    }
-}
-
-/// Units from long to short, in nanoseconds.
+/// The units in nanoseconds, in descending order.
 const UNITS: [(&str, u64); 7] = [
     ("d", 86_400_000_000_000),
     ("h", 3_600_000_000_000),
@@ -78,8 +13,10 @@ const UNITS: [(&str, u64); 7] = [
     ("ns", 1),
 ];
 
-/// Whole numbers with units, the longest unit first, nothing between them; `None` for all else.
-fn parse(text: &str) -> Option<Duration> {
+/// Reads whole numbers with descending units and nothing between them; `None` for any other text.
+///
+/// A number that is too large saturates: it is refused as too long, like every duration above the limit.
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut units = &UNITS[..];
     let mut total = Duration::ZERO;
@@ -87,7 +24,11 @@ fn parse(text: &str) -> Option<Duration> {
         let (number, after) = split(rest, |byte| byte.is_ascii_digit());
         let (unit, after) = split(after, |byte| byte.is_ascii_alphabetic());
         let at = units.iter().position(|(name, _)| *name == unit)?;
-        total = total.checked_add(times(number.parse().ok()?, units[at].1)?)?;
+        if number.is_empty() {
+            return None;
+        }
+        let count = number.parse().unwrap_or(u64::MAX);
+        total = total.saturating_add(times(count, units[at].1));
         units = &units[at + 1..];
         rest = after;
         if rest.is_empty() {
@@ -96,23 +37,28 @@ fn parse(text: &str) -> Option<Duration> {
     }
 }
 
+/// Splits `text` before the first byte that does not belong.
 fn split(text: &str, belongs: impl Fn(u8) -> bool) -> (&str, &str) {
     text.split_at(text.bytes().position(|byte| !belongs(byte)).unwrap_or(text.len()))
 }
 
-fn times(count: u64, unit: u64) -> Option<Duration> {
+fn times(count: u64, unit: u64) -> Duration {
     let nanos = u128::from(count) * u128::from(unit);
-    let seconds = u64::try_from(nanos / 1_000_000_000).ok()?;
-    Some(Duration::new(seconds, (nanos % 1_000_000_000) as u32))
+    match u64::try_from(nanos / 1_000_000_000) {
+        Ok(seconds) => Duration::new(seconds, (nanos % 1_000_000_000) as u32),
+        Err(_) => Duration::MAX,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
     use std::time::Duration;
 
+    use super::parse;
+    use crate::limits::MAX_DURATION;
+
     #[test]
-    fn whole_numbers_with_falling_units() {
+    fn a_duration_is_whole_numbers_with_descending_units() {
         for (text, millis) in [
             ("500ms", 500),
             ("0s", 0),
@@ -126,14 +72,23 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else() {
-        let too_long = format!("{}d", u64::MAX);
-        let over = format!("{0}s1000ms", u64::MAX);
+    fn any_other_text_is_no_duration() {
         for text in [
             "", " ", "5", "s", "1.5s", "-1s", "+1s", "1 s", "1s ", "1s1s", "1m1h", "1sec", "1S", "１s",
-            "1µs", "1w", "0", "1h30", &too_long, &over,
+            "1µs", "1w", "0", "1h30",
         ] {
             assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_too_large_saturates() {
+        for text in [
+            "99999999999999999999d",
+            "18446744073709551615d",
+            "18446744073709551615s1000ms",
+        ] {
+            assert!(parse(text) > Some(MAX_DURATION), "{text}");
         }
     }
 }

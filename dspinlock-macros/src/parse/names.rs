@@ -1,8 +1,8 @@
-//! The names of the attribute's arguments: what each looks like, and which one a misspelt name stands for.
+//! The names of the arguments, for error messages: an example of each, and the closest match of an unknown name.
 
 use proc_macro2::Ident;
 
-/// Each argument as it should look, to show to whoever wrote it otherwise.
+/// Every argument, with an example.
 const ARGUMENTS: [(&str, &str); 17] = [
     ("key", "key = id"),
     ("skip", "skip(client, trace_id)"),
@@ -23,7 +23,7 @@ const ARGUMENTS: [(&str, &str); 17] = [
     ("on_error", "on_error = run_unlocked"),
 ];
 
-/// How an argument is written.
+/// The argument with a value.
 pub(crate) fn example(name: &Ident) -> &'static str {
     ARGUMENTS
         .iter()
@@ -31,28 +31,28 @@ pub(crate) fn example(name: &Ident) -> &'static str {
         .map_or("", |(_, example)| example)
 }
 
-/// One sentence on a name that no argument has.
+/// The error message for a name that no argument has.
 pub(crate) fn unknown(name: &Ident) -> String {
-    let written = name.to_string();
-    let nearest = ARGUMENTS
-        .map(|(known, _)| (distance(&written, known), known))
-        .into_iter()
-        .min();
-    match nearest {
-        Some((steps, known)) if steps <= 2 + known.len() / 4 => {
-            format!("there is no argument `{name}`: did you mean `{known}`?")
-        }
-        _ => {
-            let all = ARGUMENTS.map(|(known, _)| known).join("`, `");
-            format!("there is no argument `{name}`; there are `{all}`")
+    match closest(&name.to_string()) {
+        Some(known) => format!("unknown argument `{name}`: did you mean `{known}`?"),
+        None => {
+            let known = ARGUMENTS.map(|(known, _)| known).join("`, `");
+            format!("unknown argument `{name}`: expected one of `{known}`")
         }
     }
 }
 
-/// How many letters to change, add or leave out; a shortened name counts as near.
+fn closest(written: &str) -> Option<&'static str> {
+    let (distance, known) = ARGUMENTS
+        .map(|(known, _)| (distance(written, known), known))
+        .into_iter()
+        .min()?;
+    (distance <= 2 + known.len() / 4).then_some(known)
+}
+
+/// The Levenshtein distance; 1 if `written` is a shortened form of `known`.
 fn distance(written: &str, known: &str) -> usize {
-    let mut letters = known.chars();
-    if written.len() > 3 && written.chars().all(|letter| letters.any(|other| other == letter)) {
+    if is_short_for(written, known) {
         return 1;
     }
     let known: Vec<char> = known.chars().collect();
@@ -66,4 +66,10 @@ fn distance(written: &str, known: &str) -> usize {
         }
     }
     row[known.len()]
+}
+
+/// Whether the letters of `written` appear in `known`, in this order.
+fn is_short_for(written: &str, known: &str) -> bool {
+    let mut letters = known.chars();
+    written.len() > 3 && written.chars().all(|letter| letters.any(|other| other == letter))
 }

@@ -1,106 +1,150 @@
-//! The rejections of `check` that need not see the function.
+//! Refuses arguments that are out of range, or that contradict each other, on any function.
 
 use std::time::Duration;
 
-use crate::fallback::Mistakes;
-use crate::parse::args::{Args, is_on};
+use syn::Lit;
 
-/// Notes what is wrong with the arguments, whatever they stand on.
-pub(crate) fn check(args: &Args, mistakes: &mut Mistakes) {
-    for reject in [
-        one_error_way,
-        one_patience,
-        near_is_cached,
-        no_zero,
-        lease_fits,
-        clean_prefix,
+use crate::errors::Errors;
+use crate::limits::{DEFAULT_MAX_BLOCK_TIME, MAX_DURATION, MAX_PREFIX, MIN_LEASE};
+use crate::parse::{Arg, Args, Setting, Wait, is_on};
+
+pub(crate) fn validate(args: &Args, errors: &mut Errors) {
+    for check in [
+        one_error_policy,
+        one_wait_limit,
+        near_cache_is_cached,
+        durations_are_in_range,
+        wait_is_in_range,
+        lease_is_in_range,
+        tries_are_in_range,
+        prefix_is_clean,
     ] {
-        reject(args, mistakes);
+        check(args, errors);
     }
 }
 
-fn one_error_way(args: &Args, mistakes: &mut Mistakes) {
+fn one_error_policy(args: &Args, errors: &mut Errors) {
     if let (Some(_), Some(on_error)) = (&args.map_err, &args.on_error) {
-        let sentence = "`map_err` returns lock errors and `on_error` does not: keep one of them";
-        mistakes.add(&on_error.name, sentence);
+        let message = "`on_error` contradicts `map_err`, which returns the lock error: remove one";
+        errors.add(&on_error.name, message);
     }
 }
 
-fn one_patience(args: &Args, mistakes: &mut Mistakes) {
+fn one_wait_limit(args: &Args, errors: &mut Errors) {
     if let (Some(wait), Some(_)) = (&args.wait, &args.max_spinlock_tries) {
-        let sentence = "`wait` stands in the place of `max_spinlock_tries`: keep one of them";
-        mistakes.add(&wait.name, sentence);
+        let message = "`wait` and `max_spinlock_tries` both limit how long a call waits: remove one";
+        errors.add(&wait.name, message);
     }
 }
 
-fn near_is_cached(args: &Args, mistakes: &mut Mistakes) {
-    let Some(near) = &args.near_cache else {
+fn near_cache_is_cached(args: &Args, errors: &mut Errors) {
+    let Some(near_cache) = &args.near_cache else {
         return;
     };
     if !is_on(&args.cached_if_computed) {
-        let sentence = "`near_cache` keeps a copy of what is kept: say `cached_if_computed` as well";
-        mistakes.add(&near.name, sentence);
+        let message = "`near_cache` copies only cached values: add `cached_if_computed`";
+        errors.add(&near_cache.name, message);
     }
     if is_on(&args.fail_if_key_exists) {
-        let sentence =
-            "`near_cache` would hide the key that `fail_if_key_exists` is to find: keep one of them";
-        mistakes.add(&near.name, sentence);
+        let message = "`near_cache` contradicts `fail_if_key_exists`, because it returns a copy instead of the error: \
+                       remove one";
+        errors.add(&near_cache.name, message);
     }
 }
 
-fn no_zero(args: &Args, mistakes: &mut Mistakes) {
-    let lengths = [
+fn durations_are_in_range(args: &Args, errors: &mut Errors) {
+    let durations = [
         &args.near_cache,
         &args.ttl,
         &args.lease,
         &args.spinlock_sleep_thresh,
         &args.max_block_time,
     ];
-    for given in lengths.into_iter().flatten() {
-        if let Some((Duration::ZERO, text)) = given.value.fixed() {
-            mistakes.add(text, format_args!("`{}` must be longer than zero", given.name));
+    for arg in durations.into_iter().flatten() {
+        if let Some((duration, literal)) = arg.value.literal()
+            && !is_in_range(duration)
+        {
+            let message = format_args!("`{}` must be > 0 and <= 100 years", arg.name);
+            errors.add(literal, message);
         }
     }
 }
 
-/// The shortest lease: a third of it must leave time for a round trip.
-const MIN_LEASE: Duration = Duration::from_millis(100);
+fn is_in_range(duration: Duration) -> bool {
+    !duration.is_zero() && duration <= MAX_DURATION
+}
 
-/// The default of `max_block_time`.
-const MAX_BLOCK_TIME: Duration = Duration::from_secs(30 * 60);
-
-fn lease_fits(args: &Args, mistakes: &mut Mistakes) {
-    let Some((lease, text)) = args.lease.as_ref().and_then(|given| given.value.fixed()) else {
-        return;
-    };
-    if !lease.is_zero() && lease < MIN_LEASE {
-        mistakes.add(
-            text,
-            "a lease must be at least 100ms long, or it lapses between two heartbeats",
-        );
-    }
-    let most = match &args.max_block_time {
-        Some(given) => given.value.fixed().map(|(most, _)| most),
-        None => Some(MAX_BLOCK_TIME),
-    };
-    if most.is_some_and(|most| !most.is_zero() && lease > most) {
-        mistakes.add(
-            text,
-            "a lease must not be longer than `max_block_time`, which is \"30m\" by default",
+fn wait_is_in_range(args: &Args, errors: &mut Errors) {
+    if let Some(Arg {
+        value: Wait::AtMost(wait),
+        ..
+    }) = &args.wait
+        && let Some((wait, literal)) = wait.literal()
+        && wait > MAX_DURATION
+    {
+        errors.add(
+            literal,
+            "`wait` must be <= 100 years: use `wait = forever` for no limit",
         );
     }
 }
 
-fn clean_prefix(args: &Args, mistakes: &mut Mistakes) {
+fn lease_is_in_range(args: &Args, errors: &mut Errors) {
+    if let Some((max, literal)) = in_range(&args.max_block_time)
+        && max < MIN_LEASE
+    {
+        let message =
+            "`max_block_time` must be >= 100ms, because it limits the lease, and no lease is shorter";
+        errors.add(literal, message);
+    }
+    let Some((lease, literal)) = in_range(&args.lease) else {
+        return;
+    };
+    if lease < MIN_LEASE {
+        let message = "`lease` must be >= 100ms, because a shorter lease can expire before it is renewed";
+        errors.add(literal, message);
+    }
+    match &args.max_block_time {
+        Some(_) if in_range(&args.max_block_time).is_some_and(|(max, _)| lease > max) => {
+            errors.add(
+                literal,
+                "`lease` must be <= `max_block_time`: shorten it, or raise `max_block_time`",
+            );
+        }
+        None if lease > DEFAULT_MAX_BLOCK_TIME => {
+            let message = "`lease` must be <= `max_block_time`, which is 30m by default: shorten it, \
+                           or set `max_block_time`";
+            errors.add(literal, message);
+        }
+        _ => {}
+    }
+}
+
+/// The duration of a literal that has no error yet.
+fn in_range(arg: &Option<Arg<Setting<Duration>>>) -> Option<(Duration, &Lit)> {
+    let literal = arg.as_ref()?.value.literal();
+    literal.filter(|(duration, _)| is_in_range(*duration))
+}
+
+fn tries_are_in_range(args: &Args, errors: &mut Errors) {
+    let tries = args.max_spinlock_tries.as_ref();
+    if let Some((0, literal)) = tries.and_then(|tries| tries.value.literal()) {
+        let message = "`max_spinlock_tries` must be >= 1: use `wait = \"0s\"` for a call that does not wait";
+        errors.add(literal, message);
+    }
+}
+
+fn prefix_is_clean(args: &Args, errors: &mut Errors) {
     let Some(prefix) = &args.prefix else {
         return;
     };
     let text = prefix.value.value();
-    let is_clean = text
-        .bytes()
-        .all(|byte| !matches!(byte, b'{' | b'}' | b',' | ..b' ' | 0x7f));
-    if !is_clean || text.is_empty() || text.len() > 64 {
-        let sentence = "a prefix is 1 to 64 bytes without braces, commas and control characters";
-        mistakes.add(&prefix.value, sentence);
+    let is_reserved = |c: char| matches!(c, '{' | '}' | ',') || c.is_control();
+    if text.is_empty() || text.len() > MAX_PREFIX || text.contains(is_reserved) {
+        let message = format_args!(
+            "`prefix` must have 1 to {MAX_PREFIX} bytes, and no braces, commas or control characters, \
+             because it is a part of every key"
+        );
+        errors.add(&prefix.value, message);
     }
 }

@@ -1,0 +1,71 @@
+//! One parameter of the function: the names that its pattern binds, and what has no name.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::ToTokens;
+use syn::visit::{self, Visit};
+use syn::{Attribute, Expr, FnArg, Pat, Stmt};
+
+use crate::model::async_trait;
+
+/// One parameter; the receiver is none.
+pub(crate) struct Parameter {
+    /// The names that the pattern binds, in order.
+    pub(crate) names: Vec<Ident>,
+    /// A part of the pattern that binds no name, as in `_` or `Point { x, .. }`.
+    pub(crate) unnamed: Option<TokenStream>,
+    /// The `#[cfg]` in front of it.
+    pub(crate) cfg: Option<Attribute>,
+}
+
+impl Parameter {
+    /// `None` for a receiver. The prologue has the patterns that `#[async_trait]` moved into the body.
+    pub(crate) fn new(input: &FnArg, prologue: &[Stmt]) -> Option<Self> {
+        let FnArg::Typed(typed) = input else {
+            return None;
+        };
+        let mut names = Names::default();
+        match async_trait::original_pattern(&typed.pat, prologue) {
+            Some(Pat::Ident(wild)) => names.unnamed = Some(wild.to_token_stream()),
+            Some(pat) => names.visit_pat(pat),
+            None => names.visit_pat(&typed.pat),
+        }
+        let cfg = typed.attrs.iter().find(|attr| attr.path().is_ident("cfg"));
+        Some(Self {
+            names: names.names,
+            unnamed: names.unnamed,
+            cfg: cfg.cloned(),
+        })
+    }
+}
+
+#[derive(Default)]
+struct Names {
+    names: Vec<Ident>,
+    unnamed: Option<TokenStream>,
+}
+
+impl<'ast> Visit<'ast> for Names {
+    fn visit_pat(&mut self, pat: &'ast Pat) {
+        let before = self.unnamed.clone();
+        match pat {
+            Pat::Ident(named) => self.names.push(named.ident.clone()),
+            Pat::Wild(_) | Pat::Rest(_) | Pat::Macro(_) | Pat::Verbatim(_) => {
+                self.unnamed = Some(pat.to_token_stream());
+            }
+            Pat::Struct(fields) => {
+                if let Some(rest) = &fields.rest {
+                    self.unnamed = Some(rest.to_token_stream());
+                }
+            }
+            _ => {}
+        }
+        visit::visit_pat(self, pat);
+        // In `all @ (_, b)` the name covers the unnamed parts.
+        if matches!(pat, Pat::Ident(_)) {
+            self.unnamed = before;
+        }
+    }
+
+    // A constant inside a pattern binds no name.
+    fn visit_expr(&mut self, _: &'ast Expr) {}
+}

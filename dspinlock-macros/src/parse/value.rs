@@ -1,0 +1,235 @@
+//! Reads the value of one argument. `args` chooses the kind of value by the argument's name.
+
+use std::time::Duration;
+
+use proc_macro2::{Ident, TokenTree};
+use syn::ext::IdentExt;
+use syn::parse::ParseStream;
+use syn::punctuated::Punctuated;
+use syn::{Expr, ExprLit, Lit, LitStr, Token, parenthesized};
+
+use crate::errors::{Errors, fail};
+use crate::parse::{duration, names};
+
+/// An argument's value, with the name that the user wrote.
+pub(crate) struct Arg<T> {
+    pub(crate) name: Ident,
+    pub(crate) value: T,
+}
+
+/// The value of an argument that takes a literal or an expression.
+pub(crate) enum Setting<T> {
+    /// Known at compile time; the literal is kept for its span.
+    Literal(T, Lit),
+    /// Evaluated at each call.
+    PerCall(Expr),
+}
+
+impl<T: Copy> Setting<T> {
+    /// The value and its literal, if it is known at compile time.
+    pub(crate) fn literal(&self) -> Option<(T, &Lit)> {
+        match self {
+            Self::Literal(value, literal) => Some((*value, literal)),
+            Self::PerCall(_) => None,
+        }
+    }
+}
+
+/// How long a call waits.
+pub(crate) enum Wait {
+    AtMost(Setting<Duration>),
+    Forever,
+}
+
+/// What a lock error does if it is not returned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OnError {
+    RunUnlocked,
+    Panic,
+}
+
+/// One argument: its name is read, its value is not.
+pub(crate) struct ValueReader<'a> {
+    name: Ident,
+    input: ParseStream<'a>,
+    errors: &'a mut Errors,
+}
+
+impl<'a> ValueReader<'a> {
+    pub(crate) fn new(name: Ident, input: ParseStream<'a>, errors: &'a mut Errors) -> Self {
+        Self { name, input, errors }
+    }
+
+    pub(crate) fn name(&self) -> &Ident {
+        &self.name
+    }
+
+    /// Reads the value into `slot`. It is an error if `slot` already has a value.
+    pub(crate) fn read_into<T>(
+        mut self,
+        slot: &mut Option<Arg<T>>,
+        read: fn(&mut Self) -> syn::Result<T>,
+    ) -> syn::Result<()> {
+        let value = read(&mut self)?;
+        let name = self.name;
+        match slot {
+            None => *slot = Some(Arg { name, value }),
+            Some(first) if first.name == name => {
+                self.errors
+                    .add(&name, format_args!("`{name}` is given twice: remove one"));
+            }
+            Some(first) => {
+                let message = format_args!("`{name}` is an alias of `{}`: remove one", first.name);
+                self.errors.add(&name, message);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn expression(&mut self) -> syn::Result<Expr> {
+        if !self.input.peek(Token![=]) {
+            let name = &self.name;
+            let message = format_args!("`{name}` needs a value: `{}`", names::example(name));
+            return fail(name, message);
+        }
+        self.input.parse::<Token![=]>()?;
+        self.input.parse::<Expr>().map(ungroup)
+    }
+
+    /// The parts of the key: the elements of a tuple, or one expression.
+    pub(crate) fn key(&mut self) -> syn::Result<Vec<Expr>> {
+        Ok(match self.expression()? {
+            Expr::Tuple(tuple) => tuple.elems.into_iter().map(ungroup).collect(),
+            single => vec![single],
+        })
+    }
+
+    pub(crate) fn skip(&mut self) -> syn::Result<Vec<Ident>> {
+        if !self.input.peek(syn::token::Paren) {
+            let message = "`skip` needs a list of arguments: `skip(client, trace_id)`";
+            return fail(&self.name, message);
+        }
+        let content;
+        parenthesized!(content in self.input);
+        let skipped = Punctuated::<Ident, Token![,]>::parse_terminated_with(&content, Ident::parse_any)?;
+        Ok(skipped.into_iter().collect())
+    }
+
+    pub(crate) fn text(&mut self) -> syn::Result<LitStr> {
+        match self.expression()? {
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text), ..
+            }) => Ok(text),
+            other => {
+                let name = &self.name;
+                let message = format_args!("`{name}` needs a string literal: `{}`", names::example(name));
+                fail(other, message)
+            }
+        }
+    }
+
+    pub(crate) fn flag(&mut self) -> syn::Result<bool> {
+        if !self.input.peek(Token![=]) {
+            return Ok(true);
+        }
+        match self.expression()? {
+            Expr::Lit(ExprLit {
+                lit: Lit::Bool(on), ..
+            }) => Ok(on.value),
+            other => {
+                let message = format_args!(
+                    "`{}` is a flag: remove the value, or use `true` or `false`",
+                    self.name
+                );
+                fail(other, message)
+            }
+        }
+    }
+
+    pub(crate) fn count(&mut self) -> syn::Result<Setting<u32>> {
+        match self.expression()? {
+            Expr::Lit(ExprLit {
+                lit: Lit::Int(number),
+                ..
+            }) => match number.base10_parse() {
+                Ok(count) => Ok(Setting::Literal(count, Lit::Int(number))),
+                Err(_) => fail(number, format_args!("`{}` must be <= {}", self.name, u32::MAX)),
+            },
+            other => Ok(Setting::PerCall(other)),
+        }
+    }
+
+    pub(crate) fn duration(&mut self) -> syn::Result<Setting<Duration>> {
+        let expr = self.expression()?;
+        if let Some(number) = bare_number(&expr) {
+            let name = &self.name;
+            let message =
+                format_args!("`{name}` needs a unit: `{name} = \"{number}s\"` or `{name} = \"{number}ms\"`");
+            self.errors.add(&expr, message);
+        }
+        Ok(match expr {
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text), ..
+            }) => Setting::Literal(self.units(&text), Lit::Str(text)),
+            expr => Setting::PerCall(expr),
+        })
+    }
+
+    /// The duration that `text` stands for. After an error it is one second, which passes every other check.
+    fn units(&mut self, text: &LitStr) -> Duration {
+        duration::parse(&text.value()).unwrap_or_else(|| {
+            self.errors.add(text, INVALID_DURATION);
+            Duration::from_secs(1)
+        })
+    }
+
+    pub(crate) fn wait(&mut self) -> syn::Result<Wait> {
+        Ok(match self.duration()? {
+            Setting::PerCall(Expr::Path(word)) if word.path.is_ident("forever") => Wait::Forever,
+            duration => Wait::AtMost(duration),
+        })
+    }
+
+    pub(crate) fn on_error(&mut self) -> syn::Result<OnError> {
+        match self.expression()? {
+            Expr::Path(word) if word.path.is_ident("run_unlocked") => Ok(OnError::RunUnlocked),
+            Expr::Path(word) if word.path.is_ident("panic") => Ok(OnError::Panic),
+            other => fail(other, "`on_error` must be `run_unlocked` or `panic`"),
+        }
+    }
+
+    /// Adds an error, and skips to the next argument.
+    pub(crate) fn skip_unknown(self) -> syn::Result<()> {
+        self.errors.add(&self.name, names::unknown(&self.name));
+        while !self.input.is_empty() && !self.input.peek(Token![,]) {
+            self.input.parse::<TokenTree>()?;
+        }
+        Ok(())
+    }
+}
+
+const INVALID_DURATION: &str = "invalid duration: write whole numbers with descending units \
+                                (d, h, m, s, ms, us, ns), such as `1h30m` or `500ms`";
+
+/// The digits of a number that has no unit.
+fn bare_number(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Lit(ExprLit {
+            lit: Lit::Int(number),
+            ..
+        }) => Some(number.base10_digits().to_owned()),
+        Expr::Lit(ExprLit {
+            lit: Lit::Float(_), ..
+        }) => Some("1".to_owned()),
+        Expr::Unary(negative) => bare_number(&negative.expr),
+        _ => None,
+    }
+}
+
+/// Removes the invisible group that `macro_rules!` puts around a captured expression.
+fn ungroup(expr: Expr) -> Expr {
+    match expr {
+        Expr::Group(group) => ungroup(*group.expr),
+        expr => expr,
+    }
+}
