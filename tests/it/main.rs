@@ -12,6 +12,7 @@ mod interop;
 mod keys;
 mod links;
 mod logs;
+mod messages_of_stores;
 mod near;
 mod records;
 mod round_trips;
