@@ -1,4 +1,4 @@
-//! Stores keep records and execute the steps of the protocol. [`Pool`](crate::Pool) opens one by its URL.
+//! Stores keep records and execute the steps of the protocol. `Pool` opens one by its URL.
 //!
 //! Every store implements the trait [`Store`]. A store knows nothing of pools, calls and user types.
 //!

@@ -13,6 +13,7 @@ mod executors;
 mod explicit;
 mod keys;
 mod layers;
+mod messages_of_stores;
 mod near_cache;
 mod pool;
 mod python;

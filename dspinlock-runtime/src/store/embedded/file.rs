@@ -85,6 +85,9 @@ pub(super) fn open(path: &Path, time_limit: Duration) -> Result<Connection, Erro
     let failed = |error: OpenError| error.into_error(path.display());
     // An absolute path is never one of SQLite's special names, such as ":memory:".
     let file = std::path::absolute(path).map_err(|error| failed(error.into()))?;
+    if file.is_dir() {
+        return Err(failed(OpenError::Folder));
+    }
     create(&file).map_err(|error| failed(error.into()))?;
     let deadline = Instant::now() + time_limit;
     retry_while_busy(deadline, || inspect(&file)).map_err(failed)?;
@@ -122,12 +125,8 @@ fn create(file: &Path) -> io::Result<()> {
 
 /// Checks the file on a read-only connection: with write access, SQLite would modify a foreign file too.
 fn inspect(file: &Path) -> Result<(), OpenError> {
-    let metadata = std::fs::metadata(file)?;
-    if metadata.is_dir() {
-        return Err(OpenError::Folder);
-    }
     // SQLite treats a file that is shorter than a page as empty, and would overwrite it.
-    if (1..MIN_PAGE).contains(&metadata.len()) {
+    if (1..MIN_PAGE).contains(&std::fs::metadata(file)?.len()) {
         return Err(OpenError::Foreign);
     }
     let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;

@@ -1,4 +1,4 @@
-//! Why a store cannot be opened: the only place that turns it into an [`Error`].
+//! Why a store cannot be opened. Only this module builds the [`Error`] for it.
 
 use std::fmt::Display;
 use std::io;
@@ -9,13 +9,13 @@ use super::sqlite_error::reason;
 use crate::error::Error;
 
 pub(super) enum OpenError {
-    /// Other processes have the file.
+    /// Other processes keep the file busy.
     Busy,
-    /// A folder has this path.
+    /// The path leads to a folder.
     Folder,
-    /// A file of another program.
+    /// Another program has written the file.
     Foreign,
-    /// A file of another version: its format and ours.
+    /// The file has another version of the format.
     Format {
         found: i32,
         known: i32,
@@ -24,7 +24,7 @@ pub(super) enum OpenError {
     NoHome,
     /// The thread cannot be started.
     NoThread(io::ErrorKind),
-    /// The path of the URL is a slip, or for a shell.
+    /// The path starts with `:` or `~`.
     Path,
     Unusable(String),
 }
@@ -58,7 +58,9 @@ impl OpenError {
             }
             Self::Busy => "other processes keep it busy: try again".into(),
             Self::Folder => "it is a folder: use the path of a file".into(),
-            Self::NoThread(kind) => format!("its thread cannot be started ({kind})"),
+            Self::NoThread(kind) => {
+                format!("its thread cannot be started ({kind}): raise the limits of the process")
+            }
             Self::Unusable(reason) => reason,
         };
         Error::RedisNotInitialized {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError, ClientConfig, RootCertStore};
@@ -172,16 +172,19 @@ fn alerted(alert: AlertDescription) -> String {
 
 /// The verifier of [`Tls::dangerously_accept_any_server`]: it accepts every certificate.
 mod any_server {
-    use super::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use super::rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
-    use super::rustls::pki_types::UnixTime;
-    use super::rustls::{self, DigitallySignedStruct, SignatureScheme};
-    use super::{Arc, CertificateDer, CryptoProvider, ServerName};
+    use std::sync::Arc;
+
+    use tokio_rustls::rustls::client::danger::{
+        HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+    };
+    use tokio_rustls::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+    use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+    use tokio_rustls::rustls::{self, DigitallySignedStruct, SignatureScheme};
 
     type Signed = Result<HandshakeSignatureValid, rustls::Error>;
 
     #[derive(Debug)]
-    pub(super) struct AnyServer(pub(super) Arc<CryptoProvider>);
+    pub(crate) struct AnyServer(pub(crate) Arc<CryptoProvider>);
 
     impl ServerCertVerifier for AnyServer {
         fn verify_server_cert(

@@ -33,6 +33,7 @@ pub(crate) enum Place {
 }
 
 /// A host and a port.
+#[cfg(any(feature = "sentinel", feature = "cluster"))]
 pub(crate) type HostPort = (String, u16);
 
 impl Address {
@@ -204,5 +205,19 @@ impl fmt::Display for Address {
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Address({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_named_by_a_server_is_escaped_and_cut() {
+        let login = RedisConnectionInfo::default();
+        let host = format!("a\r\n{}", "x".repeat(1000));
+        let shown = Address::tcp(&host, 1, None, login).expect("no TLS").to_string();
+        assert!(shown.starts_with(r"a\r\nx") && shown.ends_with(":1"), "{shown}");
+        assert_eq!(shown.len(), 202);
     }
 }

@@ -8,7 +8,7 @@ local function grant(value)
   return {'ACQUIRED', digits}
 end
 
--- Most keys that are asked for are free, and were never held: then nothing need be parsed.
+-- Most keys are absent: then nothing is parsed.
 if redis.call('EXISTS', S, V) == 0 then return grant() end
 
 local state, value = read_record()
@@ -32,7 +32,7 @@ end
 
 if mine then
   if not value or value.tag ~= tag then return grant(value) end
-  -- The reply was lost, and the same request comes again.
+  -- The same request is sent again, because its reply was lost.
   local till = deadline(lease)
   redis.call('PEXPIREAT', S, till)
   redis.call('PEXPIREAT', V, till)

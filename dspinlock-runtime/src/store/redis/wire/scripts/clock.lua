@@ -1,5 +1,5 @@
--- The store's clock: microseconds since 1970, exact in a Lua number. Print numbers with '%.0f', never with tostring or
--- '..', which keep 14 digits: fences would collide.
+-- The server's clock: microseconds since 1970, exact in a Lua number. Numbers are printed with '%.0f', because tostring
+-- and '..' keep only 14 digits, so that fences would collide.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
@@ -7,8 +7,8 @@ local function deadline(milliseconds)
   return string.format('%.0f', math.floor(now / 1000) + milliseconds)
 end
 
--- `minute` since 1970 is the caller's guess, and `text` what a stamp of that minute begins with: where the guess is right,
--- little is printed and nothing computed.
+-- `minute` is the minute since 1970 by the client's clock, and `text` is the start of a timestamp in that minute. If the
+-- minute is right, the date is not calculated.
 local function stamp(minute, text)
   local now_minute = math.floor(time[1] / 60)
   if tonumber(minute) ~= now_minute then

@@ -1,4 +1,4 @@
--- How the tag and the fence hold the key: 'BLOCKED', 'COMPUTED' or not at all.
+-- The state of the key if it has this tag and fence: 'BLOCKED' or 'COMPUTED'; otherwise nil.
 local function is_held(tag, fence)
   local state, value = read_record()
   if not state or state.bad or state.tag ~= tag then return nil end

@@ -1,7 +1,7 @@
--- Both entries, read as state.rs, value.rs and record.rs read them. All in one function: a script that knows without it
+-- Parses both entries as state.rs, value.rs and record.rs do. It is one function, so that a script that does not call it
 -- pays for one definition.
 local function read_record()
-  -- The bytes, nil where they are of a wrong type; any other error ends the script.
+  -- The bytes, or nil for an entry of the wrong type. Any other error ends the script.
   local function fetch(command, key, ...)
     local reply = redis.pcall(command, key, ...)
     if type(reply) ~= 'table' then return reply end
@@ -13,9 +13,9 @@ local function read_record()
     return #text >= 1 and #text <= 64 and not string.find(text, '[^!-~]')
   end
 
-  -- nil where there is none; {bad = ...} where it is not a state.
+  -- nil if it is absent; {bad = ...} if it is not a state.
   local function state_of()
-    -- One byte more than a state may have. An empty text is answered as a key that is not there is.
+    -- One byte more than the longest state. An absent key has the same reply as an empty string.
     local raw = fetch('GETRANGE', S, '0', '256')
     if raw == '' and redis.call('EXISTS', S) == 0 then return nil end
     if raw == nil or #raw > 256 then return {bad = 'MALFORMED'} end
@@ -45,7 +45,7 @@ local function read_record()
     return {bad = string.find(number, '^%-?%d+$') and 'NUMBER' or 'MALFORMED'}
   end
 
-  -- nil for everything that counts as absent: none, of a wrong type, malformed, torn.
+  -- nil if it is absent, of the wrong type, malformed or incomplete.
   local function value_of()
     local head = fetch('GETRANGE', V, 0, 1023)
     if not head then return nil end
