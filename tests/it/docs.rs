@@ -36,19 +36,12 @@ fn has_test(text: &str, name: &str) -> bool {
     })
 }
 
-/// Whether a test or a file of tests exists: `name`, `module::name` or `path/to/file.rs`.
+/// Whether a test (`name`) or a file of tests (`path/to/file.rs`) exists.
 fn exists(shown_by: &str, sources: &[(PathBuf, String)]) -> bool {
-    if shown_by.ends_with(".rs") {
-        return root().join(shown_by).is_file();
+    match shown_by.ends_with(".rs") {
+        true => root().join(shown_by).is_file(),
+        false => sources.iter().any(|(_, text)| has_test(text, shown_by)),
     }
-    let (module, name) = match shown_by.rsplit_once("::") {
-        Some((module, name)) => (Some(module), name),
-        None => (None, shown_by),
-    };
-    sources.iter().any(|(path, text)| {
-        let is_module = module.is_none_or(|module| path.file_stem().is_some_and(|stem| stem == module));
-        is_module && has_test(text, name)
-    })
 }
 
 /// The code spans in the last column of every table.
