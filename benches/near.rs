@@ -1,6 +1,6 @@
-//! What a call costs that is answered in the process, beside a hit of `moka`; and what its key costs alone.
+//! Measures a near-cache hit: its duration, how it scales to two threads, and the duration of hashing the key.
 //!
-//! `cargo bench --bench near` starts its own Redis.
+//! The baseline is a hit of `moka`. `cargo bench --bench near` starts its own Redis server.
 
 use std::hint::black_box;
 use std::pin::pin;
@@ -14,7 +14,7 @@ use dspinlock_runtime::internals::key::{KeyHasher, KeyPart};
 use dspinlock_testkit::Redis;
 use serde::Serialize;
 
-const AGE: &str = "region-of-ten";
+const REGION: &str = "region-of-ten";
 
 #[dspinlock(cached_if_computed, near_cache = "10m")]
 async fn price(id: u64, region: &str) -> Result<String, Error> {
@@ -43,20 +43,20 @@ const QUERY: Query = Query {
     limit: Some(9.5),
 };
 
-/// Polls a future that is ready at once.
+/// Polls a future that is ready at the first poll.
 fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => outcome,
-        Poll::Pending => panic!("a hit need not wait"),
+        Poll::Pending => panic!("a hit must not wait"),
     }
 }
 
 fn near_async() -> String {
-    ready(price(black_box(7), black_box(AGE))).expect("a value")
+    ready(price(black_box(7), black_box(REGION))).expect("the call succeeds")
 }
 
 fn near_sync() -> String {
-    price_now(black_box(7), black_box(AGE)).expect("a value")
+    price_now(black_box(7), black_box(REGION)).expect("the call succeeds")
 }
 
 type Moka = moka::future::Cache<(u64, String), String>;
@@ -66,32 +66,34 @@ fn moka() -> Moka {
         .max_capacity(10_000)
         .time_to_live(Duration::from_secs(600))
         .build();
-    futures_executor::block_on(cache.insert((7, AGE.to_owned()), "x".repeat(100)));
+    futures_executor::block_on(cache.insert((7, REGION.to_owned()), "x".repeat(100)));
     cache
 }
 
-/// An owned key is what moka wants of a caller that has a `&str`.
+/// A hit of moka for a caller that has a `&str`. The key type requires an owned `String`.
 fn moka_hit(cache: &Moka) -> String {
-    let key = (black_box(7), black_box(AGE).to_owned());
-    ready(cache.get(&key)).expect("a value")
+    let key = (black_box(7), black_box(REGION).to_owned());
+    ready(cache.get(&key)).expect("the call succeeds")
 }
 
-/// The same with the key made beforehand.
+/// A hit of moka with an existing key.
 fn moka_hit_by(cache: &Moka, key: &(u64, String)) -> String {
-    ready(cache.get(black_box(key))).expect("a value")
+    ready(cache.get(black_box(key))).expect("the call succeeds")
 }
 
 fn key() -> dspinlock::Key {
     let mut hasher = KeyHasher::new(false);
     black_box(7u64).feed(&mut hasher);
-    black_box(AGE).feed(&mut hasher);
+    black_box(REGION).feed(&mut hasher);
     black_box(&QUERY).feed(&mut hasher);
-    hasher.finish("dspinlock".into(), "near::price").expect("a key")
+    hasher
+        .finish("dspinlock".into(), "near::price")
+        .expect("the key can be serialized")
 }
 
 fn hits(criterion: &mut Criterion) {
     let cache = moka();
-    let owned = (7, AGE.to_owned());
+    let owned = (7, REGION.to_owned());
     let mut group = criterion.benchmark_group("hit");
     group.bench_function("near, async", |bench| bench.iter(near_async));
     group.bench_function("near, sync", |bench| bench.iter(near_sync));
@@ -103,7 +105,7 @@ fn hits(criterion: &mut Criterion) {
     criterion.bench_function("key of (u64, &str, struct of 5 fields)", |bench| bench.iter(key));
 }
 
-/// Pairs of one thread and two: how much more two get done.
+/// Compares the rate of two threads with the rate of one, in pairs.
 fn scaling() {
     const CALLS: u32 = 500_000;
     let cache = moka();
@@ -120,9 +122,9 @@ fn scaling() {
         let mut rounds: Vec<(f64, f64)> = (0..11).map(|_| (rate(1, hit), rate(2, hit))).collect();
         rounds.sort_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
         let (one, two) = rounds[rounds.len() / 2];
-        let times = two / one;
+        let speedup = two / one;
         println!(
-            "{name}: 1 thread {:.1} M/s, 2 threads {:.1} M/s, {times:.2} times",
+            "{name}: 1 thread {:.1} M/s, 2 threads {:.1} M/s, speedup {speedup:.2}",
             one / 1e6,
             two / 1e6
         );
@@ -136,12 +138,13 @@ criterion_group!(benches, hits);
 
 fn main() {
     let server = Redis::start();
-    dspinlock::init(Pool::open(&server.url()).expect("a URL")).expect("the first pool");
+    dspinlock::init(Pool::open(&server.url()).expect("the pool opens"))
+        .expect("no other pool is initialized");
     futures_executor::block_on(async {
-        // Once to compute, once to read.
+        // The first call computes, the second fills the near cache.
         for _ in 0..2 {
-            price(7, AGE).await.expect("a value");
-            price_now(7, AGE).expect("a value");
+            price(7, REGION).await.expect("the call succeeds");
+            price_now(7, REGION).expect("the call succeeds");
         }
     });
     benches();

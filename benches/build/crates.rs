@@ -1,10 +1,10 @@
-//! The crates that are built.
+//! Writes the crates of the workspace.
 
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-/// What the functions are annotated with.
+/// The attribute of the functions.
 #[derive(Clone, Copy)]
 pub(crate) enum Attribute {
     Ours,
@@ -21,7 +21,7 @@ impl Attribute {
         }
     }
 
-    /// The store is Redis alone in both, spoken to over tokio and without TLS.
+    /// Both crates support only Redis, with tokio and without TLS.
     fn dependency(self) -> String {
         match self {
             Self::Ours => format!(
@@ -45,22 +45,22 @@ impl Attribute {
     }
 }
 
-/// Everything in one folder, with the versions of this repository.
+/// Writes the workspace with the dependency versions of this repository.
 pub(crate) fn write_workspace(folder: &Path) {
     put(
         &folder.join("Cargo.toml"),
         "[workspace]\nmembers = [\"*_*\"]\nresolver = \"3\"\n\n[profile.release]\nstrip = true\n",
     );
     let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
-    let versions = fs::read_to_string(lock).expect("the repository's own");
-    // What is there already has `cached` too.
+    let versions = fs::read_to_string(lock).expect("the lock file of the repository");
+    // An existing lock file contains `cached` too.
     if !folder.join("Cargo.lock").exists() {
         put(&folder.join("Cargo.lock"), &versions);
     }
 }
 
 pub(crate) fn write(folder: &Path, name: &str, attribute: Attribute, functions: usize) {
-    fs::create_dir_all(folder.join("src")).expect("a folder");
+    fs::create_dir_all(folder.join("src")).expect("the folder can be created");
     let manifest = format!(
         r#"[package]
 name = "{name}"
@@ -85,13 +85,14 @@ fn source(attribute: Attribute, functions: usize) -> String {
             .replace("ATTRIBUTE", attribute.text())
             .replace("NUMBER", &number.to_string());
         let call = format!("value{number}(id).await.map_or(0, |value| value.id)");
-        writeln!(calls, "        Box::pin(async move {{ {call} }}),").expect("a String takes all");
+        writeln!(calls, "        Box::pin(async move {{ {call} }}),")
+            .expect("writing to a String does not fail");
     }
     source + &MAIN.replace("CALLS", &calls)
 }
 
 fn put(path: &Path, text: &str) {
-    fs::write(path, text).expect("a folder of our own");
+    fs::write(path, text).expect("the file can be written");
 }
 
 const HEAD: &str = r#"#![allow(dead_code)]

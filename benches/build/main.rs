@@ -1,9 +1,8 @@
-//! `cargo bench --bench build`: what 100 annotated functions with 100 types of value cost a release build, beside the
-//! crate `cached`.
+//! Measures the time and the size of a release build of 100 annotated functions with 100 types of value.
 //!
-//! Writes a workspace into `target/tmp`, whose crates are the same but for the attribute and are small but for the
-//! functions, builds what they depend on, and then each crate anew in turn, A B A B …, so that the figures are the
-//! crates' own. The network is needed once, for `cached`.
+//! The baselines are the crate `cached`, and the same functions without an attribute. The benchmark writes a workspace into
+//! `target/tmp`. Its crates differ only in the attribute. Dependencies are built first; then the crates are rebuilt in turn,
+//! A B A B …, so that the figures contain no dependency. `cargo bench --bench build` needs the network once, for `cached`.
 
 mod crates;
 
@@ -34,17 +33,17 @@ fn main() {
         "{FUNCTIONS} cached functions, release build          ours       cached     ratio  no attribute"
     );
     print("time, s", &rounds, |cost| cost.seconds);
-    print("time of all CPUs, s", &rounds, |cost| cost.cpu_seconds);
+    print("CPU time, s", &rounds, |cost| cost.cpu_seconds);
     let kib = |bytes: f64| bytes / 1024.0;
     row(
-        "program, stripped, KiB",
+        "stripped program, KiB",
         kib(sizes[0]),
         kib(sizes[1]),
         kib(sizes[2]),
     );
     let each = |all: f64, one: f64| kib(all - one) / (FUNCTIONS - 1) as f64;
     row(
-        "of which each function more, KiB",
+        "size of each additional function, KiB",
         each(sizes[0], sizes[3]),
         each(sizes[1], sizes[4]),
         f64::NAN,
@@ -76,7 +75,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// What one build took, and made.
+/// Time and size of one build.
 struct Cost {
     seconds: f64,
     cpu_seconds: f64,
@@ -99,11 +98,11 @@ impl Program {
         }
     }
 
-    /// Builds the crate anew, and what it depends on where that is not yet built.
+    /// Rebuilds the crate, and builds its dependencies if that has not happened yet.
     fn build(&self) -> Cost {
         let main = self.workspace.join(&self.name).join("src/main.rs");
         let touched = fs::File::open(&main).and_then(|file| file.set_modified(std::time::SystemTime::now()));
-        touched.expect("our own file");
+        touched.expect("the modification time can be set");
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let (start, cpu) = (Instant::now(), cpu_seconds_of_children());
         let built = Command::new("nice")
@@ -121,21 +120,21 @@ impl Program {
         Cost {
             seconds: start.elapsed().as_secs_f64(),
             cpu_seconds: cpu_seconds_of_children() - cpu,
-            size: fs::metadata(program).expect("a program").len() as f64,
+            size: fs::metadata(program).expect("the program exists").len() as f64,
         }
     }
 }
 
-/// What ended children of this process have used, and theirs.
+/// CPU time of all exited child processes and their children.
 fn cpu_seconds_of_children() -> f64 {
-    const TICKS_A_SECOND: f64 = 100.0;
-    let stat = fs::read_to_string("/proc/self/stat").expect("Linux");
-    // The name of the program, in brackets, may have spaces.
-    let (_, fields) = stat.rsplit_once(") ").expect("a name");
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = fs::read_to_string("/proc/self/stat").expect("Linux has /proc");
+    // The name of the program, in parentheses, may contain spaces.
+    let (_, fields) = stat.rsplit_once(") ").expect("the line contains the name");
     let ticks = fields
         .split(' ')
         .skip(13)
         .take(2)
-        .map(|ticks| ticks.parse::<f64>().expect("a number"));
-    ticks.sum::<f64>() / TICKS_A_SECOND
+        .map(|ticks| ticks.parse::<f64>().expect("the field is a number"));
+    ticks.sum::<f64>() / TICKS_PER_SECOND
 }

@@ -1,4 +1,6 @@
-//! From the end of a body in one process to its value in another.
+//! Measures the time from the end of a body in one process to the return of a waiting call in another.
+//!
+//! The baseline is a PUBLISH that is received by a subscriber in the other process.
 
 use futures_util::StreamExt;
 
@@ -14,20 +16,20 @@ pub(crate) fn row(url: &str) -> Vec<Row> {
     let (mut ours, mut push) = (Vec::new(), Vec::new());
     bare::threads(Some(1)).block_on(async {
         let messages = bare::client(url).get_async_pubsub().await;
-        let mut messages = messages.expect("a connection");
-        messages.subscribe("bare").await.expect("a subscription");
+        let mut messages = messages.expect("the server accepts a connection");
+        messages.subscribe("bare").await.expect("a reply to SUBSCRIBE");
         for round in 0..ROUNDS {
             let key = 10_000_000 + round;
             holder.say(&format!("slow {key} 1 15"));
             assert_eq!(holder.hear(), "begun");
-            let made = slow(key, 0, || panic!("the waiter computed"))
+            let finished = slow(key, 0, || panic!("the waiter ran the body"))
                 .await
-                .expect("a value");
-            ours.push((now() - made) as f64);
+                .expect("the call succeeds");
+            ours.push((now() - finished) as f64);
             holder.hear();
             holder.say("publish bare");
-            let message = messages.on_message().next().await.expect("a message");
-            push.push((now() - message.get_payload::<u64>().expect("a time")) as f64);
+            let message = messages.on_message().next().await.expect("the message arrives");
+            push.push((now() - message.get_payload::<u64>().expect("the message is a time")) as f64);
             holder.hear();
         }
     });
@@ -41,7 +43,7 @@ pub(crate) fn row(url: &str) -> Vec<Row> {
             &pairs,
         ),
         Row::facts(
-            "the same, p99",
+            "hand-over, p99",
             "PUBLISH",
             "≤ 5 ms",
             [p99(&mut ours), p99(&mut push)],

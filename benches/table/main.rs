@@ -1,28 +1,46 @@
-//! `cargo bench --bench table`: starts its own Redis and prints one table of ratios to bare Redis, in paired rounds.
+//! dspinlock compared with the plain Redis commands that do the same work.
 //!
-//! A row runs ours and the other in turn, A B A B …, and shows the median of each and of the ratios of the pairs, so that
-//! a machine whose speed drifts does not spoil the comparison. One-caller rows run with server and clients pinned to one
-//! CPU. `cargo bench --bench table -- NAME` runs the rows whose name contains NAME, and `-- --plot` draws the README's plots.
+//! `cargo bench --bench table` starts its own servers and prints the table. `-- NAME` runs only the rows whose name contains
+//! NAME. `-- --plot` draws the two plots of the README.
+//!
+//! # How to read the table
+//!
+//! | column | meaning |
+//! |---|---|
+//! | workload | what is measured |
+//! | dspinlock | median of dspinlock |
+//! | baseline | median of the baseline; `-` if there is none |
+//! | ratio | median of dspinlock / baseline, taken pair by pair |
+//! | target | the bound that this project sets itself: of the ratio if there is one, else of the figure |
+//! | baseline is | the commands that the baseline sends |
+//!
+//! A figure in µs is the duration of one call, so that a ratio below 1 means that dspinlock is faster. A figure in /s is the
+//! number of calls per second, so that a ratio above 1 means that dspinlock is faster. A figure in B is the memory that an
+//! entry occupies beyond its payload.
+//!
+//! Both sides run in turn, A B A B …, and the ratio is the median over the pairs. A machine whose speed changes during the
+//! run therefore changes both figures, but hardly the ratio. The rows with one caller run with the server and the client
+//! pinned to one CPU.
 
 mod bare;
-mod contended;
+mod contended_lock;
 mod functions;
 mod hand_over;
+mod many_callers;
 mod measure;
 mod memory;
+mod one_caller;
 mod plot;
-mod runtimes;
-mod single;
+mod short_runtimes;
 mod stampede;
 mod waiters;
-mod wide;
 mod worker;
 
 use dspinlock_testkit::Redis;
 
 use crate::measure::Row;
 
-/// Runs one workload on the server behind a URL.
+/// Measures one workload on the server at a URL.
 type Measure = fn(&str) -> Vec<Row>;
 
 fn main() {
@@ -42,7 +60,7 @@ fn main() {
     }
 }
 
-/// Every row: those of one caller in a process of their own, which is pinned together with its server.
+/// Prints all rows. Those with one caller run in a process that is pinned to the CPU of its server.
 fn table(filter: &str) {
     println!("{}", Row::HEADER);
     let pinned = Redis::start();
@@ -53,14 +71,14 @@ fn table(filter: &str) {
     let url = redis.url();
     init(&url);
     let rows: [(&str, Measure); 10] = [
-        ("warm, 64 tasks", wide::tasks),
-        ("warm, 64 threads", wide::threads),
-        ("1,000 keys in flight", wide::keys),
+        ("hits, 64 tasks", many_callers::tasks),
+        ("hits, 64 threads", many_callers::threads),
+        ("hits, 1,000 keys", many_callers::keys),
         ("hand-over", hand_over::row),
         ("stampede", stampede::rows),
         ("10,000 waiters", waiters::rows),
-        ("contended mutex", contended::row),
-        ("runtimes", runtimes::row),
+        ("contended lock", contended_lock::row),
+        ("1,000 runtimes", short_runtimes::row),
         ("memory, Redis", memory::on_redis),
         ("memory, Valkey", memory::on_valkey),
     ];
@@ -74,10 +92,10 @@ fn table(filter: &str) {
 fn one_cpu(url: &str, filter: &str) {
     init(url);
     let rows: [(&str, Measure); 4] = [
-        ("warm, one async caller", single::warm_async),
-        ("warm, one sync caller", single::warm_sync),
-        ("cold, one caller", single::cold),
-        ("cold, one caller, not cached", single::uncached),
+        ("hit, one async caller", one_caller::warm_async),
+        ("hit, one sync caller", one_caller::warm_sync),
+        ("cold call", one_caller::cold),
+        ("lock and unlock", one_caller::uncached),
     ];
     for (name, row) in rows {
         if name.contains(filter) {
@@ -87,5 +105,6 @@ fn one_cpu(url: &str, filter: &str) {
 }
 
 fn init(url: &str) {
-    dspinlock::init(dspinlock::Pool::open(url).expect("a pool")).expect("the first pool");
+    dspinlock::init(dspinlock::Pool::open(url).expect("the pool opens"))
+        .expect("no other pool is initialized");
 }

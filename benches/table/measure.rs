@@ -1,4 +1,4 @@
-//! Medians, paired rounds, and rows of the table.
+//! Rows of the table, statistics, timing, and CPU pinning.
 
 use std::fmt;
 use std::process::Command;
@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 pub(crate) struct Row {
     workload: String,
     ours: String,
-    other: String,
-    /// What the other is.
+    baseline: String,
+    /// What the baseline is.
     name: &'static str,
     ratio: f64,
     target: &'static str,
 }
 
 impl Row {
-    pub(crate) const HEADER: &'static str = "workload                                      ours           other          ratio  target      other is";
+    pub(crate) const HEADER: &'static str = "workload                                      dspinlock      baseline       ratio  target      baseline is";
 
-    /// A row of medians in microseconds, each of `pairs` being ours and the other's.
+    /// A row of durations in microseconds. Each pair is dspinlock and the baseline.
     pub(crate) fn micros(
         workload: impl Into<String>,
         name: &'static str,
@@ -28,7 +28,7 @@ impl Row {
         Self::of(workload, name, target, pairs, |micros| format!("{micros:.1} µs"))
     }
 
-    /// A row of medians in calls a second.
+    /// A row of calls per second. Each pair is dspinlock and the baseline.
     pub(crate) fn rate(
         workload: impl Into<String>,
         name: &'static str,
@@ -39,8 +39,8 @@ impl Row {
     }
 
     /// A row of bytes.
-    pub(crate) fn bytes(workload: impl Into<String>, name: &'static str, ours: f64, other: f64) -> Self {
-        Self::of(workload, name, "", &[(ours, other)], |bytes| {
+    pub(crate) fn bytes(workload: impl Into<String>, name: &'static str, ours: f64, baseline: f64) -> Self {
+        Self::of(workload, name, "", &[(ours, baseline)], |bytes| {
             format!("{bytes:.0} B")
         })
     }
@@ -53,34 +53,34 @@ impl Row {
         show: fn(f64) -> String,
     ) -> Self {
         let ours = show(median(pairs.iter().map(|pair| pair.0).collect()));
-        let other = show(median(pairs.iter().map(|pair| pair.1).collect()));
+        let baseline = show(median(pairs.iter().map(|pair| pair.1).collect()));
         let ratio = median(pairs.iter().map(|pair| pair.0 / pair.1).collect());
         Self {
             workload: workload.into(),
             ours,
-            other,
+            baseline,
             name,
             ratio,
             target,
         }
     }
 
-    /// A row that stands for itself.
+    /// A row without a baseline.
     pub(crate) fn fact(workload: impl Into<String>, fact: impl Into<String>, target: &'static str) -> Self {
         Self::facts(workload, "", target, [fact.into(), "-".into()])
     }
 
-    /// A row of two facts that make no ratio.
+    /// A row whose figures have no ratio.
     pub(crate) fn facts(
         workload: impl Into<String>,
         name: &'static str,
         target: &'static str,
-        [ours, other]: [String; 2],
+        [ours, baseline]: [String; 2],
     ) -> Self {
         Self {
             workload: workload.into(),
             ours,
-            other,
+            baseline,
             name,
             ratio: f64::NAN,
             target,
@@ -93,7 +93,7 @@ impl fmt::Display for Row {
         let Self {
             workload,
             ours,
-            other,
+            baseline,
             name,
             ratio,
             target,
@@ -105,35 +105,35 @@ impl fmt::Display for Row {
         };
         write!(
             f,
-            "{workload:<44}  {ours:<13}  {other:<13}  {ratio:>5}  {target:<10}  {name}"
+            "{workload:<44}  {ours:<13}  {baseline:<13}  {ratio:>5}  {target:<10}  {name}"
         )
     }
 }
 
-/// The middle one.
+/// The median.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     quantile(&mut values, 0.5)
 }
 
-/// The value below which this part of all lies.
+/// The quantile `part`, between 0 and 1.
 pub(crate) fn quantile(values: &mut [f64], part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     values[((values.len() - 1) as f64 * part) as usize]
 }
 
-/// Least and most.
+/// Minimum and maximum.
 pub(crate) fn extremes(values: &[f64]) -> (f64, f64) {
-    values.iter().fold((f64::INFINITY, 0.0), |(least, most), value| {
-        (value.min(least), value.max(most))
+    values.iter().fold((f64::INFINITY, 0.0), |(min, max), value| {
+        (value.min(min), value.max(max))
     })
 }
 
-/// Microseconds.
+/// A duration in microseconds.
 fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-/// How long each of `count` runs of one thing took, in microseconds.
+/// Durations of `count` runs, in microseconds.
 pub(crate) fn times(count: usize, mut run: impl FnMut()) -> Vec<f64> {
     let times = (0..count).map(|_| {
         let start = Instant::now();
@@ -143,7 +143,7 @@ pub(crate) fn times(count: usize, mut run: impl FnMut()) -> Vec<f64> {
     times.collect()
 }
 
-/// [`times`] of an async thing.
+/// [`times`] for async code.
 pub(crate) async fn times_async<F: Future>(count: usize, mut run: impl FnMut() -> F) -> Vec<f64> {
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {
@@ -154,20 +154,20 @@ pub(crate) async fn times_async<F: Future>(count: usize, mut run: impl FnMut() -
     times
 }
 
-/// Puts a process and its threads on CPU 0.
+/// Pins a process and its threads to CPU 0.
 pub(crate) fn pin(process: u32) {
     let pinned = Command::new("taskset")
         .args(["-a", "-p", "-c", "0", &process.to_string()])
         .output();
     assert!(
         pinned.is_ok_and(|output| output.status.success()),
-        "taskset (util-linux) is needed"
+        "cannot pin a process: install `taskset` (util-linux)"
     );
 }
 
-/// Runs this program with such arguments in a process of its own on CPU 0.
+/// Runs this program with the given arguments in a new process on CPU 0.
 pub(crate) fn run_pinned(arguments: &[&str]) {
-    let program = std::env::current_exe().expect("this program");
+    let program = std::env::current_exe().expect("the path of this program");
     let status = Command::new("taskset")
         .args(["-c", "0"])
         .arg(program)
@@ -175,6 +175,6 @@ pub(crate) fn run_pinned(arguments: &[&str]) {
         .status();
     assert!(
         status.is_ok_and(|status| status.success()),
-        "what was pinned to one CPU has failed"
+        "the pinned process failed"
     );
 }

@@ -1,7 +1,7 @@
-//! What a kept value takes of the server's memory beyond its own bytes: as it is, and as it might be.
+//! Measures the memory of a server per cached value, without the payload. The baselines are other layouts of an entry.
 //!
-//! 125,000 entries: as many, in proportion to the server's tables, which double, as a million. With `DSPINLOCK_LONG=1`
-//! a million.
+//! There are 125,000 entries, which fill the server's hash table to the same degree as a million. With `DSPINLOCK_LONG=1`
+//! there are a million.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::bare;
 use crate::measure::Row;
 use crate::worker;
 
-/// What precedes the text of a value, encoded: the format, and a length of one byte.
-const MARKS: usize = 3;
+/// Bytes before the text of an encoded value: the format and the length.
+const PREFIX: usize = 3;
 
-/// How long the text of a value is. Many lengths, as a server takes memory by steps, which are not to favour anybody.
+/// Length of the text of a value. It varies, because servers allocate in size classes.
 pub(crate) fn length(number: u64) -> usize {
     50 + (number % 100) as usize
 }
@@ -31,85 +31,95 @@ pub(crate) fn on_valkey(_: &str) -> Vec<Row> {
 fn rows(which: &str, start: fn() -> Redis) -> Vec<Row> {
     let is_long = std::env::var_os("DSPINLOCK_LONG").is_some_and(|long| long == "1");
     let count = if is_long { 1_000_000 } else { 125_000 };
-    let (ours, kept) = kept(&start(), count);
-    let others: [(&str, Write); 7] = [
+    let (ours, entry) = cached(&start(), count);
+    let layouts: [(&str, Write); 7] = [
         ("SET alone, no lock", set_alone),
         ("V alone, no state", value_alone),
         ("binary header", binary_header),
         ("no field twice", no_field_twice),
-        ("header and payload apart", apart),
+        ("header and payload separate", separate),
         ("hash of header, payload", hash),
         ("hash of all fields", hash_of_all),
     ];
-    let rows = others.map(|(name, write)| {
-        let other = written(&start(), count, &kept, write);
-        Row::bytes(format!("memory of an entry, {which}"), name, ours, other)
+    let rows = layouts.map(|(name, write)| {
+        let baseline = written(&start(), count, &entry, write);
+        Row::bytes(format!("memory per entry, {which}"), name, ours, baseline)
     });
     rows.into()
 }
 
-/// Bytes an entry takes that calls have left, and what precedes the payload of one of them.
-fn kept(server: &Redis, count: u64) -> (f64, Kept) {
+/// Bytes per entry of dspinlock, and the state and header of one entry.
+fn cached(server: &Redis, count: u64) -> (f64, Entry) {
     let before = used(server);
     let worker = worker::start(&server.url());
     worker.say(&format!("fill {count}"));
     assert_eq!(worker.hear_within(Duration::from_secs(600)), "filled");
     drop(worker);
-    (beyond(used(server) - before, count), Kept::sample(server))
+    (beyond(used(server) - before, count), Entry::sample(server))
 }
 
-/// Bytes an entry takes that is written so.
-fn written(server: &Redis, count: u64, kept: &Kept, write: Write) -> f64 {
+/// Bytes per entry of another layout.
+fn written(server: &Redis, count: u64, entry: &Entry, write: Write) -> f64 {
     let before = used(server);
     let mut connection = bare::sync(&server.url());
     for start in (0..count).step_by(1_000) {
         let mut pipeline = redis::pipe();
         for number in start..count.min(start + 1_000) {
-            let payload = vec![b'x'; MARKS + length(number)];
-            write(&mut pipeline, kept, &format!("{number:064x}"), &payload);
+            let payload = vec![b'x'; PREFIX + length(number)];
+            write(&mut pipeline, entry, &format!("{number:064x}"), &payload);
         }
-        pipeline.query::<()>(&mut connection).expect("replies");
+        pipeline
+            .query::<()>(&mut connection)
+            .expect("replies to the pipeline");
     }
     drop(connection);
     beyond(used(server) - before, count)
 }
 
 fn beyond(memory: f64, count: u64) -> f64 {
-    let payloads: usize = (0..count).map(|number| MARKS + length(number)).sum();
+    let payloads: usize = (0..count).map(|number| PREFIX + length(number)).sum();
     (memory - payloads as f64) / count as f64
 }
 
-/// The server's memory, once nobody else is connected.
+/// The server's memory when no other client is connected.
 fn used(server: &Redis) -> f64 {
     let mut connection = bare::sync(&server.url());
-    eventually("a server left alone", || {
+    eventually("all other clients to disconnect", || {
         let list: String = redis::cmd("CLIENT").arg("LIST").query(&mut connection).ok()?;
         (list.lines().count() == 1).then_some(())
     });
     let memory: String = redis::cmd("INFO")
         .arg("memory")
         .query(&mut connection)
-        .expect("facts");
+        .expect("a reply to INFO");
     let used = memory.lines().find_map(|line| line.strip_prefix("used_memory:"));
-    used.and_then(|used| used.parse().ok()).expect("a number")
+    used.and_then(|used| used.parse().ok())
+        .expect("used_memory is a number")
 }
 
-/// What is kept beside a payload.
-struct Kept {
+/// State and header of an entry.
+struct Entry {
     state: Vec<u8>,
-    /// A line of text: its fields are parted by commas.
+    /// A line of fields that are separated by commas.
     header: Vec<u8>,
 }
 
-impl Kept {
+impl Entry {
     fn sample(server: &Redis) -> Self {
         let mut connection = bare::sync(&server.url());
-        let some: String = redis::cmd("RANDOMKEY").query(&mut connection).expect("a key");
+        let some: String = redis::cmd("RANDOMKEY")
+            .query(&mut connection)
+            .expect("a reply to RANDOMKEY");
         let state = some.trim_start_matches('{').trim_end_matches("},value");
-        let value: Vec<u8> = connection.get(format!("{{{state}}},value")).expect("a value");
-        let line = value.iter().position(|byte| *byte == b'\n').expect("a line");
+        let value: Vec<u8> = connection
+            .get(format!("{{{state}}},value"))
+            .expect("a reply to GET");
+        let line = value
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .expect("the header is a line");
         Self {
-            state: connection.get(state).expect("a state"),
+            state: connection.get(state).expect("a reply to GET"),
             header: value[..=line].into(),
         }
     }
@@ -119,48 +129,53 @@ impl Kept {
     }
 }
 
-/// Adds the entry of one digest, with such a payload, to the pipeline.
-type Write = fn(&mut Pipeline, &Kept, &str, &[u8]);
+/// Adds the commands that write one entry to the pipeline.
+type Write = fn(&mut Pipeline, &Entry, &str, &[u8]);
 
-/// What somebody does who wants a cache and no lock.
-fn set_alone(pipeline: &mut Pipeline, _: &Kept, digest: &str, payload: &[u8]) {
+/// A cache without a lock.
+fn set_alone(pipeline: &mut Pipeline, _: &Entry, digest: &str, payload: &[u8]) {
     set(pipeline, &value(digest), payload);
 }
 
-fn value_alone(pipeline: &mut Pipeline, kept: &Kept, digest: &str, payload: &[u8]) {
-    set(pipeline, &value(digest), &[&kept.header, payload].concat());
+fn value_alone(pipeline: &mut Pipeline, entry: &Entry, digest: &str, payload: &[u8]) {
+    set(pipeline, &value(digest), &[&entry.header, payload].concat());
 }
 
-/// Tags as 16 bytes, numbers as 8 or 4, and texts behind a length.
-fn binary_header(pipeline: &mut Pipeline, kept: &Kept, digest: &str, payload: &[u8]) {
+/// Tags of 16 bytes, numbers of 8 or 4 bytes, and texts after their length.
+fn binary_header(pipeline: &mut Pipeline, entry: &Entry, digest: &str, payload: &[u8]) {
     let numbers = [1, 16, 8, 16, 8, 8, 8, 8, 4, 4, 4];
-    let fields = kept.fields();
+    let fields = entry.fields();
     let texts = fields[numbers.len()..].iter().map(|text| 1 + text.len());
     let length = numbers.iter().sum::<usize>() + texts.sum::<usize>();
-    set_state(pipeline, kept, digest);
+    set_state(pipeline, entry, digest);
     set(pipeline, &value(digest), &[&vec![1; length], payload].concat());
 }
 
-/// The value's tag and fence are the holder's.
-fn no_field_twice(pipeline: &mut Pipeline, kept: &Kept, digest: &str, payload: &[u8]) {
-    let fields = kept.fields();
+/// The tag and the fence of the value are omitted, because they equal those of the holder.
+fn no_field_twice(pipeline: &mut Pipeline, entry: &Entry, digest: &str, payload: &[u8]) {
+    let fields = entry.fields();
     let header = [&fields[..3], &[b"=", b"="], &fields[5..]].concat().join(&b',');
-    set_state(pipeline, kept, digest);
+    set_state(pipeline, entry, digest);
     set(pipeline, &value(digest), &[&header, &b"\n"[..], payload].concat());
 }
 
-fn apart(pipeline: &mut Pipeline, kept: &Kept, digest: &str, payload: &[u8]) {
-    set_state(pipeline, kept, digest);
-    set(pipeline, &value(digest), &kept.header);
+fn separate(pipeline: &mut Pipeline, entry: &Entry, digest: &str, payload: &[u8]) {
+    set_state(pipeline, entry, digest);
+    set(pipeline, &value(digest), &entry.header);
     set(pipeline, &format!("{{dspinlock,{digest}}},bytes"), payload);
 }
 
-fn hash(pipeline: &mut Pipeline, kept: &Kept, digest: &str, payload: &[u8]) {
-    set_hash(pipeline, kept, digest, &[&kept.header, payload]);
+fn hash(pipeline: &mut Pipeline, entry: &Entry, digest: &str, payload: &[u8]) {
+    set_hash(pipeline, entry, digest, &[&entry.header, payload]);
 }
 
-fn hash_of_all(pipeline: &mut Pipeline, kept: &Kept, digest: &str, payload: &[u8]) {
-    set_hash(pipeline, kept, digest, &[&kept.fields()[..], &[payload]].concat());
+fn hash_of_all(pipeline: &mut Pipeline, entry: &Entry, digest: &str, payload: &[u8]) {
+    set_hash(
+        pipeline,
+        entry,
+        digest,
+        &[&entry.fields()[..], &[payload]].concat(),
+    );
 }
 
 fn value(digest: &str) -> String {
@@ -174,12 +189,12 @@ fn set(pipeline: &mut Pipeline, key: &str, bytes: &[u8]) {
     set.arg("PX").arg(AN_HOUR).ignore();
 }
 
-fn set_state(pipeline: &mut Pipeline, kept: &Kept, digest: &str) {
-    set(pipeline, &format!("dspinlock,{digest}"), &kept.state);
+fn set_state(pipeline: &mut Pipeline, entry: &Entry, digest: &str) {
+    set(pipeline, &format!("dspinlock,{digest}"), &entry.state);
 }
 
-fn set_hash(pipeline: &mut Pipeline, kept: &Kept, digest: &str, fields: &[&[u8]]) {
-    set_state(pipeline, kept, digest);
+fn set_hash(pipeline: &mut Pipeline, entry: &Entry, digest: &str, fields: &[&[u8]]) {
+    set_state(pipeline, entry, digest);
     let key = value(digest);
     let hash = pipeline.cmd("HSET").arg(&key);
     for (number, field) in fields.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! `cargo bench --bench table -- --plot`: draws `docs/hit.svg` and `docs/stampede.svg` from a run of its own.
+//! Draws the plots of the README, `docs/hit.svg` and `docs/stampede.svg`: `cargo bench --bench table -- --plot`.
 
 mod svg;
 
@@ -7,11 +7,11 @@ use std::path::Path;
 use dspinlock_testkit::Redis;
 
 use crate::measure::{extremes, median, pin, quantile, run_pinned};
-use crate::single;
+use crate::one_caller;
 use crate::stampede::{self, Round};
 use svg::{Axis, Svg};
 
-/// Where the program is asked to measure and draw the hits, being pinned to one CPU.
+/// Argument of the process that is pinned to one CPU and draws the plot of the hits.
 pub(crate) const HITS: &str = "--plot-hits";
 
 const OURS: (&str, &str) = ("ours", "dspinlock");
@@ -26,24 +26,24 @@ pub(crate) fn all() {
 
 fn write(name: &str, svg: &Svg) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    std::fs::create_dir_all(&folder).expect("a folder of the repository");
+    std::fs::create_dir_all(&folder).expect("the folder can be created");
     let file = folder.join(name);
-    std::fs::write(&file, svg.to_string()).expect("a file of the repository");
+    std::fs::write(&file, svg.to_string()).expect("the file can be written");
     println!("{}", file.display());
 }
 
-/// Which part of the calls took no longer than so many microseconds.
+/// Draws the distribution of the duration of a hit.
 pub(crate) fn hits(url: &str) {
     const WIDTH: f64 = 400.0;
     let mut svg = Svg::new(880.0, 320.0);
-    svg.title("How long a warm call takes: one async caller, everything on one CPU");
+    svg.title("Duration of a hit: one async caller, client and server on one CPU");
     svg.legend(&[OURS, ("bare", "GET over the redis crate")]);
     for (panel, (bytes, label)) in [(100, "100 B"), (10 * 1024, "10 KiB")].into_iter().enumerate() {
-        let (ours, bare): (Vec<_>, Vec<_>) = single::hits(url, bytes, 15, 1_000).into_iter().unzip();
+        let (ours, bare): (Vec<_>, Vec<_>) = one_caller::hits(url, bytes, 15, 1_000).into_iter().unzip();
         let (mut ours, mut bare) = (ours.concat(), bare.concat());
-        let most = quantile(&mut ours, 0.99).max(quantile(&mut bare, 0.99));
+        let max = quantile(&mut ours, 0.99).max(quantile(&mut bare, 0.99));
         let left = 56.0 + panel as f64 * (WIDTH + 24.0);
-        let x = Axis::new((0.0, most), (left, left + WIDTH - 40.0));
+        let x = Axis::new((0.0, max), (left, left + WIDTH - 40.0));
         let y = Axis::new((0.0, 100.0), (262.0, 90.0));
         svg.x_axis(&x, &y, "µs", &format!("a value of {label}"));
         svg.y_axis(&x, &y, if panel == 0 { "% of calls" } else { "" });
@@ -60,34 +60,34 @@ pub(crate) fn hits(url: &str) {
     write("hit.svg", &svg);
 }
 
-/// When each caller had the value.
+/// Draws when each caller of a stampede had the value.
 fn stampede(url: &str) {
     let mut rounds = stampede::rounds(url, 31);
-    // The first is slower: nobody has a connection yet.
+    // The first round is slower, because no worker has a connection yet.
     rounds.remove(0);
     rounds.sort_by(|a, b| a.last().0.total_cmp(&b.last().0));
     let round = &rounds[rounds.len() / 2];
     let pushes: Vec<f64> = rounds.iter().map(|round| round.last().1).collect();
-    let sketch = rounds
+    let baseline = rounds
         .iter()
         .min_by(|a, b| {
             let off = |round: &Round| (round.last().1 - median(pushes.clone())).abs();
             off(a).total_cmp(&off(b))
         })
-        .expect("a round");
+        .expect("there are rounds");
     let mut svg = Svg::new(880.0, 420.0);
-    svg.title("256 callers in 8 processes want one value that is being computed: when each has it");
-    svg.legend(&[OURS, ("bare", "a bare PUBLISH that wakes as many tasks")]);
-    let most = 1.04 * round.last().0.max(sketch.last().1) / 1000.0;
-    let x = Axis::new((0.0, most), (96.0, 856.0));
+    svg.title("256 callers in 8 processes wait for one value: when each caller receives it");
+    svg.legend(&[OURS, ("bare", "a bare PUBLISH that wakes 256 tasks")]);
+    let max = 1.04 * round.last().0.max(baseline.last().1) / 1000.0;
+    let x = Axis::new((0.0, max), (96.0, 856.0));
     lanes(&mut svg, "ours", &x, (84.0, 212.0), &round.served);
-    lanes(&mut svg, "bare", &x, (236.0, 364.0), &sketch.awake);
+    lanes(&mut svg, "bare", &x, (236.0, 364.0), &baseline.awake);
     let y = Axis::new((0.0, 1.0), (364.0, 84.0));
     svg.x_axis(&x, &y, "ms", "after the end of the body, or after the PUBLISH");
     write("stampede.svg", &svg);
 }
 
-/// A line of dots per process.
+/// Draws one line of dots per process.
 fn lanes(svg: &mut Svg, class: &str, x: &Axis, (top, bottom): (f64, f64), processes: &[Vec<f64>]) {
     let height = (bottom - top) / processes.len() as f64;
     for (process, times) in processes.iter().enumerate() {
@@ -95,7 +95,7 @@ fn lanes(svg: &mut Svg, class: &str, x: &Axis, (top, bottom): (f64, f64), proces
         let label = format!("process {}", process + 1);
         svg.text("soft", (86.0, middle + 4.0), "end", &label);
         for (caller, time) in times.iter().enumerate() {
-            // Side by side they can be told apart.
+            // Vertical offsets keep the dots apart.
             let off = (caller as f64 / times.len() as f64 - 0.5) * height * 0.6;
             svg.dot(class, (x.at(time / 1000.0), middle + off));
         }

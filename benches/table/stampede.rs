@@ -1,4 +1,6 @@
-//! Many callers of one cold key.
+//! Measures a stampede: 256 callers in 8 processes ask for one key that is not computed yet.
+//!
+//! The baseline is a PUBLISH that wakes the same number of tasks.
 
 use dspinlock_testkit::Lines;
 use redis::Commands;
@@ -12,15 +14,15 @@ const PROCESSES: usize = 8;
 const CALLERS: usize = 32;
 const ROUNDS: usize = 200;
 
-/// What came of one stampede. Times are in microseconds after the end of the body, or after the push.
+/// Result of one stampede. Times are in microseconds after the end of the body, or after the PUBLISH.
 pub(crate) struct Round {
-    /// Per process, when each of its callers had the value.
+    /// For each process: when each caller had the value.
     pub(crate) served: Vec<Vec<f64>>,
-    /// Per process, when each of as many tasks was awake that waited for a bare push.
+    /// For each process: when each task of the baseline was awake.
     pub(crate) awake: Vec<Vec<f64>>,
     /// How often the body ran.
     computed: u64,
-    /// Commands that the callers sent to the server.
+    /// Number of commands that the callers sent.
     commands: u64,
 }
 
@@ -43,26 +45,21 @@ pub(crate) fn rows(url: &str) -> Vec<Row> {
         .iter()
         .map(|round| round.commands as f64 / (PROCESSES * CALLERS) as f64);
     vec![
-        Row::micros(
-            "stampede 8 × 32, last caller after the body",
-            "push sketch",
-            "≤ 3",
-            &pairs,
-        ),
+        Row::micros("stampede, 256 callers: last one served", "PUBLISH", "≤ 3", &pairs),
         Row::fact(
-            "the same, rounds with 1 computation",
+            "stampede: rounds with one computation",
             format!("{once} of {ROUNDS}"),
             "all",
         ),
         Row::fact(
-            "the same, Redis commands a caller",
+            "stampede: commands per caller",
             format!("{:.2}", median(commands.collect())),
             "≤ 0.5",
         ),
     ]
 }
 
-/// So many stampedes on a key each, and the sketch of one after each.
+/// Measures `count` stampedes on new keys, each followed by the baseline.
 pub(crate) fn rounds(url: &str, count: usize) -> Vec<Round> {
     let workers: Vec<_> = (0..PROCESSES).map(|_| worker::start(url)).collect();
     let mut redis = bare::sync(url);
@@ -74,65 +71,67 @@ pub(crate) fn rounds(url: &str, count: usize) -> Vec<Round> {
                 served,
                 computed,
                 commands: calls(&mut redis) - before,
-                awake: sketch(&workers, &mut redis),
+                awake: baseline(&workers, &mut redis),
             }
         })
         .collect()
 }
 
 fn stampede(workers: &[Lines], key: usize) -> (u64, Vec<Vec<f64>>) {
-    // Long enough for every caller to be there, also where the machine is busy.
+    // The body takes 200 ms, so that every caller arrives before its end, even on a busy machine.
     let command = format!("slow {key} {CALLERS} 200");
     workers.iter().for_each(|worker| worker.say(&command));
     let mut bodies = 0;
     let served = workers.iter().map(|worker| {
-        let words: Vec<u64> = verdict(worker)
+        let words: Vec<u64> = result(worker)
             .split(' ')
-            .map(|word| word.parse().expect("a number"))
+            .map(|word| word.parse().expect("the word is a number"))
             .collect();
-        let [computed, made, ref times @ ..] = words[..] else {
-            panic!("a worker said too little");
+        let [computed, finished, ref times @ ..] = words[..] else {
+            panic!("a worker printed too few words");
         };
         bodies += computed;
-        times.iter().map(|time| (time - made) as f64).collect()
+        times.iter().map(|time| (time - finished) as f64).collect()
     });
     let served = served.collect();
     (bodies, served)
 }
 
-/// A worker's last word on a round.
-fn verdict(worker: &Lines) -> String {
+/// The line with which a worker ends a round.
+fn result(worker: &Lines) -> String {
     loop {
         match worker.hear() {
             begun if begun == "begun" => {}
-            verdict => return verdict,
+            result => return result,
         }
     }
 }
 
-/// The bare sketch: a PUBLISH that wakes as many tasks.
-fn sketch(workers: &[Lines], redis: &mut redis::Connection) -> Vec<Vec<f64>> {
+/// A PUBLISH that wakes the same number of tasks.
+fn baseline(workers: &[Lines], redis: &mut redis::Connection) -> Vec<Vec<f64>> {
     let command = format!("listen bare {CALLERS}");
     workers.iter().for_each(|worker| worker.say(&command));
     workers
         .iter()
         .for_each(|worker| assert_eq!(worker.hear(), "listening"));
     let sent = now();
-    let _: u64 = redis.publish("bare", "x").expect("a reply");
+    let _: u64 = redis.publish("bare", "x").expect("a reply to PUBLISH");
     let awake = workers.iter().map(|worker| {
         let times = worker.hear();
-        let times = times.split(' ').map(|time| time.parse::<u64>().expect("a time"));
+        let times = times
+            .split(' ')
+            .map(|time| time.parse::<u64>().expect("the word is a time"));
         times.map(|time| (time - sent) as f64).collect()
     });
     awake.collect()
 }
 
-/// Commands that clients have sent: a script is one, and what it calls is none.
+/// Number of commands that clients have sent. A script counts as one command.
 fn calls(redis: &mut redis::Connection) -> u64 {
     let stats: String = redis::cmd("INFO")
         .arg("commandstats")
         .query(redis)
-        .expect("statistics");
+        .expect("a reply to INFO");
     let count = |name: &str| -> u64 {
         let line = stats
             .lines()
@@ -140,6 +139,6 @@ fn calls(redis: &mut redis::Connection) -> u64 {
         line.and_then(|line| line.split(['=', ',']).nth(1)?.parse().ok())
             .unwrap_or(0)
     };
-    // Inside of a script are a TIME and one GETRANGE at the most; outside, reads and registrations.
+    // GETRANGE also counts inside of scripts, which call it at most once.
     count("evalsha") + count("client|caching") + count("getrange")
 }

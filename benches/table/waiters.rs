@@ -1,4 +1,4 @@
-//! 10,000 waiters in this process on one key that another process computes.
+//! Measures 10,000 waiters in one process on a key that another process computes.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -23,67 +23,75 @@ pub(crate) fn rows(url: &str) -> Vec<Row> {
         let key = 30_000_000 + round;
         holder.say(&format!("slow {key} 1 1500"));
         assert_eq!(holder.hear(), "begun");
-        monitor.seen(url);
+        monitor.drain(url);
         last.push(runtime.block_on(served(key)) / 1000.0);
         holder.hear();
-        let seen = monitor.seen(url);
-        let published = seen.iter().position(|line| is_publish(line));
-        let after = &seen[published.expect("the holder published")..];
+        let lines = monitor.drain(url);
+        let published = lines.iter().position(|line| is_publish(line));
+        let after = &lines[published.expect("the holder published")..];
         again.push(sent(after) as f64);
-        commands.push(sent(&seen) as f64);
+        commands.push(sent(&lines) as f64);
     }
-    let (least, most) = extremes(&again);
-    let rechecks = if least == most {
-        format!("{most}")
+    let (min, max) = extremes(&again);
+    let rechecks = if min == max {
+        format!("{max}")
     } else {
-        format!("{least}–{most}")
+        format!("{min}–{max}")
     };
     vec![
         Row::fact(
-            "10,000 waiters, all served after",
+            "10,000 waiters: last one served",
             format!("{:.0} ms", median(last)),
             "≤ 100 ms",
         ),
-        Row::fact("the same, looks at the server after it", rechecks, "1"),
+        Row::fact("10,000 waiters: reads after the publish", rechecks, "1"),
         Row::fact(
-            "the same, Redis commands in all",
+            "10,000 waiters: commands in total",
             format!("{:.0}", median(commands)),
             "",
         ),
     ]
 }
 
-/// How long after the end of the body the last waiter had the value, in microseconds.
+/// Microseconds from the end of the body until the last waiter had the value.
 async fn served(key: u64) -> f64 {
     let started = Instant::now();
     let mut callers = JoinSet::new();
     for _ in 0..WAITERS {
         callers.spawn(async move {
-            let made = slow(key, 0, || panic!("a waiter computed")).await;
-            now() - made.expect("a value")
+            let finished = slow(key, 0, || panic!("a waiter ran the body")).await;
+            now() - finished.expect("the call succeeds")
         });
     }
     let arrived = started.elapsed();
-    assert!(arrived < Duration::from_secs(1), "the waiters came too late");
-    callers.join_all().await.into_iter().max().expect("a waiter") as f64
+    assert!(
+        arrived < Duration::from_secs(1),
+        "starting the waiters took too long"
+    );
+    callers
+        .join_all()
+        .await
+        .into_iter()
+        .max()
+        .expect("there are waiters") as f64
 }
 
-/// The state that says COMPUTED, as a script writes it.
+/// Whether the line shows a script that writes a COMPUTED state.
 fn is_publish(line: &str) -> bool {
     line.contains(" lua] \"SET\"") && line.contains(",1\" \"PX")
 }
 
-/// Commands that clients have sent about a key: neither those of scripts, nor what precedes a look to have it tracked.
+/// Number of commands that clients have sent for the key, without the commands of scripts and CLIENT CACHING.
 fn sent(lines: &[String]) -> usize {
-    let is_look = |line: &&String| line.contains("\"EVALSHA\"") || line.contains("] \"GET");
+    let is_request = |line: &&String| line.contains("\"EVALSHA\"") || line.contains("] \"GET");
     lines
         .iter()
         .filter(|line| !line.contains(" lua] "))
-        .filter(is_look)
+        .filter(is_request)
         .count()
 }
 
-/// Every command that the server executes, in its order.
+/// MONITOR: every command that the server executes, in order.
 struct Monitor(Receiver<String>);
 
 impl Monitor {
@@ -91,7 +99,7 @@ impl Monitor {
         let (send, lines) = channel();
         let client = bare::client(url);
         let monitor = runtime.block_on(client.get_async_monitor());
-        let monitor = monitor.expect("a connection");
+        let monitor = monitor.expect("the server accepts a connection");
         runtime.spawn(async move {
             let mut lines = monitor.into_on_message::<String>();
             while let Some(line) = lines.next().await {
@@ -103,16 +111,20 @@ impl Monitor {
         Self(lines)
     }
 
-    /// What was executed since the last look.
-    fn seen(&self, url: &str) -> Vec<String> {
+    /// The commands since the last call.
+    fn drain(&self, url: &str) -> Vec<String> {
         let mark = format!("until {}", now());
         let echoed = redis::cmd("ECHO")
             .arg(&mark)
             .query::<String>(&mut bare::sync(url));
-        assert_eq!(echoed.expect("a reply"), mark);
+        assert_eq!(echoed.expect("a reply to ECHO"), mark);
         let mut lines = Vec::new();
         loop {
-            match self.0.recv_timeout(Duration::from_secs(10)).expect("the mark") {
+            match self
+                .0
+                .recv_timeout(Duration::from_secs(10))
+                .expect("MONITOR shows the mark")
+            {
                 line if line.contains(&mark) => return lines,
                 line => lines.push(line),
             }

@@ -1,4 +1,4 @@
-//! A worker process: one command a line on its input, one answer a line on its output.
+//! A worker process. It reads one command per line and prints one result per line.
 
 use std::fmt::Display;
 use std::io::{BufRead, Write};
@@ -18,7 +18,7 @@ use crate::memory;
 
 /// Starts a worker.
 pub(crate) fn start(url: &str) -> dspinlock_testkit::Lines {
-    let program = std::env::current_exe().expect("this program");
+    let program = std::env::current_exe().expect("the path of this program");
     let worker = dspinlock_testkit::Lines::start(std::process::Command::new(program).args(["--worker", url]));
     assert_eq!(worker.hear(), "ready");
     worker
@@ -30,15 +30,15 @@ pub(crate) fn main(url: &str) {
     let mut connection = runtime.block_on(bare::multiplexed(url));
     say("ready");
     for line in std::io::stdin().lock().lines() {
-        let line = line.expect("a line");
+        let line = line.expect("the input is text");
         let words: Vec<&str> = line.split(' ').collect();
-        let number = |at: usize| words[at].parse::<u64>().expect("a number");
+        let number = |at: usize| words[at].parse::<u64>().expect("the argument is a number");
         match words[0] {
             "slow" => runtime.block_on(callers(number(1), number(2), number(3))),
             "listen" => runtime.block_on(listen(url, words[1], number(2))),
             "publish" => {
                 let publish = connection.publish::<_, _, u64>(words[1], now());
-                runtime.block_on(publish).expect("a reply");
+                runtime.block_on(publish).expect("a reply to PUBLISH");
                 say("published");
             }
             "fill" => {
@@ -47,7 +47,7 @@ pub(crate) fn main(url: &str) {
             }
             "owned" => runtime.block_on(contend(number(1), number(2), number(3))),
             "token" => runtime.block_on(pass(url, words[1], number(2), number(3))),
-            other => panic!("no command {other}"),
+            other => panic!("unknown command {other}"),
         }
     }
 }
@@ -56,7 +56,7 @@ fn say(line: &str) {
     let mut output = std::io::stdout().lock();
     writeln!(output, "{line}")
         .and_then(|()| output.flush())
-        .expect("somebody listens");
+        .expect("the parent reads the output");
 }
 
 fn join<T: Display>(items: impl IntoIterator<Item = T>, between: &str) -> String {
@@ -64,8 +64,8 @@ fn join<T: Display>(items: impl IntoIterator<Item = T>, between: &str) -> String
     items.join(between)
 }
 
-/// So many callers of one key. Says when a body begins; then how often the body ran here, when it was done, and when
-/// each caller had the value.
+/// Starts `count` callers of one key. Prints a line when a body begins. The result is how often the body ran in this
+/// process, when it finished, and when each caller had the value.
 async fn callers(key: u64, count: u64, milliseconds: u64) {
     static COMPUTED: AtomicUsize = AtomicUsize::new(0);
     let before = COMPUTED.load(Ordering::Relaxed);
@@ -76,8 +76,8 @@ async fn callers(key: u64, count: u64, milliseconds: u64) {
     let mut callers = JoinSet::new();
     for _ in 0..count {
         callers.spawn(async move {
-            let made = slow(key, milliseconds, begun).await.expect("a value");
-            (now(), made)
+            let finished = slow(key, milliseconds, begun).await.expect("the call succeeds");
+            (now(), finished)
         });
     }
     let served = callers.join_all().await;
@@ -86,28 +86,28 @@ async fn callers(key: u64, count: u64, milliseconds: u64) {
     say(&format!("{computed} {} {times}", served[0].1));
 }
 
-/// The bare sketch of a stampede: one subscriber that wakes so many tasks. Says when each was awake.
+/// The baseline of a stampede: one subscriber that wakes `count` tasks. The result is when each task was awake.
 async fn listen(url: &str, channel: &str, count: u64) {
     let messages = bare::client(url).get_async_pubsub().await;
-    let mut messages = messages.expect("a connection");
-    messages.subscribe(channel).await.expect("a subscription");
-    let news = Arc::new(Notify::new());
+    let mut messages = messages.expect("the server accepts a connection");
+    messages.subscribe(channel).await.expect("a reply to SUBSCRIBE");
+    let notify = Arc::new(Notify::new());
     let mut listeners = JoinSet::new();
     for _ in 0..count {
-        let news = news.clone();
+        let notify = notify.clone();
         listeners.spawn(async move {
-            news.notified().await;
+            notify.notified().await;
             now()
         });
     }
-    tokio::time::sleep(Duration::from_millis(20)).await; // every task waits
+    tokio::time::sleep(Duration::from_millis(20)).await; // until every task waits
     say("listening");
-    messages.on_message().next().await.expect("a message");
-    news.notify_waiters();
+    messages.on_message().next().await.expect("the message arrives");
+    notify.notify_waiters();
     say(&join(listeners.join_all().await, " "));
 }
 
-/// Tasks that lock one key as often as they can. Says the fences that each task was granted.
+/// Starts tasks that acquire one lock in a loop. The result is the fences of each task.
 async fn contend(key: u64, tasks: u64, milliseconds: u64) {
     let end = Instant::now() + Duration::from_millis(milliseconds);
     let mut owners = JoinSet::new();
@@ -115,8 +115,8 @@ async fn contend(key: u64, tasks: u64, milliseconds: u64) {
         owners.spawn(async move {
             let mut fences = Vec::new();
             while Instant::now() < end {
-                let note = || fences.push(dspinlock::current().expect("a lease").fence());
-                owned(key, note).await.expect("the lock");
+                let note = || fences.push(dspinlock::current().expect("the body holds a lease").fence());
+                owned(key, note).await.expect("the call succeeds");
             }
             fences
         });
@@ -125,21 +125,21 @@ async fn contend(key: u64, tasks: u64, milliseconds: u64) {
     say(&join(fences.into_iter().map(|fences| join(fences, ",")), " "));
 }
 
-/// So many kept values.
+/// Caches `count` values.
 async fn fill(count: u64) {
     const TASKS: usize = 256;
     let mut callers = JoinSet::new();
     for turn in 0..TASKS as u64 {
         callers.spawn(async move {
             for id in (turn..count).step_by(TASKS) {
-                value(id, memory::length(id)).await.expect("a value");
+                value(id, memory::length(id)).await.expect("the call succeeds");
             }
         });
     }
     callers.join_all().await;
 }
 
-/// Tasks, each with a connection, that pass on the token in a list. Says how often they had it.
+/// Starts tasks that pass on a token in a list, each with its own connection. The result is how often they had it.
 async fn pass(url: &str, list: &str, tasks: u64, milliseconds: u64) {
     let passed = Arc::new(AtomicUsize::new(0));
     let mut connections = Vec::new();
@@ -158,8 +158,8 @@ async fn pass(url: &str, list: &str, tasks: u64, milliseconds: u64) {
 async fn pass_on(mut connection: MultiplexedConnection, list: String, passed: Arc<AtomicUsize>) {
     connection.set_response_timeout(Duration::from_secs(60));
     loop {
-        let token: (String, String) = connection.blpop(&list, 0.0).await.expect("a token");
+        let token: (String, String) = connection.blpop(&list, 0.0).await.expect("a reply to BLPOP");
         passed.fetch_add(1, Ordering::Relaxed);
-        let _: u64 = connection.rpush(&list, token.1).await.expect("a reply");
+        let _: u64 = connection.rpush(&list, token.1).await.expect("a reply to RPUSH");
     }
 }

@@ -1,4 +1,4 @@
-//! The parser of the state against its grammar, written down a second time.
+//! Compares the parser of the state with a second parser, which is a regular expression and a calendar of another crate.
 
 #![no_main]
 
@@ -17,22 +17,22 @@ fuzz_target!(|bytes: &[u8]| {
     let parsed = State::parse(bytes);
     assert_eq!(parsed, by_grammar(bytes));
     let Ok(state) = parsed else { return };
-    // An offset may lead out of the years that can be printed.
+    // Because of its offset, a timestamp may be outside of the years that can be printed.
     if state.stamp >= YEARS.0 && state.stamp < YEARS.1 {
         assert_eq!(State::parse(state.to_string().as_bytes()), Ok(state));
     }
 });
 
-/// The years 0 to 9999.
+/// The years 0 to 9999, in microseconds since 1970.
 const YEARS: (i64, i64) = (-62_167_219_200_000_000, 253_402_300_800_000_000);
 
-/// Tag, date, time of day, fraction, offset, number.
+/// Groups: tag, date, time of day, fraction, offset, number.
 static GRAMMAR: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"^([!-+\--~]{1,64}),(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)",
         r"(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d)),(-?\d+)$",
     ))
-    .expect("the grammar is one")
+    .expect("the regular expression is valid")
 });
 
 fn by_grammar(bytes: &[u8]) -> Result<State<'_>, BadState> {
@@ -53,7 +53,7 @@ fn by_grammar(bytes: &[u8]) -> Result<State<'_>, BadState> {
     }
 }
 
-/// `None` for a day that no calendar has, or a time that no day has.
+/// Returns `None` if the date or the time does not exist.
 fn stamp(parts: &Captures<'_>) -> Option<i64> {
     let number = |at: usize| {
         parts

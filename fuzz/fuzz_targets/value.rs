@@ -1,4 +1,4 @@
-//! The header and the decoder of values on whatever bytes a store may hold.
+//! Runs the parser of the header and the decoder of values on arbitrary bytes.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use protocol::value::{Header, Hit, Holder, MAX_HEADER, Stored, Value};
-use rooms::{codec, protocol};
+use runtime::{codec, protocol};
 use types::{Flat, Key, Level, Shape};
 
 #[path = "value/types.rs"]
@@ -18,7 +18,7 @@ mod types;
 
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../dspinlock-runtime/src"]
-mod rooms {
+mod runtime {
     pub mod codec;
     pub mod protocol {
         pub mod state;
@@ -30,22 +30,22 @@ fuzz_target!(|bytes: &[u8]| {
     let bytes = Bytes::copy_from_slice(bytes);
     match Value::parse(&bytes) {
         Some(value) => {
-            printed(&value);
-            decoded(&value.payload);
+            assert_prints(&value);
+            assert_decodes(&value.payload);
         }
-        // No input guesses a checksum: what is no value is made the payload of one.
+        // The fuzzer does not find checksums, so bytes that are no value become the payload of one.
         None => {
-            let value = around(bytes);
-            printed(&value);
+            let value = value_with(bytes);
+            assert_prints(&value);
             assert!(Hit::parse(&value.print()).is_some_and(|hit| hit.is_intact()));
-            decoded(&value.payload);
+            assert_decodes(&value.payload);
         }
     }
 });
 
-/// A value comes back from the bytes that it is printed as, unless another writer has left out so much that our
-/// header is too long.
-fn printed(value: &Value) {
+/// Asserts that a printed value is parsed to the same value. The printed header may be too long if the parsed one was
+/// abbreviated by another writer.
+fn assert_prints(value: &Value) {
     if value.header.to_string().len() <= MAX_HEADER {
         assert_eq!(Value::parse(&value.print()).as_ref(), Some(value));
         let cut = Hit::parse(&value.print()).map(|hit| (hit.payload, hit.fence));
@@ -54,7 +54,7 @@ fn printed(value: &Value) {
     }
 }
 
-fn around(payload: Bytes) -> Value {
+fn value_with(payload: Bytes) -> Value {
     let stored = Stored {
         tag: "tag".into(),
         fence: 1,
@@ -75,30 +75,34 @@ fn around(payload: Bytes) -> Value {
     }
 }
 
-fn decoded(payload: &[u8]) {
-    comes_back::<Shape>(payload);
-    comes_back::<Vec<Shape>>(payload);
-    comes_back::<Flat>(payload);
-    comes_back::<Vec<(Key, Option<Option<()>>)>>(payload);
-    comes_back::<Vec<Vec<String>>>(payload);
-    bounded::<Level>(payload, 64);
-    bounded::<IgnoredAny>(payload, 0);
+fn assert_decodes(payload: &[u8]) {
+    assert_round_trip::<Shape>(payload);
+    assert_round_trip::<Vec<Shape>>(payload);
+    assert_round_trip::<Flat>(payload);
+    assert_round_trip::<Vec<(Key, Option<Option<()>>)>>(payload);
+    assert_round_trip::<Vec<Vec<String>>>(payload);
+    decode_bounded::<Level>(payload, 64);
+    decode_bounded::<IgnoredAny>(payload, 0);
 }
 
-/// What decodes is encoded, and decoded again, to the same.
-fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(payload: &[u8]) {
-    if let Some(value) = bounded::<T>(payload, size_of::<T>()) {
-        let encoded = codec::encode(&value).expect("what was decoded can be encoded");
+/// Asserts that a decoded value is encoded and decoded to the same value.
+fn assert_round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(payload: &[u8]) {
+    if let Some(value) = decode_bounded::<T>(payload, size_of::<T>()) {
+        let encoded = codec::encode(&value).expect("a decoded value can be encoded");
         assert_eq!(codec::decode(&encoded), Some(value));
     }
 }
 
-/// Decodes within the memory of the largest value that the bytes could be, `each` byte of them. Beside it there is a nil
-/// in 128 `Some`, each in a box.
-fn bounded<T: DeserializeOwned>(payload: &[u8], each: usize) -> Option<T> {
+/// Decodes the bytes and asserts that the memory is bounded: `each` bytes of memory per byte of input, and 128 boxed `Some`
+/// around a nil.
+fn decode_bounded<T: DeserializeOwned>(payload: &[u8], each: usize) -> Option<T> {
     let mut value = None;
-    let taken = allocation_counter::measure(|| value = codec::decode::<T>(payload));
+    let allocated = allocation_counter::measure(|| value = codec::decode::<T>(payload));
     let limit = 4 * each * payload.len() + 8192;
-    assert!(taken.bytes_max <= limit as u64, "{} > {limit}", taken.bytes_max);
+    assert!(
+        allocated.bytes_max <= limit as u64,
+        "{} bytes allocated, more than {limit}",
+        allocated.bytes_max
+    );
     value
 }

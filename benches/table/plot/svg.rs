@@ -1,8 +1,8 @@
-//! A drawing that can be read on a light and on a dark page.
+//! A small SVG writer. The drawings have colors for light and for dark pages.
 
 use std::fmt::{self, Display, Formatter, Write};
 
-/// Numbers on their way to pixels.
+/// Maps values to pixels.
 pub(crate) struct Axis {
     values: (f64, f64),
     pixels: (f64, f64),
@@ -18,7 +18,7 @@ impl Axis {
         self.pixels.0 + part * (self.pixels.1 - self.pixels.0)
     }
 
-    /// Some round numbers.
+    /// About five round values.
     fn ticks(&self) -> Vec<f64> {
         let rough = (self.values.1 - self.values.0) / 5.0;
         let power = 10_f64.powf(rough.log10().floor());
@@ -40,7 +40,7 @@ pub(crate) struct Svg {
     body: String,
 }
 
-/// Classes: `ink` and `soft` for texts, `axis` for lines, `ours` and `bare` for what is compared.
+/// Classes: `ink` and `soft` for texts, `axis` for lines, `ours` and `bare` for the two sides of a comparison.
 const STYLE: &str = "
 text { font: 12px system-ui, sans-serif; }
 .title { font-size: 14px; font-weight: 600; }
@@ -65,7 +65,7 @@ impl Svg {
     }
 
     fn add(&mut self, element: impl Display) {
-        writeln!(self.body, "{element}").expect("a String takes all");
+        writeln!(self.body, "{element}").expect("writing to a String does not fail");
     }
 
     pub(crate) fn title(&mut self, text: &str) {
@@ -74,7 +74,7 @@ impl Svg {
         ));
     }
 
-    /// Pairs of a class and what it stands for.
+    /// Each entry is a class and its meaning.
     pub(crate) fn legend(&mut self, entries: &[(&str, &str)]) {
         let mut x = 30.0;
         for (class, text) in entries {
@@ -112,7 +112,7 @@ impl Svg {
         ));
     }
 
-    /// Below the drawing, with what its numbers count.
+    /// Draws the axis below the plot, with its unit and label.
     pub(crate) fn x_axis(&mut self, x: &Axis, y: &Axis, unit: &str, label: &str) {
         let bottom = y.pixels.0;
         self.line("axis", (x.pixels.0, bottom), (x.pixels.1, bottom));
@@ -130,7 +130,7 @@ impl Svg {
         );
     }
 
-    /// At the left, with lines across.
+    /// Draws the axis to the left of the plot, with grid lines.
     pub(crate) fn y_axis(&mut self, x: &Axis, y: &Axis, label: &str) {
         for tick in y.ticks() {
             let at = y.at(tick);

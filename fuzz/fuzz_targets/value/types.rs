@@ -1,4 +1,4 @@
-//! What is decoded: a type for every shape that serde has.
+//! The decoded types. They cover every kind of serde's data model.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-/// Every way to say nothing.
+/// The different encodings of an absent value.
 type Nested = Option<Option<Option<()>>>;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ struct Inner {
     number: i64,
 }
 
-/// A float by its bits, so that each NaN is itself.
+/// A float that is compared by its bits, so that a NaN equals itself.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Bits(f64);
 
@@ -87,10 +87,10 @@ impl PartialEq for Bits {
     }
 }
 
-/// Whatever the bytes hold, one in the other; how deep it is counts while it is decoded.
+/// Any value. Decoding it counts the nesting depth.
 pub(crate) struct Level;
 
-/// As many compounds as a value may have in one another, and as many `Some` as may be around a nil.
+/// Limit of nested compounds, plus the limit of `Some` around a nil, plus the value itself.
 const MAX_LEVELS: usize = 128 + 128 + 1;
 
 thread_local! {

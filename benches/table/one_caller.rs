@@ -1,4 +1,6 @@
-//! One caller, everything on one CPU.
+//! Measures the duration of single calls: a hit, a cold call, and a lock without a cached value.
+//!
+//! One caller. The client and the server are pinned to the same CPU.
 
 use redis::Commands;
 
@@ -19,22 +21,25 @@ fn warm_async_of(url: &str, bytes: usize) -> Row {
         .map(|(ours, bare)| (median(ours), median(bare)))
         .collect();
     Row::micros(
-        format!("warm, one async caller, {bytes} B"),
+        format!("hit, one async caller, {bytes} B"),
         "async GET",
         "≤ 1.15",
         &pairs,
     )
 }
 
-/// How long each hit took, and each bare GET: so many of both a round.
+/// Durations of hits and of bare GETs. Each round measures `calls` of both.
 pub(crate) fn hits(url: &str, bytes: usize, rounds: usize, calls: usize) -> Vec<(Vec<f64>, Vec<f64>)> {
     let name = &bare::values(url, 1, bytes)[0];
     bare::one_thread().block_on(async {
         let connection = bare::multiplexed(url).await;
-        value(1, bytes).await.expect("a value");
+        value(1, bytes).await.expect("the call succeeds");
         let mut pairs = Vec::new();
         for _ in 0..rounds {
-            let ours = times_async(calls, || async { value(1, bytes).await.expect("a hit") }).await;
+            let ours = times_async(calls, || async {
+                value(1, bytes).await.expect("the call succeeds")
+            })
+            .await;
             let get = || {
                 let mut connection = connection.clone();
                 async move { bare::get(&mut connection, name).await }
@@ -48,16 +53,16 @@ pub(crate) fn hits(url: &str, bytes: usize, rounds: usize, calls: usize) -> Vec<
 pub(crate) fn warm_sync(url: &str) -> Vec<Row> {
     let name = &bare::values(url, 1, 100)[0];
     let mut connection = bare::sync(url);
-    value_sync(1, 100).expect("a value");
+    value_sync(1, 100).expect("the call succeeds");
     let pairs: Vec<_> = (0..ROUNDS)
         .map(|_| {
-            let ours = times(CALLS, || drop(value_sync(1, 100).expect("a hit")));
-            let get = || drop(connection.get::<_, String>(name).expect("a value"));
+            let ours = times(CALLS, || drop(value_sync(1, 100).expect("the call succeeds")));
+            let get = || drop(connection.get::<_, String>(name).expect("the call succeeds"));
             (median(ours), median(times(CALLS, get)))
         })
         .collect();
     vec![Row::micros(
-        "warm, one sync caller, 100 B",
+        "hit, one sync caller, 100 B",
         "sync GET",
         "≤ 1.7",
         &pairs,
@@ -68,31 +73,21 @@ pub(crate) fn cold(url: &str) -> Vec<Row> {
     let mut id = 0;
     let next = move || {
         id += 1;
-        async move { drop(value(1_000_000 + id, 100).await.expect("a value")) }
+        async move { drop(value(1_000_000 + id, 100).await.expect("the call succeeds")) }
     };
-    vec![against_scripts(
-        url,
-        "cold, one caller, cached (3 round trips)",
-        3,
-        next,
-    )]
+    vec![against_scripts(url, "cold call, cached (3 round trips)", 3, next)]
 }
 
 pub(crate) fn uncached(url: &str) -> Vec<Row> {
     let mut id = 0;
     let next = move || {
         id += 1;
-        async move { locked(2_000_000 + id).await.expect("the lock") }
+        async move { locked(2_000_000 + id).await.expect("the call succeeds") }
     };
-    vec![against_scripts(
-        url,
-        "cold, one caller, not cached (2 round trips)",
-        2,
-        next,
-    )]
+    vec![against_scripts(url, "lock and unlock (2 round trips)", 2, next)]
 }
 
-/// Ours against so many calls of a script that writes one key.
+/// Compares `ours` with `trips` calls of a script that writes one key.
 fn against_scripts<F: Future<Output = ()>>(
     url: &str,
     name: &'static str,
@@ -107,7 +102,7 @@ fn against_scripts<F: Future<Output = ()>>(
                 let mut connection = connection.clone();
                 let mut call = script.key(bare::name(0));
                 let reply = call.arg("x").invoke_async::<()>(&mut connection).await;
-                reply.expect("a reply");
+                reply.expect("a reply to EVALSHA");
             }
         };
         bare().await;

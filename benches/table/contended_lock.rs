@@ -1,4 +1,6 @@
-//! One lock that 16 tasks of two processes want all the time, beside a token that they pass on in a list.
+//! Measures hand-overs per second of one contended lock: 16 tasks in two processes acquire it in a loop.
+//!
+//! The baseline is a token in a list: each task takes it with BLPOP and returns it with RPUSH.
 
 use dspinlock_testkit::Lines;
 use redis::Commands;
@@ -25,24 +27,24 @@ pub(crate) fn row(url: &str) -> Vec<Row> {
     }
     let (ours, tokens): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
     let range = |values: &[f64]| {
-        let (least, most) = extremes(values);
-        format!("{least:.0}–{most:.0}")
+        let (min, max) = extremes(values);
+        format!("{min:.0}–{max:.0}")
     };
     vec![
         Row::rate(
-            "contended mutex, 16 tasks, hand-overs",
+            "contended lock, 16 tasks, hand-overs",
             "BLPOP token",
             "≥ 4000 /s",
             &pairs,
         ),
         Row::facts(
-            "the same, least and most of a round",
+            "contended lock, slowest and fastest round",
             "BLPOP token",
             "",
             [range(&ours), range(&tokens)],
         ),
         Row::fact(
-            "the same, most/least of a task",
+            "contended lock, luckiest / unluckiest task",
             format!("{:.2}", median(spreads)),
             "≤ 2",
         ),
@@ -53,7 +55,8 @@ fn seconds() -> f64 {
     MILLISECONDS as f64 / 1000.0
 }
 
-/// How often the lock went to another task, by the fences; and how much oftener the luckiest task had it.
+/// Returns the number of hand-overs to another task, in the order of the fences, and the ratio of the most to the fewest
+/// acquisitions of a task.
 fn ours(workers: &[Lines], key: u64) -> (f64, f64) {
     let command = format!("owned {key} {TASKS} {MILLISECONDS}");
     workers.iter().for_each(|worker| worker.say(&command));
@@ -64,7 +67,7 @@ fn ours(workers: &[Lines], key: u64) -> (f64, f64) {
             let fences: Vec<u64> = fences
                 .split(',')
                 .filter(|fence| !fence.is_empty())
-                .map(|fence| fence.parse().expect("a fence"))
+                .map(|fence| fence.parse().expect("the fence is a number"))
                 .collect();
             counts.push(fences.len() as f64);
             grants.extend(fences.into_iter().map(|fence| (fence, process, task)));
@@ -74,18 +77,18 @@ fn ours(workers: &[Lines], key: u64) -> (f64, f64) {
     let changes = grants
         .windows(2)
         .filter(|pair| (pair[0].1, pair[0].2) != (pair[1].1, pair[1].2));
-    let (least, most) = extremes(&counts);
-    (changes.count() as f64, most / least)
+    let (min, max) = extremes(&counts);
+    (changes.count() as f64, max / min)
 }
 
-/// How often the token went to another: who has just pushed it does not wait for it.
+/// Number of hand-overs of the token. A task that returns the token waits behind the others.
 fn tokens(workers: &[Lines], redis: &mut redis::Connection, round: u64) -> f64 {
     let list = format!("token:{round}");
-    let _: u64 = redis.rpush(&list, "x").expect("a reply");
+    let _: u64 = redis.rpush(&list, "x").expect("a reply to RPUSH");
     let command = format!("token {list} {TASKS} {MILLISECONDS}");
     workers.iter().for_each(|worker| worker.say(&command));
     let passed = workers
         .iter()
-        .map(|worker| worker.hear().parse::<f64>().expect("a number"));
+        .map(|worker| worker.hear().parse::<f64>().expect("the count is a number"));
     passed.sum()
 }

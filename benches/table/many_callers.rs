@@ -1,4 +1,4 @@
-//! Many callers in one process.
+//! Measures hits per second of many callers in one process: tasks, threads, and 1,000 keys at the same time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,21 +20,21 @@ pub(crate) fn tasks(url: &str) -> Vec<Row> {
         let connection = bare::multiplexed(url).await;
         let mut pairs = Vec::new();
         for _ in 0..ROUNDS {
-            pairs.push((ours(64, 64).await, theirs(&connection, &names).await));
+            pairs.push((ours(64, 64).await, baseline(&connection, &names).await));
         }
         let one = (0..64).map(|_| names[0].clone()).collect();
         let mut hot = Vec::new();
         for _ in 0..ROUNDS {
-            hot.push((ours(64, 1).await, theirs(&connection, &one).await));
+            hot.push((ours(64, 1).await, baseline(&connection, &one).await));
         }
         vec![
-            Row::rate("warm, 64 tasks, 64 keys", "multiplexed GET", "≥ 0.85", &pairs),
-            Row::rate("warm, 64 tasks, one key", "multiplexed GET", "", &hot),
+            Row::rate("hits, 64 tasks, 64 keys", "multiplexed GET", "≥ 0.85", &pairs),
+            Row::rate("hits, 64 tasks, one key", "multiplexed GET", "", &hot),
         ]
     })
 }
 
-/// 1,000 different keys in flight at once.
+/// 1,000 tasks, each with its own key.
 pub(crate) fn keys(url: &str) -> Vec<Row> {
     let names: Arc<[String]> = bare::values(url, 1_000, 100).into();
     bare::threads(None).block_on(async {
@@ -42,19 +42,24 @@ pub(crate) fn keys(url: &str) -> Vec<Row> {
         let (mut pairs, mut widths) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let many = ours(1_000, 1_000).await;
-            pairs.push((many, theirs(&connection, &names).await));
+            pairs.push((many, baseline(&connection, &names).await));
             widths.push((many, ours(64, 64).await));
         }
         let clients = redis::cmd("CLIENT")
             .arg("LIST")
             .query_async::<String>(&mut connection)
             .await;
-        let clients = clients.expect("a list").lines().count();
+        let clients = clients.expect("a reply to CLIENT LIST").lines().count();
         vec![
-            Row::rate("warm, 1,000 keys in flight", "multiplexed GET", "", &pairs),
-            Row::rate("the same, beside 64", "ours, 64 tasks", "as 64", &widths),
+            Row::rate("hits, 1,000 keys at the same time", "multiplexed GET", "", &pairs),
+            Row::rate(
+                "hits, 1,000 keys, compared with 64 keys",
+                "dspinlock, 64 tasks",
+                "as 64",
+                &widths,
+            ),
             Row::fact(
-                "connections meanwhile, the bare ones included",
+                "hits, 1,000 keys: all connections",
                 clients.to_string(),
                 "not per key",
             ),
@@ -64,18 +69,18 @@ pub(crate) fn keys(url: &str) -> Vec<Row> {
 
 async fn ours(tasks: usize, keys: usize) -> f64 {
     for key in 0..keys {
-        value(key as u64, 100).await.expect("a value");
+        value(key as u64, 100).await.expect("the call succeeds");
     }
     rate(tasks, move |turn, calls| async move {
         for _ in 0..calls {
-            value((turn % keys) as u64, 100).await.expect("a hit");
+            value((turn % keys) as u64, 100).await.expect("the call succeeds");
         }
     })
     .await
 }
 
-/// A task per name.
-async fn theirs(connection: &MultiplexedConnection, names: &Arc<[String]>) -> f64 {
+/// One task per key.
+async fn baseline(connection: &MultiplexedConnection, names: &Arc<[String]>) -> f64 {
     rate(names.len(), |turn, calls| {
         let (mut connection, names) = (connection.clone(), names.clone());
         async move {
@@ -87,7 +92,7 @@ async fn theirs(connection: &MultiplexedConnection, names: &Arc<[String]>) -> f6
     .await
 }
 
-/// Calls a second of so many tasks, each of which makes so many calls.
+/// Calls per second of `tasks` tasks. `run` receives the number of the task and the number of calls to make.
 async fn rate<F>(tasks: usize, run: impl Fn(usize, usize) -> F) -> f64
 where
     F: Future<Output = ()> + Send + 'static,
@@ -97,7 +102,7 @@ where
     let tasks: Vec<_> = (0..tasks).map(|task| tokio::spawn(run(task, each))).collect();
     let count = tasks.len() * each;
     for task in tasks {
-        task.await.expect("a task");
+        task.await.expect("the task does not panic");
     }
     count as f64 / start.elapsed().as_secs_f64()
 }
@@ -105,22 +110,23 @@ where
 pub(crate) fn threads(url: &str) -> Vec<Row> {
     let names = bare::values(url, 64, 100);
     let pool = r2d2::Pool::builder().max_size(64).build(bare::client(url));
-    let pool = pool.expect("a pool");
+    let pool = pool.expect("the pool opens");
     for key in 0..64 {
-        value_sync(key, 100).expect("a value");
+        value_sync(key, 100).expect("the call succeeds");
     }
     let get = |thread: usize| {
         let value = pool.get().expect("a connection").get::<_, String>(&names[thread]);
-        drop(value.expect("a value"));
+        drop(value.expect("the call succeeds"));
     };
     let pairs: Vec<_> = (0..ROUNDS)
         .map(|_| {
-            let ours = rate_of_threads(|thread| drop(value_sync(thread as u64, 100).expect("a hit")));
+            let ours =
+                rate_of_threads(|thread| drop(value_sync(thread as u64, 100).expect("the call succeeds")));
             (ours, rate_of_threads(get))
         })
         .collect();
     vec![Row::rate(
-        "warm, 64 threads",
+        "hits, 64 threads",
         "r2d2, 64 connections",
         "≥ 1.5",
         &pairs,

@@ -1,4 +1,4 @@
-//! 1,000 short-lived runtimes in a row, each with one call: nothing is left behind.
+//! Measures what 1,000 short-lived tokio runtimes leak. Each makes one call.
 
 use crate::bare;
 use crate::functions::value;
@@ -8,17 +8,18 @@ pub(crate) fn row(url: &str) -> Vec<Row> {
     let mut redis = bare::sync(url);
     let mut connections = move || {
         let list = redis::cmd("CLIENT").arg("LIST").query::<String>(&mut redis);
-        list.expect("a list").lines().count()
+        list.expect("a reply to CLIENT LIST").lines().count()
     };
-    let call = || bare::one_thread().block_on(async { drop(value(1, 100).await.expect("a value")) });
+    let call =
+        || bare::one_thread().block_on(async { drop(value(1, 100).await.expect("the call succeeds")) });
     (0..100).for_each(|_| call());
     let before = (descriptors(), connections(), resident());
     (0..1_000).for_each(|_| call());
     let after = (descriptors(), connections(), resident());
     let fact =
-        |name: &str, before: usize, after: usize| Row::fact(name, format!("{before} → {after}"), "flat");
+        |name: &str, before: usize, after: usize| Row::fact(name, format!("{before} → {after}"), "constant");
     vec![
-        fact("1,000 runtimes: descriptors", before.0, after.0),
+        fact("1,000 runtimes: file descriptors", before.0, after.0),
         fact("1,000 runtimes: server connections", before.1, after.1),
         fact("1,000 runtimes: resident memory, KiB", before.2, after.2),
     ]
