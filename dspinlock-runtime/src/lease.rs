@@ -19,8 +19,8 @@ use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::protocol::value::Holder;
 use crate::protocol::{Publish, Renew, Reply, Request};
-use crate::rt::blocking;
 use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Ordering, PoisonError, Semaphore};
+use crate::rt::{blocking, holder};
 
 /// A lock that is held. Releasing it leaves the key COMPUTED; dropping it gives the key up.
 ///
@@ -133,11 +133,11 @@ impl Lease {
             tag: held.tag.clone(),
             fence: held.fence,
             ttl: millis(held.terms.ttl),
-            took: micros(held.acquired.elapsed()),
+            elapsed: micros(held.acquired.elapsed()),
             payload: payload
                 .as_ref()
                 .map(|payload| held.pool.seal(&held.key, &held.tag, held.fence, payload)),
-            holder: Holder::here(&held.terms.site),
+            holder: holder(&held.terms.site),
         });
         match self.claim.pool.ask(&held.key, request).await? {
             Reply::Published | Reply::Done => {
@@ -305,6 +305,11 @@ impl fmt::Debug for Held {
 }
 
 /// Whole milliseconds, rounded up: nothing is shorter than asked for.
+/// This process, as the holder of a key of `site`.
+pub(crate) fn holder(site: &str) -> Holder {
+    Holder::new(holder::process_id(), holder::host_name(), site)
+}
+
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

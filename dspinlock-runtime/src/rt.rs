@@ -2,4 +2,5 @@
 
 pub(crate) mod background;
 pub(crate) mod blocking;
+pub(crate) mod holder;
 pub(crate) mod sync;

@@ -8,11 +8,10 @@ use super::{Call, Granted};
 use crate::engine::wait::Next;
 use crate::error::Error;
 use crate::lease::claim::Claim;
-use crate::lease::{Lease, Terms, deadline, millis};
+use crate::lease::{Lease, Terms, deadline, holder, millis};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
-use crate::protocol::value::Holder;
 use crate::protocol::{Acquire, Renew, Reply, Request};
 use crate::rt::background;
 use crate::store::Change;
@@ -132,7 +131,7 @@ impl Call {
             want_value: self.want_value,
             refuse: self.order.refuse.clone(),
             stale: look.stale.take(),
-            holder: Holder::here(&self.order.site),
+            holder: holder(&self.order.site),
             bound: pool.bound(),
         });
         claim.arm(pool);
@@ -197,9 +196,9 @@ impl Call {
     fn refused(&self, reply: Reply) -> Result<(), Error> {
         let key = self.key.clone();
         match reply {
-            Reply::Exists(left) => Err(Error::FailIfKeyExistsIsEnabled {
+            Reply::Exists(remaining) => Err(Error::FailIfKeyExistsIsEnabled {
                 key,
-                left: left.map(Duration::from_millis),
+                left: remaining.map(Duration::from_millis),
             }),
             Reply::Bad(BadState::Number) => Err(Error::AtomicQueryInvalidState { key }),
             Reply::Bad(BadState::Malformed) => Err(Error::InvalidValueEncounteredDuringUnpacking { key }),

@@ -211,7 +211,7 @@ impl Terms {
             tag: tag.into(),
             fence,
             ttl: self.ttl,
-            took: 0,
+            elapsed: 0,
             payload: self.cached.then(|| payload(version)),
             holder: holder(),
         })

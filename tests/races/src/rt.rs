@@ -2,4 +2,5 @@
 
 pub mod background;
 pub mod blocking;
+pub mod holder;
 pub mod sync;

@@ -33,15 +33,15 @@ pub(super) fn parse(reply: Value) -> Result<Reply, Failure> {
         b"ACQUIRED" => Reply::Acquired(number(items.next())?),
         b"HIT" => {
             let hit = Hit::parse(&text(items.next())?).ok_or_else(unexpected)?;
-            Reply::Hit(hit, left(items.next())?)
+            Reply::Hit(hit, remaining(items.next())?)
         }
         b"BUSY" => Reply::Busy(Busy {
             raw: text(items.next())?,
-            left: left(items.next())?,
+            remaining: remaining(items.next())?,
             now: number(items.next())?,
             foreign: number(items.next())? == 1,
         }),
-        b"EXISTS" => Reply::Exists(left(items.next())?),
+        b"EXISTS" => Reply::Exists(remaining(items.next())?),
         b"COMPUTED" => Reply::Computed,
         b"DONE" => Reply::Done,
         b"BAD" => Reply::Bad(match text(items.next())?.as_ref() {
@@ -142,7 +142,7 @@ fn number(item: Option<Value>) -> Result<u64, Failure> {
 }
 
 /// A negative number: no expiry.
-fn left(item: Option<Value>) -> Result<Option<u64>, Failure> {
+fn remaining(item: Option<Value>) -> Result<Option<u64>, Failure> {
     match item {
         Some(Value::Int(number)) => Ok(u64::try_from(number).ok()),
         _ => Err(unexpected()),

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use redis::Cmd;
 
 use super::scripts::{self, Script};
-use crate::protocol::state::{Minute, State};
+use crate::protocol::state::State;
+use crate::protocol::timestamp::Minute;
 use crate::protocol::{Acquire, Publish, Renew, Request};
 
 /// A step that a script takes.
@@ -82,7 +83,7 @@ fn publish(command: &mut Cmd, request: &Publish) {
     // A fence is most often the time of its grant: then these are the very bytes of the state.
     let granted = State {
         tag: &request.tag,
-        stamp: request.fence as i64,
+        timestamp: request.fence as i64,
         computed: false,
     };
     command
@@ -92,7 +93,7 @@ fn publish(command: &mut Cmd, request: &Publish) {
     minute(command)
         .arg(granted.to_string())
         .arg(request.ttl)
-        .arg(request.took)
+        .arg(request.elapsed)
         .arg(payload.map_or(0, <[u8]>::len))
         .arg(format!("{:08x}", payload.map_or(0, crc32fast::hash)));
     if let Some(payload) = payload {

@@ -42,7 +42,7 @@ fn a_free_key_is_granted_until_one_moment(lock: &mut Lock<'_>) {
         raw,
         "written exactly as it is printed"
     );
-    assert!(state.stamp as u64 <= now && state.stamp as u64 + 600_000_000 > now);
+    assert!(state.timestamp as u64 <= now && state.timestamp as u64 + 600_000_000 > now);
     let value = lock.value();
     assert_eq!((value.header.tag.as_str(), value.header.fence), ("a", fence));
     assert_eq!((value.header.value, value.header.holder), (None, holder()));

@@ -20,7 +20,7 @@ super::list! {
 
 fn python_holds_and_rust_waits(lock: &mut Lock<'_>) {
     lock.put_state(state("python", "0"), Some(LEASE));
-    assert_left(busy(lock.acquire("a")).left, LEASE);
+    assert_left(busy(lock.acquire("a")).remaining, LEASE);
     assert!(matches!(
         lock.acquire_with("a", |a| a.fail_if_key_exists = true),
         Reply::Exists(Some(_))
