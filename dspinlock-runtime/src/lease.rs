@@ -15,10 +15,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::claim::Claim;
-use self::held::{Held, Terms, millis};
+use self::held::{Held, Terms, holder, millis};
 use crate::error::Error;
 use crate::pool::flight::Found;
-use crate::protocol::value::Holder;
 use crate::protocol::{Publish, Reply, Request};
 use crate::rt::blocking;
 use crate::rt::op::Op;
@@ -153,11 +152,11 @@ impl Lease {
             tag: held.tag.clone(),
             fence: held.fence,
             ttl: millis(held.terms.ttl),
-            took: micros(held.acquired.elapsed()),
+            elapsed: micros(held.acquired.elapsed()),
             payload: payload
                 .as_ref()
                 .map(|payload| held.pool.sign(&held.key, &held.tag, held.fence, payload)),
-            holder: Holder::here(&held.terms.site),
+            holder: holder(&held.terms.site),
         });
         match self.claim.pool.ask(&held.key, request).await? {
             Reply::Published | Reply::Done => {

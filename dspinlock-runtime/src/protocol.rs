@@ -1,148 +1,149 @@
-//! The lock itself, as one pure function: `(Record, now, Request) → (Record, Reply)`. No I/O, no clock.
+//! The protocol of the lock, as one pure function: `(Record, now, Request) → (Record, Reply)`.
 //!
-//! The embedded store runs [`step`] inside a transaction; the Lua scripts of the Redis store mirror it branch by
-//! branch; the contract tests hold both against each other.
+//! The embedded store calls [`step`] inside a transaction. The Lua scripts of the Redis store mirror it branch by branch,
+//! and the contract tests compare both. This module does no I/O and reads no clock.
 //!
-//! A grant and a publish must match both the tag and the fence: with the tag alone a delayed duplicate of a request, with
-//! the fence alone a Python worker that writes unconditionally, lets a stale result overwrite a newer one.
+//! A publish must match both the tag and the fence of the grant. With the tag alone, a delayed duplicate of a request
+//! could overwrite a newer result. With the fence alone, a Python worker could, because it writes unconditionally.
 
 pub mod record;
 pub mod state;
+pub(crate) mod timestamp;
 pub mod value;
 
 use bytes::Bytes;
 
 use crate::protocol::record::{Record, Slot};
 use crate::protocol::state::{BadState, State};
-use crate::protocol::value::{Header, Hit, Holder, Line, MAX_FENCE, Stored, Value};
+use crate::protocol::value::{Header, HeaderRef, Hit, Holder, MAX_FENCE, Stored, Value};
 
-/// One atomic step that a store is asked to take.
+/// One atomic step on one key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// Is there a computed value?
+    /// Reads the computed value.
     Read(Read),
-    /// May I compute?
+    /// Acquires the lock, or returns the computed value.
     Acquire(Acquire),
-    /// I am still at it.
+    /// Extends the lease.
     Renew(Renew),
-    /// I am done.
+    /// Releases the lock and publishes the result.
     Publish(Publish),
-    /// I gave up.
+    /// Releases the lock without a result.
     Abort {
-        /// The tag of the call that gave up.
+        /// The holder's tag.
         tag: String,
     },
-    /// Forget the key.
+    /// Deletes the state and the value.
     Delete,
 }
 
-/// Asks for a computed value.
+/// Reads the computed value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Read {
-    /// A Python worker may know the key: the state decides too.
+    /// Whether a Python worker may know the key. If so, the value must also match the state.
     pub shared: bool,
-    /// The greatest length of header and payload together.
+    /// The maximum length of header and payload together.
     pub bound: usize,
 }
 
-/// Asks for the right to compute.
+/// Acquires the lock, or returns the computed value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Acquire {
-    /// A fresh one per call, the same when the same call is sent again.
+    /// The tag of the call. Every call has a new tag, and a retry has the same.
     pub tag: String,
-    /// In milliseconds.
+    /// The lease, in milliseconds.
     pub lease: u64,
-    /// In milliseconds: the expiry given to a BLOCKED state that has none.
+    /// The expiry of a BLOCKED state that has none, in milliseconds.
     pub max_block: u64,
-    /// `cached_if_computed`.
+    /// Whether a computed result is returned instead of the lock: `cached_if_computed`.
     pub cached: bool,
-    /// `fail_if_key_exists`.
+    /// Whether an existing key is an error: `fail_if_key_exists`.
     pub fail_if_key_exists: bool,
-    /// A COMPUTED state without its value is of no use to this caller.
+    /// Whether a COMPUTED state without a value counts as free.
     pub want_value: bool,
-    /// The tag of a value that this caller could not decode.
+    /// The tag of a value that the caller could not decode.
     pub refuse: Option<String>,
-    /// The very bytes of a state that this caller judged stale.
+    /// The bytes of a state that the caller considers stale. A state of exactly these bytes is taken over.
     pub stale: Option<Bytes>,
-    /// Who asks.
+    /// The process that asks.
     pub holder: Holder,
-    /// The greatest length of header and payload together.
+    /// The maximum length of header and payload together.
     pub bound: usize,
 }
 
-/// Asks for another full lease.
+/// Extends the lease to its full length.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Renew {
     /// The holder's tag.
     pub tag: String,
     /// The holder's fence.
     pub fence: u64,
-    /// In milliseconds.
+    /// The lease, in milliseconds.
     pub lease: u64,
 }
 
-/// Asks to leave the key COMPUTED.
+/// Releases the lock and leaves the key COMPUTED.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Publish {
     /// The holder's tag.
     pub tag: String,
     /// The holder's fence.
     pub fence: u64,
-    /// How long the result stays, in milliseconds.
+    /// The expiry of the result, in milliseconds.
     pub ttl: u64,
-    /// How long it took, in microseconds.
-    pub took: u64,
-    /// The encoded value; `None` leaves COMPUTED alone.
+    /// The duration of the computation, in microseconds.
+    pub elapsed: u64,
+    /// The encoded value. `None` leaves a COMPUTED state without a value.
     pub payload: Option<Bytes>,
-    /// Who publishes.
+    /// The process that publishes.
     pub holder: Holder,
 }
 
-/// What a store answers.
+/// A store's reply to a [`Request`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// No computed value.
+    /// There is no computed value.
     Miss,
-    /// The computed value, and how long it stays in milliseconds, where that was looked up.
+    /// The computed value, and its remaining milliseconds if the request looks them up.
     Hit(Hit, Option<u64>),
-    /// The lock is the caller's, under this fence.
+    /// The caller holds the lock, with this fence.
     Acquired(u64),
-    /// Another holds the lock.
+    /// Another call holds the lock.
     Busy(Busy),
-    /// `fail_if_key_exists`: the key exists, for so many milliseconds more.
+    /// `fail_if_key_exists`: the key exists, with so many milliseconds remaining.
     Exists(Option<u64>),
-    /// COMPUTED, and no value was asked for.
+    /// The key is COMPUTED, and the caller does not want the value.
     Computed,
-    /// This very call has published already.
+    /// The same call has already published.
     Done,
-    /// The state is not one.
+    /// The bytes of the state cannot be parsed. They are unchanged.
     Bad(BadState),
-    /// A full lease again.
+    /// The lease has its full length again.
     Renewed,
-    /// The lock is not, or no longer, the caller's. Nothing was touched.
+    /// The caller does not hold the lock. Nothing was changed.
     Lost,
     /// The key is COMPUTED.
     Published,
-    /// Whether there was a lock to give up.
+    /// Whether the caller held the lock.
     Aborted(bool),
-    /// Whether there was a state.
+    /// Whether the key had a state.
     Deleted(bool),
 }
 
-/// What a waiter learns of the holder.
+/// The facts that a waiter needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Busy {
     /// The state's bytes, for a takeover.
     pub raw: Bytes,
-    /// Milliseconds until the state is gone.
-    pub left: Option<u64>,
+    /// Milliseconds until the state expires.
+    pub remaining: Option<u64>,
     /// The store's clock, in microseconds since 1970.
     pub now: u64,
-    /// The holder keeps no fence: a Python worker.
+    /// Whether the holder keeps no fence, as a Python worker does.
     pub foreign: bool,
 }
 
-/// Takes one step at `now` (microseconds since 1970, the store's clock).
+/// Takes one step. `now` is the store's clock, in microseconds since 1970.
 pub fn step(record: Record, now: u64, request: &Request) -> (Record, Reply) {
     let record = record.at(now);
     match request {
@@ -178,7 +179,7 @@ fn read(record: &Record, request: &Read) -> Reply {
 }
 
 fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
-    // Also of a value that is too long for this caller, the fence counts.
+    // The fence counts even if the value is too long for this caller.
     let header = record.value.as_header();
     let last = header.map(|header| header.fence);
     let state = match record.state.as_state() {
@@ -186,13 +187,13 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
         Some(Err(bad)) => return (record, Reply::Bad(bad)),
         Some(Ok(state)) => state,
     };
-    let left = record.state.left(now);
+    let remaining = record.state.remaining(now);
     let mine = state.tag == request.tag;
     if !mine && request.fail_if_key_exists {
-        return (record, Reply::Exists(left));
+        return (record, Reply::Exists(remaining));
     }
     if state.computed {
-        let own = |header: &Line<'_>| {
+        let own = |header: &HeaderRef<'_>| {
             header
                 .value
                 .is_some_and(|value| value.tag == state.tag.as_bytes())
@@ -203,7 +204,7 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
             .filter(|_| (mine || request.cached && !refused) && request.want_value)
             .and_then(|(header, bytes)| header.hit(bytes));
         let reply = match hit {
-            Some(hit) => Reply::Hit(hit, left),
+            Some(hit) => Reply::Hit(hit, remaining),
             _ if mine => Reply::Done,
             _ if request.cached && !request.want_value => Reply::Computed,
             _ => return grant(last, now, request),
@@ -211,7 +212,7 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
         return (record, reply);
     }
     match header {
-        // The reply was lost, and the same request comes again.
+        // A retry: the first reply was lost.
         Some(header) if mine && header.tag == request.tag.as_bytes() => {
             let reply = Reply::Acquired(header.fence);
             (record.until(deadline(now, request.lease)), reply)
@@ -224,34 +225,34 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {
     }
 }
 
-/// A state without expiry is given one.
+/// Sets an expiry if the state has none.
 fn busy(mut record: Record, now: u64, request: &Acquire, foreign: bool) -> (Record, Reply) {
     let raw = record.state.bytes();
-    if record.state.left(now).is_none() {
+    if record.state.remaining(now).is_none() {
         record.state = Slot::Bytes {
             bytes: raw.clone(),
             until: Some(deadline(now, request.max_block)),
         };
     }
-    let left = record.state.left(now);
+    let remaining = record.state.remaining(now);
     (
         record,
         Reply::Busy(Busy {
             raw,
-            left,
+            remaining,
             now,
             foreign,
         }),
     )
 }
 
-/// Both entries are written whole, until the same moment; a value that was there is gone.
+/// Writes both entries with the same expiry. An old value is overwritten.
 fn grant(last: Option<u64>, now: u64, request: &Acquire) -> (Record, Reply) {
     let after = last.map_or(0, |fence| fence + 1);
     let fence = now.max(after).min(MAX_FENCE);
     let state = State {
         tag: &request.tag,
-        stamp: now as i64,
+        timestamp: now as i64,
         computed: false,
     };
     let header = Header {
@@ -292,9 +293,9 @@ fn publish(record: Record, now: u64, request: &Publish) -> (Record, Reply) {
     let stored = request.payload.as_ref().map(|payload| Stored {
         tag: request.tag.clone(),
         fence: request.fence,
-        made: now,
+        created_at: now,
         fresh_until: until,
-        took: request.took,
+        elapsed: request.elapsed,
         length: payload.len(),
         checksum: crc32fast::hash(payload),
     });
@@ -310,7 +311,7 @@ fn publish(record: Record, now: u64, request: &Publish) -> (Record, Reply) {
     };
     let state = State {
         tag: &request.tag,
-        stamp: now as i64,
+        timestamp: now as i64,
         computed: true,
     };
     let record = Record {
@@ -326,7 +327,8 @@ fn publish(record: Record, now: u64, request: &Publish) -> (Record, Reply) {
     (record, Reply::Published)
 }
 
-/// By tag alone: a dropped call knows no fence. The value stays, as the last fence, until its lease is over.
+/// Matches the tag alone, because a dropped call knows no fence. The value entry stays until the lease expires, because
+/// it has the last fence.
 fn abort(mut record: Record, tag: &str) -> (Record, Reply) {
     let held = matches!(record.state.as_state(), Some(Ok(state)) if state.tag == tag && !state.computed);
     if held {
@@ -335,7 +337,7 @@ fn abort(mut record: Record, tag: &str) -> (Record, Reply) {
     (record, Reply::Aborted(held))
 }
 
-/// The millisecond at which `milliseconds` from `now` are over.
+/// The millisecond since 1970 that is `milliseconds` after `now`.
 fn deadline(now: u64, milliseconds: u64) -> u64 {
     (now / 1000).saturating_add(milliseconds)
 }

@@ -6,4 +6,5 @@ pub(crate) mod background;
 pub(crate) mod blocking;
 pub(crate) mod latch;
 pub(crate) mod op;
+pub(crate) mod process;
 pub(crate) mod sync;

@@ -1,22 +1,24 @@
-//! What a user says about TLS: plain data, whatever TLS stack is built in.
+//! The TLS settings of a pool: plain data, without a TLS library.
+//!
+//! The URL parser and the pool's builder create them, and the Redis store builds a connector from them.
 
 use std::fmt;
 
-/// Whom a pool trusts over TLS, and what it shows of itself.
+/// TLS settings: which servers a pool trusts, and which certificate it presents.
 ///
-/// By default a server's certificate is verified, its host name included, against the authorities that the system
-/// trusts, and no client certificate is shown. Certificates and keys are PEM texts.
+/// By default the server's certificate and host name are verified against the system's authorities, and no client
+/// certificate is presented. Certificates and keys are PEM texts.
 ///
 /// ```no_run
 /// # use dspinlock_runtime::{Pool, Tls};
 /// let tls = Tls::new()
 ///     .authorities(std::fs::read("/etc/redis/ca.pem")?)
 ///     .client_certificate(std::fs::read("/etc/app/client.pem")?, std::fs::read("/etc/app/client.key")?);
-/// let pool = Pool::open_tls("rediss://redis.example:6380", tls)?;
+/// let pool = Pool::builder("rediss://redis.example:6380").tls(tls).open()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A URL may name the same files as in Python's redis package:
+/// A URL can name the same files, as in Python's redis package:
 /// `rediss://host?ssl_ca_certs=PATH&ssl_certfile=PATH&ssl_keyfile=PATH`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tls {
@@ -25,7 +27,7 @@ pub struct Tls {
     pub(crate) any_server: bool,
 }
 
-/// A client certificate with those that lead to its authority, and its private key.
+/// A client certificate, as a chain up to its authority, and its private key.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Client {
     pub(crate) chain: Vec<u8>,
@@ -33,19 +35,41 @@ pub(crate) struct Client {
 }
 
 impl Tls {
-    /// The defaults.
+    /// Creates the default settings.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Tls;
+    /// assert_eq!(Tls::new(), Tls::default());
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Trusts these authorities, and no longer those of the system.
+    /// Trusts these authorities instead of the system's.
+    ///
+    /// ```no_run
+    /// # use dspinlock_runtime::Tls;
+    /// let tls = Tls::new().authorities(std::fs::read("/etc/redis/ca.pem")?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
     pub fn authorities(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.authorities = Some(pem.into());
         self
     }
 
-    /// Shows this certificate to a server that asks for one (mutual TLS): the chain, the client's own first, and its
-    /// private key.
+    /// Presents this certificate to a server that requests one (mutual TLS).
+    ///
+    /// The chain begins with the client's certificate. The key is its private key.
+    ///
+    /// ```no_run
+    /// # use dspinlock_runtime::Tls;
+    /// let chain = std::fs::read("/etc/app/client.pem")?;
+    /// let key = std::fs::read("/etc/app/client.key")?;
+    /// let tls = Tls::new().client_certificate(chain, key);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
     pub fn client_certificate(mut self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.client = Some(Client {
             chain: chain.into(),
@@ -54,20 +78,27 @@ impl Tls {
         self
     }
 
-    /// Trusts whoever answers: **anybody between this process and the server can read and change everything**,
-    /// passwords included. For tests on one's own machine; each pool that does it says so in the log.
+    /// Accepts any server certificate. **An attacker on the network can then read and change everything**, passwords
+    /// included.
     ///
-    /// There is no such parameter of a URL.
+    /// Use it only for tests on your own machine. Each pool with this setting logs a warning. A URL cannot set it.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Tls;
+    /// let tls = Tls::new().dangerously_accept_any_server();
+    /// ```
+    #[must_use]
     pub fn dangerously_accept_any_server(mut self) -> Self {
         self.any_server = true;
         self
     }
 }
 
+// A private key must never reach a log.
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls")
-            .field("own_authorities", &self.authorities.is_some())
+            .field("authorities", &self.authorities.is_some())
             .field("client_certificate", &self.client.is_some())
             .field("any_server", &self.any_server)
             .finish()

@@ -5,20 +5,26 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use protocol::state::{BadState, MAX_STATE, State};
 use regex_lite::{Captures, Regex};
-use state::{BadState, MAX_STATE, State};
+use rooms::protocol;
 use time::{Date, Month, Time};
 
-#[allow(dead_code)]
-#[path = "../../dspinlock-runtime/src/protocol/state.rs"]
-mod state;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../../dspinlock-runtime/src"]
+mod rooms {
+    pub mod protocol {
+        pub mod state;
+        pub mod timestamp;
+    }
+}
 
 fuzz_target!(|bytes: &[u8]| {
     let parsed = State::parse(bytes);
     assert_eq!(parsed, by_grammar(bytes));
     let Ok(state) = parsed else { return };
     // Because of its offset, a timestamp may be outside of the years that can be printed.
-    if state.stamp >= YEARS.0 && state.stamp < YEARS.1 {
+    if state.timestamp >= YEARS.0 && state.timestamp < YEARS.1 {
         assert_eq!(State::parse(state.to_string().as_bytes()), Ok(state));
     }
 });
@@ -41,12 +47,12 @@ fn by_grammar(bytes: &[u8]) -> Result<State<'_>, BadState> {
         .captures(text)
         .filter(|_| text.len() <= MAX_STATE)
         .ok_or(BadState::Malformed)?;
-    let stamp = stamp(&parts).ok_or(BadState::Malformed)?;
+    let timestamp = timestamp(&parts).ok_or(BadState::Malformed)?;
     let (tag, number) = (parts.get(1), parts.get(12));
     match number.map_or("", |number| number.as_str()) {
         number @ ("0" | "1") => Ok(State {
             tag: tag.map_or("", |tag| tag.as_str()),
-            stamp,
+            timestamp,
             computed: number == "1",
         }),
         _ => Err(BadState::Number),
@@ -54,7 +60,7 @@ fn by_grammar(bytes: &[u8]) -> Result<State<'_>, BadState> {
 }
 
 /// Returns `None` if the date or the time does not exist.
-fn stamp(parts: &Captures<'_>) -> Option<i64> {
+fn timestamp(parts: &Captures<'_>) -> Option<i64> {
     let number = |at: usize| {
         parts
             .get(at)

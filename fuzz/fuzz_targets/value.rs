@@ -22,6 +22,7 @@ mod runtime {
     pub mod codec;
     pub mod protocol {
         pub mod state;
+        pub mod timestamp;
         pub mod value;
     }
 }
@@ -58,9 +59,9 @@ fn value_with(payload: Bytes) -> Value {
     let stored = Stored {
         tag: "tag".into(),
         fence: 1,
-        made: 2,
+        created_at: 2,
         fresh_until: 3,
-        took: 4,
+        elapsed: 4,
         length: payload.len(),
         checksum: crc32fast::hash(&payload),
     };
@@ -69,7 +70,7 @@ fn value_with(payload: Bytes) -> Value {
             tag: "tag".into(),
             fence: 1,
             value: Some(stored),
-            holder: Holder::here("site"),
+            holder: Holder::new(1, "host", "site"),
         },
         payload,
     }

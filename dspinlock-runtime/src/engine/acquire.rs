@@ -9,11 +9,10 @@ use super::wait::Next;
 use crate::error::Error;
 use crate::lease::Lease;
 use crate::lease::claim::Claim;
-use crate::lease::held::{Terms, deadline, millis};
+use crate::lease::held::{Terms, deadline, holder, millis};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
-use crate::protocol::value::Holder;
 use crate::protocol::{Acquire, Renew, Reply, Request};
 use crate::rt::background;
 use crate::store::Change;
@@ -131,7 +130,7 @@ impl Attempt {
             want_value: self.want_value,
             refuse: self.spec.refuse.clone(),
             stale: look.stale.take(),
-            holder: Holder::here(&self.spec.site),
+            holder: holder(&self.spec.site),
             bound: pool.bound(),
         });
         claim.arm(pool);

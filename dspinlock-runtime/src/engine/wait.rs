@@ -61,7 +61,7 @@ impl WaitPolicy {
             return Next::TakeOver(busy.raw.clone());
         }
         // Servers report an expiry late, so the call looks by itself when the holder's time is over.
-        let expiry = busy.left.map_or(Duration::MAX, |remaining| {
+        let expiry = busy.remaining.map_or(Duration::MAX, |remaining| {
             Duration::from_millis(remaining.saturating_add(1))
         });
         self.sleep(now, expiry)
@@ -115,7 +115,7 @@ impl WaitPolicy {
         };
         let age = i64::try_from(busy.now)
             .unwrap_or(i64::MAX)
-            .saturating_sub(state.stamp);
+            .saturating_sub(state.timestamp);
         let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
         let seen = now - first;
         age > self.max_block && seen >= STALE_AFTER || seen > self.max_block
@@ -128,18 +128,18 @@ mod tests {
 
     const NOW: u64 = 1_795_416_240_000_000;
 
-    fn busy(age: Duration, left: Option<u64>) -> Busy {
-        let stamp = NOW as i64 - age.as_micros() as i64;
+    fn busy(age: Duration, remaining: Option<u64>) -> Busy {
+        let timestamp = NOW as i64 - age.as_micros() as i64;
         let raw = State {
             tag: "t",
-            stamp,
+            timestamp,
             computed: false,
         }
         .to_string()
         .into();
         Busy {
             raw,
-            left,
+            remaining,
             now: NOW,
             foreign: false,
         }
@@ -246,7 +246,7 @@ mod tests {
         let raw: Bytes = "t,9999-12-31T23:59:59Z,0".into();
         let future = Busy {
             raw: raw.clone(),
-            left: None,
+            remaining: None,
             now: NOW,
             foreign: false,
         };

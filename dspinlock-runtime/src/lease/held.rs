@@ -12,8 +12,10 @@ use super::claim::{Claim, abort};
 use crate::error::KeyName;
 use crate::key::Key;
 use crate::pool::Pool;
+use crate::protocol::value::Holder;
 use crate::protocol::{Renew, Reply, Request};
 use crate::rt::latch::Latch;
+use crate::rt::process;
 use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Ordering, PoisonError};
 
 /// What the caller asked for.
@@ -175,6 +177,11 @@ impl fmt::Debug for Held {
 /// clocks run at different speeds, and 50 ms earlier, because threads wake late.
 pub(crate) fn deadline(lease: Duration, sent: Instant) -> Instant {
     sent + (lease - lease / 50).saturating_sub(Duration::from_millis(50))
+}
+
+/// This process, as the holder of a key of `site`.
+pub(crate) fn holder(site: &str) -> Holder {
+    Holder::new(process::id(), process::host_name(), site)
 }
 
 /// Whole milliseconds, rounded up: no duration becomes shorter.

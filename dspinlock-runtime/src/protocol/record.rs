@@ -1,47 +1,47 @@
-//! All that a store keeps for one key.
+//! The two entries that a store has for one key.
 
 use bytes::Bytes;
 
 use crate::protocol::state::{BadState, State};
-use crate::protocol::value::Line;
+use crate::protocol::value::HeaderRef;
 
-/// Both entries of one key, as bytes.
+/// Both entries of one key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Record {
-    /// What py-dspinlock sees too.
+    /// The state, which py-dspinlock shares.
     pub state: Slot,
-    /// Header and payload.
+    /// Header and payload, which py-dspinlock does not know.
     pub value: Slot,
 }
 
 /// One entry of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum Slot {
-    /// There is none.
+    /// The entry does not exist.
     #[default]
     Absent,
-    /// Not a string (a Redis list, say).
+    /// The entry is not a string, for example a Redis list.
     WrongType,
-    /// Bytes.
+    /// The entry is a string.
     Bytes {
         /// The content.
         bytes: Bytes,
-        /// The millisecond since 1970 after which it is gone.
+        /// The expiry, in milliseconds since 1970.
         until: Option<u64>,
     },
-    /// More bytes than were asked for, so that they were not read.
+    /// The entry is a string longer than the request's bound. Only the first bytes were read.
     Long {
-        /// The first ones: where a header may be, all of it.
+        /// The first bytes. For a value, at least the whole header.
         head: Bytes,
-        /// How many there are.
+        /// The length of the whole entry.
         length: usize,
-        /// As above.
+        /// The expiry, in milliseconds since 1970.
         until: Option<u64>,
     },
 }
 
 impl Record {
-    /// The record at `now` (microseconds since 1970): an entry is gone when its time is over.
+    /// The record without the entries that have expired at `now`, in microseconds since 1970.
     pub fn at(self, now: u64) -> Self {
         Self {
             state: self.state.at(now),
@@ -49,14 +49,14 @@ impl Record {
         }
     }
 
-    /// Whether the state is this tag's and the value this fence's.
+    /// Whether the state has this tag and this number, and the value has this fence.
     pub(crate) fn is_held(&self, tag: &str, fence: u64, computed: bool) -> bool {
         let state = self.state.as_state();
         let own = matches!(state, Some(Ok(state)) if state.tag == tag && state.computed == computed);
         own && self.value.as_header().is_some_and(|header| header.fence == fence)
     }
 
-    /// Both entries until the same moment.
+    /// The record with this expiry on both entries.
     pub(crate) fn until(mut self, deadline: u64) -> Self {
         for slot in [&mut self.state, &mut self.value] {
             if let Slot::Bytes { until, .. } | Slot::Long { until, .. } = slot {
@@ -68,7 +68,7 @@ impl Record {
 }
 
 impl Slot {
-    /// The state in this slot, `None` where there is none. What is not a state is an error, never absent.
+    /// The state in this slot, `None` if the slot is absent. Other content is an error and never counts as absent.
     pub(crate) fn as_state(&self) -> Option<Result<State<'_>, BadState>> {
         match self {
             Self::Absent => None,
@@ -77,7 +77,7 @@ impl Slot {
         }
     }
 
-    /// All of this slot, where it is no longer than `bound`.
+    /// The bytes of this slot, `None` if there are more than `bound`.
     pub(crate) fn whole(&self, bound: usize) -> Option<&Bytes> {
         match self {
             Self::Bytes { bytes, .. } if bytes.len() <= bound => Some(bytes),
@@ -85,17 +85,17 @@ impl Slot {
         }
     }
 
-    /// The header of the value in this slot, however long the value is. What is not a value counts as absent.
-    pub(crate) fn as_header(&self) -> Option<Line<'_>> {
+    /// The header of the value in this slot, of a long value too. Content that is not a value counts as absent.
+    pub(crate) fn as_header(&self) -> Option<HeaderRef<'_>> {
         match self {
-            Self::Bytes { bytes, .. } => Line::parse(bytes, bytes.len()),
-            Self::Long { head, length, .. } => Line::parse(head, *length),
+            Self::Bytes { bytes, .. } => HeaderRef::parse(bytes, bytes.len()),
+            Self::Long { head, length, .. } => HeaderRef::parse(head, *length),
             Self::Absent | Self::WrongType => None,
         }
     }
 
-    /// Milliseconds until this slot is empty; `None` where it has no expiry.
-    pub(crate) fn left(&self, now: u64) -> Option<u64> {
+    /// Milliseconds until this slot expires, `None` if it has no expiry.
+    pub(crate) fn remaining(&self, now: u64) -> Option<u64> {
         match self {
             Self::Bytes {
                 until: Some(until), ..

@@ -1,63 +1,62 @@
-//! The value on the wire: a header of one line of text, then the payload.
+//! The value entry: a header of one line of text, then the payload.
 //!
 //! ```text
-//! dspinlock1,<tag>,<fence>,<value's tag or ->,<value's fence>,<made µs>,<fresh until ms>,<took µs>,<length>,<crc32>,
+//! dspinlock1,<tag>,<fence>,<value's tag or ->,<value's fence>,<created at µs>,<fresh until ms>,<elapsed µs>,<length>,<crc32>,
 //! <process id>,<host>,<site>⏎<payload>
 //! ```
 //!
-//! Text, so that a person can see with `GETRANGE` who holds what; every field but the last is free of commas. The Lua
+//! The header is text, so that `GETRANGE` shows an operator the holder. Only the last field may contain commas. The Lua
 //! scripts read and write the same line (`scripts/read.lua`).
 
 use std::fmt;
-use std::sync::LazyLock;
 
 use bytes::Bytes;
 use memchr::memchr;
 
 use crate::protocol::state::is_tag;
 
-/// The first field of every header; it bears the version of the format.
+/// The first field of every header, with the version of the format.
 pub const VERSION: &str = "dspinlock1";
 
-/// No header is longer, its line end included.
+/// The maximum length of a header in bytes, with its line end.
 pub const MAX_HEADER: usize = 1024;
 
-/// The greatest fence: every number up to it is exact in a Lua number too.
+/// The greatest fence. Lua represents every integer up to it exactly.
 pub const MAX_FENCE: u64 = (1 << 53) - 1;
 
-/// What precedes a payload: who holds the key, and what the value is.
+/// The line before a payload: the holder of the key, and the facts of the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// The holder's tag.
     pub tag: String,
     /// The holder's fence.
     pub fence: u64,
-    /// The value, where there is one.
+    /// The facts of the value, if there is one.
     pub value: Option<Stored>,
-    /// Who wrote it.
+    /// The process that wrote the header.
     pub holder: Holder,
 }
 
-/// A value's own facts.
+/// The facts of a stored value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored<Tag = String> {
-    /// The tag it was published under.
+    /// The tag of the publish.
     pub tag: Tag,
-    /// The fence it was published under.
+    /// The fence of the publish.
     pub fence: u64,
-    /// When it was published: the store's clock, microseconds since 1970.
-    pub made: u64,
-    /// Until when it is fresh: the store's clock, milliseconds since 1970.
+    /// The time of the publish by the store's clock, in microseconds since 1970.
+    pub created_at: u64,
+    /// The end of the ttl by the store's clock, in milliseconds since 1970.
     pub fresh_until: u64,
-    /// How long it took to compute, in microseconds.
-    pub took: u64,
+    /// The duration of the computation, in microseconds.
+    pub elapsed: u64,
     /// The payload's length in bytes.
     pub length: usize,
     /// The payload's CRC-32.
     pub checksum: u32,
 }
 
-/// Who holds a key, for people to read.
+/// The process that holds a key. It is for operators: no decision depends on it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder {
     /// The process id.
@@ -69,13 +68,12 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// This process, on behalf of `site`.
-    pub fn here(site: &str) -> Self {
-        static HOST: LazyLock<String> =
-            LazyLock::new(|| field(&gethostname::gethostname().to_string_lossy(), 64).replace(',', "?"));
+    /// A holder whose texts fit into a header: without control characters, the host without commas and at most 64 bytes
+    /// long, the site at most 256.
+    pub fn new(process: u32, host: &str, site: &str) -> Self {
         Self {
-            process: std::process::id().into(),
-            host: HOST.clone(),
+            process: process.into(),
+            host: field(host, 64).replace(',', "?"),
             site: field(site, 256),
         }
     }
@@ -96,34 +94,34 @@ impl fmt::Display for Header {
                 write!(
                     f,
                     "{},{},{},{},",
-                    value.tag, value.fence, value.made, value.fresh_until
+                    value.tag, value.fence, value.created_at, value.fresh_until
                 )?;
-                write!(f, "{},{},{:08x},", value.took, value.length, value.checksum)?;
+                write!(f, "{},{},{:08x},", value.elapsed, value.length, value.checksum)?;
             }
         }
         writeln!(f, "{}", self.holder)
     }
 }
 
-/// A header together with its payload.
+/// A header and its payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
-    /// What is known of it.
+    /// The header.
     pub header: Header,
-    /// The encoded value; empty where there is none.
+    /// The encoded value, empty if there is none.
     pub payload: Bytes,
 }
 
 impl Value {
-    /// Takes apart what a store holds. `None` for everything that this version would not have written whole.
+    /// Parses an entry. `None` if this version would not have written these bytes.
     pub fn parse(bytes: &Bytes) -> Option<Self> {
-        let line = Line::parse(bytes, bytes.len())?;
-        let payload = bytes.slice(line.end..);
-        let header = line.into();
+        let header = HeaderRef::parse(bytes, bytes.len())?;
+        let payload = bytes.slice(header.end..);
+        let header = header.into();
         Some(Self { header, payload })
     }
 
-    /// What a store is to hold.
+    /// The bytes of the entry.
     pub fn print(&self) -> Bytes {
         let mut bytes = self.header.to_string().into_bytes();
         bytes.extend_from_slice(&self.payload);
@@ -131,46 +129,46 @@ impl Value {
     }
 }
 
-/// A computed value on its way to those who asked: nothing of it is copied.
+/// A computed value that was read from a store, without a copy of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit {
     /// The encoded value.
     pub payload: Bytes,
-    /// The tag it was published under, a text.
+    /// The tag of the publish, a text.
     pub tag: Bytes,
-    /// The fence it was published under.
+    /// The fence of the publish.
     pub fence: u64,
-    /// How long it was to live when it was published, in milliseconds.
+    /// The ttl of the publish, in milliseconds.
     pub life: u64,
-    /// The payload's CRC-32 when it was published.
+    /// The payload's CRC-32 at the time of the publish.
     pub checksum: u32,
 }
 
 impl Hit {
-    /// The value in what a store holds. `None` where there is none.
+    /// The value in the bytes of an entry, `None` if there is none.
     pub fn parse(bytes: &Bytes) -> Option<Self> {
-        Line::parse(bytes, bytes.len())?.hit(bytes)
+        HeaderRef::parse(bytes, bytes.len())?.hit(bytes)
     }
 
-    /// Whether the payload is what was published.
+    /// Whether the payload matches its checksum.
     pub fn is_intact(&self) -> bool {
         self.checksum == crc32fast::hash(&self.payload)
     }
 }
 
-/// A header as it lies in the bytes, of the right form and with a payload of the right length behind it.
+/// A header that borrows from the bytes of a valid entry.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Line<'a> {
+pub(crate) struct HeaderRef<'a> {
     pub tag: &'a [u8],
     pub fence: u64,
     pub value: Option<Stored<&'a [u8]>>,
     holder: (u64, &'a [u8], &'a [u8]),
-    /// Where the payload begins.
+    /// The offset of the payload.
     end: usize,
 }
 
-impl<'a> Line<'a> {
-    /// The header of `length` bytes, of which these are the first [`MAX_HEADER`] at least.
+impl<'a> HeaderRef<'a> {
+    /// Parses the header of an entry of `length` bytes. `bytes` are at least its first [`MAX_HEADER`].
     pub(crate) fn parse(bytes: &'a [u8], length: usize) -> Option<Self> {
         let end = memchr(b'\n', &bytes[..bytes.len().min(MAX_HEADER)])?;
         let mut fields = Fields(&bytes[..end]);
@@ -181,50 +179,50 @@ impl<'a> Line<'a> {
         let stored = Stored {
             tag: fields.tag_like(tag)?,
             fence: fields.number()?,
-            made: fields.number()?,
+            created_at: fields.number()?,
             fresh_until: fields.number()?,
-            took: fields.number()?,
+            elapsed: fields.number()?,
             length: fields.number()?.try_into().ok()?,
             checksum: fields.hex()?,
         };
         let holder = (fields.number()?, fields.text()?, fields.0);
-        let line = Self {
+        let header = Self {
             tag,
             fence,
             value: (stored.tag != b"-").then_some(stored),
             holder,
             end: end + 1,
         };
-        let payload = line.value.map_or(0, |value| value.length);
-        (fence <= MAX_FENCE && length.checked_sub(line.end) == Some(payload)).then_some(line)
+        let payload = header.value.map_or(0, |value| value.length);
+        (fence <= MAX_FENCE && length.checked_sub(header.end) == Some(payload)).then_some(header)
     }
 
-    /// The value in these `bytes`, whose line this is.
+    /// The value in the `bytes` that this header was parsed from.
     pub(crate) fn hit(&self, bytes: &Bytes) -> Option<Hit> {
         let value = self.value?;
         Some(Hit {
             payload: bytes.slice(self.end..),
             tag: bytes.slice_ref(value.tag),
             fence: value.fence,
-            life: value.fresh_until.saturating_sub(value.made / 1000),
+            life: value.fresh_until.saturating_sub(value.created_at / 1000),
             checksum: value.checksum,
         })
     }
 }
 
-impl From<Line<'_>> for Header {
-    fn from(line: Line<'_>) -> Self {
-        let (process, host, site) = line.holder;
+impl From<HeaderRef<'_>> for Header {
+    fn from(header: HeaderRef<'_>) -> Self {
+        let (process, host, site) = header.holder;
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         Self {
-            tag: text(line.tag),
-            fence: line.fence,
-            value: line.value.map(|value| Stored {
+            tag: text(header.tag),
+            fence: header.fence,
+            value: header.value.map(|value| Stored {
                 tag: text(value.tag),
                 fence: value.fence,
-                made: value.made,
+                created_at: value.created_at,
                 fresh_until: value.fresh_until,
-                took: value.took,
+                elapsed: value.elapsed,
                 length: value.length,
                 checksum: value.checksum,
             }),
@@ -237,11 +235,11 @@ impl From<Line<'_>> for Header {
     }
 }
 
-/// The fields of a line that were not read yet. Every hit goes through here: no byte is looked at twice.
+/// The unread fields of a header. Every hit is parsed by this type, so it looks at no byte twice.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// The first `length` bytes, which a comma must follow.
+    /// The first `length` bytes. A comma must follow.
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (field, behind) = self.0.split_at_checked(length)?;
         self.0 = behind.strip_prefix(b",")?;
@@ -256,7 +254,7 @@ impl<'a> Fields<'a> {
         self.text().filter(|text| is_tag(text))
     }
 
-    /// A tag that most likely is this one.
+    /// A tag. Faster than [`tag`](Self::tag) if it is equal to `tag`.
     fn tag_like(&mut self, tag: &[u8]) -> Option<&'a [u8]> {
         if self.0.starts_with(tag) && self.0.get(tag.len()) == Some(&b',') {
             return self.take(tag.len());
@@ -264,7 +262,7 @@ impl<'a> Fields<'a> {
         self.tag()
     }
 
-    /// Digits alone: no sign, no space, and few enough to be exact in a Lua number.
+    /// 1 to 16 digits, without a sign. Lua represents such a number exactly.
     fn number(&mut self) -> Option<u64> {
         let (mut sum, mut length) = (0, 0);
         for byte in self.0 {
@@ -288,7 +286,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// One line of at most `limit` bytes.
+/// The text without control characters, cut to at most `limit` bytes.
 fn field(text: &str, limit: usize) -> String {
     let mut line: String = text
         .chars()
@@ -310,9 +308,9 @@ mod tests {
         let stored = Stored {
             tag: "t".into(),
             fence: 7,
-            made: 8,
+            created_at: 8,
             fresh_until: 9,
-            took: 10,
+            elapsed: 10,
             length: payload.len(),
             checksum,
         };
@@ -333,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_is_read_again() {
+    fn a_printed_value_round_trips() {
         let value = value();
         assert_eq!(Value::parse(&value.print()), Some(value.clone()));
         assert!(Hit::parse(&value.print()).is_some_and(|hit| hit.is_intact()));
@@ -345,10 +343,10 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_or_foreign_value_is_none() {
+    fn a_truncated_or_foreign_value_is_none() {
         let bytes = value().print();
         for end in 0..bytes.len() {
-            assert_eq!(Value::parse(&bytes.slice(..end)), None, "cut at {end}");
+            assert_eq!(Value::parse(&bytes.slice(..end)), None, "truncated at {end}");
         }
         assert_eq!(Value::parse(&Bytes::from([bytes.as_ref(), b"x"].concat())), None);
         assert_eq!(Value::parse(&Bytes::from(bytes.as_ref().replace_version())), None);
@@ -367,9 +365,9 @@ mod tests {
     }
 
     #[test]
-    fn names_are_made_fit_for_one_line() {
-        let holder = Holder::here(&format!("a\nb\0{}", "é".repeat(200)));
-        assert!(holder.site.starts_with("a?b?é") && holder.site.len() <= 256);
-        assert!(!holder.host.contains(','));
+    fn a_holder_fits_into_one_line() {
+        let holder = Holder::new(1, &"h,\n".repeat(30), &format!("a\nb\0{}", "é".repeat(200)));
+        assert!(holder.site.starts_with("a?b?é") && holder.site.len() == 256);
+        assert!(holder.host.starts_with("h??h??") && holder.host.len() == 64);
     }
 }

@@ -178,7 +178,7 @@ mod tests {
             want_value: false,
             refuse: None,
             stale: None,
-            holder: Holder::here("site"),
+            holder: Holder::new(1, "host", "site"),
             bound: 1000,
         });
         assert!(matches!(step(&key, acquire), Ok(Reply::Acquired(_))));

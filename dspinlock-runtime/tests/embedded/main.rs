@@ -67,7 +67,7 @@ fn publish(tag: &str, fence: u64, payload: &[u8]) -> Request {
         tag: tag.into(),
         fence,
         ttl: 600_000,
-        took: 0,
+        elapsed: 0,
         payload: Some(Bytes::copy_from_slice(payload)),
         holder: holder(),
     })
@@ -93,7 +93,7 @@ fn read() -> Request {
 }
 
 fn holder() -> Holder {
-    Holder::here("embedded")
+    Holder::new(1, "host", "embedded")
 }
 
 fn step(store: &Embedded, key: &Key, request: Request) -> Result<Reply, Failure> {

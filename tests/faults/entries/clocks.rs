@@ -126,7 +126,7 @@ fn a_state_bears_the_servers_time_whatever_the_callers_clock() {
         let name = server.keys().into_iter().find(|key| !key.starts_with('{'));
         let bytes = server.bytes(&name.expect("a state")).expect("a state");
         let state = State::parse(&bytes).expect("a state of ours");
-        let off = state.stamp / 1_000_000 - now();
+        let off = state.timestamp / 1_000_000 - now();
         assert!(off.abs() < 60, "by a clock of {}: {off} s", clock.0);
     }
 }

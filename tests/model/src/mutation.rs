@@ -118,7 +118,7 @@ pub(crate) fn is_blocked(record: &Record) -> bool {
 pub(crate) fn state_slot(tag: &str, computed: bool) -> Slot {
     let state = State {
         tag,
-        stamp: 0,
+        timestamp: 0,
         computed,
     };
     Slot::Bytes {

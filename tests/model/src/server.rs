@@ -222,7 +222,7 @@ impl Settings {
             tag: tag.into(),
             fence,
             ttl: self.ttl,
-            took: 0,
+            elapsed: 0,
             payload: self.cached.then(|| payload(version)),
             holder: holder(),
         })

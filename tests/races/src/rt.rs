@@ -5,4 +5,5 @@ pub mod blocking;
 #[path = "../../../dspinlock-runtime/src/rt/latch.rs"]
 pub mod latch;
 pub mod op;
+pub mod process;
 pub mod sync;

@@ -166,7 +166,7 @@ impl Op {
                 tag: tag_of(tag),
                 fence: grants.fence(key, *tag, *fence),
                 ttl: *ttl,
-                took: 42,
+                elapsed: 42,
                 payload: payload.clone().map(Bytes::from),
                 holder: holder(),
             }),

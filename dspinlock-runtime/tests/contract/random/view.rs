@@ -33,7 +33,11 @@ impl View {
             Reply::Busy(busy) => {
                 let now = rig.now();
                 let near = busy.now.abs_diff(now) < STEP * 1000 / 4;
-                format!("Busy({}, {}, now: {near})", state(&busy.raw), time(busy.left))
+                format!(
+                    "Busy({}, {}, now: {near})",
+                    state(&busy.raw),
+                    time(busy.remaining)
+                )
             }
             Reply::Exists(left) => format!("Exists({})", time(*left)),
             other => format!("{other:?}"),
@@ -83,7 +87,7 @@ fn fence(fence: u64, grants: &Grants) -> String {
 /// Omits the timestamp, unless a foreign write has set it. Foreign timestamps are from the distant past.
 fn state(raw: &Bytes) -> String {
     match State::parse(raw) {
-        Ok(state) if is_recent(state.stamp.unsigned_abs()) => format!("{},{}", state.tag, state.computed),
+        Ok(state) if is_recent(state.timestamp.unsigned_abs()) => format!("{},{}", state.tag, state.computed),
         _ => format!("{raw:?}"),
     }
 }
@@ -98,8 +102,8 @@ fn value(value: &Value, grants: &Grants) -> String {
     header.fence = 0;
     if let Some(value) = &mut header.value {
         value.fence = 0;
-        if is_recent(value.made) {
-            (value.made, value.fresh_until) = (0, 0);
+        if is_recent(value.created_at) {
+            (value.created_at, value.fresh_until) = (0, 0);
         }
     }
     let header = header.to_string();

@@ -44,7 +44,7 @@ fn both_entries_of_a_grant_expire_together(lock: &mut Lock<'_>) {
         raw,
         "the state is stored in its printed form"
     );
-    assert!(state.stamp as u64 <= now && state.stamp as u64 + 600_000_000 > now);
+    assert!(state.timestamp as u64 <= now && state.timestamp as u64 + 600_000_000 > now);
     let value = lock.value();
     assert_eq!((value.header.tag.as_str(), value.header.fence), ("a", fence));
     assert_eq!((value.header.value, value.header.holder), (None, holder()));

@@ -35,7 +35,7 @@ fn a_renewed_lease_outlives_the_first_lease(lock: &mut Lock<'_>) {
         lock.rig.advance(LEASE / 3 * 2);
         assert_eq!(lock.renew("a", fence), Reply::Renewed);
     }
-    assert_left(busy(lock.acquire("b")).left, LEASE);
+    assert_left(busy(lock.acquire("b")).remaining, LEASE);
     assert_eq!(lock.publish("a", fence, Some(b"value")), Reply::Published);
     assert_eq!(
         lock.renew("a", fence),
@@ -118,11 +118,11 @@ fn both_entries_of_a_result_expire_together(lock: &mut Lock<'_>) {
     assert_eq!((value.header.tag.as_str(), value.header.fence), ("a", fence));
     assert_eq!(value.header.holder, holder());
     assert_eq!(
-        (stored.tag.as_str(), stored.fence, stored.took),
+        (stored.tag.as_str(), stored.fence, stored.elapsed),
         ("a", fence, 1234)
     );
     assert_eq!(Some(stored.fresh_until), until(&record.value));
-    assert_eq!(stored.made, state.stamp as u64);
+    assert_eq!(stored.created_at, state.timestamp as u64);
     assert_eq!(
         value.print(),
         bytes(&record.value),

@@ -65,7 +65,7 @@ impl<'a> Lock<'a> {
             tag: tag.into(),
             fence,
             ttl: TTL,
-            took: 1234,
+            elapsed: 1234,
             payload: payload.map(Bytes::copy_from_slice),
             holder: holder(),
         }))

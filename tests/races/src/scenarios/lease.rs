@@ -41,7 +41,7 @@ fn lease(pool: &Pool) -> Lease {
         want_value: true,
         refuse: None,
         stale: None,
-        holder: Holder::here("site"),
+        holder: Holder::new(1, "host", "site"),
         bound: usize::MAX,
     };
     match blocking::wait(pool.ask(&key(), Request::Acquire(request))) {

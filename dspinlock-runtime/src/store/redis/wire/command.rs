@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use redis::Cmd;
 
 use super::scripts::{self, Script};
-use crate::protocol::state::{MAX_STATE, Minute, State};
+use crate::protocol::state::{MAX_STATE, State};
+use crate::protocol::timestamp::Minute;
 use crate::protocol::{Acquire, Publish, Read, Renew, Request};
 
 /// A step that a script executes: every request but a read.
@@ -111,7 +112,7 @@ fn publish(command: &mut Cmd, request: &Publish) {
     // A fence is usually the time of its grant: then these are the bytes of the state.
     let granted = State {
         tag: &request.tag,
-        stamp: request.fence as i64,
+        timestamp: request.fence as i64,
         computed: false,
     };
     command
@@ -121,7 +122,7 @@ fn publish(command: &mut Cmd, request: &Publish) {
     minute(command)
         .arg(granted.to_string())
         .arg(request.ttl)
-        .arg(request.took)
+        .arg(request.elapsed)
         .arg(payload.map_or(0, <[u8]>::len))
         .arg(format!("{:08x}", payload.map_or(0, crc32fast::hash)));
     if let Some(payload) = payload {

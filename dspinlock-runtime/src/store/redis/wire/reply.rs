@@ -84,7 +84,7 @@ pub(crate) fn parse(reply: Value) -> Result<Reply, CommandError> {
         }
         b"BUSY" => Reply::Busy(Busy {
             raw: text(items.next())?,
-            left: remaining(items.next())?,
+            remaining: remaining(items.next())?,
             now: number(items.next())?,
             foreign: number(items.next())? == 1,
         }),
