@@ -1,6 +1,6 @@
 //! One lock that 16 tasks of two processes want all the time, beside a token that they pass on in a list.
 
-use dspinlock_testkit::Lines;
+use dspinlock_testkit::ChildProcess;
 use redis::Commands;
 
 use crate::bare;
@@ -54,13 +54,13 @@ fn seconds() -> f64 {
 }
 
 /// How often the lock went to another task, by the fences; and how much oftener the luckiest task had it.
-fn ours(workers: &[Lines], key: u64) -> (f64, f64) {
+fn ours(workers: &[ChildProcess], key: u64) -> (f64, f64) {
     let command = format!("owned {key} {TASKS} {MILLISECONDS}");
-    workers.iter().for_each(|worker| worker.say(&command));
+    workers.iter().for_each(|worker| worker.send(&command));
     let mut grants = Vec::new();
     let mut counts = Vec::new();
     for (process, worker) in workers.iter().enumerate() {
-        for (task, fences) in worker.hear().split(' ').enumerate() {
+        for (task, fences) in worker.recv().split(' ').enumerate() {
             let fences: Vec<u64> = fences
                 .split(',')
                 .filter(|fence| !fence.is_empty())
@@ -79,13 +79,13 @@ fn ours(workers: &[Lines], key: u64) -> (f64, f64) {
 }
 
 /// How often the token went to another: who has just pushed it does not wait for it.
-fn tokens(workers: &[Lines], redis: &mut redis::Connection, round: u64) -> f64 {
+fn tokens(workers: &[ChildProcess], redis: &mut redis::Connection, round: u64) -> f64 {
     let list = format!("token:{round}");
     let _: u64 = redis.rpush(&list, "x").expect("a reply");
     let command = format!("token {list} {TASKS} {MILLISECONDS}");
-    workers.iter().for_each(|worker| worker.say(&command));
+    workers.iter().for_each(|worker| worker.send(&command));
     let passed = workers
         .iter()
-        .map(|worker| worker.hear().parse::<f64>().expect("a number"));
+        .map(|worker| worker.recv().parse::<f64>().expect("a number"));
     passed.sum()
 }

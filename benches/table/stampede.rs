@@ -1,6 +1,6 @@
 //! Many callers of one cold key.
 
-use dspinlock_testkit::Lines;
+use dspinlock_testkit::ChildProcess;
 use redis::Commands;
 
 use crate::bare;
@@ -80,10 +80,10 @@ pub(crate) fn rounds(url: &str, count: usize) -> Vec<Round> {
         .collect()
 }
 
-fn stampede(workers: &[Lines], key: usize) -> (u64, Vec<Vec<f64>>) {
+fn stampede(workers: &[ChildProcess], key: usize) -> (u64, Vec<Vec<f64>>) {
     // Long enough for every caller to be there, also where the machine is busy.
     let command = format!("slow {key} {CALLERS} 200");
-    workers.iter().for_each(|worker| worker.say(&command));
+    workers.iter().for_each(|worker| worker.send(&command));
     let mut bodies = 0;
     let served = workers.iter().map(|worker| {
         let words: Vec<u64> = verdict(worker)
@@ -101,9 +101,9 @@ fn stampede(workers: &[Lines], key: usize) -> (u64, Vec<Vec<f64>>) {
 }
 
 /// A worker's last word on a round.
-fn verdict(worker: &Lines) -> String {
+fn verdict(worker: &ChildProcess) -> String {
     loop {
-        match worker.hear() {
+        match worker.recv() {
             begun if begun == "begun" => {}
             verdict => return verdict,
         }
@@ -111,16 +111,16 @@ fn verdict(worker: &Lines) -> String {
 }
 
 /// The bare sketch: a PUBLISH that wakes as many tasks.
-fn sketch(workers: &[Lines], redis: &mut redis::Connection) -> Vec<Vec<f64>> {
+fn sketch(workers: &[ChildProcess], redis: &mut redis::Connection) -> Vec<Vec<f64>> {
     let command = format!("listen bare {CALLERS}");
-    workers.iter().for_each(|worker| worker.say(&command));
+    workers.iter().for_each(|worker| worker.send(&command));
     workers
         .iter()
-        .for_each(|worker| assert_eq!(worker.hear(), "listening"));
+        .for_each(|worker| assert_eq!(worker.recv(), "listening"));
     let sent = now();
     let _: u64 = redis.publish("bare", "x").expect("a reply");
     let awake = workers.iter().map(|worker| {
-        let times = worker.hear();
+        let times = worker.recv();
         let times = times.split(' ').map(|time| time.parse::<u64>().expect("a time"));
         times.map(|time| (time - sent) as f64).collect()
     });

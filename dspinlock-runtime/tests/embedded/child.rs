@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use dspinlock_runtime::internals::protocol::Reply;
 use dspinlock_runtime::internals::store::embedded::default_path;
-use dspinlock_testkit::Lines;
+use dspinlock_testkit::ChildProcess;
 
 use crate::{abort, acquire, key, long, open, publish, step};
 
@@ -35,8 +35,8 @@ fn main() {
     }
 }
 
-pub(crate) fn start(part: &str) -> Lines {
-    Lines::start(&mut command(part))
+pub(crate) fn start(part: &str) -> ChildProcess {
+    ChildProcess::start(&mut command(part))
 }
 
 /// The program and its arguments, for a test that runs it under another user or with limits.
@@ -49,9 +49,9 @@ pub(crate) fn command(part: &str) -> Command {
 }
 
 /// The next line that is meant for the test.
-pub(crate) fn hear(child: &Lines) -> String {
+pub(crate) fn hear(child: &ChildProcess) -> String {
     loop {
-        if let Some((_, line)) = child.hear().split_once('>') {
+        if let Some((_, line)) = child.recv().split_once('>') {
             return line.into();
         }
     }
