@@ -62,7 +62,7 @@ fn processes_that_are_killed_do_not_damage_the_store() {
 }
 
 #[test]
-fn a_path_that_cannot_be_a_store_is_first_error() {
+fn a_path_that_cannot_be_a_store_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "a file, not a folder").unwrap();

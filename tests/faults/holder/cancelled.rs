@@ -122,7 +122,7 @@ fn drop_at_every_await(store: &Store) {
     wait_idle(&next, before.1);
 }
 
-/// Drops the call after `polls` polls. Returns `false` if the call returned before.
+/// Drops the call after `polls` polls. Returns whether the call returned before it was dropped.
 fn dropped_after(
     dropper: &Worker,
     next: &Worker,

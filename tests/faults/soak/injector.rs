@@ -174,7 +174,7 @@ impl<'a> Injector<'a> {
         self.pause(250);
     }
 
-    /// Stage most half of them die in one episode.
+    /// Kills a worker, at most half of them per episode.
     fn kill(&mut self) {
         let victim = self.victim();
         let mut dead = self.dead.lock();
