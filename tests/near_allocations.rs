@@ -1,6 +1,6 @@
-//! A hit in the near cache allocates nothing of its own, and neither does a key.
+//! A near-cache hit and a key allocate nothing.
 //!
-//! A binary of its own: it counts what the whole process allocates.
+//! This test has its own binary, because a global allocator counts the allocations of the whole process.
 
 use std::alloc::System;
 use std::hint::black_box;
@@ -18,7 +18,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// A value whose copy allocates nothing.
+/// A value that can be copied without an allocation.
 type Value = [u8; 16];
 
 #[dspinlock(cached_if_computed, near_cache = "10m")]
@@ -68,13 +68,13 @@ struct Query {
 fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => outcome,
-        Poll::Pending => panic!("a hit need not wait"),
+        Poll::Pending => panic!("a near-cache hit was pending"),
     }
 }
 
 fn allocations(work: impl Fn()) -> usize {
     const ROUNDS: usize = 1000;
-    // What other threads do meanwhile is counted too, but they have nothing to do.
+    // Allocations of other threads count too, but these threads are idle.
     let region = Region::new(ALLOCATOR);
     (0..ROUNDS).for_each(|_| work());
     let change = region.change();
@@ -86,7 +86,7 @@ fn a_near_hit_and_a_key_allocate_nothing() {
     let server = Redis::start();
     dspinlock::init(Pool::open(&server.url()).unwrap()).unwrap();
     let shop = Shop(7);
-    // Once to compute, once to read.
+    // The first call computes, the second fills the near cache.
     for _ in 0..2 {
         futures_executor::block_on(free(7, "eu")).unwrap();
         futures_executor::block_on(shop.method()).unwrap();
@@ -95,7 +95,7 @@ fn a_near_hit_and_a_key_allocate_nothing() {
         generic((7, "eu")).unwrap();
         shared("eu").unwrap();
     }
-    // Whatever the last reads have left to do is done.
+    // The background work of the last reads finishes.
     sleep(Duration::from_millis(100));
     assert_eq!(allocations(|| drop(ready(free(black_box(7), "eu")))), 0, "async");
     assert_eq!(allocations(|| drop(ready(shop.method()))), 0, "a method");

@@ -2,7 +2,7 @@
 //!
 //! The baseline is a token in a list: each task takes it with BLPOP and returns it with RPUSH.
 
-use dspinlock_testkit::Lines;
+use dspinlock_testkit::ChildProcess;
 use redis::Commands;
 
 use crate::bare;
@@ -57,13 +57,13 @@ fn seconds() -> f64 {
 
 /// Returns the number of hand-overs to another task, in the order of the fences, and the ratio of the most to the fewest
 /// acquisitions of a task.
-fn ours(workers: &[Lines], key: u64) -> (f64, f64) {
+fn ours(workers: &[ChildProcess], key: u64) -> (f64, f64) {
     let command = format!("owned {key} {TASKS} {MILLISECONDS}");
-    workers.iter().for_each(|worker| worker.say(&command));
+    workers.iter().for_each(|worker| worker.send(&command));
     let mut grants = Vec::new();
     let mut counts = Vec::new();
     for (process, worker) in workers.iter().enumerate() {
-        for (task, fences) in worker.hear().split(' ').enumerate() {
+        for (task, fences) in worker.recv().split(' ').enumerate() {
             let fences: Vec<u64> = fences
                 .split(',')
                 .filter(|fence| !fence.is_empty())
@@ -82,13 +82,13 @@ fn ours(workers: &[Lines], key: u64) -> (f64, f64) {
 }
 
 /// Number of hand-overs of the token. A task that returns the token waits behind the others.
-fn tokens(workers: &[Lines], redis: &mut redis::Connection, round: u64) -> f64 {
+fn tokens(workers: &[ChildProcess], redis: &mut redis::Connection, round: u64) -> f64 {
     let list = format!("token:{round}");
     let _: u64 = redis.rpush(&list, "x").expect("a reply to RPUSH");
     let command = format!("token {list} {TASKS} {MILLISECONDS}");
-    workers.iter().for_each(|worker| worker.say(&command));
+    workers.iter().for_each(|worker| worker.send(&command));
     let passed = workers
         .iter()
-        .map(|worker| worker.hear().parse::<f64>().expect("the count is a number"));
+        .map(|worker| worker.recv().parse::<f64>().expect("the count is a number"));
     passed.sum()
 }

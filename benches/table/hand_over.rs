@@ -20,17 +20,17 @@ pub(crate) fn row(url: &str) -> Vec<Row> {
         messages.subscribe("bare").await.expect("a reply to SUBSCRIBE");
         for round in 0..ROUNDS {
             let key = 10_000_000 + round;
-            holder.say(&format!("slow {key} 1 15"));
-            assert_eq!(holder.hear(), "begun");
+            holder.send(&format!("slow {key} 1 15"));
+            assert_eq!(holder.recv(), "begun");
             let finished = slow(key, 0, || panic!("the waiter ran the body"))
                 .await
                 .expect("the call succeeds");
             ours.push((now() - finished) as f64);
-            holder.hear();
-            holder.say("publish bare");
+            holder.recv();
+            holder.send("publish bare");
             let message = messages.on_message().next().await.expect("the message arrives");
             push.push((now() - message.get_payload::<u64>().expect("the message is a time")) as f64);
-            holder.hear();
+            holder.recv();
         }
     });
     let pairs: Vec<_> = ours.iter().copied().zip(push.iter().copied()).collect();

@@ -52,8 +52,8 @@ fn rows(which: &str, start: fn() -> Redis) -> Vec<Row> {
 fn cached(server: &Redis, count: u64) -> (f64, Entry) {
     let before = used(server);
     let worker = worker::start(&server.url());
-    worker.say(&format!("fill {count}"));
-    assert_eq!(worker.hear_within(Duration::from_secs(600)), "filled");
+    worker.send(&format!("fill {count}"));
+    assert_eq!(worker.recv_timeout(Duration::from_secs(600)), "filled");
     drop(worker);
     (beyond(used(server) - before, count), Entry::sample(server))
 }

@@ -2,7 +2,7 @@
 //!
 //! The baseline is a PUBLISH that wakes the same number of tasks.
 
-use dspinlock_testkit::Lines;
+use dspinlock_testkit::ChildProcess;
 use redis::Commands;
 
 use crate::bare;
@@ -77,10 +77,10 @@ pub(crate) fn rounds(url: &str, count: usize) -> Vec<Round> {
         .collect()
 }
 
-fn stampede(workers: &[Lines], key: usize) -> (u64, Vec<Vec<f64>>) {
+fn stampede(workers: &[ChildProcess], key: usize) -> (u64, Vec<Vec<f64>>) {
     // The body takes 200 ms, so that every caller arrives before its end, even on a busy machine.
     let command = format!("slow {key} {CALLERS} 200");
-    workers.iter().for_each(|worker| worker.say(&command));
+    workers.iter().for_each(|worker| worker.send(&command));
     let mut bodies = 0;
     let served = workers.iter().map(|worker| {
         let words: Vec<u64> = result(worker)
@@ -98,9 +98,9 @@ fn stampede(workers: &[Lines], key: usize) -> (u64, Vec<Vec<f64>>) {
 }
 
 /// The line with which a worker ends a round.
-fn result(worker: &Lines) -> String {
+fn result(worker: &ChildProcess) -> String {
     loop {
-        match worker.hear() {
+        match worker.recv() {
             begun if begun == "begun" => {}
             result => return result,
         }
@@ -108,16 +108,16 @@ fn result(worker: &Lines) -> String {
 }
 
 /// A PUBLISH that wakes the same number of tasks.
-fn baseline(workers: &[Lines], redis: &mut redis::Connection) -> Vec<Vec<f64>> {
+fn baseline(workers: &[ChildProcess], redis: &mut redis::Connection) -> Vec<Vec<f64>> {
     let command = format!("listen bare {CALLERS}");
-    workers.iter().for_each(|worker| worker.say(&command));
+    workers.iter().for_each(|worker| worker.send(&command));
     workers
         .iter()
-        .for_each(|worker| assert_eq!(worker.hear(), "listening"));
+        .for_each(|worker| assert_eq!(worker.recv(), "listening"));
     let sent = now();
     let _: u64 = redis.publish("bare", "x").expect("a reply to PUBLISH");
     let awake = workers.iter().map(|worker| {
-        let times = worker.hear();
+        let times = worker.recv();
         let times = times
             .split(' ')
             .map(|time| time.parse::<u64>().expect("the word is a time"));

@@ -21,11 +21,11 @@ pub(crate) fn rows(url: &str) -> Vec<Row> {
     let (mut last, mut again, mut commands) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let key = 30_000_000 + round;
-        holder.say(&format!("slow {key} 1 1500"));
-        assert_eq!(holder.hear(), "begun");
+        holder.send(&format!("slow {key} 1 1500"));
+        assert_eq!(holder.recv(), "begun");
         monitor.drain(url);
         last.push(runtime.block_on(served(key)) / 1000.0);
-        holder.hear();
+        holder.recv();
         let lines = monitor.drain(url);
         let published = lines.iter().position(|line| is_publish(line));
         let after = &lines[published.expect("the holder published")..];

@@ -17,10 +17,11 @@ use crate::functions::{now, owned, slow, value};
 use crate::memory;
 
 /// Starts a worker.
-pub(crate) fn start(url: &str) -> dspinlock_testkit::Lines {
+pub(crate) fn start(url: &str) -> dspinlock_testkit::ChildProcess {
     let program = std::env::current_exe().expect("the path of this program");
-    let worker = dspinlock_testkit::Lines::start(std::process::Command::new(program).args(["--worker", url]));
-    assert_eq!(worker.hear(), "ready");
+    let worker =
+        dspinlock_testkit::ChildProcess::start(std::process::Command::new(program).args(["--worker", url]));
+    assert_eq!(worker.recv(), "ready");
     worker
 }
 

@@ -1,4 +1,4 @@
-//! Hears all that the library logs: whatever a test wants to stay private has the word `secret` in it.
+//! Captures the log of the library. Everything that must stay private contains the word `secret`.
 
 use std::sync::{Mutex, Once};
 
@@ -19,37 +19,37 @@ impl Log for Logger {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             let line = format!("{} {}", record.level(), record.args());
-            self.0.lock().expect("no logger panicked").push(line);
+            self.0.lock().expect("the mutex is not poisoned").push(line);
         }
     }
 
     fn flush(&self) {}
 }
 
-/// Listens from now on.
-pub(crate) fn listen() {
+/// Captures all lines from now on.
+pub(crate) fn capture() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        log::set_logger(&LOGGER).expect("there is no other logger");
+        log::set_logger(&LOGGER).expect("no other logger is set");
         log::set_max_level(LevelFilter::Trace);
     });
 }
 
-/// The lines so far.
+/// All lines so far.
 pub(crate) fn lines() -> Vec<String> {
-    LOGGER.0.lock().expect("no logger panicked").clone()
+    LOGGER.0.lock().expect("the mutex is not poisoned").clone()
 }
 
-/// Whether something private is in the logs, or in this error.
+/// Whether the log or this error contains something private.
 pub(crate) fn leaks(error: Option<&Error>) -> bool {
     let mut texts = lines();
     texts.extend(error.map(|error| format!("{error} {error:?} {error:#?}")));
     texts.iter().any(|text| text.contains(SECRET))
 }
 
-/// What the test expects of an error, and that it tells nothing private.
+/// Checks the variant of an error, and that nothing private is in it or in the log.
 #[track_caller]
-pub(crate) fn expect(error: &Error, variant: &str) {
-    assert_eq!(crate::common::worker::variant(error), variant, "{error}");
+pub(crate) fn assert_error(error: &Error, variant: &str) {
+    assert_eq!(super::worker::variant(error), variant, "{error}");
     assert!(!leaks(Some(error)), "{error:?} {:?}", lines());
 }

@@ -1,4 +1,6 @@
-//! A worker process: this binary, started anew by `dspinlock_testkit::Worker`, calls annotated functions as it is told.
+//! The worker process: this test binary, started again by [`dspinlock_testkit::Worker`].
+//!
+//! It reads requests from its standard input, calls annotated functions, and prints their events.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -16,23 +18,25 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-/// The environment variable with the secret of the worker's pool.
+use super::logs;
+
+/// The environment variable that sets the secret of the worker's pool.
 pub(crate) const SECRET: &str = "DSPINLOCK_TEST_SECRET";
 
-/// Not a test: the process that the tests start. Without their word it does nothing.
+/// Not a test: the main function of the worker process. In an ordinary run it returns at once.
 #[test]
 fn main() {
     if env::var_os("DSPINLOCK_TEST_WORKER").is_none() {
         return;
     }
-    // The test harness has begun a line of its own.
+    // The test harness has started a line.
     println!();
-    crate::common::logs::listen();
+    logs::capture();
     if let (Ok(secret), Ok(url)) = (env::var(SECRET), env::var("DSPINLOCK_URL")) {
         let pool = Pool::open(&url).and_then(|pool| pool.with_secret(secret));
-        dspinlock::init(pool.expect("a store")).expect("a process has one pool");
+        dspinlock::init(pool.expect("the pool can be opened")).expect("the global pool is initialized once");
     }
-    // A single thread, so that a body that blocks it starves everything that runs there.
+    // A single thread: a body that blocks it blocks all tasks of the runtime.
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -40,57 +44,59 @@ fn main() {
         .expect("a runtime");
     let mut calls: HashMap<u64, AbortHandle> = HashMap::new();
     for line in io::stdin().lines().map_while(Result::ok) {
-        let (id, order) = line.split_once(' ').expect("`<id> <order>`");
-        let id: u64 = id.parse().expect("an id");
-        match order {
-            "go" => gate(id).notify_one(),
+        let (id, request) = line.split_once(' ').expect("a line is `<id> <request>`");
+        let id: u64 = id.parse().expect("the id is a number");
+        match request {
+            "open" => gate(id).notify_one(),
             "logs" => {
-                crate::common::logs::lines().iter().for_each(|line| say(id, line));
-                say(id, "end");
+                logs::lines().iter().for_each(|line| report(id, line));
+                report(id, "end");
             }
-            "left" => {
-                let mut left = dspinlock::__private::in_hand();
-                left.tasks += runtime.metrics().num_alive_tasks();
-                say(id, format_args!("{left:?}"));
+            "in_use" => {
+                let mut in_use = dspinlock::__private::in_hand();
+                in_use.tasks += runtime.metrics().num_alive_tasks();
+                report(id, format_args!("{in_use:?}"));
             }
             "tasks" => {
                 let own = runtime.metrics().num_alive_tasks();
-                say(id, own + dspinlock::__private::in_hand().tasks);
+                report(id, own + dspinlock::__private::in_hand().tasks);
             }
             limit if limit.starts_with("limit ") => {
-                dspinlock_testkit::limit_self(&limit["limit ".len()..]);
-                say(id, "end");
+                dspinlock_testkit::apply_limit(&limit["limit ".len()..]);
+                report(id, "end");
             }
             "drop" => drop(calls.remove(&id).map(|call| call.abort())),
             call => {
                 calls.retain(|_, call| !call.is_finished());
-                calls.insert(id, begin(&runtime, id, call));
+                calls.insert(id, start(&runtime, id, call));
             }
         }
     }
-    // The test has let go of its worker; bodies that still run are of no interest.
+    // The test has dropped its worker. Bodies may still run.
     process::exit(0);
 }
 
-fn begin(runtime: &Runtime, id: u64, order: &str) -> AbortHandle {
-    let (function, job) = Job::parse(id, order);
+fn start(runtime: &Runtime, id: u64, request: &str) -> AbortHandle {
+    let (function, job) = Job::parse(id, request);
     let caller = job.clone();
-    caller.note("call", caller.sleep.saturating_mul(caller.tries).as_millis());
+    caller.record("call", caller.sleep.saturating_mul(caller.tries).as_millis());
     let limits = job.clone();
     let call = match function {
-        "cached" => runtime.spawn(limits.limit(cached(job))),
-        "each" => runtime.spawn(limits.limit(each(job))),
+        "cached" => runtime.spawn(limits.drop_early(cached(job))),
+        "uncached" => runtime.spawn(limits.drop_early(uncached(job))),
         "once" => runtime.spawn(once(job)),
-        "shared" => runtime.spawn(limits.limit(async move { shared(&job.key, &job).await })),
-        "shared_each" => runtime.spawn(limits.limit(async move { shared_each(&job.key, &job).await })),
+        "shared" => runtime.spawn(limits.drop_early(async move { shared(&job.key, &job).await })),
+        "shared_uncached" => {
+            runtime.spawn(limits.drop_early(async move { shared_uncached(&job.key, &job).await }))
+        }
         "near" => runtime.spawn(near(job)),
         "near_sync" => runtime.spawn_blocking(|| near_sync(job)),
         "near_shared" => runtime.spawn(async move { near_shared(&job.key, &job).await }),
-        "forget" => runtime.spawn(forget(job)),
-        "rewrite" => runtime.spawn(rewrite(job)),
+        "delete" => runtime.spawn(delete(job)),
+        "delete_and_compute" => runtime.spawn(delete_and_compute(job)),
         "cached_sync" => runtime.spawn_blocking(|| cached_sync(job)),
         "replicated" => runtime.spawn(replicated(job)),
-        "each_sync" => runtime.spawn_blocking(|| each_sync(job)),
+        "uncached_sync" => runtime.spawn_blocking(|| uncached_sync(job)),
         other => panic!("no function {other}"),
     };
     let handle = call.abort_handle();
@@ -98,9 +104,9 @@ fn begin(runtime: &Runtime, id: u64, order: &str) -> AbortHandle {
         let outcome = match call.await {
             Ok(Ok(value)) if value.len() > 1000 => format!("ok {} bytes", value.len()),
             Ok(Ok(value)) => format!("ok {value}"),
-            // What is private to a test must be in no message and in no log.
-            Ok(Err(Failure::Lock(error))) if crate::common::logs::leaks(Some(&error)) => {
-                format!("err LEAK {error:?} {:?}", crate::common::logs::lines())
+            // No message and no log line may contain a secret.
+            Ok(Err(Failure::Lock(error))) if logs::leaks(Some(&error)) => {
+                format!("err LEAK {error:?} {:?}", logs::lines())
             }
             Ok(Err(Failure::Lock(error))) => format!("err {}", variant(&error)),
             Ok(Err(Failure::Body)) => "err Body".into(),
@@ -108,8 +114,8 @@ fn begin(runtime: &Runtime, id: u64, order: &str) -> AbortHandle {
             Err(error) if error.is_panic() => "err panic".into(),
             Err(_) => "err dropped".into(),
         };
-        caller.note("out", &outcome);
-        say(id, outcome);
+        caller.record("out", &outcome);
+        report(id, outcome);
     });
     handle
 }
@@ -134,7 +140,7 @@ fn cached_sync(job: Job) -> Result<String, Failure> {
     key = job.key, lease = job.lease, ttl = job.ttl, max_block_time = job.block,
     max_spinlock_tries = job.tries, spinlock_sleep_thresh = job.sleep
 )]
-async fn each(job: Job) -> Result<String, Failure> {
+async fn uncached(job: Job) -> Result<String, Failure> {
     job.run().await
 }
 
@@ -142,7 +148,7 @@ async fn each(job: Job) -> Result<String, Failure> {
     key = job.key, lease = job.lease, ttl = job.ttl, max_block_time = job.block,
     max_spinlock_tries = job.tries, spinlock_sleep_thresh = job.sleep
 )]
-fn each_sync(job: Job) -> Result<String, Failure> {
+fn uncached_sync(job: Job) -> Result<String, Failure> {
     futures_executor::block_on(job.run())
 }
 
@@ -156,7 +162,7 @@ async fn once(job: Job) -> Result<String, Failure> {
     job.run().await
 }
 
-/// A key that Python workers know too.
+/// Its key is shared with Python workers.
 #[dspinlock(
     key = key, name = "", cached_if_computed, lease = job.lease, ttl = job.ttl, max_block_time = job.block,
     max_spinlock_tries = job.tries, spinlock_sleep_thresh = job.sleep
@@ -169,7 +175,7 @@ async fn shared(key: &str, job: &Job) -> Result<String, Failure> {
     key = key, name = "", lease = job.lease, ttl = job.ttl, max_block_time = job.block,
     max_spinlock_tries = job.tries, spinlock_sleep_thresh = job.sleep
 )]
-async fn shared_each(key: &str, job: &Job) -> Result<String, Failure> {
+async fn shared_uncached(key: &str, job: &Job) -> Result<String, Failure> {
     job.run().await
 }
 
@@ -188,23 +194,23 @@ async fn near_shared(key: &str, job: &Job) -> Result<String, Failure> {
     job.run().await
 }
 
-/// Deletes the key of the functions that share theirs with Python.
-async fn forget(job: Job) -> Result<String, Failure> {
-    job.note("delete", "");
+/// Deletes the key of the `shared` functions.
+async fn delete(job: Job) -> Result<String, Failure> {
+    job.record("delete", "");
     let deleted = HashDSpinlock::new(&job.key)?.delete_state().await?;
-    job.note("deleted", "");
+    job.record("deleted", "");
     Ok(deleted.to_string())
 }
 
-/// Deletes and computes in turns; each value must be another than the one before.
-async fn rewrite(job: Job) -> Result<String, Failure> {
+/// Deletes and computes in turn. Counts the values that did not change.
+async fn delete_and_compute(job: Job) -> Result<String, Failure> {
     let mut stale = 0;
     let mut before = near_shared(&job.key, &job).await?;
     for _ in 0..200 {
-        // Twice, so that the near cache holds it.
+        // Twice, so that the near cache has it.
         near_shared(&job.key, &job).await?;
         near_shared(&job.key, &job).await?;
-        forget(job.clone()).await?;
+        delete(job.clone()).await?;
         let after = near_shared(&job.key, &job).await?;
         stale += usize::from(after == before);
         before = after;
@@ -212,14 +218,14 @@ async fn rewrite(job: Job) -> Result<String, Failure> {
     Ok(format!("{stale} stale"))
 }
 
-/// What to do, and how.
+/// A parsed request for a call.
 #[derive(Debug, Clone)]
 struct Job {
     id: u64,
-    /// What the journal calls the lock.
+    /// The name of the lock in the journal.
     lock: String,
     key: String,
-    /// Steps with `+` between them.
+    /// Steps, separated by `+`.
     body: String,
     value: Option<String>,
     journal: Option<Journal>,
@@ -229,7 +235,7 @@ struct Job {
     sleep: Duration,
     tries: u32,
     near: Duration,
-    /// After so many polls that led to nothing the call is dropped: at once, or where it would be polled again.
+    /// The call is dropped after so many pending polls: at once, or, if `late`, when it would be polled again.
     polls: u32,
     late: bool,
     timeout: Duration,
@@ -239,17 +245,17 @@ struct Job {
 enum Failure {
     #[error(transparent)]
     Lock(#[from] Error),
-    #[error("the body failed, as it was told to")]
+    #[error("the body failed as requested")]
     Body,
-    #[error("the call was dropped, as it was told to be")]
+    #[error("the call was dropped as requested")]
     Dropped,
 }
 
 impl Job {
     /// `call cached key=a body=sleep:300+err lease=2000`; times are in milliseconds.
-    fn parse(id: u64, order: &str) -> (&str, Self) {
-        let mut words = order.split(' ').skip(1);
-        let function = words.next().expect("a function's name");
+    fn parse(id: u64, request: &str) -> (&str, Self) {
+        let mut words = request.split(' ').skip(1);
+        let function = words.next().expect("the request has a function");
         let mut job = Self {
             id,
             lock: String::new(),
@@ -267,7 +273,7 @@ impl Job {
             late: false,
             timeout: Duration::MAX,
         };
-        for (name, value) in words.map(|word| word.split_once('=').expect("`name=value`")) {
+        for (name, value) in words.map(|word| word.split_once('=').expect("an option is `name=value`")) {
             match name {
                 "key" => job.key = value.into(),
                 "body" => job.body = value.into(),
@@ -287,29 +293,32 @@ impl Job {
             }
         }
         let scope = match function {
-            "shared" | "shared_each" | "near_shared" | "forget" | "rewrite" => "shared",
+            "shared" | "shared_uncached" | "near_shared" | "delete" | "delete_and_compute" => "shared",
             own => own,
         };
         job.lock = format!("{scope}:{}", job.key);
         (function, job)
     }
 
-    /// Drops the call where it is told to.
-    async fn limit(self, call: impl Future<Output = Result<String, Failure>>) -> Result<String, Failure> {
+    /// Drops the call after its number of polls or its timeout.
+    async fn drop_early(
+        self,
+        call: impl Future<Output = Result<String, Failure>>,
+    ) -> Result<String, Failure> {
         let mut call = pin!(call);
-        let mut left = self.polls;
+        let mut remaining = self.polls;
         let polled = poll_fn(|context| {
-            if left == 0 {
+            if remaining == 0 {
                 return Poll::Ready(Err(Failure::Dropped));
             }
-            left -= 1;
+            remaining -= 1;
             match call.as_mut().poll(context) {
-                Poll::Pending if left == 0 && !self.late => Poll::Ready(Err(Failure::Dropped)),
+                Poll::Pending if remaining == 0 && !self.late => Poll::Ready(Err(Failure::Dropped)),
                 polled => polled,
             }
         });
-        let ended = tokio::time::timeout(self.timeout, polled).await;
-        ended.unwrap_or(Err(Failure::Dropped))
+        let result = tokio::time::timeout(self.timeout, polled).await;
+        result.unwrap_or(Err(Failure::Dropped))
     }
 
     /// The body of every function.
@@ -317,8 +326,8 @@ impl Job {
         static COMPUTED: AtomicU64 = AtomicU64::new(0);
         let lease = dspinlock::current();
         let fence = lease.as_ref().map_or(0, |lease| lease.fence());
-        self.note("begin", fence);
-        say(self.id, format_args!("began {fence}"));
+        self.record("begin", fence);
+        report(self.id, format_args!("started {fence}"));
         for step in self.body.split('+') {
             match step.split_once(':').unwrap_or((step, "")) {
                 ("", _) => {}
@@ -327,18 +336,18 @@ impl Job {
                 ("gate", _) => gate(self.id).notified().await,
                 ("lost", _) => {
                     lease.as_ref().expect("a body has a lease").lost().await;
-                    say(self.id, "lost");
+                    report(self.id, "lost");
                 }
                 ("clock", _) => {
                     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-                    say(
+                    report(
                         self.id,
                         format_args!("clock {}", since.map_or(0, |since| since.as_secs())),
                     );
                 }
                 ("err", _) => return Err(Failure::Body),
-                ("panic", _) => panic!("as told"),
-                ("again", _) => return Box::pin(cached(self.clone())).await,
+                ("panic", _) => panic!("requested"),
+                ("recurse", _) => return Box::pin(cached(self.clone())).await,
                 (other, _) => panic!("no step {other}"),
             }
         }
@@ -347,37 +356,37 @@ impl Job {
         let value = self.value.clone().unwrap_or_else(computed);
         let lost = lease.is_some_and(|lease| lease.is_lost());
         let lease = if lost { "lost" } else { "held" };
-        self.note("end", format_args!("{fence} {lease} {value}"));
+        self.record("end", format_args!("{fence} {lease} {value}"));
         Ok(value)
     }
 
-    /// One line of the journal; `dspinlock_testkit::History` reads it.
-    fn note(&self, event: &str, what: impl Display) {
+    /// Appends an event to the journal, in the format of [`dspinlock_testkit::History`].
+    fn record(&self, event: &str, what: impl Display) {
         if let Some(journal) = &self.journal {
             let tag = format_args!("{}-{}", process::id(), self.id);
-            journal.note(format_args!("{event} {tag} {} {what}", self.lock));
+            journal.append(format_args!("{event} {tag} {} {what}", self.lock));
         }
     }
 }
 
-/// The name of an error's variant.
+/// The name of the variant of an error.
 pub(crate) fn variant(error: &Error) -> String {
     let text = format!("{error:?}");
     text.split(['(', ' ', '{']).next().unwrap_or_default().into()
 }
 
-/// What a body waits at until the test says `go`.
+/// The gate of a call. Its body waits until the test opens it.
 fn gate(id: u64) -> Arc<Notify> {
     static GATES: LazyLock<Mutex<HashMap<u64, Arc<Notify>>>> = LazyLock::new(Mutex::default);
     GATES
         .lock()
-        .expect("no holder panicked")
+        .expect("the mutex is not poisoned")
         .entry(id)
         .or_default()
         .clone()
 }
 
-fn say(id: u64, event: impl Display) {
+fn report(id: u64, event: impl Display) {
     println!(">{id} {event}");
 }
 

@@ -1,4 +1,4 @@
-//! Entries that others delete, overwrite or leave behind.
+//! Entries that other processes delete, overwrite or leave behind.
 
 mod clocks;
 mod deleted;

@@ -1,83 +1,83 @@
-//! What most of these tests need: a server that is watched, workers, and a journal of what they do.
+//! The fixture of most tests: a monitored server, workers, and a journal of their calls.
 
 use std::fmt::Display;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use dspinlock_testkit::{History, Job, Journal, PATIENCE, Proxy, Redis, Witness, Worker, eventually};
+use dspinlock_testkit::{History, Job, Journal, Monitor, Proxy, Redis, TEST_TIMEOUT, Worker, eventually};
 use tempfile::TempDir;
 
-/// A server, what it writes, and the journal of all that call.
-pub(crate) struct Scene {
+/// A server, the monitor of its writes, and the journal of all calls.
+pub(crate) struct Fixture {
     pub(crate) server: Redis,
     pub(crate) journal: Journal,
-    witness: Witness,
+    monitor: Monitor,
     _folder: TempDir,
 }
 
-impl Scene {
+impl Fixture {
     pub(crate) fn new() -> Self {
         Self::with(&[])
     }
 
-    /// With further options of the server.
+    /// Starts the server with further options.
     pub(crate) fn with(options: &[&str]) -> Self {
-        let server = Redis::with(options);
-        let folder = tempfile::tempdir().expect("a folder");
+        let server = Redis::with_args(options);
+        let folder = tempfile::tempdir().expect("a temporary folder");
         Self {
-            witness: Witness::of(&server),
-            journal: Journal::within(folder.path()),
+            monitor: Monitor::of(&server),
+            journal: Journal::in_folder(folder.path()),
             server,
             _folder: folder,
         }
     }
 
-    /// A worker that is connected.
+    /// A connected worker.
     pub(crate) fn worker(&self) -> Worker {
         warm(Worker::start(&self.server.url()))
     }
 
     /// A worker that is connected through a proxy.
-    pub(crate) fn behind_a_proxy(&self) -> (Proxy, Worker) {
-        let proxy = Proxy::before(self.server.port());
+    pub(crate) fn proxied_worker(&self) -> (Proxy, Worker) {
+        let proxy = Proxy::start(self.server.port());
         let worker = warm(Worker::start(&proxy.url()));
         (proxy, worker)
     }
 
-    /// A call that is in the journal.
+    /// A call that is recorded in the journal.
     pub(crate) fn job(&self, function: &str, key: impl Display) -> Job {
         Job::new(function, &key.to_string()).with("journal", self.journal.path().display())
     }
 
-    /// Judges what happened, once every caller has ended that can, and that nothing is held any more.
+    /// Waits until all calls have returned, then checks the journal and the writes, and that no key is locked.
     pub(crate) fn check(&self) -> History {
-        self.check_but(&[], &[])
+        self.check_except(&[], &[])
     }
 
-    /// The same, where processes were killed or paused.
-    pub(crate) fn check_but(&self, killed: &[u32], paused: &[u32]) -> History {
-        let history = eventually("every caller's end", || {
+    /// The same, if processes were killed or paused.
+    pub(crate) fn check_except(&self, killed: &[u32], paused: &[u32]) -> History {
+        let history = eventually("every call to return", || {
             let history = History::of(&self.journal).killed(killed).paused(paused);
             history.is_complete().then_some(history)
         });
         history.check();
-        self.witness.check(&self.server);
-        eventually("nothing to be held any more", || self.is_free().then_some(()));
+        self.monitor.check(&self.server);
+        eventually("every key to be free", || self.is_free().then_some(()));
         history
     }
 
-    /// How many grants and how many publishes the server has seen.
+    /// The numbers of grants and of publishes so far.
     pub(crate) fn written(&self) -> (usize, usize) {
-        self.witness.check(&self.server)
+        self.monitor.check(&self.server)
     }
 
-    /// Starts the server anew, and watches it anew.
+    /// Restarts the server and its monitor.
     pub(crate) fn restart(&mut self) {
         self.server.restart();
-        self.witness = Witness::of(&self.server);
+        self.monitor = Monitor::of(&self.server);
     }
 
-    /// Whether no key is held, and no value stands without its state.
+    /// Whether no key is locked, and every value has its state.
     pub(crate) fn is_free(&self) -> bool {
         let names = self.server.keys();
         names.iter().all(|name| match name.strip_prefix('{') {
@@ -89,56 +89,56 @@ impl Scene {
     }
 }
 
-/// Makes a first call, which connects and loads the scripts: on the worker's runtime, and in the background.
+/// Makes a first call on the worker's runtime and one in the background, which connect and load the scripts.
 pub(crate) fn warm(worker: Worker) -> Worker {
-    for function in ["each", "each_sync"] {
+    for function in ["uncached", "uncached_sync"] {
         worker
             .call(&Job::new(function, "first"))
-            .end()
+            .result()
             .expect("a first call");
     }
     worker
 }
 
-/// How many tasks a worker has when nobody calls.
-pub(crate) fn at_rest(worker: &Worker) -> usize {
-    nothing_left(worker, usize::MAX)
+/// The number of tasks of an idle worker.
+pub(crate) fn idle_tasks(worker: &Worker) -> usize {
+    wait_idle(worker, usize::MAX)
 }
 
-/// Waits until a worker serves no lease, is after no key, waits for no change, and has no more tasks than so many.
-pub(crate) fn nothing_left(worker: &Worker, tasks: usize) -> usize {
+/// Waits until a worker has no lease, no flight, no watch, and at most `tasks` tasks. Returns the number of tasks.
+pub(crate) fn wait_idle(worker: &Worker, tasks: usize) -> usize {
     let start = Instant::now();
     loop {
-        let now = worker.left();
-        let rest = now.strip_prefix("InHand { leases: 0, flights: 0, watches: 0, tasks: ");
-        let now_tasks = rest.and_then(|rest| rest.strip_suffix(" }")?.parse().ok());
-        if let Some(now_tasks) = now_tasks.filter(|now_tasks| *now_tasks <= tasks) {
-            return now_tasks;
+        let in_use = worker.in_use();
+        let rest = in_use.strip_prefix("InHand { leases: 0, flights: 0, watches: 0, tasks: ");
+        let found = rest.and_then(|rest| rest.strip_suffix(" }")?.parse().ok());
+        if let Some(found) = found.filter(|found| *found <= tasks) {
+            return found;
         }
         assert!(
-            start.elapsed() < PATIENCE / 4,
-            "{now} is left, and it had {tasks} tasks"
+            start.elapsed() < TEST_TIMEOUT / 4,
+            "still in use: {in_use}; {tasks} tasks are expected"
         );
-        sleep(A_MOMENT);
+        sleep(POLL_INTERVAL);
     }
 }
 
-/// Between two looks.
-const A_MOMENT: Duration = Duration::from_millis(5);
+/// The interval of polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Whether the long suite runs.
 pub(crate) fn is_long() -> bool {
     std::env::var_os("DSPINLOCK_LONG").is_some_and(|long| long == "1")
 }
 
-/// Prints the figures of what was measured. The 99th percentile must be within the limit where the long suite runs; in
-/// the short one, which shares the machine with everything else, the 95th.
-pub(crate) fn within(limit: Duration, what: impl Display, mut times: Vec<Duration>) {
+/// Prints percentiles and checks one against the limit: the 99th in the long suite, the 95th in the short one, which shares
+/// the machine with other tests.
+pub(crate) fn assert_within(limit: Duration, what: impl Display, mut times: Vec<Duration>) {
     times.sort();
     let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
-    let (median, p95, p99, most) = (at(50), at(95), at(99), times[times.len() - 1]);
+    let (median, p95, p99, max) = (at(50), at(95), at(99), times[times.len() - 1]);
     let count = times.len();
-    println!("{what}: median {median:.1?}, p95 {p95:.1?}, p99 {p99:.1?}, most {most:.1?} of {count}");
-    let judged = if is_long() { p99 } else { p95 };
-    assert!(judged <= limit, "{what}: {judged:?}");
+    println!("{what}: median {median:.1?}, p95 {p95:.1?}, p99 {p99:.1?}, max {max:.1?} of {count}");
+    let checked = if is_long() { p99 } else { p95 };
+    assert!(checked <= limit, "{what}: {checked:?}");
 }

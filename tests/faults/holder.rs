@@ -1,4 +1,4 @@
-//! Holders that end without a release.
+//! Holders that do not release.
 
 mod cancelled;
 mod killed;

@@ -1,9 +1,7 @@
-//! Every fault that can be made on one machine, on real servers and real processes; one test for each that is promised
-//! to be survived, and one module for each kind.
+//! Faults that one machine can produce, on real servers and with real processes. `docs/promises.md` lists them.
 //!
-//! What happened is noted in a journal, to which all processes append, and judged by `History`: whatever was broken,
-//! fences grow, a fence is published at most once, nobody is handed what is older than a delete, and every caller comes
-//! to an end within its wait and a second.
+//! All processes append to a journal, which `History` checks. Under every fault fences grow, a fence is published at most
+//! once, no call returns a value older than the last delete, and every call returns within its wait plus one second.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,5 @@
-//! Connections that break, stall or lose data.
+//! Connections that break, stall, or lose data.
 
 mod connections;
 mod partitions;
+mod pushes;

@@ -1,4 +1,5 @@
-//! Processes and machines without resources.
+//! Processes without descriptors, threads, disk space or name service.
 
 mod disk;
 mod limits;
+mod name_lookup;

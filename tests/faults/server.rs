@@ -1,4 +1,4 @@
-//! Servers that fail, forget, stall or refuse.
+//! Servers that run out of memory, restart, refuse commands or stall.
 
 mod memory;
 mod outages;

@@ -1,4 +1,4 @@
-//! All of it at random, for long: whatever is broken the journal is sound, and nothing grows.
+//! A soak test: all faults at random. The journal stays valid and no resource grows.
 
 mod episode;
 mod injector;
@@ -11,9 +11,9 @@ use dspinlock_testkit::{Job, Python, Redis, Usage, Worker, eventually};
 use fastrand::Rng;
 
 use self::episode::{Episode, TTL};
-use self::injector::Place;
+use self::injector::Target;
 
-/// 15 s, or in the long mode 10 minutes.
+/// 15 seconds, or 10 minutes with `DSPINLOCK_LONG`.
 fn duration() -> Duration {
     match env::var_os("DSPINLOCK_LONG") {
         Some(_) => Duration::from_secs(600),
@@ -21,7 +21,7 @@ fn duration() -> Duration {
     }
 }
 
-/// What happened so far.
+/// The counts so far.
 #[derive(Default)]
 struct Tally {
     calls: usize,
@@ -29,63 +29,67 @@ struct Tally {
     hits: usize,
     faults: BTreeMap<&'static str, usize>,
     outcomes: BTreeMap<String, usize>,
-    /// What the one worker used that was never killed, after each episode.
+    /// The resources of the worker that is never killed, after each episode.
     usage: Vec<Usage>,
-    /// The tasks that it had then.
+    /// The tasks of this worker, after each episode.
     tasks: Vec<usize>,
 }
 
 #[test]
-fn every_fault_at_random_on_redis() {
-    let place = Place::redis(Redis::start());
-    let mut place = soak(place);
-    // Nothing is left behind but what tracks the connections that are there.
-    let server = place.server.as_mut().expect("a server");
+fn random_faults_on_redis_violate_no_invariant() {
+    let target = Target::redis(Redis::start());
+    let mut target = soak(target);
+    // All entries expire.
+    let server = target.server.as_mut().expect("a server");
     std::thread::sleep(TTL);
-    let left = eventually("every key to be over", || {
+    let keys = eventually("every key to expire", || {
         let keys = server.keys();
         keys.is_empty().then_some(keys)
     });
-    assert!(left.is_empty());
+    assert!(keys.is_empty());
 }
 
 #[test]
-fn every_fault_at_random_on_the_embedded_store() {
-    let place = soak(Place::embedded());
+fn random_faults_on_the_embedded_store_violate_no_invariant() {
+    let target = soak(Target::embedded());
     let script = "import sqlite3, sys
 with sqlite3.connect(sys.argv[1]) as base:
     print(base.execute('PRAGMA integrity_check').fetchone()[0])
     print(base.execute('SELECT count(*) FROM lock').fetchone()[0])
 ";
-    let told = Python::run(script, &[&place.url()["sqlite:".len()..]]);
-    println!("the file: {told:?}");
-    let rows: usize = told[1].parse().expect("a count");
-    assert!(told[0] == "ok" && rows < 40, "{told:?}");
+    let output = Python::run(script, &[&target.url()["sqlite:".len()..]]);
+    println!("the file: {output:?}");
+    let rows: usize = output[1].parse().expect("a count");
+    assert!(output[0] == "ok" && rows < 40, "{output:?}");
 }
 
-fn soak(mut place: Place) -> Place {
-    let seed =
-        env::var("DSPINLOCK_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("a seed"));
+fn soak(mut target: Target) -> Target {
+    let seed = env::var("DSPINLOCK_SEED").map_or_else(
+        |_| fastrand::u64(..),
+        |seed| seed.parse().expect("the seed is a number"),
+    );
     println!("DSPINLOCK_SEED={seed}");
     let (mut dice, mut tally) = (Rng::with_seed(seed), Tally::default());
-    let (start, mut said) = (Instant::now(), Instant::now());
-    let mut workers: Vec<Worker> = (0..5).map(|at| place.worker(at)).collect();
+    let (start, mut printed) = (Instant::now(), Instant::now());
+    let mut workers: Vec<Worker> = (0..5).map(|at| target.worker(at)).collect();
     while start.elapsed() < duration() {
-        let dead = Episode::new(&mut dice).run(&mut place, &workers, &mut tally);
-        for at in dead {
-            workers[at] = place.worker(at);
+        let killed = Episode::new(&mut dice).run(&mut target, &workers, &mut tally);
+        for at in killed {
+            workers[at] = target.worker(at);
         }
         tally.usage.push(workers[episode::STEADY].usage());
         tally.tasks.push(workers[episode::STEADY].tasks());
-        if said.elapsed() > Duration::from_secs(60) {
-            said = Instant::now();
-            tally.say(start.elapsed());
+        if printed.elapsed() > Duration::from_secs(60) {
+            printed = Instant::now();
+            tally.print(start.elapsed());
         }
     }
-    tally.say(start.elapsed());
+    tally.print(start.elapsed());
     for worker in &workers {
         let start = Instant::now();
-        let last = worker.call(&Job::new("cached", "last").with("ttl", 1000)).end();
+        let last = worker
+            .call(&Job::new("cached", "last").with("ttl", 1000))
+            .result();
         assert!(
             last.is_ok() && start.elapsed() < Duration::from_secs(1),
             "{last:?} after {:?}",
@@ -93,13 +97,13 @@ fn soak(mut place: Place) -> Place {
         );
     }
     let logs: usize = workers[episode::STEADY].logs().iter().map(String::len).sum();
-    println!("of its memory the worker's own log has {} KiB", logs / 1024);
-    tally.is_flat();
-    place
+    println!("the log in the memory of the worker: {} KiB", logs / 1024);
+    tally.assert_flat();
+    target
 }
 
 impl Tally {
-    fn say(&self, elapsed: Duration) {
+    fn print(&self, elapsed: Duration) {
         println!(
             "after {elapsed:?}: {} calls, {} bodies, {} hits; {:?}; {:?}; {:?}",
             self.calls,
@@ -111,27 +115,27 @@ impl Tally {
         );
     }
 
-    /// The last quarter uses no more than the first, apart from what a heap and a pool of threads sway by.
-    fn is_flat(&self) {
-        assert!(self.hits > 20 && self.faults.len() > 2, "not much of a soak");
-        // Whatever comes first makes room for all that follows.
+    /// Checks that the last quarter uses no more than the first, with a margin for the heap and the thread pool.
+    fn assert_flat(&self) {
+        assert!(self.hits > 20 && self.faults.len() > 2, "too few hits or faults");
+        // The first episodes allocate what later ones reuse.
         let quarter = self.usage.len().div_ceil(4);
-        let most = |part: &[Usage]| Usage {
+        let max = |part: &[Usage]| Usage {
             memory: part.iter().map(|usage| usage.memory).max().unwrap_or(0),
             descriptors: part.iter().map(|usage| usage.descriptors).max().unwrap_or(0),
             threads: part.iter().map(|usage| usage.threads).max().unwrap_or(0),
         };
         let (first, last) = (
-            most(&self.usage[..quarter]),
-            most(&self.usage[self.usage.len() - quarter..]),
+            max(&self.usage[..quarter]),
+            max(&self.usage[self.usage.len() - quarter..]),
         );
         let tasks = |part: &[usize]| part.iter().copied().max().unwrap_or(0);
-        let (tasks, more) = (
+        let (tasks, last_tasks) = (
             tasks(&self.tasks[..quarter]),
             tasks(&self.tasks[self.tasks.len() - quarter..]),
         );
-        println!("first {first:?} and {tasks} tasks, last {last:?} and {more} tasks");
-        assert!(more <= tasks + 6, "tasks: {:?}", self.tasks);
+        println!("first {first:?} and {tasks} tasks, last {last:?} and {last_tasks} tasks");
+        assert!(last_tasks <= tasks + 6, "tasks: {:?}", self.tasks);
         assert!(
             last.memory <= first.memory + first.memory / 4 + 4096,
             "memory: {first:?} {last:?}"

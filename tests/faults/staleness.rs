@@ -1,51 +1,53 @@
-//! What is true is a number in the server that only grows. A body reads it and returns it. Whoever makes it grow
-//! deletes the key then, and says so when that is acknowledged: from then on whatever is older is a stale hit.
+//! Detection of stale hits by version numbers.
 //!
-//! The processes here delete and read at random; `deletes.rs` and `python.rs` start them.
+//! Each key has a version in the server, which a body reads and returns. A writer increments the version, deletes the key,
+//! and records the version as acknowledged. After that an older result is stale.
+//!
+//! The processes delete and read at random. `entries/deleted.rs` and `entries/python.rs` start them.
 
 mod process;
 
 use std::time::{Duration, Instant};
 
-use dspinlock_testkit::{Lines, PATIENCE};
+use dspinlock_testkit::{ChildProcess, TEST_TIMEOUT};
 
-/// How many processes there are of either kind, and how often each of them changes the truth of its key.
+/// The numbers of keys, of writers per key, and of deletes per key.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Play {
+pub(crate) struct Plan {
     pub(crate) keys: u64,
-    /// Who says that a change of a key is acknowledged.
-    pub(crate) actors: u64,
+    /// The writers that acknowledge versions of a key.
+    pub(crate) writers: u64,
     pub(crate) rounds: u64,
 }
 
-/// What a process has counted.
+/// The counts of a process.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) bodies: u64,
-    /// Bodies that knew at their end that the key was no longer theirs, and results that were not kept.
+    /// Bodies that had lost their lease when they returned, and results that were not kept.
     pub(crate) lost: u64,
     pub(crate) reads: u64,
-    /// Reads that needed no round trip.
+    /// Reads without a round trip.
     pub(crate) near: u64,
     pub(crate) stale: u64,
-    /// The longest time for which another process's near cache went on with a value that was gone.
+    /// The longest time for which a near cache returned a deleted value.
     pub(crate) lag: Duration,
 }
 
 /// Starts the process that deletes the key of this number.
-pub(crate) fn start(url: &str, play: Play, key: u64) -> Lines {
-    let role = format!("{} {} {} {key}", play.keys, play.actors, play.rounds);
-    Lines::own_test(
+pub(crate) fn start(url: &str, plan: Plan, key: u64) -> ChildProcess {
+    let role = format!("{} {} {} {key}", plan.keys, plan.writers, plan.rounds);
+    ChildProcess::own_test(
         "staleness::process::main",
-        &[("DSPINLOCK_URL", url), ("DSPINLOCK_TEST_TRUTH", &role)],
+        &[("DSPINLOCK_URL", url), ("DSPINLOCK_TEST_STALENESS", &role)],
     )
 }
 
-/// What it has to say in the end.
-pub(crate) fn report(process: &Lines) -> Report {
+/// Waits for the report of a process.
+pub(crate) fn report(process: &ChildProcess) -> Report {
     let start = Instant::now();
     loop {
-        let line = process.hear();
+        let line = process.recv();
         if let Some(numbers) = line.strip_prefix('>') {
             let numbers: Vec<u64> = numbers
                 .split(' ')
@@ -64,13 +66,13 @@ pub(crate) fn report(process: &Lines) -> Report {
                 lag,
             };
         }
-        assert!(start.elapsed() < 3 * PATIENCE, "it plays for ever");
+        assert!(start.elapsed() < 3 * TEST_TIMEOUT, "the process does not finish");
     }
 }
 
 impl Report {
-    /// All of them together.
-    pub(crate) fn of(processes: &[Lines]) -> Self {
+    /// The sum of all reports.
+    pub(crate) fn of(processes: &[ChildProcess]) -> Self {
         processes
             .iter()
             .map(report)

@@ -1,95 +1,107 @@
-//! A failover that a client is not told of: the address stays, and another server answers there.
+//! A failover behind one address: another server replies there.
 
 use std::thread::sleep;
 use std::time::Duration;
 
 use dspinlock_testkit::{Job, Proxy, Redis, Worker};
 
-/// A connection that is younger has seen the role change already.
-const A_WHILE: Duration = Duration::from_millis(600);
+use crate::common::proxied::Proxied;
 
-/// A master behind a proxy, and a worker that is connected already.
-fn behind_a_proxy() -> (Redis, Proxy, Worker) {
-    let master = Redis::master();
-    let proxy = Proxy::before(master.port());
-    let worker = Worker::start(&proxy.url());
-    worker.call(&Job::new("cached", "first")).end().unwrap();
-    (master, proxy, worker)
+/// The minimum age of a connection that is replaced after READONLY.
+const CONNECTION_AGE: Duration = Duration::from_millis(600);
+
+/// A master, a proxy in front of it, and a connected worker.
+fn proxied_master() -> (Redis, Proxy, Worker) {
+    let fixture = Proxied::on(Redis::master()).connected();
+    (fixture.server, fixture.proxy, fixture.worker)
 }
 
 #[test]
-fn a_publish_whose_grant_was_made_under_another_master_is_lost() {
+fn a_publish_with_a_grant_of_another_master_is_lost() {
     for function in ["cached", "cached_sync"] {
-        let (master, proxy, worker) = behind_a_proxy();
+        let (master, proxy, worker) = proxied_master();
         let replica = master.replica();
         let job = Job::new(function, "key");
         let held = worker.call(&job.clone().with("body", "gate").with("value", "old"));
-        held.began();
-        master.replicated();
-        // What the old master was told from now on is lost, and with it whoever held the key after this holder.
+        held.started();
+        master.wait_replicated();
+        // Writes to the old master after this moment are lost. They may contain a later grant of the key.
         replica.promote();
-        proxy.turn_to(replica.port());
-        proxy.cut();
-        held.go();
-        assert_eq!(held.end().as_deref(), Ok("old"), "a caller gets its own value");
+        proxy.redirect_to(replica.port());
+        proxy.disconnect();
+        held.open_gate();
+        assert_eq!(
+            held.result().as_deref(),
+            Ok("old"),
+            "the caller does not get its own value"
+        );
         let next = worker.call(&job.with("value", "new"));
-        assert_eq!(next.story(), (1, Ok("new".to_owned())), "nothing was stored");
+        assert_eq!(
+            next.outcome(),
+            (1, Ok("new".to_owned())),
+            "the lost result was stored"
+        );
     }
 }
 
 #[test]
-fn a_master_that_gets_its_first_replica_is_still_the_same() {
-    let (master, proxy, worker) = behind_a_proxy();
+fn a_first_replica_does_not_change_the_identity_of_a_master() {
+    let (master, proxy, worker) = proxied_master();
     let history = master.info("replication", "master_replid");
     let job = Job::new("cached", "key");
     let held = worker.call(&job.clone().with("body", "gate").with("value", "kept"));
-    held.began();
+    held.started();
     let _replica = master.replica();
     assert_ne!(master.info("replication", "master_replid"), history);
-    proxy.cut();
-    held.go();
-    assert_eq!(held.end().as_deref(), Ok("kept"));
-    assert_eq!(worker.call(&job).story(), (0, Ok("kept".to_owned())));
+    proxy.disconnect();
+    held.open_gate();
+    assert_eq!(held.result().as_deref(), Ok("kept"));
+    assert_eq!(worker.call(&job).outcome(), (0, Ok("kept".to_owned())));
 }
 
 #[test]
-fn a_connection_to_a_replica_that_is_promoted_belongs_to_no_master() {
-    let master = Redis::master();
+fn a_grant_is_lost_if_a_replica_is_promoted_on_an_open_connection() {
+    let (master, proxy, worker) = proxied_master();
     let replica = master.replica();
-    let proxy = Proxy::before(master.port());
-    let worker = Worker::start(&proxy.url());
-    worker.call(&Job::new("cached", "first")).end().unwrap();
     let job = Job::new("cached", "key");
     let held = worker.call(&job.clone().with("body", "gate").with("value", "old"));
-    held.began();
-    master.replicated();
-    // A replica shows its master's history, and still does on this connection when it has one of its own.
-    proxy.turn_to(replica.port());
-    proxy.cut();
-    // Once for the connection that serves those whose own one broke, once for that of the worker's runtime.
+    held.started();
+    master.wait_replicated();
+    // The new connection is to a replica, which reports the replication id of its master.
+    proxy.redirect_to(replica.port());
+    proxy.disconnect();
+    // One call reconnects the background thread, one the runtime of the worker.
     for _ in 0..2 {
-        worker.call(&Job::new("cached", "first")).end().unwrap();
+        worker.call(&Job::new("cached", "first")).result().unwrap();
     }
     replica.promote();
-    held.go();
-    assert_eq!(held.end().as_deref(), Ok("old"));
+    held.open_gate();
+    assert_eq!(held.result().as_deref(), Ok("old"));
     let next = worker.call(&job.with("value", "new"));
-    assert_eq!(next.story(), (1, Ok("new".to_owned())), "nothing was stored");
+    assert_eq!(
+        next.outcome(),
+        (1, Ok("new".to_owned())),
+        "the lost result was stored"
+    );
 }
 
 #[test]
-fn a_server_that_became_a_replica_is_left_at_once() {
-    let (master, proxy, worker) = behind_a_proxy();
+fn a_server_that_became_a_replica_is_abandoned_at_once() {
+    let (master, proxy, worker) = proxied_master();
     let other = Redis::master();
     let port = other.port().to_string();
     master.raw(&["REPLICAOF", "127.0.0.1", &port]);
-    master.catch_up();
-    // Where the address leads now is seen by a new connection alone, and nothing breaks the old one.
-    proxy.turn_to(other.port());
-    sleep(A_WHILE);
+    master.wait_synced();
+    // Only a new connection reaches the other server. The old connection stays open.
+    proxy.redirect_to(other.port());
+    sleep(CONNECTION_AGE);
     let connections = proxy.connections();
     let job = Job::new("cached", "key");
-    assert_eq!(worker.call(&job).end(), Err("Store".to_owned()), "a typed error");
-    assert!(worker.call(&job).end().is_ok());
-    assert!(proxy.connections() <= connections + 2, "no retry loop");
+    assert_eq!(
+        worker.call(&job).result(),
+        Err("Store".to_owned()),
+        "the call does not fail with a typed error"
+    );
+    assert!(worker.call(&job).result().is_ok());
+    assert!(proxy.connections() <= connections + 2, "a retry loop");
 }

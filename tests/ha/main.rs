@@ -1,4 +1,4 @@
-//! High availability: masters that fail, and what takes their place.
+//! High availability: Sentinel, Cluster, replicas, and failovers.
 
 mod cluster;
 #[path = "../common/mod.rs"]
@@ -14,18 +14,18 @@ use std::time::Duration;
 /// The lease of holders that are killed.
 const LEASE: Duration = Duration::from_secs(2);
 
-/// Long enough for a call to have begun to wait.
-const A_WHILE: Duration = Duration::from_millis(300);
+/// Long enough for a call to start waiting.
+const SHORT_PAUSE: Duration = Duration::from_millis(300);
 
-/// How long after a failover and a lease the next body runs at the latest.
+/// The margin for the next body after a failover and a lease.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What is promised of a recovery.
+/// Checks that the next body started within the failover, the lease and [`GRACE`].
 #[track_caller]
-fn recovery(what: &str, took: Duration, failover: Duration) {
-    println!("{what}: the next body after {took:?}, the failover took {failover:?}");
+fn assert_recovered(what: &str, elapsed: Duration, failover: Duration) {
+    println!("{what}: the next body after {elapsed:?}, the failover elapsed {failover:?}");
     assert!(
-        took <= failover + LEASE + GRACE,
-        "{what}: {took:?}, and the failover {failover:?}"
+        elapsed <= failover + LEASE + GRACE,
+        "{what}: {elapsed:?}, of which the failover took {failover:?}"
     );
 }

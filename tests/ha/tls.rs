@@ -1,4 +1,4 @@
-//! TLS to several servers: to sentinels and their master, and to every node of a cluster.
+//! TLS with Sentinel and with Cluster.
 
 use std::path::Path;
 
@@ -11,64 +11,64 @@ fn trusting(url: &str, authority: &Path) -> String {
     format!("{url}?ssl_ca_certs={}", authority.display())
 }
 
-/// Many keys, so that every node is asked; each is computed by one worker and found by the other.
+/// Makes calls on many keys, so that every node is used. One worker computes each value, the other finds it.
 fn calls(url: &str) {
     let workers = [0, 1].map(|_| Worker::start(url));
     for key in 0..12 {
         for function in ["cached", "near", "cached_sync", "shared"] {
             let job = Job::new(function, &format!("key{key}"));
-            let (bodies, value) = workers[0].call(&job).story();
+            let (bodies, value) = workers[0].call(&job).outcome();
             assert_eq!((bodies, value.is_ok()), (1, true), "{function}: {value:?}");
-            assert_eq!(workers[1].call(&job).story(), (0, value), "{function}");
+            assert_eq!(workers[1].call(&job).outcome(), (0, value), "{function}");
         }
     }
 }
 
-/// A waiter is woken, and does not sleep for a minute.
-fn wakes(url: &str) {
+/// Checks that a push wakes a waiter that would sleep for a minute.
+fn assert_wakes(url: &str) {
     let (holder, waiter) = (Worker::start(url), Worker::start(url));
     let job = Job::new("cached", "awaited").with("sleep", 60_000);
     let held = holder.call(&job.clone().with("body", "gate"));
-    held.began();
+    held.started();
     let waiting = waiter.call(&job);
-    std::thread::sleep(crate::A_WHILE);
+    std::thread::sleep(crate::SHORT_PAUSE);
     let start = std::time::Instant::now();
-    held.go();
-    assert_eq!(waiting.story(), (0, held.end()));
+    held.open_gate();
+    assert_eq!(waiting.outcome(), (0, held.result()));
     assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
 }
 
-/// Nobody is trusted whom the caller does not know.
-fn is_refused(url: &str) {
-    logs::listen();
+/// Checks that a server with an unknown authority is refused.
+fn assert_refused(url: &str) {
+    logs::capture();
     let pool = Pool::open(url).expect("a pool");
-    let lock = HashDSpinlock::new("key").expect("a name is a key");
+    let lock = HashDSpinlock::new("key").expect("a string is a key");
     let error = lock
         .pool(&pool)
         .acquire_blocking()
-        .expect_err("an unknown authority");
-    logs::expect(&error, "RedisNotInitialized");
+        .expect_err("the authority is unknown");
+    logs::assert_error(&error, "RedisNotInitialized");
     assert!(matches!(error, Error::RedisNotInitialized { .. }));
 }
 
 #[test]
-fn sentinels_and_their_master() {
+fn tls_works_with_sentinels_and_their_master() {
     let sentinels = Sentinels::tls();
     let url = trusting(&sentinels.url(), sentinels.servers()[0].authority());
     calls(&url);
-    wakes(&url);
+    assert_wakes(&url);
     let keys = sentinels.servers()[0].keys();
-    is_refused(&sentinels.url());
+    assert_refused(&sentinels.url());
     assert_eq!(sentinels.servers()[0].keys(), keys);
 }
 
 #[test]
-fn every_node_of_a_cluster() {
+fn tls_works_with_every_node_of_a_cluster() {
     let cluster = Cluster::tls();
     let url = trusting(&cluster.tls_url(), cluster.authority());
     calls(&url);
-    wakes(&url);
-    let states = cluster.states();
-    is_refused(&cluster.tls_url());
-    assert_eq!(cluster.states(), states);
+    assert_wakes(&url);
+    let states = cluster.state_names();
+    assert_refused(&cluster.tls_url());
+    assert_eq!(cluster.state_names(), states);
 }

@@ -1,5 +1,8 @@
-//! The attribute: what a locked function does.
+//! Functions with the attribute.
 
-pub(crate) mod caching;
+mod body;
+mod caching;
 mod fail_if_key_exists;
+mod options;
 mod stampede;
+mod waiting;

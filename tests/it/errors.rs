@@ -1,20 +1,21 @@
-//! Every variant of the error is raised by something real.
+//! Every error variant can be provoked.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use dspinlock::{Acquired, Error, HashDSpinlock, Lease, Pool, dspinlock};
+use dspinlock::{Error, HashDSpinlock, Lease, Pool, dspinlock};
 use dspinlock_testkit::{Redis, eventually};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::attribute::caching::in_memory;
+use crate::common::lock::{lock, locked};
+use crate::common::store::init_in_memory;
 use crate::common::worker::variant;
 
-/// A variant, and what raises it.
-type Raised = (&'static str, fn() -> Error);
+/// The name of a variant, and a function that provokes it.
+type Provoked = (&'static str, fn() -> Error);
 
-const RAISED: &[Raised] = &[
+const PROVOKED: &[Provoked] = &[
     ("AtomicQueryInvalidState", || {
         with_state("t,2026-01-02T03:04:05Z,7")
     }),
@@ -36,7 +37,7 @@ const RAISED: &[Raised] = &[
         )
     }),
     ("InvalidValueEncounteredDuringUnpacking", || {
-        with_state("what is this")
+        with_state("malformed")
     }),
     ("FailIfKeyExistsIsEnabled", || {
         let (lock, _lease) = held();
@@ -65,7 +66,7 @@ const RAISED: &[Raised] = &[
         fn broken() -> Result<Unserializable, Error> {
             Ok(Unserializable)
         }
-        in_memory();
+        init_in_memory();
         broken().unwrap_err()
     }),
     ("ValueTooLarge", || {
@@ -73,7 +74,7 @@ const RAISED: &[Raised] = &[
         fn large() -> Result<String, Error> {
             Ok("x".repeat(9 << 20))
         }
-        in_memory();
+        init_in_memory();
         large().unwrap_err()
     }),
     ("Configuration", || Pool::open("gopher://hole").unwrap_err()),
@@ -82,24 +83,24 @@ const RAISED: &[Raised] = &[
         fn again(once: bool) -> Result<(), Error> {
             if once { again(false) } else { Ok(()) }
         }
-        in_memory();
+        init_in_memory();
         again(true).unwrap_err()
     }),
 ];
 
 #[test]
-fn every_variant_is_raised() {
-    crate::common::logs::listen();
-    for (name, raise) in RAISED {
-        let error = raise();
+fn every_variant_can_be_provoked() {
+    crate::common::logs::capture();
+    for (name, provoke) in PROVOKED {
+        let error = provoke();
         assert_eq!(variant(&error), *name, "{error}");
         assert!(!error.to_string().is_empty() && !error.to_string().contains('\n'));
     }
 }
 
-/// The enum is open, so that the compiler cannot tell; its source can.
+/// The enum is `#[non_exhaustive]`, so that the compiler cannot check it: the test reads the source.
 #[test]
-fn no_variant_is_left_out() {
+fn no_variant_is_missing() {
     let source = include_str!("../../dspinlock-runtime/src/error.rs");
     let body = source
         .split("pub enum Error {")
@@ -114,11 +115,11 @@ fn no_variant_is_left_out() {
         .filter(|line| line.starts_with(char::is_uppercase))
         .map(|line| line.split([' ', '(', ',']).next().unwrap())
         .collect();
-    let raised: BTreeSet<&str> = RAISED.iter().map(|(name, _)| *name).collect();
-    assert_eq!(declared, raised);
+    let provoked: BTreeSet<&str> = PROVOKED.iter().map(|(name, _)| *name).collect();
+    assert_eq!(declared, provoked);
 }
 
-/// Its `Serialize` fails, as one of a user's may.
+/// Its `Serialize` implementation fails.
 #[derive(Debug, Deserialize)]
 struct Unserializable;
 
@@ -128,25 +129,14 @@ impl Serialize for Unserializable {
     }
 }
 
-fn lock(pool: &Pool) -> HashDSpinlock {
-    HashDSpinlock::new("example").unwrap().pool(pool)
-}
-
 fn failure(lock: HashDSpinlock) -> Error {
     lock.acquire_blocking().map(drop).unwrap_err()
 }
 
 fn held() -> (HashDSpinlock, Lease) {
     let lock = lock(&Pool::open("sqlite::memory:").unwrap());
-    let lease = take(&lock);
+    let lease = locked(lock.acquire_blocking());
     (lock, lease)
-}
-
-fn take(lock: &HashDSpinlock) -> Lease {
-    match lock.acquire_blocking().unwrap() {
-        Acquired::Locked(lease) => lease,
-        Acquired::Computed => panic!("nothing is cached"),
-    }
 }
 
 fn with_state(state: &str) -> Error {
@@ -156,12 +146,13 @@ fn with_state(state: &str) -> Error {
     failure(lock)
 }
 
-/// The holder is cut off from its server for longer than its lease.
+/// The server stops for longer than the lease.
 fn lease_lost() -> Error {
     let server = Redis::start();
-    let lease = take(&lock(&Pool::open(&server.url()).unwrap()).lease(Duration::from_millis(500)));
+    let lock = lock(&Pool::open(&server.url()).unwrap()).lease(Duration::from_millis(500));
+    let lease = locked(lock.acquire_blocking());
     server.pause();
-    eventually("the lease to lapse", || lease.is_lost().then_some(()));
+    eventually("the lease to expire", || lease.is_lost().then_some(()));
     server.resume();
     lease.release_blocking().unwrap_err()
 }

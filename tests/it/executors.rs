@@ -1,20 +1,18 @@
-//! A handle is bound to no runtime: it works in the next test, in plain threads, and under another executor.
+//! A pool is not bound to a runtime: it works on other runtimes, in plain threads, and under other executors.
 
 use std::time::Duration;
 
-use dspinlock::{Acquired, Error, HashDSpinlock, Pool, dspinlock};
+use dspinlock::{Acquired, Error, Pool, dspinlock};
 use futures_executor::{LocalPool, block_on};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::attribute::caching::in_memory;
-use crate::common::store::Store;
+use crate::common::lock::{lock, locked};
+use crate::common::store::{Store, init_in_memory};
 
-/// Every feature of a handle that waits or beats.
-async fn exercise(pool: Pool) -> u64 {
-    let lock = HashDSpinlock::new("example").unwrap().pool(&pool);
-    let Acquired::Locked(lease) = lock.acquire().await.unwrap() else {
-        panic!("nothing is cached");
-    };
+/// Acquires, waits, releases and deletes. Returns the fence.
+async fn use_lock(pool: Pool) -> u64 {
+    let lock = lock(&pool);
+    let lease = locked(lock.acquire().await);
     let brief = lock
         .clone()
         .wait(dspinlock::Wait::AtMost(Duration::from_millis(50)));
@@ -28,7 +26,7 @@ async fn exercise(pool: Pool) -> u64 {
     fence
 }
 
-/// Without timers and without IO of its own.
+/// A runtime without timers and I/O.
 fn bare() -> Runtime {
     Builder::new_current_thread().build().unwrap()
 }
@@ -42,21 +40,21 @@ fn full() -> Runtime {
 }
 
 #[test]
-fn a_handle_outlives_the_runtime_in_which_it_was_made() {
+fn a_pool_outlives_the_runtime_that_opened_it() {
     for store in Store::each() {
         let first = full();
         let pool = first.block_on(async {
             let pool = Pool::open(&store.url()).unwrap();
-            exercise(pool.clone()).await;
+            use_lock(pool.clone()).await;
             pool
         });
         drop(first);
-        let mut fences = vec![full().block_on(exercise(pool.clone()))];
-        fences.push(bare().block_on(exercise(pool.clone())));
+        let mut fences = vec![full().block_on(use_lock(pool.clone()))];
+        fences.push(bare().block_on(use_lock(pool.clone())));
         let handle = pool.clone();
-        fences.push(std::thread::spawn(|| block_on(exercise(handle))).join().unwrap());
-        fences.push(LocalPool::new().run_until(exercise(pool.clone())));
-        fences.push(bare().block_on(exercise(pool)));
+        fences.push(std::thread::spawn(|| block_on(use_lock(handle))).join().unwrap());
+        fences.push(LocalPool::new().run_until(use_lock(pool.clone())));
+        fences.push(bare().block_on(use_lock(pool)));
         assert!(fences.is_sorted(), "{fences:?}");
     }
 }
@@ -65,14 +63,11 @@ fn a_handle_outlives_the_runtime_in_which_it_was_made() {
 fn a_blocking_call_inside_a_runtime_does_not_deadlock() {
     for store in Store::each() {
         let pool = Pool::open(&store.url()).unwrap();
-        let lock = HashDSpinlock::new("example").unwrap().pool(&pool);
+        let lock = lock(&pool);
         for runtime in [bare(), full()] {
             let lock = lock.clone();
             runtime.block_on(async move {
-                let Acquired::Locked(lease) = lock.acquire_blocking().unwrap() else {
-                    panic!("nothing is cached");
-                };
-                lease.release_blocking().unwrap();
+                locked(lock.acquire_blocking()).release_blocking().unwrap();
             });
         }
     }
@@ -80,32 +75,32 @@ fn a_blocking_call_inside_a_runtime_does_not_deadlock() {
 
 #[dspinlock(key = "shared between tests", cached_if_computed, on_error = panic)]
 async fn answer() -> u32 {
-    // Needs no runtime, so that every executor can run it.
+    // Needs no runtime, so that any executor can run it.
     42
 }
 
 #[tokio::test]
 async fn the_attribute_works_in_one_test() {
-    in_memory();
+    init_in_memory();
     assert_eq!(answer().await, 42);
 }
 
 #[tokio::test]
-async fn and_in_the_next() {
-    in_memory();
+async fn the_attribute_works_in_the_next_test() {
+    init_in_memory();
     assert_eq!(answer().await, 42);
 }
 
 #[test]
-fn and_under_another_executor() {
-    in_memory();
+fn the_attribute_works_under_another_executor() {
+    init_in_memory();
     assert_eq!(block_on(answer()), 42);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_clock_of_the_callers_runtime_is_of_no_matter() {
+async fn a_paused_tokio_clock_does_not_affect_a_waiter() {
     let pool = Pool::open("sqlite::memory:").unwrap();
-    let lock = HashDSpinlock::new("example").unwrap().pool(&pool);
+    let lock = lock(&pool);
     let holder = lock.clone();
     let thread = std::thread::spawn(move || {
         let lease = holder.acquire_blocking().unwrap();
@@ -117,9 +112,9 @@ async fn a_paused_clock_of_the_callers_runtime_is_of_no_matter() {
     thread.join().unwrap();
 }
 
-/// A tokio task has a budget for what it waits for, which is filled up only when it yields; a sync call never does.
+/// A tokio task has a budget of operations, which is refilled when it yields. A sync call never yields.
 #[test]
-fn any_number_of_sync_calls_may_be_made_inside_a_tokio_task() {
+fn a_tokio_task_can_make_any_number_of_sync_calls() {
     for store in Store::each() {
         let pool = Pool::open(&store.url()).unwrap();
         for runtime in [
@@ -129,10 +124,7 @@ fn any_number_of_sync_calls_may_be_made_inside_a_tokio_task() {
             let pool = pool.clone();
             let task = runtime.spawn(async move {
                 for _ in 0..500 {
-                    let lock = HashDSpinlock::new("sync").unwrap().pool(&pool);
-                    let Acquired::Locked(lease) = lock.acquire_blocking().unwrap() else {
-                        panic!("nothing is cached");
-                    };
+                    let lease = locked(lock(&pool).acquire_blocking());
                     lease.release_blocking().unwrap();
                 }
             });

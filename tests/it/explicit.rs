@@ -1,35 +1,22 @@
-//! The explicit API: a lock as an object.
+//! Explicit locks.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dspinlock::{Acquired, DSpinlockBase, Error, HashDSpinlock, Lease, Op, Options, Pool, RedisParameters};
-use dspinlock_testkit::{Redis, eventually};
+use dspinlock::{Acquired, DSpinlockBase, Error, HashDSpinlock, Op, Options, Pool};
+use dspinlock_testkit::Redis;
 
+use crate::common::lock::{lock, locked};
 use crate::common::store::Store;
 
-/// A pool for each kind of store.
-fn each(test: impl Fn(&Pool)) {
-    for store in Store::each() {
-        test(&Pool::open(&store.url()).unwrap());
-    }
-}
-
-fn lock(pool: &Pool) -> HashDSpinlock {
-    HashDSpinlock::new("example").unwrap().pool(pool)
-}
-
-#[track_caller]
-fn locked(acquired: Result<Acquired, Error>) -> Lease {
-    match acquired.unwrap() {
-        Acquired::Locked(lease) => lease,
-        Acquired::Computed => panic!("nothing was computed"),
-    }
+/// Runs `test` with a pool of each kind of store.
+fn on_each(test: impl Fn(&Pool) + Sync) {
+    Store::on_each(|store| test(&Pool::open(&store.url()).unwrap()));
 }
 
 #[test]
 fn a_release_leaves_computed_and_fences_grow() {
-    each(|pool| {
+    on_each(|pool| {
         let lease = locked(lock(pool).acquire_blocking());
         assert!(!lease.is_lost());
         let first = lease.fence();
@@ -42,7 +29,7 @@ fn a_release_leaves_computed_and_fences_grow() {
 }
 
 #[tokio::test]
-async fn the_same_without_blocking() {
+async fn async_locks_release_cache_and_delete() {
     let pool = Pool::open("sqlite::memory:").unwrap();
     let lease = locked(lock(&pool).acquire().await);
     lease.release().await.unwrap();
@@ -54,20 +41,20 @@ async fn the_same_without_blocking() {
 }
 
 #[test]
-fn a_lease_that_is_dropped_gives_the_key_up() {
-    each(|pool| {
+fn a_dropped_lease_aborts_the_lock() {
+    on_each(|pool| {
         let cached = lock(pool).cached_if_computed(true);
         drop(locked(cached.acquire_blocking()));
         let start = Instant::now();
-        // Not COMPUTED: the work was not done.
+        // The key is not COMPUTED, because the lease was not released.
         drop(locked(cached.acquire_blocking()));
         assert!(start.elapsed() < Duration::from_secs(1));
     });
 }
 
 #[test]
-fn two_locks_of_one_key_exclude_each_other_and_others_do_not() {
-    each(|pool| {
+fn locks_of_one_key_exclude_each_other() {
+    on_each(|pool| {
         let _lease = locked(lock(pool).acquire_blocking());
         let brief = lock(pool)
             .max_spinlock_tries(2)
@@ -80,8 +67,8 @@ fn two_locks_of_one_key_exclude_each_other_and_others_do_not() {
 }
 
 #[test]
-fn a_release_after_the_key_was_deleted_is_an_error() {
-    each(|pool| {
+fn a_release_of_a_deleted_key_is_an_error() {
+    on_each(|pool| {
         let lease = locked(lock(pool).acquire_blocking());
         assert!(lock(pool).delete_state_blocking().unwrap());
         let newer = locked(lock(pool).acquire_blocking());
@@ -93,13 +80,13 @@ fn a_release_after_the_key_was_deleted_is_an_error() {
         );
         newer
             .release_blocking()
-            .expect("the newer holder was not disturbed");
+            .expect("the newer holder still has the key");
     });
 }
 
 #[test]
-fn a_lease_learns_that_its_key_was_taken() {
-    each(|pool| {
+fn a_lease_of_a_deleted_key_is_lost() {
+    on_each(|pool| {
         let lease = locked(lock(pool).lease(Duration::from_millis(300)).acquire_blocking());
         assert!(lock(pool).delete_state_blocking().unwrap());
         futures_executor::block_on(lease.lost());
@@ -108,18 +95,18 @@ fn a_lease_learns_that_its_key_was_taken() {
 }
 
 #[test]
-fn a_lease_is_kept_beyond_its_length_and_ends_at_max_block_time() {
-    each(|pool| {
+fn a_lease_is_renewed_until_max_block_time() {
+    on_each(|pool| {
         let short = lock(pool)
             .lease(Duration::from_millis(300))
             .max_block_time(Duration::from_millis(1500));
         let start = Instant::now();
         let lease = locked(short.acquire_blocking());
         futures_executor::block_on(lease.lost());
-        let took = start.elapsed();
+        let elapsed = start.elapsed();
         assert!(
-            took > Duration::from_millis(1000) && took < Duration::from_millis(2500),
-            "{took:?}"
+            elapsed > Duration::from_millis(1000) && elapsed < Duration::from_millis(2500),
+            "{elapsed:?}"
         );
         let error = lease.release_blocking().unwrap_err();
         assert!(matches!(error, Error::LeaseLost { .. }), "{error}");
@@ -127,7 +114,7 @@ fn a_lease_is_kept_beyond_its_length_and_ends_at_max_block_time() {
     });
 }
 
-/// A key scheme of one's own.
+/// A custom key scheme.
 #[derive(Clone)]
 struct Nightly(Pool);
 
@@ -149,13 +136,13 @@ impl DSpinlockBase for Nightly {
 }
 
 #[test]
-fn a_key_scheme_of_ones_own_behind_a_trait_object() {
+fn a_custom_key_scheme_works_as_a_trait_object() {
     let server = Redis::start();
     let pool = Pool::open(&server.url()).unwrap();
     let locks: Vec<Arc<dyn DSpinlockBase + Send + Sync>> =
         vec![Arc::new(Nightly(pool.clone())), Arc::new(lock(&pool))];
     for lock in locks {
-        // The future outlives the borrow and may go to another thread.
+        // The future outlives the borrow and can be sent to another thread.
         let acquire: Op<Acquired> = lock.acquire();
         let lease = locked(
             std::thread::spawn(|| futures_executor::block_on(acquire))
@@ -175,7 +162,7 @@ fn a_key_scheme_of_ones_own_behind_a_trait_object() {
 }
 
 #[test]
-fn a_key_of_ones_own_that_cannot_be_one() {
+fn an_invalid_custom_key_is_refused() {
     struct Bad(String, Pool);
     impl DSpinlockBase for Bad {
         fn key(&self) -> String {
@@ -185,7 +172,7 @@ fn a_key_of_ones_own_that_cannot_be_one() {
             Some(self.1.clone())
         }
     }
-    each(|pool| {
+    on_each(|pool| {
         for key in ["", "a{b", "a}b", "a\0b", "a\nb", &"x".repeat(513)] {
             let bad = Bad(key.into(), pool.clone());
             let error = bad.acquire_blocking().unwrap_err();
@@ -193,96 +180,4 @@ fn a_key_of_ones_own_that_cannot_be_one() {
             assert!(bad.delete_state_blocking().is_err());
         }
     });
-}
-
-#[test]
-fn parameters_have_the_defaults_of_python_and_reach_a_server() {
-    let defaults = RedisParameters::default();
-    assert_eq!(
-        (
-            defaults.redis_host.as_str(),
-            defaults.rdb,
-            defaults.port,
-            defaults.ssl
-        ),
-        ("localhost", 0, 6379, false)
-    );
-    assert_eq!(defaults.socket_connect_timeout, Duration::from_secs(2));
-    let server = Redis::with(&["--requirepass", "right"]);
-    let pool = Pool::connect(RedisParameters {
-        redis_host: "127.0.0.1".into(),
-        port: server.port(),
-        rdb: 3,
-        password: Some("right".into()),
-        ..RedisParameters::default()
-    })
-    .unwrap();
-    let _lease = locked(lock(&pool).acquire_blocking());
-    assert!(server.keys().is_empty(), "database 0 is not the one in use");
-    let used: String = format!("{:?}", server.raw(&["INFO", "keyspace"]));
-    assert!(used.contains("db3:keys=2"), "{used}");
-}
-
-#[test]
-fn every_kind_of_url_reaches_its_server() {
-    let server = Redis::start();
-    server.raw(&[
-        "ACL",
-        "SETUSER",
-        "worker",
-        "on",
-        ">pass word",
-        "~dspinlock*",
-        "~{dspinlock*",
-        "+@all",
-    ]);
-    let (port, socket) = (server.port(), server.socket());
-    for url in [
-        format!("redis://127.0.0.1:{port}"),
-        format!("valkey://127.0.0.1:{port}"),
-        format!("redis://localhost:{port}/2"),
-        format!("redis://worker:pass%20word@127.0.0.1:{port}"),
-        format!("redis+unix://{}", socket.display()),
-        format!(
-            "redis+unix://{}?db=2&user=worker&pass=pass%20word",
-            socket.display()
-        ),
-    ] {
-        let pool = Pool::open(&url).unwrap();
-        let lease = locked(lock(&pool).acquire_blocking());
-        lease
-            .release_blocking()
-            .unwrap_or_else(|error| panic!("{url}: {error}"));
-        assert!(lock(&pool).delete_state_blocking().unwrap());
-    }
-}
-
-#[test]
-fn valkey_serves_as_redis_does() {
-    let server = Redis::valkey();
-    let pool = Pool::open(&server.url().replace("redis:", "valkey:")).unwrap();
-    locked(lock(&pool).acquire_blocking()).release_blocking().unwrap();
-    let cached = lock(&pool).cached_if_computed(true);
-    assert!(matches!(cached.acquire_blocking().unwrap(), Acquired::Computed));
-}
-
-#[test]
-fn a_pool_goes_on_after_its_server_was_restarted() {
-    let mut server = Redis::start();
-    let pool = Pool::open(&server.url()).unwrap();
-    let lease = locked(lock(&pool).acquire_blocking());
-    server.restart();
-    // The scripts, the connection and the state are gone with the old server.
-    let fresh = eventually("the new server to be used", || {
-        lock(&pool).acquire_blocking().ok()
-    });
-    assert!(locked(Ok(fresh)).fence() > lease.fence());
-    assert!(lease.release_blocking().is_err());
-}
-
-#[test]
-fn a_process_has_one_pool() {
-    crate::attribute::caching::in_memory();
-    let second = dspinlock::init(Pool::open("sqlite::memory:").unwrap());
-    assert!(matches!(second, Err(Error::Configuration(_))));
 }

@@ -1,11 +1,14 @@
-//! Which calls share a key, and that a key is the same in every build.
+//! Keys: which calls share one, and that it is the same in every build.
+//!
+//! Site names contain the module path, so this module must stay `it::keys`.
 
 use std::collections::{HashMap, HashSet};
 
-use dspinlock::{Error, dspinlock};
+use dspinlock::{Error, HashDSpinlock, Pool, dspinlock};
 use serde::Serialize;
 
-use crate::attribute::caching::in_memory;
+use crate::common::lock::locked;
+use crate::common::store::{Store, init_in_memory};
 
 mod left {
     #[dspinlock::dspinlock(fail_if_key_exists, ttl = "1h")]
@@ -70,9 +73,9 @@ fn pair(left: &str, right: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The key of a function with `fail_if_key_exists`: the second call tells it.
+/// The key of a function with `fail_if_key_exists`, taken from the error of a second call.
 fn key_of(call: impl Fn() -> Result<(), Error>) -> String {
-    in_memory();
+    init_in_memory();
     let _ = call();
     match call().unwrap_err() {
         Error::FailIfKeyExistsIsEnabled { key, .. } => key.to_string(),
@@ -81,7 +84,7 @@ fn key_of(call: impl Fn() -> Result<(), Error>) -> String {
 }
 
 #[test]
-fn functions_of_one_name_never_share_a_key() {
+fn functions_with_the_same_name_never_share_a_key() {
     fn inner_one() -> String {
         #[dspinlock(fail_if_key_exists)]
         fn nested(id: u8) -> Result<(), Error> {
@@ -127,8 +130,8 @@ fn keys_are_the_same_in_every_build() {
     fn shared() -> Result<(), Error> {
         Ok(())
     }
-    // SHA-256 of the canonical bytes, made by another program: `u8` is 21 and its byte, `u32` 23 and its bytes, text 6,
-    // its length and itself; then 0, then the name.
+    // SHA-256 of the canonical bytes, computed by another program. A `u8` is 21 and its byte, a `u32` 23 and its bytes,
+    // a string 6, its length and its bytes. Then follow 0 and the name of the site.
     assert_eq!(
         key_of(|| left::same(1)),
         "dspinlock,ad3e55c3e445dbf087f4566acbd50b862b8e28f5f2bfb2543f3157f674532496"
@@ -143,9 +146,9 @@ fn keys_are_the_same_in_every_build() {
     );
 }
 
-/// A release that gives one of these another key finds no value of the release before it.
+/// A release that changes one of these keys loses all values of the release before.
 #[test]
-fn arguments_of_every_kind_have_the_keys_that_they_always_had() {
+fn arguments_of_every_kind_have_pinned_digests() {
     #[dspinlock(skip(T), name = "golden", fail_if_key_exists)]
     fn golden<T: Serialize>(part: T) -> Result<(), Error> {
         Ok(())
@@ -173,9 +176,9 @@ fn arguments_of_every_kind_have_the_keys_that_they_always_had() {
             serializer.serialize_bytes(&[0, 1])
         }
     }
-    // Made by another program, as those above. In this order: each integer of a sign; floats (8 bytes of a NaN are
-    // 7ff8000000000000); other leaves; options; nesting; a map, sorted by its keys' bytes, the length first; a struct;
-    // a newtype, which is its content; the variants of an enum.
+    // Computed by another program too. In this order: signed and unsigned integers; floats (a NaN is
+    // 7ff8000000000000); other scalars; options; nesting; a map, sorted by the bytes of its keys, length first; a struct;
+    // a newtype, which equals its content; the variants of an enum.
     for (found, pinned) in [
         (
             digest((-1_i8, -2_i16, -3_i32, -4_i64, -5_i128)),
@@ -231,5 +234,17 @@ fn arguments_of_every_kind_have_the_keys_that_they_always_had() {
         ),
     ] {
         assert_eq!(found, pinned);
+    }
+}
+
+#[test]
+fn a_key_part_of_any_size_and_content_can_be_locked() {
+    for store in Store::each() {
+        let pool = Pool::open(&store.url()).unwrap();
+        let large = "x".repeat(1 << 20);
+        for key in ["", "\0", "a\0b", "{a},b\r\n", &large] {
+            let lock = HashDSpinlock::new(key).unwrap().pool(&pool);
+            locked(lock.acquire_blocking()).release_blocking().unwrap();
+        }
     }
 }

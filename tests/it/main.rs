@@ -1,12 +1,13 @@
-//! The behaviour of dspinlock as its users see it: real processes, real servers, the real Python package.
+//! The behaviour of dspinlock as a user sees it, on real servers, with real processes and the real Python package.
 //!
-//! One binary, so that it is linked once. The attribute's pool is global to a process; tests of the attribute on
-//! several stores therefore run in worker processes (`common/worker.rs`), tests of the explicit API in this one.
+//! The pool of annotated functions is global to a process. Tests of the attribute on several stores therefore run in worker
+//! processes (`common/worker.rs`). Tests of the explicit API run in this process.
 
 mod attribute;
 #[path = "../common/mod.rs"]
 mod common;
 mod docs;
+mod embedded;
 mod entries;
 mod errors;
 mod executors;

@@ -1,7 +1,8 @@
-//! Pools: how one is opened, and with what rights.
+//! Pools: opening one, connecting it, and its credentials.
 
 mod connecting;
 mod least_privilege;
+mod open;
 mod secret;
 #[cfg(feature = "tls")]
 mod tls;

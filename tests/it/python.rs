@@ -1,27 +1,25 @@
-//! The real py-dspinlock 0.3.1 on the same Redis.
+//! Interoperability with the real py-dspinlock 0.3.1 on the same Redis server.
 
 use std::thread::sleep;
 use std::time::Duration;
 
 use dspinlock::{Acquired, HashDSpinlock, Pool};
-use dspinlock_testkit::{Job, Lines, Python, Redis, Worker};
+use dspinlock_testkit::{ChildProcess, Job, Redis, Worker};
 
-const A_WHILE: Duration = Duration::from_millis(300);
+use crate::common::python::peer;
 
-/// A server, a Python worker with one lock on the key `example`, and a Rust worker.
-fn meet(options: &str) -> (Redis, Lines, Worker) {
+const SHORT_PAUSE: Duration = Duration::from_millis(300);
+
+/// A server, a Python peer with a lock on the key `example`, and a Rust worker.
+fn peers(options: &str) -> (Redis, ChildProcess, Worker) {
     let server = Redis::start();
     let python = peer(&server);
-    assert_eq!(python.ask(&format!("new a key=example {options}")), "ok");
+    assert_eq!(python.request(&format!("new a key=example {options}")), "ok");
     let rust = Worker::start(&server.url());
     (server, python, rust)
 }
 
-fn peer(server: &Redis) -> Lines {
-    Python::start(include_str!("../common/peer.py"), &[&server.port().to_string()])
-}
-
-/// A call of a function with `name = ""` on the key `example`.
+/// A call of a function with `name = ""`, on the key `example`.
 fn job(function: &str) -> Job {
     Job::new(function, "example").with("sleep", 100)
 }
@@ -31,62 +29,62 @@ fn state(server: &Redis) -> Option<String> {
 }
 
 #[test]
-fn python_holds_and_rust_waits() {
-    for function in ["shared", "shared_each"] {
-        let (_server, python, rust) = meet("");
-        assert_eq!(python.ask("acquire a"), "ok");
+fn rust_waits_for_a_python_holder() {
+    for function in ["shared", "shared_uncached"] {
+        let (_server, python, rust) = peers("");
+        assert_eq!(python.request("acquire a"), "ok");
         let call = rust.call(&job(function));
-        sleep(A_WHILE);
-        assert!(call.is_quiet(), "{function} runs while Python holds its key");
-        assert_eq!(python.ask("release a"), "ok");
-        // Python leaves no value: the body has to run.
-        assert_eq!(call.story().0, 1);
+        sleep(SHORT_PAUSE);
+        assert!(call.is_pending(), "{function} runs while Python holds the key");
+        assert_eq!(python.request("release a"), "ok");
+        // Python stores no value, so the body runs.
+        assert_eq!(call.outcome().0, 1);
     }
 }
 
 #[test]
-fn rust_holds_and_python_waits() {
+fn python_waits_for_a_rust_holder() {
     for options in ["sleep=0.05 tries=500", "sleep=0.05 tries=500 cached"] {
-        let (server, python, rust) = meet(options);
+        let (server, python, rust) = peers(options);
         let call = rust.call(&job("shared").with("body", "gate"));
-        call.began();
-        python.say("acquire a");
-        sleep(A_WHILE);
+        call.started();
+        python.send("acquire a");
+        sleep(SHORT_PAUSE);
         assert!(
             state(&server).unwrap().ends_with(",0"),
-            "Python does not disturb a holder"
+            "Python overwrote the holder"
         );
-        call.go();
-        assert!(call.end().is_ok());
-        assert_eq!(python.hear(), "ok");
-        let tag = python.ask("tag a");
+        call.open_gate();
+        assert!(call.result().is_ok());
+        assert_eq!(python.recv(), "ok");
+        let tag = python.request("tag a");
         let taken = state(&server).unwrap().starts_with(&tag);
         assert_eq!(
             taken,
             !options.contains("cached"),
-            "a cached lock does not take a computed key"
+            "only an uncached lock acquires a computed key"
         );
-        assert_eq!(python.ask("release a"), "ok");
+        assert_eq!(python.request("release a"), "ok");
         assert!(state(&server).unwrap().ends_with(",1"));
     }
 }
 
 #[test]
-fn python_gives_up_after_its_tries_while_rust_holds() {
-    let (_server, python, rust) = meet("sleep=0.01 tries=3");
+fn python_fails_after_its_tries_while_rust_holds() {
+    let (_server, python, rust) = peers("sleep=0.01 tries=3");
     let call = rust.call(&job("shared").with("body", "gate"));
-    call.began();
-    assert_eq!(python.ask("acquire a"), "error SpinlockTriesExceeded");
-    call.go();
-    assert!(call.end().is_ok());
-    assert_eq!(python.ask("acquire a"), "ok");
+    call.started();
+    assert_eq!(python.request("acquire a"), "error SpinlockTriesExceeded");
+    call.open_gate();
+    assert!(call.result().is_ok());
+    assert_eq!(python.request("acquire a"), "ok");
 }
 
 #[test]
-fn python_leaves_computed() {
-    let (server, python, rust) = meet("");
+fn a_release_of_python_counts_as_computed_without_a_value() {
+    let (server, python, rust) = peers("");
     assert_eq!(
-        (python.ask("acquire a"), python.ask("release a")),
+        (python.request("acquire a"), python.request("release a")),
         ("ok".into(), "ok".into())
     );
     let pool = Pool::open(&server.url()).unwrap();
@@ -97,18 +95,18 @@ fn python_leaves_computed() {
             .pool(&pool)
     };
     let before = state(&server);
-    // The explicit API asks only whether; a function that wants a value computes it.
+    // For an explicit lock COMPUTED is enough. A function that returns a value computes it.
     assert!(matches!(
         lock(true).acquire_blocking().unwrap(),
         Acquired::Computed
     ));
     assert_eq!(state(&server), before);
-    let first = rust.call(&job("shared")).story();
+    let first = rust.call(&job("shared")).outcome();
     assert_eq!(first.0, 1);
     assert_eq!(
-        rust.call(&job("shared")).story(),
+        rust.call(&job("shared")).outcome(),
         (0, first.1),
-        "the value that Rust left"
+        "the value of the first call is not kept"
     );
     assert!(matches!(
         lock(false).acquire_blocking().unwrap(),
@@ -117,95 +115,109 @@ fn python_leaves_computed() {
 }
 
 #[test]
-fn a_value_is_not_shown_under_a_state_that_python_wrote_later() {
-    let (_server, python, rust) = meet("");
+fn a_value_is_not_used_with_a_later_state_of_python() {
+    let (_server, python, rust) = peers("");
     assert_eq!(
-        rust.call(&job("shared").with("value", "old")).end().as_deref(),
+        rust.call(&job("shared").with("value", "old")).result().as_deref(),
         Ok("old")
     );
     assert_eq!(
-        (python.ask("acquire a"), python.ask("release a")),
+        (python.request("acquire a"), python.request("release a")),
         ("ok".into(), "ok".into())
     );
-    let next = rust.call(&job("shared").with("value", "new")).story();
+    let next = rust.call(&job("shared").with("value", "new")).outcome();
     assert_eq!(next, (1, Ok("new".to_owned())));
 }
 
 #[test]
-fn python_takes_a_key_over() {
-    let (server, python, rust) = meet("block=0.05 sleep=0.05");
+fn a_takeover_by_python_discards_the_result_of_rust() {
+    let (server, python, rust) = peers("block=0.05 sleep=0.05");
     let call = rust.call(&job("shared").with("body", "gate").with("value", "old"));
-    call.began();
-    sleep(A_WHILE);
-    assert_eq!(python.ask("acquire a"), "ok");
+    call.started();
+    sleep(SHORT_PAUSE);
+    assert_eq!(python.request("acquire a"), "ok");
     let taken = state(&server);
-    call.go();
-    assert_eq!(call.end().as_deref(), Ok("old"), "the caller gets its own value");
-    sleep(A_WHILE);
+    call.open_gate();
+    assert_eq!(
+        call.result().as_deref(),
+        Ok("old"),
+        "the caller does not get its own value"
+    );
+    sleep(SHORT_PAUSE);
     assert_eq!(
         state(&server),
         taken,
-        "neither publish nor abort touch Python's state"
+        "the publish or the abort changed the state of Python"
     );
-    assert_eq!(python.ask("release a"), "ok");
-    let next = rust.call(&job("shared").with("value", "new")).story();
-    assert_eq!(next, (1, Ok("new".to_owned())), "nothing was stored");
+    assert_eq!(python.request("release a"), "ok");
+    let next = rust.call(&job("shared").with("value", "new")).outcome();
+    assert_eq!(next, (1, Ok("new".to_owned())), "the lost result was stored");
 }
 
 #[test]
-fn python_deletes_a_key() {
-    let (server, python, rust) = meet("");
+fn a_delete_by_python_discards_the_result_of_rust() {
+    let (server, python, rust) = peers("");
     let call = rust.call(&job("shared").with("body", "gate").with("value", "old"));
-    call.began();
-    assert_eq!(python.ask("delete a"), "True");
-    call.go();
-    assert_eq!(call.end().as_deref(), Ok("old"));
+    call.started();
+    assert_eq!(python.request("delete a"), "True");
+    call.open_gate();
+    assert_eq!(call.result().as_deref(), Ok("old"));
     assert_eq!(state(&server), None);
     let next = rust.call(&job("shared").with("value", "new"));
-    assert_eq!(next.story(), (1, Ok("new".to_owned())), "nothing was stored");
     assert_eq!(
-        (python.ask("delete a"), python.ask("delete a")),
+        next.outcome(),
+        (1, Ok("new".to_owned())),
+        "the lost result was stored"
+    );
+    assert_eq!(
+        (python.request("delete a"), python.request("delete a")),
         ("True".into(), "False".into())
     );
     let again = rust.call(&job("shared").with("value", "newer"));
     assert_eq!(
-        again.story(),
+        again.outcome(),
         (1, Ok("newer".to_owned())),
-        "no value without a state"
+        "a value without a state was used"
     );
 }
 
 #[test]
-fn python_releases_late() {
-    let (server, python, rust) = meet("");
-    assert_eq!(python.ask("acquire a"), "ok");
-    // Rust takes over what is older than its `max_block_time`, once it has seen the same state for 5 s.
+fn a_late_release_of_python_changes_nothing() {
+    let (server, python, rust) = peers("");
+    assert_eq!(python.request("acquire a"), "ok");
+    // Rust takes a lock over that is older than its `max_block_time`, after it has seen the same state for 5 s.
     let job = job("shared").with("block", 1000).with("lease", 1000);
     let call = rust.call(&job.clone().with("body", "gate").with("value", "new"));
-    call.began();
-    assert_eq!(python.ask("release a"), "error InvalidMutexReleaseEncountered");
-    assert!(state(&server).unwrap().ends_with(",0"), "Rust still holds");
-    call.go();
-    assert_eq!(call.end().as_deref(), Ok("new"));
-    let left = state(&server);
-    // Over a COMPUTED state it passes without a word, and without a change.
-    assert_eq!(python.ask("release a"), "ok");
-    assert_eq!(state(&server), left);
-    assert_eq!(rust.call(&job).story(), (0, Ok("new".to_owned())));
+    call.started();
+    assert_eq!(
+        python.request("release a"),
+        "error InvalidMutexReleaseEncountered"
+    );
+    assert!(
+        state(&server).unwrap().ends_with(",0"),
+        "Python overwrote the holder"
+    );
+    call.open_gate();
+    assert_eq!(call.result().as_deref(), Ok("new"));
+    let published = state(&server);
+    // On a COMPUTED state a release of Python succeeds and changes nothing.
+    assert_eq!(python.request("release a"), "ok");
+    assert_eq!(state(&server), published);
+    assert_eq!(rust.call(&job).outcome(), (0, Ok("new".to_owned())));
 }
 
 #[test]
-fn both_fail_if_the_other_has_left_a_key() {
-    let (server, python, rust) = meet("fail");
+fn fail_if_key_exists_works_in_both_directions() {
+    let (server, python, rust) = peers("fail");
     let pool = Pool::open(&server.url()).unwrap();
     let lock = HashDSpinlock::new("example")
         .unwrap()
         .fail_if_key_exists(true)
         .pool(&pool);
-    assert!(rust.call(&job("shared")).end().is_ok());
-    assert_eq!(python.ask("acquire a"), "error FailIfKeyExistsIsEnabled");
-    assert_eq!(python.ask("delete a"), "True");
-    assert_eq!(python.ask("acquire a"), "ok");
+    assert!(rust.call(&job("shared")).result().is_ok());
+    assert_eq!(python.request("acquire a"), "error FailIfKeyExistsIsEnabled");
+    assert_eq!(python.request("delete a"), "True");
+    assert_eq!(python.request("acquire a"), "ok");
     let error = lock.acquire_blocking().unwrap_err();
     assert!(
         matches!(
@@ -217,100 +229,97 @@ fn both_fail_if_the_other_has_left_a_key() {
 }
 
 #[test]
-fn the_same_key_text_for_text_and_bytes() {
+fn strings_and_bytes_have_the_keys_of_python() {
     let server = Redis::start();
     let python = peer(&server);
     let long = "x".repeat(1 << 20);
     for text in ["example", "", "ключ", "a,b", "{tag}", &long] {
-        python.ask(&format!("new a key={text}"));
+        python.request(&format!("new a key={text}"));
         let rust = HashDSpinlock::new(text).unwrap();
-        assert_eq!(rust.key(), python.ask("key a"));
+        assert_eq!(rust.key(), python.request("key a"));
     }
     for bytes in [&b"example"[..], b"", b"\0\xff"] {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        python.ask(&format!("new a hex={hex}"));
+        python.request(&format!("new a hex={hex}"));
         let rust = HashDSpinlock::new(bytes).unwrap();
-        assert_eq!(rust.key(), python.ask("key a"));
+        assert_eq!(rust.key(), python.request("key a"));
     }
-    python.ask("new a key=example prefix=jobs");
+    python.request("new a key=example prefix=jobs");
     let rust = HashDSpinlock::new("example").unwrap().prefix("jobs");
-    assert_eq!(rust.key(), python.ask("key a"));
+    assert_eq!(rust.key(), python.request("key a"));
     // The attribute with `name = ""` uses the same key.
     let worker = Worker::start(&server.url());
-    worker.call(&job("shared")).end().unwrap();
+    worker.call(&job("shared")).result().unwrap();
     assert!(state(&server).is_some(), "{:?}", server.keys());
 }
 
 #[test]
 fn python_reads_every_state_that_rust_writes() {
-    let (server, python, rust) = meet("");
+    let (server, python, rust) = peers("");
     let check = |number: &str| {
         let raw = state(&server).expect("a state");
         let fields: Vec<&str> = raw.split(',').collect();
-        let [tag, stamp, value] = fields[..] else {
+        let [tag, timestamp, value] = fields[..] else {
             panic!("{raw}")
         };
         assert_eq!(value, number);
         assert!(
-            stamp.len() == "2026-01-02T03:04:05.000006+00:00".len() && stamp.ends_with("+00:00"),
-            "{stamp}"
+            timestamp.len() == "2026-01-02T03:04:05.000006+00:00".len() && timestamp.ends_with("+00:00"),
+            "{timestamp}"
         );
-        assert!(python.ask("unpack a").starts_with(&format!("{tag} ")));
-        assert!(python.ask("unpack a").ends_with(&format!(" {number}")));
+        assert!(python.request("unpack a").starts_with(&format!("{tag} ")));
+        assert!(python.request("unpack a").ends_with(&format!(" {number}")));
     };
     let call = rust.call(&job("shared").with("body", "gate").with("lease", 300));
-    call.began();
+    call.started();
     check("0");
-    sleep(A_WHILE);
+    sleep(SHORT_PAUSE);
     check("0");
-    call.go();
-    call.end().unwrap();
+    call.open_gate();
+    call.result().unwrap();
     check("1");
 }
 
 #[test]
-fn rust_reads_every_state_that_python_may_write() {
-    // Python leaves out the fraction where it is zero, and an older version may use another offset.
-    for stamp in [
+fn rust_reads_every_timestamp_that_python_may_write() {
+    // Python omits a fraction of zero, and an older version may use another offset.
+    for timestamp in [
         "2026-01-02T03:04:05+00:00",
         "2026-01-02T03:04:05.000001+00:00",
         "2026-01-02T03:04:05.5+02:00",
         "2026-01-02T03:04:05Z",
     ] {
-        let (server, _python, rust) = meet("");
-        rust.call(&job("shared")).end().unwrap();
-        let name = server
-            .keys()
-            .into_iter()
-            .find(|key| !key.starts_with('{'))
-            .unwrap();
-        server.raw(&["SET", &name, &format!("0d9ef2f7,{stamp},0")]);
+        let server = Redis::start();
+        let rust = Worker::start(&server.url());
+        rust.call(&job("shared")).result().unwrap();
+        let name = server.only_state_name();
+        server.raw(&["SET", &name, &format!("0d9ef2f7,{timestamp},0")]);
         let call = rust.call(&job("shared"));
-        sleep(A_WHILE);
-        assert!(call.is_quiet(), "{stamp}: a fresh lock of another is waited for");
-        server.raw(&["SET", &name, &format!("0d9ef2f7,{stamp},1")]);
-        assert_eq!(call.story().0, 1, "{stamp}");
+        sleep(SHORT_PAUSE);
+        assert!(call.is_pending(), "{timestamp}: the call does not wait");
+        server.raw(&["SET", &name, &format!("0d9ef2f7,{timestamp},1")]);
+        assert_eq!(call.outcome().0, 1, "{timestamp}");
     }
 }
 
 #[test]
-fn neither_raises_a_parse_error_in_the_other_under_load() {
+fn under_load_neither_side_raises_a_parse_error() {
     let server = Redis::start();
-    let peers: Vec<Lines> = (0..2).map(|_| peer(&server)).collect();
-    let workers = Worker::several(2, &server.url());
+    let peers: Vec<ChildProcess> = (0..2).map(|_| peer(&server)).collect();
+    let workers = Worker::start_many(2, &server.url());
     for peer in &peers {
-        peer.ask("new a key=example sleep=0.001 tries=2000");
-        peer.say("work a 200");
+        peer.request("new a key=example sleep=0.001 tries=2000");
+        peer.send("work a 200");
     }
-    let job = job("shared_each").with("sleep", 5).with("tries", 10_000);
+    let job = job("shared_uncached").with("sleep", 5).with("tries", 10_000);
     for _ in 0..100 {
         for call in workers.iter().map(|worker| worker.call(&job)).collect::<Vec<_>>() {
-            assert!(call.end().is_ok());
+            assert!(call.result().is_ok());
         }
     }
     for peer in &peers {
-        let errors = peer.hear();
-        // What Python may do to itself: two of them take one key, as it writes without looking.
+        let errors = peer.recv();
+        // Python workers may fail by each other, because they write without a check.
         let own = ["InvalidMutexReleaseEncountered", "SpinlockTriesExceeded"];
         let foreign = errors
             .split('\'')

@@ -1,26 +1,30 @@
-//! What a call costs on the wire.
+//! The round trips and connections of a call.
 
-use dspinlock_testkit::{Job, Proxy, Redis, Worker};
+use dspinlock_testkit::Job;
+
+use crate::common::proxied::Proxied;
 
 #[test]
-fn a_warm_call_is_one_round_trip_and_a_cold_one_at_most_three() {
-    let server = Redis::start();
-    let proxy = Proxy::before(server.port());
-    let worker = Worker::start(&proxy.url());
+fn a_hit_is_one_round_trip_and_a_cold_call_at_most_three() {
+    let Proxied {
+        server: _server,
+        proxy,
+        worker,
+    } = Proxied::new();
     for function in ["cached", "cached_sync", "shared"] {
-        // The first call connects, logs in and loads scripts; the next sync one makes the connection of sync hits.
+        // The first call connects, logs in and loads scripts. The next sync call opens the connection of sync hits.
         for first in ["first", "next"] {
             worker
                 .call(&Job::new(function, &format!("{first}-{function}")))
-                .end()
+                .result()
                 .unwrap();
         }
         for round in 0..20 {
             let job = Job::new(function, &format!("{function}-{round}"));
             let trips = |what: &str| {
-                proxy.reset();
-                worker.call(&job).end().unwrap();
-                let trips = proxy.trips();
+                proxy.clear_round_trips();
+                worker.call(&job).result().unwrap();
+                let trips = proxy.round_trips();
                 println!("{function}, {what}: {trips:?}");
                 trips.len()
             };
@@ -31,47 +35,61 @@ fn a_warm_call_is_one_round_trip_and_a_cold_one_at_most_three() {
 }
 
 #[test]
-fn a_call_that_always_computes_takes_two_round_trips() {
-    let server = Redis::start();
-    let proxy = Proxy::before(server.port());
-    let worker = Worker::start(&proxy.url());
-    worker.call(&Job::new("each", "first")).end().unwrap();
-    proxy.reset();
+fn an_uncached_call_is_two_round_trips() {
+    let Proxied {
+        server: _server,
+        proxy,
+        worker,
+    } = Proxied::new();
+    worker.call(&Job::new("uncached", "first")).result().unwrap();
+    proxy.clear_round_trips();
     for _ in 0..10 {
-        worker.call(&Job::new("each", "second")).end().unwrap();
+        worker.call(&Job::new("uncached", "second")).result().unwrap();
     }
-    assert_eq!(proxy.trips().len(), 20, "{:?}", proxy.trips());
+    assert_eq!(proxy.round_trips().len(), 20, "{:?}", proxy.round_trips());
 }
 
 #[test]
 fn a_process_needs_one_connection() {
-    let server = Redis::start();
-    let proxy = Proxy::before(server.port());
-    let worker = Worker::start(&proxy.url());
+    let Proxied {
+        server: _server,
+        proxy,
+        worker,
+    } = Proxied::new();
     let calls: Vec<_> = (0..64)
         .map(|at| worker.call(&Job::new("cached", &format!("{at}")).with("body", "sleep:50")))
         .collect();
     for call in calls {
-        call.end().unwrap();
+        call.result().unwrap();
     }
     assert_eq!(proxy.connections(), 1);
 }
 
 #[test]
-fn a_sync_hit_has_a_connection_of_its_own_and_does_without_where_it_is_killed() {
-    let server = Redis::start();
-    let proxy = Proxy::before(server.port());
-    let worker = Worker::start(&proxy.url());
+fn a_sync_hit_survives_the_loss_of_its_own_connection() {
+    let Proxied {
+        server,
+        proxy,
+        worker,
+    } = Proxied::new();
     let job = Job::new("cached_sync", "key").with("value", "first");
     for _ in 0..3 {
-        assert_eq!(worker.call(&job).end().as_deref(), Ok("first"));
+        assert_eq!(worker.call(&job).result().as_deref(), Ok("first"));
     }
-    assert_eq!(proxy.connections(), 2, "the background's, and that of sync hits");
+    assert_eq!(
+        proxy.connections(),
+        2,
+        "one connection of the background thread, and one of sync hits"
+    );
     let other = job.with("value", "second");
     for round in 0..20 {
         server.raw(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
         for _ in 0..3 {
-            assert_eq!(worker.call(&other).end().as_deref(), Ok("first"), "round {round}");
+            assert_eq!(
+                worker.call(&other).result().as_deref(),
+                Ok("first"),
+                "round {round}"
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use dspinlock_runtime::internals::protocol::Reply;
 use dspinlock_runtime::internals::store::embedded::default_path;
-use dspinlock_testkit::Lines;
+use dspinlock_testkit::ChildProcess;
 
 use crate::{abort, acquire, key, long, open, publish, step};
 
@@ -35,8 +35,8 @@ fn main() {
     }
 }
 
-pub(crate) fn start(task: &str) -> Lines {
-    Lines::start(&mut command(task))
+pub(crate) fn start(task: &str) -> ChildProcess {
+    ChildProcess::start(&mut command(task))
 }
 
 /// The command of a child, for a test that runs it as another user or with limits.
@@ -49,9 +49,9 @@ pub(crate) fn command(task: &str) -> Command {
 }
 
 /// The next line for the test.
-pub(crate) fn next_line(child: &Lines) -> String {
+pub(crate) fn next_line(child: &ChildProcess) -> String {
     loop {
-        if let Some((_, line)) = child.hear().split_once('>') {
+        if let Some((_, line)) = child.recv().split_once('>') {
             return line.into();
         }
     }

@@ -1,33 +1,98 @@
-//! A key that is deleted while somebody computes, publishes, or reads.
+//! Keys that are deleted or overwritten while others compute, publish or read them.
 
-use std::time::Instant;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use dspinlock_testkit::Redis;
+use dspinlock_testkit::{Job, Redis, Worker};
 
-use crate::staleness::{Play, Report, start};
+use crate::staleness::{Plan, Report, start};
 
 #[test]
-fn ten_thousand_deletes_at_random_times_and_no_stale_hit() {
+fn ten_thousand_random_deletes_cause_no_stale_hit() {
     let server = Redis::start();
-    let play = Play {
+    let plan = Plan {
         keys: 3,
-        actors: 1,
+        writers: 1,
         rounds: 3334,
     };
-    let begun = Instant::now();
-    let processes: Vec<_> = (0..play.keys)
-        .map(|key| start(&server.url(), play, key))
+    let start_time = Instant::now();
+    let processes: Vec<_> = (0..plan.keys)
+        .map(|key| start(&server.url(), plan, key))
         .collect();
     let report = Report::of(&processes);
     println!(
         "{} deletes in {:?}: {report:?}",
-        play.keys * play.rounds,
-        begun.elapsed()
+        plan.keys * plan.rounds,
+        start_time.elapsed()
     );
     assert_eq!(report.stale, 0, "{report:?}");
-    // It was as random as it is meant to be.
+    // The run was random enough.
     assert!(
-        report.lost > 100 && report.near > 100 && report.bodies > play.rounds,
+        report.lost > 100 && report.near > 100 && report.bodies > plan.rounds,
         "{report:?}"
+    );
+}
+
+#[test]
+fn a_body_whose_state_was_deleted_stores_nothing() {
+    let server = Redis::start();
+    let worker = Worker::start(&server.url());
+    let job = Job::new("cached", "key");
+    let held = worker.call(&job.clone().with("body", "gate").with("value", "old"));
+    held.started();
+    server.raw(&["DEL", &server.only_state_name()]);
+    held.open_gate();
+    assert_eq!(held.result().as_deref(), Ok("old"));
+    let next = worker.call(&job.clone().with("value", "new"));
+    assert_eq!(
+        next.outcome(),
+        (1, Ok("new".to_owned())),
+        "the lost result was stored"
+    );
+}
+
+#[test]
+fn a_body_whose_state_was_deleted_keeps_a_newer_value() {
+    let server = Redis::start();
+    let (holder, other) = (Worker::start(&server.url()), Worker::start(&server.url()));
+    let job = Job::new("cached", "key");
+    let held = holder.call(&job.clone().with("body", "gate").with("value", "old"));
+    held.started();
+    server.raw(&["DEL", &server.only_state_name()]);
+    assert_eq!(
+        other.call(&job.clone().with("value", "new")).result().as_deref(),
+        Ok("new")
+    );
+    held.open_gate();
+    assert_eq!(held.result().as_deref(), Ok("old"));
+    assert_eq!(holder.call(&job).result().as_deref(), Ok("new"));
+}
+
+#[test]
+fn a_body_whose_state_was_overwritten_keeps_the_foreign_state() {
+    let server = Redis::start();
+    let worker = Worker::start(&server.url());
+    let job = Job::new("cached", "key");
+    let held = worker.call(&job.clone().with("body", "gate").with("value", "old"));
+    held.started();
+    let state = server.only_state_name();
+    let foreign = "0d9ef2f7-33a5-4d5a-8a86-ef4a4f6a2c7f,2026-01-02T03:04:05.000006+00:00";
+    let foreign_state = format!("{foreign},0");
+    server.raw(&["SET", &state, &foreign_state, "EX", "3600"]);
+    held.open_gate();
+    assert_eq!(
+        held.result().as_deref(),
+        Ok("old"),
+        "the caller does not get its own value"
+    );
+    // Long enough for an abort by the background thread, which must not change it either.
+    sleep(Duration::from_millis(300));
+    assert_eq!(server.get(&state), Some(foreign_state));
+    server.raw(&["SET", &state, &format!("{foreign},1"), "EX", "3600"]);
+    let next = worker.call(&job.clone().with("value", "new"));
+    assert_eq!(
+        next.outcome(),
+        (1, Ok("new".to_owned())),
+        "the old value was used with a foreign state"
     );
 }

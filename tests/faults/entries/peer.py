@@ -1,6 +1,6 @@
-"""A real py-dspinlock worker that does by chance what one may do to a key that Rust workers use.
+"""A real py-dspinlock worker that acquires, releases, abandons and deletes keys of Rust workers at random.
 
-Whatever it writes makes older results untrue: it lets the number grow first, and says so when it is done (see truth.rs).
+Before each write it increments the version of the key; afterwards it acknowledges the version (see staleness.rs).
 """
 
 import random
@@ -11,12 +11,12 @@ from time import sleep
 import redis
 from dspinlock import HashDSpinlock
 
-port, keys, actor, rounds = (int(word) for word in sys.argv[1:5])
+port, keys, writer, rounds = (int(word) for word in sys.argv[1:5])
 session = redis.Redis(host="127.0.0.1", port=port)
 
 
 def lock(key, **options):
-    """A fresh one each time, as a careful user does: py-dspinlock makes one tag per object."""
+    """Creates a lock for each operation, because py-dspinlock has one tag per object."""
     made = HashDSpinlock(key, sess=session, **options)
     made.max_spinlock_tries, made.spinlock_sleep_thresh = 20, 0.005
     return made
@@ -30,12 +30,12 @@ def hold(key):
 
 
 def compute(key):
-    """Waits where another holds the key, holds it, and leaves COMPUTED without a value."""
+    """Acquires, then releases: COMPUTED without a value."""
     hold(key)._release()
 
 
 def release_late(key):
-    """Takes a lock for abandoned at once; and releases when another may have done so to it."""
+    """Takes locks over at once, and releases when its own lock may have been taken over."""
     held = lock(key)
     held.max_block_time = timedelta(milliseconds=random.uniform(0, 20))
     held._acquire()
@@ -44,7 +44,7 @@ def release_late(key):
 
 
 def abandon(key):
-    """Dies with the lock: the next one deletes it."""
+    """Never releases: another lock object deletes the key."""
     hold(key)
     lock(key).delete_atomic_query_mutex_state()
 
@@ -56,14 +56,14 @@ def delete(key):
 errors = {}
 for _ in range(rounds):
     key = str(random.randrange(keys))
-    truth = session.incr(f"truth:{key}")
+    version = session.incr(f"version:{key}")
     try:
         random.choice([compute, compute, release_late, abandon, delete])(key)
-        session.set(f"acknowledged:{key}:{actor}", max(truth, int(session.get(f"acknowledged:{key}:{actor}") or 0)))
-    except Exception as error:  # the test wants the names of all of them
+        session.set(f"acknowledged:{key}:{writer}", max(version, int(session.get(f"acknowledged:{key}:{writer}") or 0)))
+    except Exception as error:  # the test checks the names
         name = type(error).__name__
         errors[name] = errors.get(name, 0) + 1
-    # A reader of the computed key, who takes no lock.
+    # A cached lock reads a computed key without an acquire.
     try:
         lock(key, cached_if_computed=True)._acquire()
     except Exception as error:

@@ -1,4 +1,4 @@
-//! States that stand there for ever, and stamps from nowhere.
+//! Takeover of stale states, whatever their timestamp.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -6,26 +6,28 @@ use std::time::{Duration, Instant};
 use dspinlock::HashDSpinlock;
 use dspinlock_testkit::{Job, Redis, Worker};
 
-/// How long a body may keep others out.
-const BLOCK: Duration = Duration::from_millis(2000);
+use crate::fixture::Fixture;
 
-/// What a waiter may need on top of it: one of its sleeps, and what a busy machine adds.
+/// The `max_block_time` of the calls.
+const MAX_BLOCK_TIME: Duration = Duration::from_millis(2000);
+
+/// What a waiter may need in addition: one sleep, and a margin for a loaded machine.
 const SLACK: Duration = Duration::from_millis(100 + 900);
 
 fn job(key: &str) -> Job {
     Job::new("shared", key)
-        .with("block", BLOCK.as_millis())
+        .with("block", MAX_BLOCK_TIME.as_millis())
         .with("lease", 1000)
         .with("sleep", 100)
 }
 
 fn state_of(key: &str) -> String {
-    HashDSpinlock::new(key).expect("a text is a key").key()
+    HashDSpinlock::new(key).expect("a string is a key").key()
 }
 
 #[test]
-fn whatever_the_stamp_and_without_expiry_a_waiter_goes_on_after_max_block_time() {
-    let stamps = [
+fn a_state_with_any_timestamp_is_taken_over_after_max_block_time() {
+    let timestamps = [
         "0000-01-01T00:00:00+00:00",
         "0001-01-01T00:00:00.000001+00:00",
         "2001-02-03T04:05:06Z",
@@ -36,26 +38,29 @@ fn whatever_the_stamp_and_without_expiry_a_waiter_goes_on_after_max_block_time()
     let server = Redis::start();
     let (worker, server) = (&Worker::start(&server.url()), &server);
     thread::scope(|scope| {
-        for (at, stamp) in stamps.iter().enumerate() {
+        for (at, timestamp) in timestamps.iter().enumerate() {
             for expiry in [None, Some("3600")] {
                 scope.spawn(move || {
-                    let key = format!("stamp{at}{}", expiry.is_some());
-                    let state = format!("0d9ef2f7,{stamp},0");
+                    let key = format!("timestamp{at}{}", expiry.is_some());
+                    let state = format!("0d9ef2f7,{timestamp},0");
                     server.raw(&["SET", &state_of(&key), &state]);
                     if let Some(seconds) = expiry {
                         server.raw(&["EXPIRE", &state_of(&key), seconds]);
                     }
                     let (start, call) = (Instant::now(), worker.call(&job(&key)));
-                    call.began();
-                    let took = start.elapsed();
-                    println!("{stamp}, expiry {expiry:?}: after {took:?}");
-                    // Redis counts in whole milliseconds.
+                    call.started();
+                    let elapsed = start.elapsed();
+                    println!("{timestamp}, expiry {expiry:?}: after {elapsed:?}");
+                    // Redis rounds to milliseconds.
                     assert!(
-                        took >= BLOCK - Duration::from_millis(2),
-                        "{stamp}: too early, {took:?}"
+                        elapsed >= MAX_BLOCK_TIME - Duration::from_millis(2),
+                        "{timestamp}: too early, {elapsed:?}"
                     );
-                    assert!(took <= BLOCK + SLACK, "{stamp}: too late, {took:?}");
-                    assert!(call.end().is_ok());
+                    assert!(
+                        elapsed <= MAX_BLOCK_TIME + SLACK,
+                        "{timestamp}: too late, {elapsed:?}"
+                    );
+                    assert!(call.result().is_ok());
                 });
             }
         }
@@ -63,52 +68,69 @@ fn whatever_the_stamp_and_without_expiry_a_waiter_goes_on_after_max_block_time()
 }
 
 #[test]
-fn what_is_no_state_is_an_error_at_once_and_left_as_it_is() {
-    // A stamp without a zone names no moment.
-    let states = [
-        (
-            "0d9ef2f7,2026-01-02T03:04:05.000006,0",
-            "InvalidValueEncounteredDuringUnpacking",
-        ),
-        (
-            "0d9ef2f7,2026-01-02T03:04:05,1",
-            "InvalidValueEncounteredDuringUnpacking",
-        ),
-        (
-            "0d9ef2f7,10000-01-01T00:00:00Z,0",
-            "InvalidValueEncounteredDuringUnpacking",
-        ),
-        (
-            "0d9ef2f7,-001-01-01T00:00:00Z,0",
-            "InvalidValueEncounteredDuringUnpacking",
-        ),
-        (
-            "0d9ef2f7,2026-02-30T00:00:00Z,0",
-            "InvalidValueEncounteredDuringUnpacking",
-        ),
-        ("0d9ef2f7,2026-01-02T03:04:05Z,2", "AtomicQueryInvalidState"),
-        ("what is this", "InvalidValueEncounteredDuringUnpacking"),
-    ];
+fn a_foreign_lock_is_taken_over_only_if_it_is_older_than_max_block_time() {
+    thread::scope(|scope| {
+        for (timestamp, taken) in [
+            ("2020-01-02T03:04:05+00:00", true),
+            ("2999-01-02T03:04:05+00:00", false),
+        ] {
+            scope.spawn(move || waits_for_a_foreign_lock(timestamp, taken));
+        }
+    });
+}
+
+fn waits_for_a_foreign_lock(timestamp: &str, taken: bool) {
     let server = Redis::start();
     let worker = Worker::start(&server.url());
-    for (at, (state, error)) in states.iter().enumerate() {
-        let key = format!("bad{at}");
-        let name = state_of(&key);
-        server.raw(&["SET", &name, state]);
-        for function in ["shared", "shared_each", "near_shared"] {
-            let start = Instant::now();
-            let outcome = worker.call(&Job::new(function, &key)).story();
-            assert_eq!(outcome, (0, Err((*error).to_owned())), "{function}: {state}");
-            assert!(start.elapsed() < Duration::from_secs(1), "{function}: {state}");
-        }
-        assert_eq!(server.get(&name).as_deref(), Some(*state), "not overwritten");
-        assert_eq!(
-            server.raw(&["PTTL", &name]),
-            redis::Value::Int(-1),
-            "nor given an end"
-        );
-        // The way out.
-        assert!(worker.call(&Job::new("forget", &key)).end().is_ok());
-        assert_eq!(worker.call(&Job::new("shared", &key)).story().0, 1);
+    let job = Job::new("shared", "example")
+        .with("block", 10_000)
+        .with("lease", 1000);
+    worker.call(&job).result().unwrap();
+    let name = server.only_state_name();
+    server.raw(&["SET", &name, &format!("0d9ef2f7,{timestamp},0")]);
+    let start = Instant::now();
+    // The state is taken over if it does not change for five seconds. For a timestamp in the future only the local clock
+    // counts.
+    let call = worker.call(&job.with("sleep", 1000).with("tries", 8));
+    assert_eq!(call.outcome().1.is_ok(), taken, "{timestamp}");
+    assert!(start.elapsed() > Duration::from_secs(5), "{timestamp}");
+}
+
+#[test]
+fn fifty_waiters_take_a_stale_key_over_once() {
+    let fixture = Fixture::new();
+    let workers: Vec<Worker> = (0..5).map(|_| fixture.worker()).collect();
+    let job = fixture
+        .job("cached", "stale")
+        .with("block", 1000)
+        .with("lease", 1000)
+        .with("sleep", 1000);
+    // A first call creates the state, which gives its name.
+    let before = fixture.server.keys();
+    assert!(workers[0].call(&job).result().is_ok());
+    let state = fixture
+        .server
+        .state_names()
+        .into_iter()
+        .find(|name| !before.contains(name))
+        .expect("the first call left a state");
+    let (grants, _) = fixture.written();
+    fixture.server.raw(&["DEL", &format!("{{{state}}},value")]);
+    let stale = "gone,2001-01-01T00:00:00+00:00,0";
+    fixture
+        .server
+        .raw(&["SET", state.as_str(), stale, "PX", "600000"]);
+    let start = Instant::now();
+    let calls: Vec<_> = (0..10)
+        .flat_map(|_| workers.iter().map(|worker| worker.call(&job)))
+        .collect();
+    let mut bodies = 0;
+    for call in calls {
+        let (ran, outcome) = call.outcome();
+        assert!(outcome.is_ok(), "{outcome:?}");
+        bodies += ran;
     }
+    println!("taken over after {:.1?}", start.elapsed());
+    assert_eq!((bodies, fixture.written().0), (1, grants + 1));
+    fixture.check().check_exclusion();
 }

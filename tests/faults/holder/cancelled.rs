@@ -1,20 +1,20 @@
-//! Calls that end badly: by an error, a panic, a timeout, or dropped at any point of their way.
+//! Calls that fail, panic, time out, or are dropped at any await.
 
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use dspinlock_testkit::{At, Fate, Job, Worker, eventually};
+use dspinlock_testkit::{Action, Job, Redis, Stage, Worker, eventually};
 
 use crate::common::store::Store;
-use crate::fixture::{Scene, at_rest, is_long, nothing_left, warm, within};
+use crate::fixture::{Fixture, assert_within, idle_tasks, is_long, wait_idle, warm};
 
-/// Far longer than any of these tests: nothing is free because a lease was over.
+/// Far longer than any of these tests, so that no lease expires.
 const LEASE: u64 = 60_000;
 
-/// For a waiter to have asked the store.
-const A_WHILE: Duration = Duration::from_millis(20);
+/// Long enough for a waiter to query the store.
+const SHORT_PAUSE: Duration = Duration::from_millis(20);
 
-const AT_ONCE: Duration = Duration::from_millis(50);
+const FREED_WITHIN: Duration = Duration::from_millis(50);
 
 fn rounds() -> usize {
     if is_long() { 400 } else { 40 }
@@ -28,29 +28,33 @@ fn job(key: &str) -> Job {
 }
 
 #[test]
-fn after_err_panic_abort_or_timeout_a_waiter_in_another_process_starts_at_once() {
+fn a_failed_call_wakes_a_waiter_of_another_process_at_once() {
     for store in Store::each() {
         let (holder, waiter) = (
             warm(Worker::start(&store.url())),
             warm(Worker::start(&store.url())),
         );
-        let before = (at_rest(&holder), at_rest(&waiter));
+        let before = (idle_tasks(&holder), idle_tasks(&waiter));
         for (end, error) in [
             ("err", "Body"),
             ("panic", "panic"),
             ("drop", "dropped"),
             ("timeout", "dropped"),
         ] {
-            let times = (0..rounds()).map(|round| ends_badly(&holder, &waiter, end, error, round));
-            within(AT_ONCE, format_args!("{end} on {}", store.url()), times.collect());
+            let times = (0..rounds()).map(|round| time_to_next_body(&holder, &waiter, end, error, round));
+            assert_within(
+                FREED_WITHIN,
+                format_args!("{end} on {}", store.url()),
+                times.collect(),
+            );
         }
-        nothing_left(&holder, before.0);
-        nothing_left(&waiter, before.1);
+        wait_idle(&holder, before.0);
+        wait_idle(&waiter, before.1);
     }
 }
 
-/// How long after the end of the first body the next one begins.
-fn ends_badly(holder: &Worker, waiter: &Worker, end: &str, error: &str, round: usize) -> Duration {
+/// Returns how long after the end of the first body the next one starts.
+fn time_to_next_body(holder: &Worker, waiter: &Worker, end: &str, error: &str, round: usize) -> Duration {
     let job = job(&format!("{end}{round}"));
     let timeout = Duration::from_millis(60);
     let body = match end {
@@ -63,43 +67,42 @@ fn ends_badly(holder: &Worker, waiter: &Worker, end: &str, error: &str, round: u
     }
     let called = Instant::now();
     let held = holder.call(&failing);
-    held.began();
+    held.started();
     let waiting = waiter.call(&job);
-    sleep(A_WHILE);
-    assert!(waiting.is_quiet(), "two bodies run at once");
+    sleep(SHORT_PAUSE);
+    assert!(waiting.is_pending(), "two bodies run at the same time");
     let mut start = Instant::now();
     match end {
         "drop" => held.cancel(),
         "timeout" => start = called + timeout,
-        _ => held.go(),
+        _ => held.open_gate(),
     }
-    waiting.began();
-    let took = start.elapsed();
-    assert_eq!(held.end(), Err(error.to_owned()));
-    assert!(waiting.end().is_ok());
-    took
+    waiting.started();
+    let elapsed = start.elapsed();
+    assert_eq!(held.result(), Err(error.to_owned()));
+    assert!(waiting.result().is_ok());
+    elapsed
 }
 
-/// Dropped after every number of polls, at once or when it would have been polled again, a call leaves nothing behind:
-/// on its way to the lock, in its body and on its way to the publish.
+/// The call is dropped after every number of polls: before the lock is acquired, in the body, and before the publish.
 #[test]
-fn a_call_dropped_at_any_await_leaves_the_key_free() {
+fn a_call_dropped_at_any_await_frees_its_key() {
     scope(|threads| {
         for store in Store::each() {
-            threads.spawn(move || dropped_everywhere(&store));
+            threads.spawn(move || drop_at_every_await(&store));
         }
     });
 }
 
-fn dropped_everywhere(store: &Store) {
+fn drop_at_every_await(store: &Store) {
     let (dropper, next) = (
         warm(Worker::start(&store.url())),
         warm(Worker::start(&store.url())),
     );
-    let before = (at_rest(&dropper), at_rest(&next));
+    let before = (idle_tasks(&dropper), idle_tasks(&next));
     let mut times = Vec::new();
     for late in [false, true] {
-        for function in ["cached", "each", "shared"] {
+        for function in ["cached", "uncached", "shared"] {
             let job = |key: &str| {
                 Job::new(function, key)
                     .with("lease", LEASE)
@@ -111,15 +114,15 @@ fn dropped_everywhere(store: &Store) {
                 awaits += 1;
             }
             println!("{function} on {}: {awaits} awaits, late: {late}", store.url());
-            assert!(awaits >= 3, "a body of two sleeps has more awaits than {awaits}");
+            assert!(awaits >= 3, "too few awaits: {awaits}");
         }
     }
-    within(AT_ONCE, format_args!("dropped on {}", store.url()), times);
-    nothing_left(&dropper, before.0);
-    nothing_left(&next, before.1);
+    assert_within(FREED_WITHIN, format_args!("dropped on {}", store.url()), times);
+    wait_idle(&dropper, before.0);
+    wait_idle(&next, before.1);
 }
 
-/// Whether the call came to its end before it was to be dropped.
+/// Drops the call after `polls` polls. Returns whether the call returned before it was dropped.
 fn dropped_after(
     dropper: &Worker,
     next: &Worker,
@@ -134,92 +137,119 @@ fn dropped_after(
         let limited = job.clone().with("polls", polls).with("late", late);
         let (_, outcome) = dropper
             .call(&limited.clone().with("body", "sleep:1+sleep:1"))
-            .story();
+            .outcome();
         let start = Instant::now();
-        assert!(next.call(&job).end().is_ok());
+        assert!(next.call(&job).result().is_ok());
         if outcome.is_err() {
             assert_eq!(outcome, Err("dropped".to_owned()));
-            let took = start.elapsed();
-            if took > AT_ONCE {
-                println!("{took:?} after {polls} polls of {limited:?}");
+            let elapsed = start.elapsed();
+            if elapsed > FREED_WITHIN {
+                println!("{elapsed:?} after {polls} polls of {limited:?}");
             }
-            times.push(took);
+            times.push(elapsed);
             ended = false;
         }
     }
     ended
 }
 
-/// The one who waits is dropped, and neither the holder nor those who wait behind are harmed.
+/// Neither the holder nor other waiters are affected.
 #[test]
-fn a_waiter_dropped_at_any_await_harms_nobody() {
+fn a_waiter_dropped_at_any_await_affects_no_other_call() {
     for store in Store::each() {
         let (holder, waiter) = (
             warm(Worker::start(&store.url())),
             warm(Worker::start(&store.url())),
         );
-        let before = (at_rest(&holder), at_rest(&waiter));
+        let before = (idle_tasks(&holder), idle_tasks(&waiter));
         for polls in 1..=6 {
             let job = job(&format!("{polls}"));
             let held = holder.call(&job.clone().with("body", "gate"));
-            held.began();
-            let leaves = waiter.call(&job.clone().with("polls", polls));
-            let stays = waiter.call(&job);
-            sleep(A_WHILE);
-            // It may wait at an earlier await: nothing wakes it there.
-            leaves.cancel();
-            assert_eq!(leaves.story(), (0, Err("dropped".to_owned())));
-            held.go();
-            let value = held.end();
-            assert_eq!(stays.story(), (0, value));
+            held.started();
+            let dropped = waiter.call(&job.clone().with("polls", polls));
+            let other = waiter.call(&job);
+            sleep(SHORT_PAUSE);
+            // It may be pending at an earlier await, where nothing wakes it.
+            dropped.cancel();
+            assert_eq!(dropped.outcome(), (0, Err("dropped".to_owned())));
+            held.open_gate();
+            let value = held.result();
+            assert_eq!(other.outcome(), (0, value));
         }
-        nothing_left(&holder, before.0);
-        nothing_left(&waiter, before.1);
+        wait_idle(&holder, before.0);
+        wait_idle(&waiter, before.1);
     }
 }
 
 #[test]
-fn a_call_dropped_while_its_acquire_is_in_flight_leaves_nothing_held() {
-    for at in [At::Request, At::Reply] {
-        let scene = Scene::new();
-        let (proxy, worker) = scene.behind_a_proxy();
-        let before = at_rest(&worker);
-        let other = scene.worker();
-        let job = scene
-            .job("each", "key")
+fn a_call_dropped_during_its_acquire_frees_its_key() {
+    for at in [Stage::Request, Stage::Reply] {
+        let fixture = Fixture::new();
+        let (proxy, worker) = fixture.proxied_worker();
+        let before = idle_tasks(&worker);
+        let other = fixture.worker();
+        let job = fixture
+            .job("uncached", "key")
             .with("lease", LEASE)
             .with("block", 2 * LEASE);
-        proxy.on("ACQUIRE", at, Fate::Hold);
+        proxy.intercept("ACQUIRE", at, Action::Hold);
         let call = worker.call(&job);
-        proxy.met();
+        proxy.wait_matched();
         call.cancel();
-        assert_eq!(call.end(), Err("dropped".to_owned()));
+        assert_eq!(call.result(), Err("dropped".to_owned()));
         let start = Instant::now();
         proxy.resume();
-        other.call(&job).end().expect("the key is free");
+        other.call(&job).result().expect("the key is free");
         println!(
-            "dropped at its ACQUIRE, {at:?}: free after {:.1?}",
+            "dropped during its ACQUIRE, {at:?}: free after {:.1?}",
             start.elapsed()
         );
         assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-        nothing_left(&worker, before);
-        scene.check();
+        wait_idle(&worker, before);
+        fixture.check();
     }
 }
 
-/// Not even where it has lost its lease meanwhile.
+/// This includes a call that has lost its lease.
 #[test]
-fn no_heart_beats_for_a_call_that_has_ended() {
-    let scene = Scene::new();
-    let (proxy, worker) = scene.behind_a_proxy();
+fn a_call_that_has_returned_sends_no_renewals() {
+    let fixture = Fixture::new();
+    let (proxy, worker) = fixture.proxied_worker();
     for body in ["", "err", "panic", "sleep:5000"] {
-        let job = scene.job("each", body.len()).with("lease", 300);
-        let ended = worker.call(&job.with("body", body).with("timeout", 1000)).end();
+        let job = fixture.job("uncached", body.len()).with("lease", 300);
+        let ended = worker
+            .call(&job.with("body", body).with("timeout", 1000))
+            .result();
         assert!(ended.is_ok() == body.is_empty());
-        let beats = proxy.asked("RENEW");
-        assert_eq!(body.starts_with("sleep"), beats > 0, "{body}: {beats} beats");
+        let renewals = proxy.requests("RENEW");
+        assert_eq!(
+            body.starts_with("sleep"),
+            renewals > 0,
+            "{body}: {renewals} renewals"
+        );
         sleep(Duration::from_millis(600));
-        assert_eq!(proxy.asked("RENEW"), beats, "after {body:?}");
+        assert_eq!(proxy.requests("RENEW"), renewals, "after {body:?}");
     }
-    eventually("nothing to be held", || scene.is_free().then_some(()));
+    eventually("every key to be free", || fixture.is_free().then_some(()));
+}
+
+#[test]
+fn a_dropped_leader_does_not_cancel_its_followers() {
+    let server = Redis::start();
+    let (holder, others) = (Worker::start(&server.url()), Worker::start(&server.url()));
+    let job = Job::new("cached", "key");
+    let held = holder.call(&job.clone().with("body", "gate"));
+    held.started();
+    // Only the first caller of a process queries the store; the others follow it.
+    let waiting: Vec<_> = (0..4).map(|_| others.call(&job)).collect();
+    sleep(Duration::from_millis(300));
+    waiting[0].cancel();
+    assert_eq!(waiting[0].result(), Err("dropped".to_owned()));
+    held.open_gate();
+    let value = held.result();
+    let start = Instant::now();
+    for call in &waiting[1..] {
+        assert_eq!(call.outcome(), (0, value.clone()));
+    }
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 }

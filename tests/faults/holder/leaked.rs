@@ -1,4 +1,4 @@
-//! Holders that vanish without a word: their runtime ends, or their lease is forgotten.
+//! Holders whose runtime is shut down, or whose lease is leaked with `mem::forget`.
 
 use std::future::pending;
 use std::mem::forget;
@@ -20,7 +20,7 @@ fn runtime() -> Runtime {
         .expect("a runtime")
 }
 
-/// The lock `name`, as two processes have it: the pools share nothing.
+/// The lock `name` with two pools that share nothing, as in two processes.
 fn locks(store: &Store, name: &str) -> [HashDSpinlock; 2] {
     [(); 2].map(|()| {
         HashDSpinlock::new(name)
@@ -31,62 +31,68 @@ fn locks(store: &Store, name: &str) -> [HashDSpinlock; 2] {
     })
 }
 
-fn taken_after(lock: &HashDSpinlock) -> Duration {
+fn time_to_acquire(lock: &HashDSpinlock) -> Duration {
     let start = Instant::now();
     assert!(matches!(lock.acquire_blocking(), Ok(Acquired::Locked(_))));
     start.elapsed()
 }
 
 #[test]
-fn a_runtime_that_ends_with_a_holder_in_it_frees_the_key_within_the_lease() {
-    type End = fn(Runtime);
-    let ends: [(&str, End); 3] = [
+fn a_runtime_that_is_shut_down_frees_its_keys_within_the_lease() {
+    type Shutdown = fn(Runtime);
+    let shutdowns: [(&str, Shutdown); 3] = [
         ("dropped", drop),
         ("shut down in the background", Runtime::shutdown_background),
-        ("shut down in time", |runtime| {
+        ("shut down with a timeout", |runtime| {
             runtime.shutdown_timeout(Duration::from_secs(5));
         }),
     ];
-    for store in Store::each() {
-        for (how, end) in ends {
+    Store::on_each(|store| {
+        for (how, shut_down) in shutdowns {
             let [lock, next] = locks(&store, how);
             let (send, held) = channel();
             let runtime = runtime();
             runtime.spawn(async move {
                 let lease = lock.acquire().await;
-                send.send(()).expect("the test listens");
+                send.send(()).expect("the receiver exists");
                 pending::<()>().await;
                 drop(lease);
             });
-            held.recv().expect("it is held");
-            end(runtime);
-            let took = taken_after(&next);
-            println!("a runtime {how} on {}: free after {took:.1?}", store.url());
-            assert!(took <= LEASE, "{how}: {took:?}");
+            held.recv().expect("the lock is acquired");
+            shut_down(runtime);
+            let elapsed = time_to_acquire(&next);
+            println!("a runtime {how} on {}: free after {elapsed:.1?}", store.url());
+            assert!(elapsed <= LEASE, "{how}: {elapsed:?}");
         }
-    }
+    });
 }
 
 #[test]
-fn a_lease_that_is_forgotten_is_free_after_max_block_time_and_the_lease() {
-    let longest = Duration::from_millis(1500);
-    for store in Store::each() {
-        let [lock, next] = locks(&store, "forgotten").map(|lock| lock.max_block_time(longest));
+fn a_leaked_lease_expires_after_max_block_time_and_the_lease() {
+    let max_block_time = Duration::from_millis(1500);
+    Store::on_each(|store| {
+        let [lock, next] = locks(&store, "leaked lease").map(|lock| lock.max_block_time(max_block_time));
         let start = Instant::now();
         forget(lock.acquire_blocking());
-        taken_after(&next);
-        let took = start.elapsed();
-        println!("a forgotten lease on {}: free after {took:.1?}", store.url());
-        assert!(took >= longest - LEASE, "its heart did not beat: {took:?}");
-        assert!(took <= longest + LEASE + Duration::from_millis(500), "{took:?}");
-    }
+        time_to_acquire(&next);
+        let elapsed = start.elapsed();
+        println!("a leaked lease on {}: free after {elapsed:.1?}", store.url());
+        assert!(
+            elapsed >= max_block_time - LEASE,
+            "the lease was not renewed: {elapsed:?}"
+        );
+        assert!(
+            elapsed <= max_block_time + LEASE + Duration::from_millis(500),
+            "{elapsed:?}"
+        );
+    });
 }
 
 #[test]
-fn a_call_that_is_forgotten_in_its_body_is_free_too() {
-    let longest = Duration::from_millis(1500);
-    for store in Store::each() {
-        let [lock, next] = locks(&store, "frozen").map(|lock| lock.max_block_time(longest));
+fn a_leaked_call_expires_after_max_block_time_and_the_lease() {
+    let max_block_time = Duration::from_millis(1500);
+    Store::on_each(|store| {
+        let [lock, next] = locks(&store, "leaked call").map(|lock| lock.max_block_time(max_block_time));
         let start = Instant::now();
         let runtime = runtime();
         runtime.block_on(async {
@@ -98,9 +104,12 @@ fn a_call_that_is_forgotten_in_its_body_is_free_too() {
             forget(call);
         });
         drop(runtime);
-        taken_after(&next);
-        let took = start.elapsed();
-        println!("a forgotten call on {}: free after {took:.1?}", store.url());
-        assert!(took <= longest + LEASE + Duration::from_millis(500), "{took:?}");
-    }
+        time_to_acquire(&next);
+        let elapsed = start.elapsed();
+        println!("a leaked call on {}: free after {elapsed:.1?}", store.url());
+        assert!(
+            elapsed <= max_block_time + LEASE + Duration::from_millis(500),
+            "{elapsed:?}"
+        );
+    });
 }

@@ -1,4 +1,4 @@
-//! The embedded store without room, and with processes that are killed while they write.
+//! The embedded store on a full disk, and with processes that are killed while they write.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,17 +6,17 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use dspinlock_testkit::{Job, Lines, Python, Worker, is_superuser};
+use dspinlock_testkit::{ChildProcess, Job, Python, Worker, is_superuser};
 
-/// A disk of two MiB that only those see who enter it: it is gone with the process that keeps it.
+/// A disk of two MiB in the mount namespace of a child process. It disappears with the process.
 struct Disk {
-    keeper: Lines,
+    namespace: ChildProcess,
     folder: tempfile::TempDir,
 }
 
 impl Disk {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new("unshare");
         command.arg("--mount");
         if !is_superuser() {
@@ -27,20 +27,20 @@ impl Disk {
             folder.path().display()
         );
         command.args(["sh", "-c", &script]);
-        let keeper = Lines::start(&mut command);
+        let namespace = ChildProcess::start(&mut command);
         assert_eq!(
-            keeper.hear(),
+            namespace.recv(),
             "mounted",
-            "this user may not mount: run as root, or permit user namespaces"
+            "cannot mount: run as root, or permit user namespaces"
         );
-        Self { keeper, folder }
+        Self { namespace, folder }
     }
 
-    /// What a program needs before it to see the disk.
-    fn enter(&self) -> Vec<String> {
+    /// The wrapper command that makes a program see the disk.
+    fn wrapper(&self) -> Vec<String> {
         let mut words = vec![
             "nsenter".into(),
-            format!("--target={}", self.keeper.id()),
+            format!("--target={}", self.namespace.id()),
             "--mount".into(),
         ];
         if !is_superuser() {
@@ -50,35 +50,35 @@ impl Disk {
     }
 
     fn worker(&self) -> Worker {
-        let enter = self.enter();
-        let enter: Vec<&str> = enter.iter().map(String::as_str).collect();
-        Worker::by(
-            &enter,
+        let wrapper = self.wrapper();
+        let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+        Worker::wrapped(
+            &wrapper,
             &format!("sqlite:{}/locks.sqlite", self.folder.path().display()),
         )
     }
 
     fn run(&self, script: &str) -> String {
-        let enter = self.enter();
-        let output = Command::new(&enter[0])
-            .args(&enter[1..])
+        let wrapper = self.wrapper();
+        let output = Command::new(&wrapper[0])
+            .args(&wrapper[1..])
             .args(["sh", "-c", script])
             .current_dir("/")
             .env("DISK", self.folder.path())
             .output()
-            .expect("nsenter of util-linux");
+            .expect("`nsenter` of util-linux is installed");
         String::from_utf8_lossy(&output.stdout).trim().into()
     }
 }
 
-/// Looks through the whole file, with another program's SQLite.
+/// Checks the whole file with the SQLite of Python.
 const CHECK: &str = "import sqlite3, sys
 with sqlite3.connect(sys.argv[1]) as base:
     print(base.execute('PRAGMA integrity_check').fetchone()[0])
 ";
 
 #[test]
-fn a_full_disk_loses_nothing_that_was_kept_and_is_no_end() {
+fn a_full_disk_loses_no_stored_value_and_is_recovered_from() {
     let disk = Disk::new();
     let (mut worker, mut reader) = (disk.worker(), disk.worker());
     let job = |at: usize| {
@@ -86,13 +86,13 @@ fn a_full_disk_loses_nothing_that_was_kept_and_is_no_end() {
             .with("size", 30_000 + 6 * at)
             .with("lease", 2000)
     };
-    // What another process was handed is kept.
+    // Values that another process has read must stay.
     let mut kept = HashMap::new();
     let mut compute = |worker: &Worker, reader: &Worker, at: usize| {
         let start = Instant::now();
-        let (bodies, first) = worker.call(&job(at)).story();
+        let (bodies, first) = worker.call(&job(at)).outcome();
         assert!(first.is_ok() || first == Err("Store".into()), "{first:?}");
-        let hit = match reader.call(&job(at).with("body", "err")).story() {
+        let hit = match reader.call(&job(at).with("body", "err")).outcome() {
             (0, Ok(hit)) => {
                 kept.insert(at, hit);
                 true
@@ -108,16 +108,20 @@ fn a_full_disk_loses_nothing_that_was_kept_and_is_no_end() {
     };
     let mut at = 0;
     while at < 20 {
-        assert_eq!(compute(&worker, &reader, at), (1, true), "there is room");
+        assert_eq!(
+            compute(&worker, &reader, at),
+            (1, true),
+            "the disk is full too early"
+        );
         at += 1;
     }
     let held = reader.call(
-        &Job::new("each", "held")
+        &Job::new("uncached", "held")
             .with("lease", 1500)
             .with("body", "gate")
             .with("value", "mine"),
     );
-    held.began();
+    held.started();
     disk.run("dd if=/dev/zero of=$DISK/filler bs=4096 2>/dev/null");
     let (mut refused, full) = (0, at + 20);
     while at < full {
@@ -125,25 +129,29 @@ fn a_full_disk_loses_nothing_that_was_kept_and_is_no_end() {
         at += 1;
     }
     println!("on a full disk {refused} of 20 values were not kept");
-    assert!(refused > 10, "the disk was not full: {}", disk.run("df $DISK"));
-    held.go();
-    assert_eq!(held.end().as_deref(), Ok("mine"), "the value is returned");
+    assert!(refused > 10, "the disk is not full: {}", disk.run("df $DISK"));
+    held.open_gate();
+    assert_eq!(
+        held.result().as_deref(),
+        Ok("mine"),
+        "the caller does not get its value"
+    );
     drop(held);
-    // Also where it is opened anew while it is full.
+    // A process can open the store while the disk is full.
     worker.kill();
     worker = disk.worker();
-    let opened = worker.call(&job(0).with("body", "err")).story();
+    let opened = worker.call(&job(0).with("body", "err")).outcome();
     println!("opened on a full disk: {opened:?}");
     disk.run("rm $DISK/filler");
     reader.kill();
     reader = disk.worker();
     let start = Instant::now();
-    assert_eq!(compute(&worker, &reader, at), (1, true), "there is room again");
+    assert_eq!(compute(&worker, &reader, at), (1, true), "the disk is still full");
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     let kept = kept;
     for (at, value) in &kept {
         assert_eq!(
-            reader.call(&job(*at).with("body", "err")).story(),
+            reader.call(&job(*at).with("body", "err")).outcome(),
             (0, Ok(value.clone())),
             "lost: key{at}"
         );
@@ -158,15 +166,15 @@ fn a_full_disk_loses_nothing_that_was_kept_and_is_no_end() {
 }
 
 #[test]
-fn sixteen_processes_killed_at_random_lose_nothing_that_was_kept() {
+fn sixteen_processes_killed_at_random_lose_no_stored_value() {
     const ROUNDS: usize = 60;
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("locks.sqlite");
     let url = format!("sqlite:{}", file.display());
-    let mut workers = Worker::several(16, &url);
-    let (mut kept, mut ends) = (HashMap::new(), HashMap::new());
+    let mut workers = Worker::start_many(16, &url);
+    let (mut kept, mut errors) = (HashMap::new(), HashMap::new());
     for round in 0..ROUNDS {
-        // Values of some pages each, so that a transaction takes its time.
+        // Values of several pages each, so that a transaction takes some time.
         let job = |at| {
             Job::new("cached", &format!("round{round}-{at}"))
                 .with("value", format!("{round}-{at}-{}", "x".repeat(900)))
@@ -179,13 +187,13 @@ fn sixteen_processes_killed_at_random_lose_nothing_that_was_kept() {
             .collect();
         let victims: Vec<usize> = (0..2).map(|_| fastrand::usize(..workers.len())).collect();
         sleep(Duration::from_micros(fastrand::u64(..20_000)));
-        victims.iter().for_each(|at| workers[*at].strike());
+        victims.iter().for_each(|at| workers[*at].start_kill());
         for (at, call) in calls {
-            let (bodies, end) = call.story();
-            match end {
+            let (bodies, result) = call.outcome();
+            match result {
                 Ok(value) if bodies == 0 => drop(kept.insert((round, at), value)),
                 Ok(_) => {}
-                Err(error) => *ends.entry(error).or_insert(0) += 1,
+                Err(error) => *errors.entry(error).or_insert(0) += 1,
             }
         }
         for at in victims {
@@ -193,20 +201,20 @@ fn sixteen_processes_killed_at_random_lose_nothing_that_was_kept() {
         }
     }
     println!(
-        "{} of {} values were handed on; errors: {ends:?}",
+        "{} of {} values were read by another call; errors: {errors:?}",
         kept.len(),
         4 * ROUNDS
     );
     assert!(kept.len() > ROUNDS, "{}", kept.len());
     assert!(
-        ends.keys().all(|error| error == "the process has ended"),
-        "{ends:?}"
+        errors.keys().all(|error| error == "the process has exited"),
+        "{errors:?}"
     );
     let reader = Worker::start(&url);
     for ((round, at), value) in &kept {
         let job = Job::new("cached", &format!("round{round}-{at}")).with("body", "err");
         assert_eq!(
-            reader.call(&job).story(),
+            reader.call(&job).outcome(),
             (0, Ok(value.clone())),
             "lost: round{round}-{at}"
         );
@@ -216,22 +224,22 @@ fn sixteen_processes_killed_at_random_lose_nothing_that_was_kept() {
 }
 
 #[test]
-fn whoever_is_killed_while_the_file_is_made_the_others_go_on() {
+fn processes_killed_while_the_file_is_created_do_not_affect_others() {
     for round in 0..40 {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("locks.sqlite");
-        let workers = Worker::several(6, &format!("sqlite:{}", file.display()));
-        // They are there, and open the file all at once.
+        let workers = Worker::start_many(6, &format!("sqlite:{}", file.display()));
+        // All have started; now they open the file at the same time.
         workers.iter().for_each(|worker| drop(worker.logs()));
         let start = Instant::now();
         let job = Job::new("cached", "key").with("lease", 500).with("sleep", 50);
         let calls: Vec<_> = workers.iter().map(|worker| worker.call(&job)).collect();
         for victim in &workers[..2] {
             sleep(Duration::from_micros(fastrand::u64(..3000)));
-            victim.strike();
+            victim.start_kill();
         }
         for call in &calls[2..] {
-            assert!(call.end().is_ok(), "round {round}");
+            assert!(call.result().is_ok(), "round {round}");
         }
         assert!(
             start.elapsed() < Duration::from_secs(4),
@@ -243,5 +251,5 @@ fn whoever_is_killed_while_the_file_is_made_the_others_go_on() {
 }
 
 fn check(file: &Path) -> Vec<String> {
-    Python::run(CHECK, &[file.to_str().expect("a path of letters")])
+    Python::run(CHECK, &[file.to_str().expect("a UTF-8 path")])
 }

@@ -1,11 +1,11 @@
-//! A server whose memory is full, and one that gives entries up.
+//! Servers with full memory, and servers that evict entries.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use dspinlock_testkit::{Job, Redis, Worker, eventually};
 
-/// The lease, and what a heartbeat may take at most: a third of it, and what a busy machine adds.
+/// The lease, and the time to notice a loss: a third of the lease, plus a margin for a loaded machine.
 const LEASE: Duration = Duration::from_millis(1500);
 const HEARTBEAT: Duration = Duration::from_millis(500 + 500);
 
@@ -13,7 +13,7 @@ fn job(key: &str) -> Job {
     Job::new("cached", key).with("lease", LEASE.as_millis())
 }
 
-/// Less than a server needs for itself: from now on it takes nothing that needs memory.
+/// Sets a limit below the present use: from now on every command that needs memory is refused.
 fn fill(server: &Redis) {
     server.raw(&["CONFIG", "SET", "maxmemory", "1"]);
 }
@@ -23,58 +23,63 @@ fn drain(server: &Redis) {
 }
 
 #[test]
-fn with_full_memory_a_lock_is_kept_and_given_up_and_the_value_returned() {
+fn with_full_memory_locks_are_renewed_and_aborted_and_values_returned() {
     let server = Redis::start();
     let worker = Worker::start(&server.url());
     let held = worker.call(&job("held").with("body", "gate").with("value", "mine"));
     let failing = worker.call(&job("failing").with("body", "gate+err"));
-    held.began();
-    failing.began();
+    held.started();
+    failing.started();
     fill(&server);
     sleep(2 * LEASE);
-    assert_eq!(states(&server).len(), 2, "renewed without memory");
-    failing.go();
-    assert_eq!(failing.end(), Err("Body".to_owned()));
-    assert_eq!(states(&server).len(), 1, "given up without memory");
-    held.go();
-    assert_eq!(held.end().as_deref(), Ok("mine"), "the value is returned");
+    assert_eq!(server.state_names().len(), 2, "the leases were not renewed");
+    failing.open_gate();
+    assert_eq!(failing.result(), Err("Body".to_owned()));
+    assert_eq!(server.state_names().len(), 1, "the failed call did not abort");
+    held.open_gate();
+    assert_eq!(
+        held.result().as_deref(),
+        Ok("mine"),
+        "the caller does not get its value"
+    );
     let start = Instant::now();
-    eventually("the key to be given up", || {
-        states(&server).is_empty().then_some(())
-    });
-    assert!(start.elapsed() < LEASE / 2, "it was left to lapse");
+    eventually("the abort", || server.state_names().is_empty().then_some(()));
+    assert!(
+        start.elapsed() < LEASE / 2,
+        "the key was freed by expiry, not by an abort"
+    );
     let logs = worker.logs();
     assert!(
         logs.iter().any(|line| line.contains("the value is not kept")),
         "{logs:?}"
     );
 
-    let (before, start) = (server.asked(Some("evalsha")), Instant::now());
-    assert_eq!(worker.call(&job("new")).story(), (0, Err("Store".to_owned())));
-    let (asked, took) = (server.asked(Some("evalsha")) - before, start.elapsed());
-    println!("refused for want of memory after {took:?} and {asked} requests");
-    assert!(asked <= 2 && took < Duration::from_secs(1));
+    let (before, start) = (server.command_count(Some("evalsha")), Instant::now());
+    assert_eq!(worker.call(&job("new")).outcome(), (0, Err("Store".to_owned())));
+    let (requests, elapsed) = (server.command_count(Some("evalsha")) - before, start.elapsed());
+    println!("refused because of memory after {elapsed:?} and {requests} requests");
+    assert!(requests <= 2 && elapsed < Duration::from_secs(1));
     drain(&server);
-    let stored = worker.call(&job("held").with("value", "next")).story();
+    let stored = worker.call(&job("held").with("value", "next")).outcome();
     assert_eq!(stored, (1, Ok("next".to_owned())));
-    assert_eq!(worker.call(&job("held")).story(), (0, Ok("next".to_owned())));
+    assert_eq!(worker.call(&job("held")).outcome(), (0, Ok("next".to_owned())));
 }
 
 #[test]
-fn a_holder_whose_state_or_value_was_evicted_knows_it_within_a_heartbeat() {
-    // One of the two entries alone, as the server draws lots; and both, by the server itself.
+fn a_holder_whose_entry_is_evicted_is_lost_within_a_heartbeat() {
+    // One of the two entries alone, because the server evicts at random; and both, by the server itself.
     type Eviction = fn(&Redis);
     let evictions: [(&str, Eviction); 3] = [
         ("the state", |server| {
-            drop(server.raw(&["UNLINK", &states(server)[0]]))
+            drop(server.raw(&["UNLINK", &server.only_state_name()]))
         }),
         ("the value", |server| {
-            drop(server.raw(&["UNLINK", &format!("{{{}}},value", states(server)[0])]));
+            drop(server.raw(&["UNLINK", &format!("{{{}}},value", server.only_state_name())]));
         }),
         ("both", |server| {
             server.raw(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]);
             fill(server);
-            // Entries are given up before a command is run.
+            // The server evicts before it runs a command.
             server.raw(&["PING"]);
             drain(server);
             assert!(server.keys().is_empty(), "nothing was evicted");
@@ -84,30 +89,27 @@ fn a_holder_whose_state_or_value_was_evicted_knows_it_within_a_heartbeat() {
         let server = Redis::start();
         let (holder, other) = (Worker::start(&server.url()), Worker::start(&server.url()));
         let held = holder.call(&job("key").with("body", "lost+gate").with("value", "old"));
-        let first = held.began();
+        let first = held.started();
         let start = Instant::now();
         evict(&server);
         assert_eq!(held.event().as_deref(), Some("lost"));
-        let took = start.elapsed();
-        println!("without {what} the holder knows after {took:?}");
-        assert!(took <= HEARTBEAT, "{what}: {took:?}");
-        held.go();
-        assert_eq!(held.end().as_deref(), Ok("old"), "{what}: the value is returned");
-        let next = other.call(&job("key").with("value", "new"));
-        let second = next.began();
-        assert!(second > first, "{what}: fences grow");
+        let elapsed = start.elapsed();
+        println!("without {what} the lease is lost after {elapsed:?}");
+        assert!(elapsed <= HEARTBEAT, "{what}: {elapsed:?}");
+        held.open_gate();
         assert_eq!(
-            next.end().as_deref(),
-            Ok("new"),
-            "{what}: the old one was not stored"
+            held.result().as_deref(),
+            Ok("old"),
+            "{what}: the caller does not get its value"
         );
-        assert_eq!(holder.call(&job("key")).story(), (0, Ok("new".to_owned())));
+        let next = other.call(&job("key").with("value", "new"));
+        let second = next.started();
+        assert!(second > first, "{what}: the fence does not grow");
+        assert_eq!(
+            next.result().as_deref(),
+            Ok("new"),
+            "{what}: the old value was stored"
+        );
+        assert_eq!(holder.call(&job("key")).outcome(), (0, Ok("new".to_owned())));
     }
-}
-
-/// The names of all states.
-fn states(server: &Redis) -> Vec<String> {
-    let mut names = server.keys();
-    names.retain(|name| !name.starts_with('{'));
-    names
 }

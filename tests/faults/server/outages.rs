@@ -1,4 +1,4 @@
-//! Servers that forget, scripts that are forgotten, and replies that are lost.
+//! Restarts, flushes, and lost replies.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,194 +6,202 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use dspinlock_testkit::{At, Fate, Job};
+use dspinlock_testkit::{Action, Job, Stage};
 
-use crate::fixture::Scene;
+use crate::fixture::Fixture;
 
-/// For a waiter to have asked the store.
-const A_WHILE: Duration = Duration::from_millis(100);
+/// Long enough for a waiter to query the store.
+const SHORT_PAUSE: Duration = Duration::from_millis(100);
 
 #[test]
-fn whichever_reply_is_lost_the_step_was_taken_once() {
+fn a_step_whose_reply_is_lost_takes_effect_once() {
     for step in ["ACQUIRE", "RENEW", "PUBLISH", "ABORT"] {
-        for fate in [Fate::Cut, Fate::Hold] {
-            let scene = Scene::new();
-            let (proxy, worker) = scene.behind_a_proxy();
-            let job = scene.job("cached", step).with("lease", 900);
+        for fate in [Action::Disconnect, Action::Hold] {
+            let fixture = Fixture::new();
+            let (proxy, worker) = fixture.proxied_worker();
+            let job = fixture.job("cached", step).with("lease", 900);
             let body = match step {
                 "RENEW" => "sleep:700",
                 "ABORT" => "err",
                 _ => "",
             };
-            let (grants, publishes) = scene.written();
-            proxy.on(step, At::Reply, fate);
+            let (grants, publishes) = fixture.written();
+            proxy.intercept(step, Stage::Reply, fate);
             let call = worker.call(&job.with("body", body));
-            if fate == Fate::Hold {
-                proxy.met();
-                // What is kept back is lost with its connection.
-                proxy.cut();
+            if fate == Action::Hold {
+                proxy.wait_matched();
+                // The held reply is lost with its connection.
+                proxy.disconnect();
             }
-            let (ran, outcome) = call.story();
+            let (ran, outcome) = call.outcome();
             assert_eq!(
                 (ran, outcome.is_ok()),
                 (1, step != "ABORT"),
                 "{step}: {outcome:?}"
             );
-            scene.check();
+            fixture.check();
             let kept = usize::from(step != "ABORT");
-            assert_eq!(scene.written(), (grants + 1, publishes + kept), "{step}");
+            assert_eq!(fixture.written(), (grants + 1, publishes + kept), "{step}");
         }
     }
 }
 
 #[test]
-fn scripts_that_are_forgotten_all_the_time_are_no_error() {
-    let scene = Scene::new();
-    let workers = [scene.worker(), scene.worker()];
-    let over = AtomicBool::new(false);
+fn script_flushes_cause_no_error() {
+    let fixture = Fixture::new();
+    let workers = [fixture.worker(), fixture.worker()];
+    let stop = AtomicBool::new(false);
     scope(|threads| {
         threads.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                scene.server.raw(&["SCRIPT", "FLUSH"]);
+            while !stop.load(Ordering::Relaxed) {
+                fixture.server.raw(&["SCRIPT", "FLUSH"]);
             }
         });
         for round in 0..200 {
             let calls: Vec<_> = workers
                 .iter()
                 .flat_map(|worker| {
-                    ["cached", "each", "cached_sync"]
-                        .map(|function| worker.call(&scene.job(function, format_args!("{function}{round}"))))
+                    ["cached", "uncached", "cached_sync"].map(|function| {
+                        worker.call(&fixture.job(function, format_args!("{function}{round}")))
+                    })
                 })
                 .collect();
             for call in calls {
-                assert!(call.end().is_ok(), "round {round}");
+                assert!(call.result().is_ok(), "round {round}");
             }
         }
-        over.store(true, Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
     });
-    scene.check().check_exclusion();
+    fixture.check().check_exclusion();
 }
 
 #[test]
-fn a_server_that_forgets_everything_keeps_nothing_of_who_held_before() {
+fn after_a_flush_the_old_publish_is_lost() {
     for round in 0..20 {
-        let scene = Scene::new();
-        let (holder, waiter) = (scene.worker(), scene.worker());
-        let job = scene.job("cached", "key").with("sleep", 10_000);
+        let fixture = Fixture::new();
+        let (holder, waiter) = (fixture.worker(), fixture.worker());
+        let job = fixture.job("cached", "key").with("sleep", 10_000);
         let held = holder.call(&job.clone().with("body", "gate").with("value", "old"));
-        held.began();
+        held.started();
         let waiting = waiter.call(&job.with("value", "new"));
-        sleep(A_WHILE);
+        sleep(SHORT_PAUSE);
         let start = Instant::now();
-        scene.server.raw(&["FLUSHALL"]);
-        waiting.began();
-        let took = start.elapsed();
-        assert!(took < Duration::from_secs(1), "round {round}: {took:?}");
-        assert_eq!(waiting.end().as_deref(), Ok("new"));
-        held.go();
+        fixture.server.raw(&["FLUSHALL"]);
+        waiting.started();
+        let elapsed = start.elapsed();
+        assert!(elapsed < Duration::from_secs(1), "round {round}: {elapsed:?}");
+        assert_eq!(waiting.result().as_deref(), Ok("new"));
+        held.open_gate();
         assert_eq!(
-            held.end().as_deref(),
+            held.result().as_deref(),
             Ok("old"),
-            "its own value, which is not kept"
+            "the caller does not get its own value"
         );
-        let again = waiter.call(&scene.job("cached", "key"));
-        assert_eq!(again.story(), (0, Ok("new".to_owned())), "round {round}");
+        let again = waiter.call(&fixture.job("cached", "key"));
+        assert_eq!(again.outcome(), (0, Ok("new".to_owned())), "round {round}");
     }
 }
 
-/// A publish that meets a new server is LOST, or kept where the lock was: never wrong.
-fn restarted(options: &[&str], remembers: bool) {
-    let mut scene = Scene::with(options);
-    let (holder, waiter) = (scene.worker(), scene.worker());
+/// Restarts the server while a body runs. If the data is lost, the publish is LOST.
+fn restart_during_a_body(options: &[&str], keeps_data: bool) {
+    let mut fixture = Fixture::with(options);
+    let (holder, waiter) = (fixture.worker(), fixture.worker());
     let job = Job::new("cached", "key").with("lease", 30_000).with("sleep", 500);
     let held = holder.call(&job.clone().with("body", "gate").with("value", "old"));
-    held.began();
+    held.started();
     let waiting = waiter.call(&job.clone().with("value", "new"));
-    sleep(A_WHILE);
-    // What was written is on the disk by now, where anything is kept.
+    sleep(SHORT_PAUSE);
+    // By now the log is on disk, if the server keeps one.
     sleep(Duration::from_millis(1200));
-    scene.restart();
-    let up = Instant::now();
-    if !remembers {
-        waiting.began();
-        let took = up.elapsed();
-        assert!(took < Duration::from_secs(1), "{took:?} after it was up");
-        assert_eq!(waiting.end().as_deref(), Ok("new"));
+    fixture.restart();
+    let restarted = Instant::now();
+    if !keeps_data {
+        waiting.started();
+        let elapsed = restarted.elapsed();
+        assert!(elapsed < Duration::from_secs(1), "{elapsed:?} after the restart");
+        assert_eq!(waiting.result().as_deref(), Ok("new"));
     }
-    held.go();
-    assert_eq!(held.end().as_deref(), Ok("old"));
-    if remembers {
-        // Its publish is LOST, as it cannot know what the server forgot, and gives the key up.
-        let (_, value) = waiting.story();
-        let took = up.elapsed();
+    held.open_gate();
+    assert_eq!(held.result().as_deref(), Ok("old"));
+    if keeps_data {
+        // The publish is LOST, because the holder cannot know what the server has lost. The key is aborted.
+        let (_, value) = waiting.outcome();
+        let elapsed = restarted.elapsed();
         assert!(
-            value.is_ok() && took < Duration::from_secs(2),
-            "{took:?}, {value:?}"
+            value.is_ok() && elapsed < Duration::from_secs(2),
+            "{elapsed:?}, {value:?}"
         );
     }
-    let last = scene.worker().call(&job.with("value", "third")).story();
-    assert_eq!(last.0, 0, "a result is kept: {last:?}");
+    let last = fixture.worker().call(&job.with("value", "third")).outcome();
+    assert_eq!(last.0, 0, "no result is kept: {last:?}");
 }
 
 #[test]
-fn after_a_restart_without_data_waiters_go_on_and_the_old_publish_is_lost() {
-    restarted(&[], false);
+fn after_a_restart_without_data_the_old_publish_is_lost() {
+    restart_during_a_body(&[], false);
 }
 
 #[test]
-fn after_a_restart_with_its_data_nothing_is_wrong() {
-    restarted(&["--appendonly", "yes", "--appendfsync", "always"], true);
+fn after_a_restart_with_data_waiters_get_a_result() {
+    restart_during_a_body(&["--appendonly", "yes", "--appendfsync", "always"], true);
 }
 
-/// Nobody could be told that the key is free: it is said again when the server is back.
+/// The abort is repeated when the server is back.
 #[test]
-fn a_call_that_fails_while_the_server_is_away_frees_the_key_when_it_is_back() {
-    let mut scene = Scene::with(&["--appendonly", "yes", "--appendfsync", "always"]);
-    let (holder, waiter) = (scene.worker(), scene.worker());
-    let job = scene.job("cached", "key").with("lease", 30_000);
+fn a_call_that_fails_during_an_outage_frees_its_key_afterwards() {
+    let mut fixture = Fixture::with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let (holder, waiter) = (fixture.worker(), fixture.worker());
+    let job = fixture.job("cached", "key").with("lease", 30_000);
     let held = holder.call(&job.clone().with("body", "gate+err"));
-    held.began();
-    scene.server.kill();
-    held.go();
-    assert_eq!(held.end(), Err("Body".to_owned()));
-    scene.restart();
+    held.started();
+    fixture.server.kill();
+    held.open_gate();
+    assert_eq!(held.result(), Err("Body".to_owned()));
+    fixture.restart();
     let start = Instant::now();
-    let (ran, outcome) = waiter.call(&job.with("sleep", 10_000)).story();
-    let took = start.elapsed();
-    println!("failed while the server was away: free after {took:.1?}");
+    let (ran, outcome) = waiter.call(&job.with("sleep", 10_000)).outcome();
+    let elapsed = start.elapsed();
+    println!("failed while the server was away: free after {elapsed:.1?}");
     assert!(ran == 1 && outcome.is_ok(), "{outcome:?}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
 }
 
-/// What a network kept back arrives when the key was deleted: the lock is granted anew, under a greater fence, and the
-/// body that had it before can no longer publish.
+/// The network delivers the ACQUIRE again after the key was deleted. The lock is granted with a greater fence, so that the
+/// first body cannot publish.
 #[test]
-fn an_old_acquire_that_arrives_after_a_delete_makes_the_old_publish_lost() {
-    let scene = Scene::new();
-    let (proxy, holder) = scene.behind_a_proxy();
-    let next = scene.worker();
-    let before = scene.server.keys();
-    let job = scene.job("cached", "key").with("sleep", 10_000);
+fn a_repeated_acquire_after_a_delete_makes_the_old_publish_lost() {
+    let fixture = Fixture::new();
+    let (proxy, holder) = fixture.proxied_worker();
+    let next = fixture.worker();
+    let before = fixture.server.keys();
+    let job = fixture.job("cached", "key").with("sleep", 10_000);
     let held = holder.call(&job.clone().with("body", "gate").with("value", "old"));
-    let first = held.began();
-    let old = proxy.request("ACQUIRE").expect("it asked for the lock");
-    for name in scene.server.keys().iter().filter(|name| !before.contains(name)) {
-        scene.server.raw(&["DEL", name]);
+    let first = held.started();
+    let old = proxy
+        .last_request("ACQUIRE")
+        .expect("the holder has sent an ACQUIRE");
+    for name in fixture.server.keys().iter().filter(|name| !before.contains(name)) {
+        fixture.server.raw(&["DEL", name]);
     }
-    let mut stream = TcpStream::connect(("127.0.0.1", scene.server.port())).expect("the server listens");
-    stream.write_all(&old).expect("the server takes commands");
+    let mut stream =
+        TcpStream::connect(("127.0.0.1", fixture.server.port())).expect("the server accepts connections");
+    stream.write_all(&old).expect("the server accepts commands");
     let mut reply = [0; 256];
-    let length = stream.read(&mut reply).expect("an answer");
+    let length = stream.read(&mut reply).expect("a reply");
     let reply = String::from_utf8_lossy(&reply[..length]);
     assert!(reply.contains("ACQUIRED"), "{reply}");
     let waiting = next.call(&job.clone().with("value", "new"));
-    sleep(A_WHILE);
-    assert!(waiting.is_quiet(), "the key is held again");
-    held.go();
-    assert_eq!(held.end().as_deref(), Ok("old"), "its own value");
-    let second = waiting.began();
+    sleep(SHORT_PAUSE);
+    assert!(waiting.is_pending(), "the key is not locked");
+    held.open_gate();
+    assert_eq!(
+        held.result().as_deref(),
+        Ok("old"),
+        "the caller does not get its own value"
+    );
+    let second = waiting.started();
     assert!(second > first, "fences grow");
-    assert_eq!(waiting.end().as_deref(), Ok("new"), "the old value was not kept");
+    assert_eq!(waiting.result().as_deref(), Ok("new"), "the old value was kept");
     let again = holder.call(&job.with("value", "third"));
-    assert_eq!(again.story(), (0, Ok("new".to_owned())));
+    assert_eq!(again.outcome(), (0, Ok("new".to_owned())));
 }

@@ -1,4 +1,4 @@
-//! A server that does not permit a command, and one that takes no writes any more.
+//! Servers that do not permit a command, and servers that have become read-only.
 
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use dspinlock::{Acquired, Error, HashDSpinlock, Pool, StoreFailure};
 use dspinlock_testkit::{Call, Job, Proxy, Redis, Worker};
 
-/// Every command that the library sends or has a script send, and what becomes without it of a call that computes, one
-/// that finds the value, one whose lease needs a heartbeat, a waiter, and a delete.
+use crate::common::lock::lock;
+
+/// Every command of the library and its scripts, and the outcomes without it: of a cold call, a hit, a call with a renewal,
+/// a waiter, and a delete.
 const COMMANDS: &[(&str, [&str; 5])] = &[
-    // Without it nobody knows which master it is.
+    // Without it the identity of the master is unknown.
     ("info", ["computed", "ok", "computed", "ok", "ok"]),
     ("ping", ["computed", "ok", "computed", "ok", "ok"]),
     ("script|load", ["computed", "ok", "computed", "ok", "ok"]),
@@ -28,60 +30,60 @@ const COMMANDS: &[(&str, [&str; 5])] = &[
     ("time", ["Store", "ok", "Store", "Store", "ok"]),
 ];
 
-/// So many commands one call makes at most, those of its scripts, a new connection and twenty heartbeats included.
-const MOST: u64 = 150;
+/// The maximum of commands per call, including scripts, a new connection and twenty renewals.
+const MAX_COMMANDS: u64 = 150;
 
 #[test]
-fn a_command_that_is_not_permitted_is_an_error_and_no_loop() {
-    let surprises = thread::scope(|scope| {
+fn a_forbidden_command_is_an_error_without_a_retry_loop() {
+    let mismatches = thread::scope(|scope| {
         let parts = COMMANDS.chunks(COMMANDS.len() / 4);
-        let tests: Vec<_> = parts.map(|part| scope.spawn(|| surprises(part))).collect();
-        let surprises = tests
+        let tests: Vec<_> = parts.map(|part| scope.spawn(|| mismatches(part))).collect();
+        let mismatches = tests
             .into_iter()
-            .flat_map(|test| test.join().expect("no limit was passed"));
-        surprises.collect::<Vec<_>>()
+            .flat_map(|test| test.join().expect("no thread panicked"));
+        mismatches.collect::<Vec<_>>()
     });
-    assert!(surprises.is_empty(), "{surprises:#?}");
+    assert!(mismatches.is_empty(), "{mismatches:#?}");
 }
 
-/// What went otherwise than expected.
-fn surprises(commands: &[(&'static str, [&str; 5])]) -> Vec<(&'static str, Vec<String>)> {
+/// The commands whose outcomes differ from the table.
+fn mismatches(commands: &[(&'static str, [&str; 5])]) -> Vec<(&'static str, Vec<String>)> {
     let server = Redis::start();
     let holder = Worker::start(&server.url());
-    let mut surprises = Vec::new();
+    let mut mismatches = Vec::new();
     for (command, expected) in commands {
         let user = command.replace('|', "-");
         let rights = ["on", "nopass", "~*", "&*", "+@all", &format!("-{command}")];
         server.raw(&[&["ACL", "SETUSER", &user], &rights[..]].concat());
         let restricted = Worker::start(&server.url_for(&user, "any"));
-        let mut before = server.asked(None);
+        let mut before = server.command_count(None);
         let outcomes = expected.iter().enumerate().map(|(at, _)| {
             let start = Instant::now();
             let outcome = SITUATIONS[at](&holder, &restricted, &user);
-            let (asked, took) = (server.asked(None) - before, start.elapsed());
+            let (requests, elapsed) = (server.command_count(None) - before, start.elapsed());
             assert!(
-                asked <= MOST && took < Duration::from_secs(3),
-                "{command}, situation {at}: {asked} requests in {took:?}"
+                requests <= MAX_COMMANDS && elapsed < Duration::from_secs(3),
+                "{command}, situation {at}: {requests} requests in {elapsed:?}"
             );
-            before += asked;
+            before += requests;
             outcome
         });
         let outcomes: Vec<String> = outcomes.collect();
         println!("without {command}: {outcomes:?}");
         if outcomes != expected {
-            surprises.push((*command, outcomes));
+            mismatches.push((*command, outcomes));
         }
         server.raw(&["ACL", "SETUSER", &user, "+@all"]);
         let start = Instant::now();
         let again = restricted
             .call(&Job::new("cached", &format!("{user}-again")))
-            .end();
+            .result();
         assert!(
             again.is_ok() && start.elapsed() < Duration::from_secs(1),
             "{again:?}"
         );
     }
-    surprises
+    mismatches
 }
 
 type Situation = fn(&Worker, &Worker, &str) -> String;
@@ -90,31 +92,31 @@ const SITUATIONS: [Situation; 5] = [
     |_, restricted, key| short(&restricted.call(&Job::new("cached", key))),
     |holder, restricted, key| {
         let key = format!("{key}-hit");
-        holder.call(&Job::new("cached", &key)).end().unwrap();
+        holder.call(&Job::new("cached", &key)).result().unwrap();
         short(&restricted.call(&Job::new("cached", &key)))
     },
     |_, restricted, key| {
-        let job = Job::new("each", &format!("{key}-beat")).with("lease", 600);
+        let job = Job::new("uncached", &format!("{key}-beat")).with("lease", 600);
         short(&restricted.call(&job.with("body", "sleep:900")))
     },
     |holder, restricted, key| {
         let job = Job::new("cached", &format!("{key}-wait")).with("sleep", 100);
         let held = holder.call(&job.clone().with("body", "sleep:300"));
-        held.began();
+        held.started();
         let outcome = short(&restricted.call(&job.with("tries", 10)));
-        held.end().unwrap();
+        held.result().unwrap();
         outcome
     },
     |holder, restricted, key| {
         let job = Job::new("near_shared", &format!("{key}-shared"));
-        holder.call(&job).end().unwrap();
-        short(&restricted.call(&Job::new("forget", &format!("{key}-shared"))))
+        holder.call(&job).result().unwrap();
+        short(&restricted.call(&Job::new("delete", &format!("{key}-shared"))))
     },
 ];
 
-/// `ok`, or the error's name; and whether the body ran.
+/// `computed` if the body ran, `ok` for a hit, or the name of the error.
 fn short(call: &Call<'_>) -> String {
-    match call.story() {
+    match call.outcome() {
         (0, Ok(_)) => "ok".into(),
         (_, Ok(_)) => "computed".into(),
         (_, Err(error)) => error,
@@ -122,27 +124,30 @@ fn short(call: &Call<'_>) -> String {
 }
 
 #[test]
-fn a_server_that_has_become_a_replica_refuses_once_and_is_used_again_at_once() {
+fn a_server_that_becomes_a_replica_is_used_again_after_its_promotion() {
     let (server, master) = (Redis::start(), Redis::start());
-    let lock = lock(&server.url());
+    let lock = lock(&Pool::open(&server.url()).unwrap());
     cycle(&lock).unwrap();
     server.raw(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
-    let (before, start) = (server.asked(Some("evalsha")), Instant::now());
+    let (before, start) = (server.command_count(Some("evalsha")), Instant::now());
     let error = cycle(&lock).unwrap_err();
-    let (asked, took) = (server.asked(Some("evalsha")) - before, start.elapsed());
-    println!("READONLY after {took:?} and {asked} requests");
+    let (requests, elapsed) = (server.command_count(Some("evalsha")) - before, start.elapsed());
+    println!("READONLY after {elapsed:?} and {requests} requests");
     assert!(is_readonly(&error), "{error:?}");
-    assert!(asked <= 2 && took < Duration::from_secs(1), "{asked} {took:?}");
-    // However often it is asked, one connection lasts for half a second at least.
+    assert!(
+        requests <= 2 && elapsed < Duration::from_secs(1),
+        "{requests} {elapsed:?}"
+    );
+    // However many calls are made, a connection is kept for at least half a second.
     let (calls, connections) = (200, connections(&server));
     for _ in 0..calls {
         assert!(is_readonly(&cycle(&lock).unwrap_err()));
     }
-    let (asked, made) = (
-        server.asked(Some("evalsha")) - before,
+    let (requests, made) = (
+        server.command_count(Some("evalsha")) - before,
         self::connections(&server) - connections,
     );
-    println!("{calls} calls: {asked} requests, {made} connections");
+    println!("{calls} calls: {requests} requests, {made} connections");
     server.raw(&["REPLICAOF", "NO", "ONE"]);
     let start = Instant::now();
     cycle(&lock).unwrap();
@@ -151,21 +156,21 @@ fn a_server_that_has_become_a_replica_refuses_once_and_is_used_again_at_once() {
 }
 
 #[test]
-fn an_address_that_leads_to_the_new_master_is_followed_within_a_second() {
+fn a_redirected_address_is_followed_within_a_second() {
     let (old, new) = (Redis::start(), Redis::start());
-    let proxy = Proxy::before(old.port());
-    let lock = lock(&proxy.url());
+    let proxy = Proxy::start(old.port());
+    let lock = lock(&Pool::open(&proxy.url()).unwrap());
     cycle(&lock).unwrap();
-    // The old connection stays open, as it does where a name is given to another server.
+    // The old connection stays open, as after a change of DNS.
     old.raw(&["REPLICAOF", "127.0.0.1", &new.port().to_string()]);
-    proxy.turn_to(new.port());
+    proxy.redirect_to(new.port());
     let (start, mut refused) = (Instant::now(), 0);
     while let Err(error) = cycle(&lock) {
         assert!(is_readonly(&error), "{error:?}");
         refused += 1;
         assert!(
             start.elapsed() < Duration::from_secs(1),
-            "stuck to the old master"
+            "the pool still uses the old master"
         );
         sleep(Duration::from_millis(50));
     }
@@ -176,16 +181,10 @@ fn an_address_that_leads_to_the_new_master_is_followed_within_a_second() {
     assert!(!new.keys().is_empty());
 }
 
-fn lock(url: &str) -> HashDSpinlock {
-    HashDSpinlock::new("example")
-        .unwrap()
-        .pool(&Pool::open(url).unwrap())
-}
-
 fn cycle(lock: &HashDSpinlock) -> Result<(), Error> {
     match lock.acquire_blocking()? {
         Acquired::Locked(lease) => lease.release_blocking(),
-        Acquired::Computed => panic!("nothing is cached"),
+        Acquired::Computed => panic!("the key is already computed"),
     }
 }
 
@@ -193,7 +192,7 @@ fn is_readonly(error: &Error) -> bool {
     matches!(error, Error::Store { reason: StoreFailure::Unavailable(code), .. } if code == "READONLY")
 }
 
-/// How many were made since the start, ours excluded: each of ours is one request.
+/// The number of connections of the library since the start: each sends one such command.
 fn connections(server: &Redis) -> u64 {
-    server.asked(Some("client|tracking"))
+    server.command_count(Some("client|tracking"))
 }

@@ -1,4 +1,4 @@
-//! One episode: callers of every kind while one fault follows another, and then the verdict on its journal.
+//! One episode: calls of every kind during a sequence of faults, then the check of the journal.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,17 +9,17 @@ use dspinlock_testkit::{Call, History, Job, Journal, Worker};
 use fastrand::Rng;
 
 use super::Tally;
-use super::injector::{Place, Scene};
+use super::injector::{Injector, Target};
 
-/// This worker is never killed: what it uses must not grow.
+/// The index of the worker that is never killed. Its resources must not grow.
 pub(super) const STEADY: usize = 0;
 
 const LEASE: Duration = Duration::from_millis(900);
 
-/// How long results stay.
+/// The ttl of the results.
 pub(super) const TTL: Duration = Duration::from_millis(1500);
 
-/// What a call may end with under these faults.
+/// The results that a call may have under these faults, besides `ok`.
 const OUTCOMES: [&str; 8] = [
     "Body",
     "panic",
@@ -31,7 +31,7 @@ const OUTCOMES: [&str; 8] = [
     "RedisNotInitialized",
 ];
 
-/// One of the few keys of the episode with this journal.
+/// One of the three keys of the episode with this journal.
 pub(super) fn key(journal: &Journal, dice: &mut Rng) -> String {
     let folder = journal
         .path()
@@ -51,22 +51,27 @@ impl Episode {
     pub(super) fn new(dice: &mut Rng) -> Self {
         Self {
             dice: dice.fork(),
-            folder: tempfile::tempdir().expect("a folder"),
+            folder: tempfile::tempdir().expect("a temporary folder"),
             length: Duration::from_millis(dice.u64(2000..4000)),
         }
     }
 
-    /// Returns the workers that were killed.
-    pub(super) fn run(mut self, place: &mut Place, workers: &[Worker], tally: &mut Tally) -> BTreeSet<usize> {
-        let journal = Journal::within(&self.folder);
-        let mut scene = Scene::new(place, workers, self.dice.fork(), &journal);
-        let (start, length, dead) = (Instant::now(), self.length, scene.dead());
-        let (calls, scene) = thread::scope(|scope| {
-            let mischief = scope.spawn(|| {
+    /// Runs the episode. Returns the workers that were killed.
+    pub(super) fn run(
+        mut self,
+        target: &mut Target,
+        workers: &[Worker],
+        tally: &mut Tally,
+    ) -> BTreeSet<usize> {
+        let journal = Journal::in_folder(&self.folder);
+        let mut injector = Injector::new(target, workers, self.dice.fork(), &journal);
+        let (start, length, dead) = (Instant::now(), self.length, injector.dead());
+        let (calls, injector) = thread::scope(|scope| {
+            let faults = scope.spawn(|| {
                 while start.elapsed() < length {
-                    scene.strike();
+                    injector.inject();
                 }
-                scene
+                injector
             });
             let mut calls = Vec::new();
             while start.elapsed() < length {
@@ -78,10 +83,10 @@ impl Episode {
                 drop(dead);
                 sleep(Duration::from_millis(self.dice.u64(..30)));
             }
-            (calls, mischief.join().expect("no fault goes wrong"))
+            (calls, faults.join().expect("no fault panicked"))
         });
         for call in calls {
-            let outcome = match call.end() {
+            let outcome = match call.result() {
                 Ok(_) => "ok".into(),
                 Err(error) => error,
             };
@@ -94,28 +99,28 @@ impl Episode {
         let processes =
             |these: &BTreeSet<usize>| these.iter().map(|at| workers[*at].id()).collect::<Vec<_>>();
         let history = History::of(&journal)
-            .killed(&processes(&scene.killed()))
-            .paused(&processes(&scene.paused))
-            .robbed();
+            .killed(&processes(&injector.killed()))
+            .paused(&processes(&injector.paused))
+            .with_external_writes();
         history.check();
         let [calls, bodies, hits] = history.counts();
         tally.calls += calls;
         tally.bodies += bodies;
         tally.hits += hits;
-        for fault in &scene.struck {
+        for fault in &injector.injected {
             *tally.faults.entry(fault).or_default() += 1;
         }
-        scene.killed()
+        injector.killed()
     }
 
-    /// One call of some kind, which may be dropped on its way.
+    /// Starts a random call, which may be dropped.
     fn call<'a>(&mut self, worker: &'a Worker, journal: &Journal) -> Call<'a> {
         let functions = [
             "cached",
             "cached",
             "shared",
             "shared",
-            "each",
+            "uncached",
             "near",
             "cached_sync",
         ];

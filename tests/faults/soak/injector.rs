@@ -1,4 +1,4 @@
-//! The faults, one at a time; each is over when the next begins, unless it was a death.
+//! Fault injection: one fault at a time. Only kills last longer than the fault.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,20 +11,20 @@ use tempfile::TempDir;
 
 use super::episode::{STEADY, key};
 
-/// A store and the ways to it.
-pub(super) struct Place {
+/// A store and the routes to it.
+pub(super) struct Target {
     pub(super) server: Option<Redis>,
-    /// Every other worker is behind it.
+    /// Every other worker connects through it.
     proxy: Option<Proxy>,
     folder: TempDir,
 }
 
-impl Place {
+impl Target {
     pub(super) fn redis(server: Redis) -> Self {
         Self {
-            proxy: Some(Proxy::before(server.port())),
+            proxy: Some(Proxy::start(server.port())),
             server: Some(server),
-            folder: tempfile::tempdir().expect("a folder"),
+            folder: tempfile::tempdir().expect("a temporary folder"),
         }
     }
 
@@ -32,7 +32,7 @@ impl Place {
         Self {
             proxy: None,
             server: None,
-            folder: tempfile::tempdir().expect("a folder"),
+            folder: tempfile::tempdir().expect("a temporary folder"),
         }
     }
 
@@ -51,101 +51,108 @@ impl Place {
     }
 }
 
-/// Who is dead by now.
+/// The workers that were killed in this episode.
 #[derive(Clone, Default)]
-pub(super) struct Dead(Arc<Mutex<BTreeSet<usize>>>);
+pub(super) struct Killed(Arc<Mutex<BTreeSet<usize>>>);
 
-impl Dead {
-    /// While it is held nobody dies.
+impl Killed {
+    /// No worker is killed while the guard is held.
     pub(super) fn lock(&self) -> MutexGuard<'_, BTreeSet<usize>> {
-        self.0.lock().expect("no holder panicked")
+        self.0.lock().expect("the mutex is not poisoned")
     }
 }
 
-/// Where faults strike during one episode.
-pub(super) struct Scene<'a> {
-    place: &'a mut Place,
+/// Injects the faults of one episode.
+pub(super) struct Injector<'a> {
+    target: &'a mut Target,
     workers: &'a [Worker],
     journal: &'a Journal,
     dice: Rng,
-    dead: Dead,
+    dead: Killed,
     pub(super) paused: BTreeSet<usize>,
-    pub(super) struck: Vec<&'static str>,
+    pub(super) injected: Vec<&'static str>,
 }
 
-type Fault = (&'static str, fn(&mut Scene<'_>));
+type Fault = (&'static str, fn(&mut Injector<'_>));
 
-/// What can be done to every store.
+/// Faults that apply to every store.
 const EVERYWHERE: &[Fault] = &[
-    ("kill -9", |scene| scene.kill()),
-    ("SIGSTOP", |scene| scene.stop()),
-    ("delete", |scene| scene.delete()),
-    ("delete", |scene| scene.delete()),
+    ("kill -9", |injector| injector.kill()),
+    ("SIGSTOP", |injector| injector.pause_worker()),
+    ("delete", |injector| injector.delete()),
+    ("delete", |injector| injector.delete()),
 ];
 
-/// What can be done to a server and the way to it.
+/// Faults of a server and of the network.
 const REDIS: &[Fault] = &[
-    ("restart", |scene| scene.server_mut().restart()),
-    ("FLUSHALL", |scene| scene.ask(&["FLUSHALL"])),
-    ("SCRIPT FLUSH", |scene| scene.ask(&["SCRIPT", "FLUSH"])),
-    ("CLIENT KILL", |scene| {
-        scene.ask(&["CLIENT", "KILL", "TYPE", "normal"])
+    ("restart", |injector| injector.server_mut().restart()),
+    ("FLUSHALL", |injector| injector.send(&["FLUSHALL"])),
+    ("SCRIPT FLUSH", |injector| injector.send(&["SCRIPT", "FLUSH"])),
+    ("CLIENT KILL", |injector| {
+        injector.send(&["CLIENT", "KILL", "TYPE", "normal"])
     }),
-    ("CLIENT PAUSE", |scene| {
-        scene.ask(&["CLIENT", "PAUSE", "400", "ALL"])
+    ("CLIENT PAUSE", |injector| {
+        injector.send(&["CLIENT", "PAUSE", "400", "ALL"])
     }),
-    ("server SIGSTOP", |scene| {
-        scene.server().pause();
-        scene.rest(800);
-        scene.server().resume();
+    ("server SIGSTOP", |injector| {
+        injector.server().pause();
+        injector.pause(800);
+        injector.server().resume();
     }),
-    ("full memory", |scene| {
-        scene.ask(&["CONFIG", "SET", "maxmemory", "1"]);
-        scene.rest(300);
-        scene.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    ("full memory", |injector| {
+        injector.send(&["CONFIG", "SET", "maxmemory", "1"]);
+        injector.pause(300);
+        injector.send(&["CONFIG", "SET", "maxmemory", "0"]);
     }),
-    ("no permission", |scene| {
-        scene.ask(&["ACL", "SETUSER", "default", "-evalsha"]);
-        scene.rest(300);
-        scene.ask(&["ACL", "SETUSER", "default", "+@all"]);
+    ("no permission", |injector| {
+        injector.send(&["ACL", "SETUSER", "default", "-evalsha"]);
+        injector.pause(300);
+        injector.send(&["ACL", "SETUSER", "default", "+@all"]);
     }),
-    ("replica", |scene| {
-        // Of nobody: it only refuses to write.
-        scene.ask(&["REPLICAOF", "127.0.0.1", "1"]);
-        scene.rest(700);
-        scene.ask(&["REPLICAOF", "NO", "ONE"]);
+    ("replica", |injector| {
+        // Its master does not exist; it only refuses writes.
+        injector.send(&["REPLICAOF", "127.0.0.1", "1"]);
+        injector.pause(700);
+        injector.send(&["REPLICAOF", "NO", "ONE"]);
     }),
-    ("eviction", |scene| {
-        // Of any one entry, a state or a value.
-        let keys = scene.server().keys();
+    ("eviction", |injector| {
+        // One random entry, a state or a value.
+        let keys = injector.server().keys();
         if !keys.is_empty() {
-            let key = scene.dice.usize(..keys.len());
-            scene.ask(&["UNLINK", &keys[key]]);
+            let key = injector.dice.usize(..keys.len());
+            injector.send(&["UNLINK", &keys[key]]);
         }
     }),
-    ("no replies", |scene| scene.through(Proxy::stall_replies, 700)),
-    ("partition", |scene| scene.through(Proxy::stall, 700)),
-    ("slow link", |scene| {
-        scene.through(|proxy| proxy.delay(Duration::from_millis(40)), 700);
-        scene.proxy().delay(Duration::ZERO);
+    ("no replies", |injector| {
+        injector.through(Proxy::stall_replies, 700)
     }),
-    ("cut", |scene| scene.proxy().cut()),
+    ("partition", |injector| injector.through(Proxy::stall, 700)),
+    ("slow link", |injector| {
+        injector.through(|proxy| proxy.delay_replies(Duration::from_millis(40)), 700);
+        injector.proxy().delay_replies(Duration::ZERO);
+    }),
+    ("cut", |injector| injector.proxy().disconnect()),
 ];
 
-impl<'a> Scene<'a> {
-    pub(super) fn new(place: &'a mut Place, workers: &'a [Worker], dice: Rng, journal: &'a Journal) -> Self {
+impl<'a> Injector<'a> {
+    pub(super) fn new(
+        target: &'a mut Target,
+        workers: &'a [Worker],
+        dice: Rng,
+        journal: &'a Journal,
+    ) -> Self {
         Self {
-            dead: Dead::default(),
-            place,
+            dead: Killed::default(),
+            target,
             workers,
             journal,
             dice,
             paused: BTreeSet::new(),
-            struck: Vec::new(),
+            injected: Vec::new(),
         }
     }
 
-    pub(super) fn dead(&self) -> Dead {
+    pub(super) fn dead(&self) -> Killed {
         self.dead.clone()
     }
 
@@ -153,32 +160,36 @@ impl<'a> Scene<'a> {
         self.dead.lock().clone()
     }
 
-    /// One fault, and a while in which all may recover from it, or not quite.
-    pub(super) fn strike(&mut self) {
-        let redis = if self.place.server.is_some() { REDIS } else { &[] };
+    /// Injects one random fault, then pauses. The workers may not fully recover in the pause.
+    pub(super) fn inject(&mut self) {
+        let redis = if self.target.server.is_some() { REDIS } else { &[] };
         let at = self.dice.usize(..EVERYWHERE.len() + redis.len());
-        let (name, fault) = EVERYWHERE.iter().chain(redis).nth(at).expect("one of them");
+        let (name, fault) = EVERYWHERE
+            .iter()
+            .chain(redis)
+            .nth(at)
+            .expect("the index is in range");
         fault(self);
-        self.struck.push(name);
-        self.rest(250);
+        self.injected.push(name);
+        self.pause(250);
     }
 
-    /// At most half of them die in one episode.
+    /// Kills a worker, at most half of them per episode.
     fn kill(&mut self) {
         let victim = self.victim();
         let mut dead = self.dead.lock();
         if dead.len() < self.workers.len() / 2 && dead.insert(victim) {
-            self.workers[victim].strike();
+            self.workers[victim].start_kill();
         }
     }
 
-    /// Long enough for some to lose their lease.
-    fn stop(&mut self) {
+    /// Pauses a worker, often for longer than its lease.
+    fn pause_worker(&mut self) {
         let victim = self.victim();
         if !self.dead.lock().contains(&victim) {
             self.paused.insert(victim);
             self.workers[victim].pause();
-            self.rest(1500);
+            self.pause(1500);
             self.workers[victim].resume();
         }
     }
@@ -187,9 +198,9 @@ impl<'a> Scene<'a> {
         let by = self.dice.usize(..self.workers.len());
         if !self.dead.lock().contains(&by) {
             let key = key(self.journal, &mut self.dice);
-            let job = Job::new("forget", &key).with("journal", self.journal.path().display());
-            // Where the store is away it fails, and is not acknowledged.
-            let _ = self.workers[by].call(&job).end();
+            let job = Job::new("delete", &key).with("journal", self.journal.path().display());
+            // Fails if the store is unreachable; then it is not acknowledged.
+            let _ = self.workers[by].call(&job).result();
         }
     }
 
@@ -197,39 +208,39 @@ impl<'a> Scene<'a> {
         self.dice.usize(STEADY + 1..self.workers.len())
     }
 
-    fn rest(&mut self, most: u64) {
-        sleep(Duration::from_millis(self.dice.u64(..most)));
+    fn pause(&mut self, max_ms: u64) {
+        sleep(Duration::from_millis(self.dice.u64(..max_ms)));
     }
 
-    fn through(&mut self, fault: fn(&Proxy), most: u64) {
+    fn through(&mut self, fault: fn(&Proxy), max_ms: u64) {
         fault(self.proxy());
-        self.rest(most);
+        self.pause(max_ms);
         self.proxy().resume();
     }
 
-    fn ask(&mut self, command: &[&str]) {
-        // A server that is slow today may answer late, which is of no interest here.
+    fn send(&mut self, command: &[&str]) {
+        // A slow reply does not matter.
         let _ = self.server().try_raw(command);
     }
 
     fn server(&self) -> &Redis {
-        self.place
+        self.target
             .server
             .as_ref()
-            .expect("faults of a server strike a server")
+            .expect("faults of a server are injected on Redis only")
     }
 
     fn server_mut(&mut self) -> &mut Redis {
-        self.place
+        self.target
             .server
             .as_mut()
-            .expect("faults of a server strike a server")
+            .expect("faults of a server are injected on Redis only")
     }
 
     fn proxy(&self) -> &Proxy {
-        self.place
+        self.target
             .proxy
             .as_ref()
-            .expect("faults of a server strike a server")
+            .expect("faults of a server are injected on Redis only")
     }
 }

@@ -1,4 +1,4 @@
-//! The process: it deletes one key, reads all, and counts.
+//! The process that deletes one key, reads all keys, and counts stale hits.
 
 use std::env;
 use std::process;
@@ -10,54 +10,57 @@ use redis::aio::MultiplexedConnection;
 use tokio::runtime::Builder;
 use tokio::task::JoinHandle;
 
-use super::Play;
+use super::Plan;
 
-/// A push needs its time to another process, more on a busy machine. A value that is not pushed away stays for the ten
-/// minutes of the near cache.
-const PUSHED: Duration = Duration::from_secs(2);
+/// How long a push to another process may take on a loaded machine. A value that is not invalidated stays for ten minutes.
+const PUSHED_WITHIN: Duration = Duration::from_secs(2);
 
-/// Over loopback a round trip takes longer.
-const NO_TRIP: Duration = Duration::from_micros(25);
+/// A call that returns faster has made no round trip.
+const NEAR_HIT_WITHIN: Duration = Duration::from_micros(25);
 
-/// Not a test: the process. Without a role it does nothing.
+/// Not a test: the main function of the process. In an ordinary run it returns at once.
 #[test]
 fn main() {
-    let Ok(role) = env::var("DSPINLOCK_TEST_TRUTH") else {
+    let Ok(role) = env::var("DSPINLOCK_TEST_STALENESS") else {
         return;
     };
-    // The test harness has begun a line of its own.
+    // The test harness has started a line.
     println!();
-    crate::common::logs::listen();
+    crate::common::logs::capture();
     let numbers: Vec<u64> = role
         .split(' ')
         .map(|word| word.parse().expect("a number"))
         .collect();
-    let [keys, actors, rounds, own] = numbers[..] else {
+    let [keys, writers, rounds, own] = numbers[..] else {
         panic!("{role}")
     };
-    let play = Play { keys, actors, rounds };
+    let plan = Plan {
+        keys,
+        writers,
+        rounds,
+    };
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        // The key of its own it reads in both ways; those of others either nearby or not, as a process that computes
-        // a key itself would soon be rid of what it did not hear of.
+        // Its own key is read with and without the near cache, other keys in one way only. A process that also computes a
+        // key would hide a missed push.
         let readers: Vec<_> = (0..2 * keys)
             .map(|at| (at / 2, at % 2 == 0))
-            .filter(|(key, nearby)| *key == own || *nearby == (own % 2 == 0))
-            .map(|(key, nearby)| tokio::spawn(read(play, key, nearby)))
+            .filter(|(key, near)| *key == own || *near == (own % 2 == 0))
+            .map(|(key, near)| tokio::spawn(read(plan, key, near)))
             .collect();
-        delete(play, own).await;
-        let done: u64 = ask(&mut connect().await, "INCR", "done").await;
-        // The last one to be done sends all readers home.
+        delete(plan, own).await;
+        let done: u64 = query(&mut connect().await, "INCR", "done").await;
+        // The readers stop when all processes are done.
         assert!(done <= keys);
-        // A Python worker may have left its lock on any key, and nobody else may be here any more to delete it.
+        // A Python worker may have left a lock on any key, and no other process may be left to delete it.
         while !readers.iter().all(JoinHandle::is_finished) {
             for key in 0..keys {
-                let lock = HashDSpinlock::new(&key.to_string()).expect("a text is a key");
-                lock.delete_state().await.expect("the server is there");
+                let lock = HashDSpinlock::new(&key.to_string()).expect("a string is a key");
+                lock.delete_state().await.expect("the server is reachable");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -100,38 +103,38 @@ async fn near(key: &str) -> Result<u64, Error> {
 }
 
 async fn body(key: &str) -> Result<u64, Error> {
-    let truth = ask(&mut connect().await, "GET", &format!("truth:{key}")).await;
+    let version = query(&mut connect().await, "GET", &format!("version:{key}")).await;
     pause(2000).await;
     BODIES.fetch_add(1, Relaxed);
     LOST.fetch_add(
         u64::from(dspinlock::current().is_some_and(|lease| lease.is_lost())),
         Relaxed,
     );
-    Ok(truth)
+    Ok(version)
 }
 
-/// Makes the truth grow and deletes, whoever is computing; now and then it reads at once what must not be older, from
-/// the near cache too.
-async fn delete(play: Play, own: u64) {
+/// Increments the version and deletes, at random times. Sometimes it reads at once and checks the version, with the near
+/// cache.
+async fn delete(plan: Plan, own: u64) {
     let (mut server, key) = (connect().await, own.to_string());
-    let lock = HashDSpinlock::new(&key).expect("a text is a key");
-    for round in 0..play.rounds {
+    let lock = HashDSpinlock::new(&key).expect("a string is a key");
+    for round in 0..plan.rounds {
         if round % 500 == 0 {
-            // A sign of life.
+            // Shows progress to the test.
             println!("round {round}");
         }
-        let truth: u64 = ask(&mut server, "INCR", &format!("truth:{key}")).await;
-        lock.delete_state().await.expect("the server is there");
+        let version: u64 = query(&mut server, "INCR", &format!("version:{key}")).await;
+        lock.delete_state().await.expect("the server is reachable");
         let acknowledged = format!("acknowledged:{key}:0");
-        let mut tell = redis::cmd("SET");
-        let tell = tell.arg(acknowledged).arg(truth).exec_async(&mut server);
-        tell.await.expect("the server is there");
+        let mut set = redis::cmd("SET");
+        let set = set.arg(acknowledged).arg(version).exec_async(&mut server);
+        set.await.expect("the server is reachable");
         match fastrand::u8(..8) {
             0 => {
-                // A Python worker may have left its lock behind.
+                // A Python worker may have left a lock.
                 let read = tokio::time::timeout(Duration::from_secs(1), near(&key)).await;
-                let read = read.map(|read| read.expect("the server is there"));
-                STALE.fetch_add(u64::from(read.is_ok_and(|read| read < truth)), Relaxed);
+                let read = read.map(|read| read.expect("the server is reachable"));
+                STALE.fetch_add(u64::from(read.is_ok_and(|read| read < version)), Relaxed);
             }
             1..3 => pause(3000).await,
             _ => {}
@@ -139,77 +142,81 @@ async fn delete(play: Play, own: u64) {
     }
 }
 
-/// Reads a key again and again, and knows before each time what was acknowledged.
-async fn read(play: Play, key: u64, nearby: bool) {
+/// Reads a key repeatedly. The acknowledged version is read before each call.
+async fn read(plan: Plan, key: u64, with_near_cache: bool) {
     let (mut server, key) = (connect().await, key.to_string());
-    while ask::<u64>(&mut server, "GET", "done").await < play.keys {
-        let least = acknowledged(&mut server, play, &key).await;
-        // Twice, where the second may find what the first has left in the process.
-        for _ in 0..1 + u8::from(nearby) {
+    while query::<u64>(&mut server, "GET", "done").await < plan.keys {
+        let oldest_valid = acknowledged(&mut server, plan, &key).await;
+        // With the near cache twice: the second call may be a near-cache hit.
+        for _ in 0..1 + u8::from(with_near_cache) {
             let start = Instant::now();
-            let mut read = call(&key, nearby).await;
-            NEAR.fetch_add(u64::from(start.elapsed() < NO_TRIP), Relaxed);
+            let mut read = call(&key, with_near_cache).await;
+            NEAR.fetch_add(u64::from(start.elapsed() < NEAR_HIT_WITHIN), Relaxed);
             READS.fetch_add(1, Relaxed);
-            if nearby {
-                while read < least && start.elapsed() < PUSHED {
+            if with_near_cache {
+                while read < oldest_valid && start.elapsed() < PUSHED_WITHIN {
                     tokio::time::sleep(Duration::from_micros(100)).await;
-                    read = call(&key, nearby).await;
+                    read = call(&key, with_near_cache).await;
                     LAG.fetch_max(start.elapsed().as_micros() as u64, Relaxed);
                 }
             }
-            STALE.fetch_add(u64::from(read < least), Relaxed);
+            STALE.fetch_add(u64::from(read < oldest_valid), Relaxed);
         }
-        // Now and then, so that a value is read for the second time before it is gone.
+        // Sometimes, so that a value is read twice before it is deleted.
         if fastrand::bool() {
             pause(3000).await;
         }
     }
 }
 
-async fn call(key: &str, nearby: bool) -> u64 {
-    let read = if nearby { near(key).await } else { plain(key).await };
-    read.expect("the server is there")
+async fn call(key: &str, with_near_cache: bool) -> u64 {
+    let read = if with_near_cache {
+        near(key).await
+    } else {
+        plain(key).await
+    };
+    read.expect("the server is reachable")
 }
 
-async fn acknowledged(server: &mut MultiplexedConnection, play: Play, key: &str) -> u64 {
+async fn acknowledged(server: &mut MultiplexedConnection, plan: Plan, key: &str) -> u64 {
     let mut command = redis::cmd("MGET");
-    (0..play.actors).for_each(|actor| {
-        command.arg(format!("acknowledged:{key}:{actor}"));
+    (0..plan.writers).for_each(|writer| {
+        command.arg(format!("acknowledged:{key}:{writer}"));
     });
     let all: Vec<Option<u64>> = command.query_async(server).await.expect("numbers");
     all.into_iter().flatten().max().unwrap_or(0)
 }
 
-/// A number of the server's; 0 where there is none.
-async fn ask<T: redis::FromRedisValue + Default>(
+/// Sends a command with one key and returns the number; 0 if the key does not exist.
+async fn query<T: redis::FromRedisValue + Default>(
     server: &mut MultiplexedConnection,
     command: &str,
     key: &str,
 ) -> T {
-    let answer: Option<T> = redis::cmd(command)
+    let number: Option<T> = redis::cmd(command)
         .arg(key)
         .query_async(server)
         .await
         .expect("a number");
-    answer.unwrap_or_default()
+    number.unwrap_or_default()
 }
 
-/// The one connection of this process that is not under test.
+/// The connection of this process that is not under test.
 async fn connect() -> MultiplexedConnection {
     static ONE: tokio::sync::OnceCell<MultiplexedConnection> = tokio::sync::OnceCell::const_new();
-    let url = env::var("DSPINLOCK_URL").expect("a store");
+    let url = env::var("DSPINLOCK_URL").expect("the URL is set");
     let connected = ONE.get_or_init(async || {
-        let client = redis::Client::open(url).expect("a URL");
-        // A busy machine may take its time: the redis crate's own limit is half a second.
-        let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+        let client = redis::Client::open(url).expect("the URL is valid");
+        // No response timeout: the default of half a second is too short on a loaded machine.
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
         client
-            .get_multiplexed_async_connection_with_config(&patient)
+            .get_multiplexed_async_connection_with_config(&config)
             .await
-            .expect("the server is there")
+            .expect("the server is reachable")
     });
     connected.await.clone()
 }
 
-async fn pause(most: u64) {
-    tokio::time::sleep(Duration::from_micros(fastrand::u64(..most))).await;
+async fn pause(max_micros: u64) {
+    tokio::time::sleep(Duration::from_micros(fastrand::u64(..max_micros))).await;
 }

@@ -1,16 +1,16 @@
-//! A job that must run once, whoever asks for it.
+//! `fail_if_key_exists`: a job that runs once.
 
-use dspinlock_testkit::{Job, Worker, begin, finish};
+use dspinlock_testkit::{Job, Worker, join_calls, start_calls};
 
 use crate::common::store::Store;
 
 #[test]
-fn of_a_hundred_callers_one_runs_and_the_others_are_told() {
+fn of_a_hundred_callers_one_runs_and_the_others_fail() {
     for store in Store::each() {
-        let workers = Worker::several(4, &store.url());
+        let workers = Worker::start_many(4, &store.url());
         for round in 0..50 {
             let job = Job::new("once", &format!("round{round}"));
-            let (bodies, values, errors) = finish(&begin(&workers, 25, &job));
+            let (bodies, values, errors) = join_calls(&start_calls(&workers, 25, &job));
             assert_eq!(
                 (bodies, values.len(), errors.len()),
                 (1, 1, 99),
@@ -26,30 +26,30 @@ fn of_a_hundred_callers_one_runs_and_the_others_are_told() {
 }
 
 #[test]
-fn a_key_that_has_expired_may_run_again() {
+fn a_job_runs_again_after_its_ttl() {
     for store in Store::each() {
         let worker = Worker::start(&store.url());
         let job = Job::new("once", "a").with("ttl", 300);
-        assert!(worker.call(&job).end().is_ok());
+        assert!(worker.call(&job).result().is_ok());
         assert_eq!(
-            worker.call(&job).end(),
+            worker.call(&job).result(),
             Err("FailIfKeyExistsIsEnabled".to_owned())
         );
         std::thread::sleep(std::time::Duration::from_millis(350));
-        assert!(worker.call(&job).end().is_ok(), "on {}", store.url());
+        assert!(worker.call(&job).result().is_ok(), "on {}", store.url());
     }
 }
 
 #[test]
-fn a_job_that_failed_may_run_again() {
+fn a_failed_job_runs_again() {
     for store in Store::each() {
         let worker = Worker::start(&store.url());
         let job = Job::new("once", "a");
         assert_eq!(
-            worker.call(&job.clone().with("body", "err")).end(),
+            worker.call(&job.clone().with("body", "err")).result(),
             Err("Body".to_owned())
         );
-        // The abort is sent from the background; it is behind nothing but its own round trip.
-        dspinlock_testkit::eventually("the job to run", || worker.call(&job).end().ok());
+        // The background thread sends the abort.
+        dspinlock_testkit::eventually("the job to run", || worker.call(&job).result().ok());
     }
 }

@@ -1,18 +1,20 @@
-//! The smallest user of a server that dspinlock needs: SECURITY.md names it, and these tests have nothing else.
+//! The minimal ACL rule of SECURITY.md is sufficient, and it is minimal in what it permits.
 
 use std::thread::sleep;
 use std::time::Duration;
 
-use dspinlock::{Acquired, HashDSpinlock, Pool};
+use dspinlock::Pool;
 use dspinlock_testkit::{Job, Redis, Worker, eventually};
 
-/// A server that knows this user and the kit's, and nobody else.
+use crate::common::lock::{lock, locked};
+
+/// A server with the restricted user only.
 fn server() -> Redis {
-    on(Redis::start())
+    restrict(Redis::start())
 }
 
-fn on(server: Redis) -> Redis {
-    server.for_the_smallest_user(&[]);
+fn restrict(server: Redis) -> Redis {
+    server.restrict_to_least_privilege(&[]);
     server
 }
 
@@ -21,8 +23,8 @@ fn url(server: &Redis) -> String {
 }
 
 #[test]
-fn hits_and_cold_calls_of_every_kind() {
-    for server in [server(), on(Redis::valkey())] {
+fn the_user_may_call_functions_of_every_kind() {
+    for server in [server(), restrict(Redis::valkey())] {
         let worker = Worker::start(&url(&server));
         for function in [
             "cached",
@@ -33,101 +35,98 @@ fn hits_and_cold_calls_of_every_kind() {
             "near_shared",
         ] {
             let job = Job::new(function, function);
-            let (bodies, value) = worker.call(&job).story();
+            let (bodies, value) = worker.call(&job).outcome();
             assert_eq!((bodies, value.is_ok()), (1, true), "{function}: {value:?}");
             for _ in 0..3 {
-                assert_eq!(worker.call(&job).story(), (0, value.clone()), "{function}");
+                assert_eq!(worker.call(&job).outcome(), (0, value.clone()), "{function}");
             }
         }
-        for function in ["each", "each_sync", "shared_each"] {
+        for function in ["uncached", "uncached_sync", "shared_uncached"] {
             let job = Job::new(function, function);
-            assert_eq!(worker.call(&job).story().0, 1, "{function}");
-            assert_eq!(worker.call(&job).story().0, 1, "{function}");
+            assert_eq!(worker.call(&job).outcome().0, 1, "{function}");
+            assert_eq!(worker.call(&job).outcome().0, 1, "{function}");
         }
         let once = Job::new("once", "once");
-        assert!(worker.call(&once).end().is_ok());
+        assert!(worker.call(&once).result().is_ok());
         assert_eq!(
-            worker.call(&once).end(),
+            worker.call(&once).result(),
             Err("FailIfKeyExistsIsEnabled".to_owned())
         );
-        assert_eq!(server.refusals(), "array([])");
+        assert_eq!(server.acl_log(), "array([])");
     }
 }
 
 #[test]
-fn waiting_waking_and_the_heartbeat() {
+fn the_user_may_wait_and_renew() {
     let server = server();
     let (holder, waiter) = (Worker::start(&url(&server)), Worker::start(&url(&server)));
-    // Whoever sleeps through the wake-up sleeps for a minute; the lease is renewed several times.
+    // A waiter that misses the push sleeps for a minute. The lease is renewed several times.
     let job = Job::new("cached", "key").with("sleep", 60_000).with("lease", 600);
     let holding = holder.call(&job.clone().with("body", "gate"));
-    holding.began();
+    holding.started();
     let waiting = waiter.call(&job);
     sleep(Duration::from_secs(2));
-    assert!(waiting.is_quiet());
+    assert!(waiting.is_pending());
     let start = std::time::Instant::now();
-    holding.go();
-    assert_eq!(waiting.story(), (0, holding.end()));
+    holding.open_gate();
+    assert_eq!(waiting.outcome(), (0, holding.result()));
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
-    assert_eq!(server.refusals(), "array([])");
+    assert_eq!(server.acl_log(), "array([])");
 }
 
 #[test]
-fn pushes_to_the_near_cache_and_deletes() {
+fn the_user_may_use_the_near_cache_and_delete() {
     let server = server();
     let (worker, other) = (Worker::start(&url(&server)), Worker::start(&url(&server)));
     let job = Job::new("near_shared", "key");
-    let value = worker.call(&job).end();
-    assert_eq!(worker.call(&job).story(), (0, value.clone()));
-    other.call(&Job::new("forget", "key")).end().unwrap();
-    eventually("the push", || (worker.call(&job).end() != value).then_some(()));
+    let value = worker.call(&job).result();
+    assert_eq!(worker.call(&job).outcome(), (0, value.clone()));
+    other.call(&Job::new("delete", "key")).result().unwrap();
+    eventually("the push", || (worker.call(&job).result() != value).then_some(()));
     assert_eq!(
-        worker.call(&Job::new("rewrite", "key")).end(),
+        worker.call(&Job::new("delete_and_compute", "key")).result(),
         Ok("0 stale".to_owned())
     );
     assert!(worker.logs().is_empty(), "{:?}", worker.logs());
-    assert_eq!(server.refusals(), "array([])");
+    assert_eq!(server.acl_log(), "array([])");
 }
 
 #[test]
-fn giving_up_and_taking_over() {
+fn the_user_may_abort() {
     let server = server();
     let worker = Worker::start(&url(&server));
     for body in ["err", "panic"] {
         let job = Job::new("cached", body);
-        assert!(worker.call(&job.clone().with("body", body)).end().is_err());
-        assert_eq!(worker.call(&job).story().0, 1);
+        assert!(worker.call(&job.clone().with("body", body)).result().is_err());
+        assert_eq!(worker.call(&job).outcome().0, 1);
     }
     let job = Job::new("cached", "dropped");
     let call = worker.call(&job.clone().with("body", "gate"));
-    call.began();
+    call.started();
     call.cancel();
-    assert_eq!(worker.call(&job).story().0, 1);
-    assert_eq!(server.refusals(), "array([])");
+    assert_eq!(worker.call(&job).outcome().0, 1);
+    assert_eq!(server.acl_log(), "array([])");
 }
 
 #[test]
-fn explicit_locks_and_forgotten_scripts() {
+fn the_user_may_use_explicit_locks_after_a_script_flush() {
     let server = server();
-    let pool = Pool::open(&url(&server)).unwrap();
-    let lock = HashDSpinlock::new("example").unwrap().pool(&pool);
+    let lock = lock(&Pool::open(&url(&server)).unwrap());
     for _ in 0..2 {
-        let Acquired::Locked(lease) = lock.acquire_blocking().unwrap() else {
-            panic!("nothing is cached");
-        };
+        let lease = locked(lock.acquire_blocking());
         server.raw(&["SCRIPT", "FLUSH"]);
         lease.release_blocking().unwrap();
         assert!(lock.delete_state_blocking().unwrap());
     }
-    assert_eq!(server.refusals(), "array([])");
+    assert_eq!(server.acl_log(), "array([])");
 }
 
 #[test]
-fn nothing_else_is_allowed() {
+fn the_user_may_do_nothing_else() {
     let server = server();
-    server.raw(&["SET", "another application's", "x"]);
+    server.raw(&["SET", "another-application", "x"]);
     for command in [
-        &["GET", "another application's"][..],
+        &["GET", "another-application"][..],
         &["KEYS", "*"],
         &["FLUSHALL"],
         &["CONFIG", "GET", "*"],
@@ -137,8 +136,8 @@ fn nothing_else_is_allowed() {
         &["SUBSCRIBE", "channel"],
         &["DEL", "dspinlock,x"],
     ] {
-        let dry = [&["ACL", "DRYRUN", "app"], command].concat();
-        let answer = format!("{:?}", server.raw(&dry));
-        assert!(answer.contains("no permissions"), "{command:?}: {answer}");
+        let dry_run = [&["ACL", "DRYRUN", "app"], command].concat();
+        let reply = format!("{:?}", server.raw(&dry_run));
+        assert!(reply.contains("no permissions"), "{command:?}: {reply}");
     }
 }

@@ -1,11 +1,12 @@
-//! A pool with a secret, on a real server to which others may write.
+//! A pool with a secret, on a server that others can write to.
 
 use std::time::Duration;
 
-use dspinlock::{Acquired, DSpinlockBase, Error, HashDSpinlock, Lease, Pool};
+use dspinlock::{DSpinlockBase, Error, HashDSpinlock, Pool};
 use dspinlock_runtime::internals::protocol::value::Value;
 use dspinlock_testkit::{Job, Redis, Worker, eventually};
 
+use crate::common::lock::locked;
 use crate::common::logs;
 use crate::common::worker::SECRET;
 
@@ -14,122 +15,114 @@ const OTHER: &str = "another secret of the tests";
 const FUNCTIONS: [&str; 5] = ["cached", "cached_sync", "shared", "near", "near_shared"];
 
 fn worker(server: &Redis, secret: &str) -> Worker {
-    Worker::with(&server.url(), &[(SECRET, secret)])
-}
-
-/// The value behind the only key.
-fn value_name(server: &Redis) -> String {
-    let mut values = server.keys().into_iter().filter(|key| key.ends_with("},value"));
-    let (Some(name), None) = (values.next(), values.next()) else {
-        panic!("{:?}", server.keys())
-    };
-    name
+    Worker::with_env(&server.url(), &[(SECRET, secret)])
 }
 
 fn stored(server: &Redis, name: &str) -> Value {
     let bytes = server.bytes(name).expect("a value");
-    Value::parse(&bytes.into()).expect("a value of ours")
+    Value::parse(&bytes.into()).expect("the value can be parsed")
 }
 
-/// Puts another payload in the place of the value's: with the right length, the right checksum and no secret.
+/// Replaces the payload of a value. Length and checksum are right; the secret is not used.
 fn forge(server: &Redis, name: &str, payload: Vec<u8>) {
     let mut value = stored(server, name);
-    let facts = value.header.value.as_mut().expect("a published value");
-    (facts.length, facts.checksum) = (payload.len(), crc32fast::hash(&payload));
+    let header = value.header.value.as_mut().expect("a published value");
+    (header.length, header.checksum) = (payload.len(), crc32fast::hash(&payload));
     value.payload = payload.into();
     server.raw(&[b"SET".as_ref(), name.as_bytes(), &value.print(), b"KEEPTTL"]);
 }
 
 #[test]
-fn processes_with_the_same_secret_share_results_and_no_others_do() {
+fn only_processes_with_the_same_secret_share_results() {
     let server = Redis::start();
     for function in FUNCTIONS {
         let job = Job::new(function, "key");
         let (first, second) = (worker(&server, ONE), worker(&server, ONE));
-        let (bodies, value) = first.call(&job).story();
+        let (bodies, value) = first.call(&job).outcome();
         assert_eq!((bodies, value.is_ok()), (1, true), "{function}: {value:?}");
-        assert_eq!(second.call(&job).story(), (0, value.clone()), "{function}");
+        assert_eq!(second.call(&job).outcome(), (0, value.clone()), "{function}");
         for stranger in [worker(&server, OTHER), Worker::start(&server.url())] {
-            assert_eq!(stranger.call(&job).story().0, 1, "{function}");
+            assert_eq!(stranger.call(&job).outcome().0, 1, "{function}");
         }
-        let states = server.keys().into_iter().filter(|key| !key.starts_with('{'));
-        assert_eq!(states.count(), 3, "one name for each secret, and one for none");
+        assert_eq!(
+            server.state_names().len(),
+            3,
+            "one name per secret, and one without"
+        );
         server.raw(&["FLUSHALL"]);
     }
 }
 
 #[test]
-fn nobody_else_can_write_a_value() {
+fn a_forged_value_is_not_used() {
     let server = Redis::start();
     for function in FUNCTIONS {
         let writer = worker(&server, ONE);
         let job = Job::new(function, "key");
         let other = Job::new(function, "other");
-        // The whole record of another key, with the payload that is wanted.
-        writer.call(&other).end().unwrap();
-        let foreign = stored(&server, &value_name(&server)).payload;
+        // A signed payload of another key.
+        writer.call(&other).result().unwrap();
+        let foreign = stored(&server, &server.only_value_name()).payload;
         server.raw(&["FLUSHALL"]);
-        writer.call(&job).end().unwrap();
-        let name = value_name(&server);
-        let sealed = stored(&server, &name).payload;
-        let mut flipped = sealed.to_vec();
+        writer.call(&job).result().unwrap();
+        let name = server.only_value_name();
+        let signed = stored(&server, &name).payload;
+        let mut flipped = signed.to_vec();
         flipped[2] ^= 1;
-        let unsealed = &sealed[..sealed.len() - 32];
+        let unsigned = &signed[..signed.len() - 32];
         let forgeries = [
-            ("moved", foreign.to_vec()),
+            ("of another key", foreign.to_vec()),
             ("altered", flipped),
-            ("cut", sealed[..sealed.len() - 1].to_vec()),
-            ("without a seal", unsealed.to_vec()),
+            ("truncated", signed[..signed.len() - 1].to_vec()),
+            ("without a seal", unsigned.to_vec()),
             ("empty", Vec::new()),
         ];
         for (what, payload) in forgeries {
             forge(&server, &name, payload);
-            // One that has nothing in its near cache.
+            // A new worker, whose near cache is empty.
             let reader = worker(&server, ONE);
-            let (bodies, value) = reader.call(&job).story();
+            let (bodies, value) = reader.call(&job).outcome();
             assert_eq!(
                 (bodies, value.is_ok()),
                 (1, true),
                 "{function}: {what}: {value:?}"
             );
-            // What was computed has taken its place.
-            assert_eq!(writer.call(&job).story(), (0, value), "{function}: {what}");
+            // The computed value has replaced it.
+            assert_eq!(writer.call(&job).outcome(), (0, value), "{function}: {what}");
         }
         server.raw(&["FLUSHALL"]);
     }
 }
 
 #[test]
-fn what_was_published_under_another_fence_does_not_count() {
+fn a_value_with_another_fence_is_not_used() {
     let server = Redis::start();
     let writer = worker(&server, ONE);
     let job = Job::new("cached", "key");
-    writer.call(&job).end().unwrap();
-    let name = value_name(&server);
+    writer.call(&job).result().unwrap();
+    let name = server.only_value_name();
     let mut value = stored(&server, &name);
     value.header.fence += 1;
     value.header.value.as_mut().unwrap().fence += 1;
     server.raw(&[b"SET".as_ref(), name.as_bytes(), &value.print(), b"KEEPTTL"]);
-    assert_eq!(writer.call(&job).story().0, 1);
+    assert_eq!(writer.call(&job).outcome().0, 1);
 }
 
 #[test]
-fn the_near_cache_hears_of_changes_under_a_secret_too() {
+fn a_near_cache_with_a_secret_is_invalidated() {
     let server = Redis::start();
     let worker = worker(&server, ONE);
     for function in ["near", "near_shared"] {
         let job = Job::new(function, "key");
-        let value = worker.call(&job).end();
-        assert_eq!(worker.call(&job).story(), (0, value));
-        for key in server.keys() {
-            server.raw(&["UNLINK", &key]);
-        }
-        eventually("a value computed anew", || {
-            (worker.call(&job).story().0 == 1).then_some(())
+        let value = worker.call(&job).result();
+        assert_eq!(worker.call(&job).outcome(), (0, value));
+        server.unlink_all();
+        eventually("a new value", || {
+            (worker.call(&job).outcome().0 == 1).then_some(())
         });
     }
     assert_eq!(
-        worker.call(&Job::new("rewrite", "key")).end(),
+        worker.call(&Job::new("delete_and_compute", "key")).result(),
         Ok("0 stale".to_owned())
     );
 }
@@ -138,16 +131,10 @@ fn pool(server: &Redis, secret: &str) -> Pool {
     Pool::open(&server.url()).unwrap().with_secret(secret).unwrap()
 }
 
-fn locked(acquired: Result<Acquired, Error>) -> Lease {
-    match acquired {
-        Ok(Acquired::Locked(lease)) => lease,
-        other => panic!("{other:?}"),
-    }
-}
+/// A custom key scheme.
+struct Reports(Pool);
 
-struct Own(Pool);
-
-impl DSpinlockBase for Own {
+impl DSpinlockBase for Reports {
     fn key(&self) -> String {
         "reports,nightly".into()
     }
@@ -158,7 +145,7 @@ impl DSpinlockBase for Own {
 }
 
 #[test]
-fn explicit_locks_are_one_lock_by_every_way_and_give_away_no_name() {
+fn explicit_locks_with_a_secret_hide_their_names() {
     let server = Redis::start();
     let pool = pool(&server, ONE);
     let lock = HashDSpinlock::new("example")
@@ -168,42 +155,42 @@ fn explicit_locks_are_one_lock_by_every_way_and_give_away_no_name() {
     let by_trait: &dyn DSpinlockBase = &lock;
     let lease = locked(lock.acquire_blocking());
     let busy = by_trait.acquire_blocking().unwrap_err();
-    logs::expect(&busy, "SpinlockTriesExceeded");
+    logs::assert_error(&busy, "SpinlockTriesExceeded");
     assert!(!server.keys().contains(&lock.key()));
     lease.release_blocking().unwrap();
     assert!(by_trait.delete_state_blocking().unwrap() && server.keys().is_empty());
 
-    let own = Own(pool);
-    let lease = locked(own.acquire_blocking());
+    let reports = Reports(pool);
+    let lease = locked(reports.acquire_blocking());
     assert!(
         server.keys().iter().all(|key| !key.contains("nightly")),
         "{:?}",
         server.keys()
     );
     drop(lease);
-    eventually("the key to be given up", || {
+    eventually("the abort of the dropped lease", || {
         (server.keys().len() == 1).then_some(())
     });
-    locked(own.acquire_blocking()).release_blocking().unwrap();
-    assert!(own.delete_state_blocking().unwrap() && server.keys().is_empty());
+    locked(reports.acquire_blocking()).release_blocking().unwrap();
+    assert!(reports.delete_state_blocking().unwrap() && server.keys().is_empty());
 }
 
 #[test]
-fn a_value_of_the_greatest_length_has_room_for_its_seal() {
+fn a_value_of_the_maximum_size_has_room_for_its_signature() {
     let server = Redis::start();
     let worker = worker(&server, ONE);
-    // Of the 8 MiB, one byte is the format's and five are the text's length.
+    // Of the 8 MiB, one byte is the format, and five bytes are the length of the string.
     let job = Job::new("cached", "key").with("value", "x".repeat((8 << 20) - 6));
-    assert_eq!(worker.call(&job).story().0, 1);
-    assert_eq!(worker.call(&job).story().0, 0);
+    assert_eq!(worker.call(&job).outcome().0, 1);
+    assert_eq!(worker.call(&job).outcome().0, 0);
 }
 
 #[test]
-fn a_secret_is_long_and_never_shown() {
+fn a_short_secret_is_refused_and_a_secret_never_printed() {
     let open = || Pool::open("sqlite::memory:").unwrap();
     let error = open().with_secret("in secrecy").unwrap_err();
     assert!(
-        matches!(&error, Error::Configuration(flaw) if !flaw.contains("secrecy")),
+        matches!(&error, Error::Configuration(reason) if !reason.contains("secrecy")),
         "{error}"
     );
     let pool = open().with_secret("in secrecy".repeat(2)).unwrap();

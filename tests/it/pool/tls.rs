@@ -1,4 +1,4 @@
-//! TLS, on real servers: whom a pool trusts, what it shows, and what it says where it does not.
+//! TLS on real servers: verification, client certificates, and errors.
 
 use std::fs;
 use std::path::Path;
@@ -12,12 +12,12 @@ fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
-/// Trusts the server's own authority.
+/// Options that trust the authority of the server.
 fn trusting(server: &Redis) -> Tls {
     Tls::new().authorities(read(server.authority()))
 }
 
-fn showing(tls: Tls, client: &Identity) -> Tls {
+fn with_client(tls: Tls, client: &Identity) -> Tls {
     tls.client_certificate(read(&client.certificate), read(&client.key))
 }
 
@@ -25,15 +25,15 @@ fn lock(pool: &Pool) -> Result<Acquired, Error> {
     HashDSpinlock::new("example")?.pool(pool).acquire_blocking()
 }
 
-fn reach(server: &Redis, tls: Tls) -> Result<Acquired, Error> {
+fn acquire(server: &Redis, tls: Tls) -> Result<Acquired, Error> {
     lock(&Pool::open_tls(&server.tls_url(), tls)?)
 }
 
-/// Why `server` is not used.
+/// The reason of the connection error.
 fn reason(server: &Redis, tls: Tls) -> String {
-    logs::listen();
-    let error = reach(server, tls).unwrap_err();
-    logs::expect(&error, "RedisNotInitialized");
+    logs::capture();
+    let error = acquire(server, tls).unwrap_err();
+    logs::assert_error(&error, "RedisNotInitialized");
     assert!(server.keys().is_empty());
     match error {
         Error::RedisNotInitialized { reason, .. } => reason,
@@ -42,10 +42,10 @@ fn reason(server: &Redis, tls: Tls) -> String {
 }
 
 #[test]
-fn a_server_by_a_trusted_authority_is_used() {
+fn a_server_with_a_trusted_authority_is_used() {
     let server = Redis::tls(Server::default());
     assert!(matches!(
-        reach(&server, trusting(&server)),
+        acquire(&server, trusting(&server)),
         Ok(Acquired::Locked(_))
     ));
     let (_, port) = server
@@ -64,27 +64,27 @@ fn a_server_by_a_trusted_authority_is_used() {
 }
 
 #[test]
-fn the_systems_authorities_are_trusted_by_default_and_no_others() {
+fn only_the_systems_authorities_are_trusted_by_default() {
     let server = Redis::tls(Server::default());
     let job = Job::new("cached", "key");
-    // What is a system's authority is a matter of a process.
+    // The system's authorities are set per process.
     let system = server.authority().display().to_string();
-    let worker = Worker::with(&server.tls_url(), &[("SSL_CERT_FILE", &system)]);
-    assert_eq!(worker.call(&job).story().0, 1);
-    assert_eq!(worker.call(&job).story().0, 0);
-    let stranger = Worker::start(&server.tls_url());
+    let worker = Worker::with_env(&server.tls_url(), &[("SSL_CERT_FILE", &system)]);
+    assert_eq!(worker.call(&job).outcome().0, 1);
+    assert_eq!(worker.call(&job).outcome().0, 0);
+    let untrusting = Worker::start(&server.tls_url());
     assert_eq!(
-        stranger.call(&job).story(),
+        untrusting.call(&job).outcome(),
         (0, Err("RedisNotInitialized".to_owned()))
     );
-    let said = stranger.logs().join("\n");
-    assert!(said.contains("not trusted"), "{said}");
+    let logs = untrusting.logs().join("\n");
+    assert!(logs.contains("not trusted"), "{logs}");
 }
 
 #[test]
-fn own_authorities_take_the_place_of_the_systems() {
+fn custom_authorities_replace_the_systems() {
     let server = Redis::tls(Server::default());
-    let other = Tls::new().authorities(read(server.stranger()));
+    let other = Tls::new().authorities(read(server.other_authority()));
     assert_eq!(
         reason(&server, other),
         "the server's certificate is by an authority that is not trusted"
@@ -101,7 +101,7 @@ fn a_certificate_of_another_host_is_refused() {
         reason(&server, trusting(&server)),
         "the server's certificate is for another host"
     );
-    // The address is in it.
+    // The certificate is valid for the address.
     let by_address = server.tls_url().replace("localhost", "127.0.0.1");
     let pool = Pool::open_tls(&by_address, trusting(&server)).unwrap();
     assert!(lock(&pool).is_ok());
@@ -120,9 +120,9 @@ fn an_expired_certificate_is_refused() {
 }
 
 #[test]
-fn any_server_is_trusted_by_an_explicit_call_alone_and_that_is_logged() {
-    logs::listen();
-    for flaw in [
+fn only_an_explicit_call_disables_verification_and_logs_a_warning() {
+    logs::capture();
+    for certificate in [
         Server::default(),
         Server {
             host: "elsewhere.example",
@@ -130,26 +130,26 @@ fn any_server_is_trusted_by_an_explicit_call_alone_and_that_is_logged() {
             mutual: false,
         },
     ] {
-        let server = Redis::tls(flaw);
-        assert!(reach(&server, Tls::new().dangerously_accept_any_server()).is_ok());
+        let server = Redis::tls(certificate);
+        assert!(acquire(&server, Tls::new().dangerously_accept_any_server()).is_ok());
     }
-    let warned = |line: &String| line.starts_with("WARN") && line.contains("without verification");
-    assert!(logs::lines().iter().any(warned));
+    let is_warning = |line: &String| line.starts_with("WARN") && line.contains("without verification");
+    assert!(logs::lines().iter().any(is_warning));
     for url in [
         "rediss://localhost#insecure",
         "rediss://localhost?ssl_cert_reqs=none",
     ] {
-        logs::expect(&Pool::open(url).unwrap_err(), "Configuration");
+        logs::assert_error(&Pool::open(url).unwrap_err(), "Configuration");
     }
 }
 
 #[test]
-fn a_client_shows_its_certificate() {
+fn a_client_certificate_is_sent() {
     let server = Redis::tls(Server {
         mutual: true,
         ..Server::default()
     });
-    assert!(reach(&server, showing(trusting(&server), server.client())).is_ok());
+    assert!(acquire(&server, with_client(trusting(&server), server.client())).is_ok());
     let server = Redis::tls(Server {
         mutual: true,
         ..Server::default()
@@ -158,7 +158,7 @@ fn a_client_shows_its_certificate() {
         reason(&server, trusting(&server)),
         "the server asks for a client certificate"
     );
-    let foreign = reason(&server, showing(trusting(&server), server.foreign_client()));
+    let foreign = reason(&server, with_client(trusting(&server), server.untrusted_client()));
     assert!(
         foreign.starts_with("the server refuses the client certificate"),
         "{foreign}"
@@ -166,7 +166,7 @@ fn a_client_shows_its_certificate() {
 }
 
 #[test]
-fn a_url_names_the_files() {
+fn a_url_can_name_the_certificate_files() {
     let server = Redis::tls(Server {
         mutual: true,
         ..Server::default()
@@ -181,23 +181,23 @@ fn a_url_names_the_files() {
     );
     let worker = Worker::start(&url);
     let job = Job::new("cached", "key");
-    assert_eq!(worker.call(&job).story().0, 1);
-    assert_eq!(worker.call(&job).story().0, 0);
+    assert_eq!(worker.call(&job).outcome().0, 1);
+    assert_eq!(worker.call(&job).outcome().0, 0);
 }
 
 #[test]
-fn a_server_without_tls_is_told_from_one_with() {
+fn a_server_without_tls_is_refused() {
     let server = Redis::start();
     let url = server.url().replace("redis:", "rediss:");
     let error = lock(&Pool::open(&url).unwrap()).unwrap_err();
-    logs::expect(&error, "RedisNotInitialized");
+    logs::assert_error(&error, "RedisNotInitialized");
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_at_once() {
+fn invalid_tls_options_are_refused_by_open() {
     let server = Redis::tls(Server::default());
     let (certificate, key) = (read(&server.client().certificate), read(&server.client().key));
-    let foreign_key = read(&server.foreign_client().key);
+    let foreign_key = read(&server.untrusted_client().key);
     let secret = b"-----BEGIN PRIVATE KEY-----\nsecret!\n-----END PRIVATE KEY-----\n";
     let damaged = b"-----BEGIN CERTIFICATE-----\nsecret\n-----END CERTIFICATE-----\n";
     for tls in [
@@ -211,16 +211,16 @@ fn what_cannot_be_used_is_refused_at_once() {
     ] {
         assert!(!format!("{tls:?}").contains("secret"));
         let error = Pool::open_tls("rediss://localhost", tls).unwrap_err();
-        logs::expect(&error, "Configuration");
+        logs::assert_error(&error, "Configuration");
     }
     let some = || Tls::new().authorities(read(server.authority()));
     let without = RedisParameters {
         tls: some(),
         ..RedisParameters::default()
     };
-    logs::expect(&Pool::connect(without).unwrap_err(), "Configuration");
+    logs::assert_error(&Pool::connect(without).unwrap_err(), "Configuration");
     for url in ["redis://localhost", "redis+unix:///socket", "sqlite::memory:"] {
-        logs::expect(&Pool::open_tls(url, some()).unwrap_err(), "Configuration");
+        logs::assert_error(&Pool::open_tls(url, some()).unwrap_err(), "Configuration");
     }
     for url in [
         "redis://localhost?ssl_ca_certs=/secret",
@@ -228,6 +228,6 @@ fn what_cannot_be_used_is_refused_at_once() {
         "rediss://localhost?ssl_certfile=/dev/null",
         "rediss://localhost?ssl_ca_cert=/secret",
     ] {
-        logs::expect(&Pool::open(url).unwrap_err(), "Configuration");
+        logs::assert_error(&Pool::open(url).unwrap_err(), "Configuration");
     }
 }

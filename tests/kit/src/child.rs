@@ -1,4 +1,4 @@
-//! A child process that is spoken to line by line.
+//! A child process that is driven by lines on its standard input and output.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -10,24 +10,24 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::PATIENCE;
+use crate::TEST_TIMEOUT;
 
-/// A running child; it is killed when dropped.
+/// A running child process. It is killed on drop.
 #[derive(Debug)]
-pub struct Lines {
+pub struct ChildProcess {
     child: Child,
     input: Mutex<Option<ChildStdin>>,
     output: Mutex<Receiver<String>>,
 }
 
-impl Lines {
-    /// Starts `command`; its standard error goes to the test's.
+impl ChildProcess {
+    /// Starts `command`. Its standard error is the test's.
     pub fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let input = Mutex::new(child.stdin.take());
         let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let (send, output) = channel();
@@ -45,38 +45,40 @@ impl Lines {
         }
     }
 
-    /// Starts the test's own binary anew, on the one test `name`, which is told by variables what to do.
+    /// Starts the test's own binary again. It runs only the test `name`; environment variables say what to do.
     pub fn own_test(name: &str, environment: &[(&str, &str)]) -> Self {
         Self::start(own_test(&mut Command::new(own_program()), name).envs(environment.iter().copied()))
     }
 
-    /// Sends one line.
-    pub fn say(&self, line: &str) {
+    /// Writes one line.
+    pub fn send(&self, line: &str) {
         let mut input = self.input.lock().expect("no writer panicked");
         let input = input.as_mut().expect("the input is still open");
         input
             .write_all(format!("{line}\n").as_bytes())
-            .expect("the child still listens");
+            .expect("the child reads its input");
     }
 
-    /// The next line.
-    pub fn hear(&self) -> String {
-        self.hear_within(PATIENCE)
+    /// Reads the next line.
+    pub fn recv(&self) -> String {
+        self.recv_timeout(TEST_TIMEOUT)
     }
 
-    /// The next line of a child that has much to do.
-    pub fn hear_within(&self, patience: Duration) -> String {
+    /// Reads the next line, with a custom timeout.
+    pub fn recv_timeout(&self, timeout: Duration) -> String {
         let output = self.output.lock().expect("no reader panicked");
-        output.recv_timeout(patience).expect("the child says something")
+        output
+            .recv_timeout(timeout)
+            .expect("the child writes a line in time")
     }
 
-    /// Sends one line and takes the next as its answer.
-    pub fn ask(&self, line: &str) -> String {
-        self.say(line);
-        self.hear()
+    /// Writes one line and reads the next one.
+    pub fn request(&self, line: &str) -> String {
+        self.send(line);
+        self.recv()
     }
 
-    /// The lines for a reader of one's own.
+    /// Takes the receiver of the lines; later reads of `self` fail.
     pub(crate) fn take_output(&mut self) -> Receiver<String> {
         let (_, nothing) = channel();
         std::mem::replace(self.output.get_mut().expect("no reader panicked"), nothing)
@@ -87,48 +89,48 @@ impl Lines {
         self.child.id()
     }
 
-    /// Stops the process in its tracks (SIGSTOP).
+    /// Sends SIGSTOP.
     pub fn pause(&self) {
         signal(&self.child, Signal::STOP);
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Sends SIGCONT.
     pub fn resume(&self) {
         signal(&self.child, Signal::CONT);
     }
 
-    /// Kills it as `kill -9` does, and does not wait for its death.
-    pub fn strike(&self) {
+    /// Sends SIGKILL and does not wait for the process to exit.
+    pub fn start_kill(&self) {
         signal(&self.child, Signal::KILL);
     }
 
-    /// Kills it as `kill -9` does, and returns when it is dead.
+    /// Sends SIGKILL and waits until the process has exited.
     pub fn kill(&mut self) {
-        // Fails only where the child has ended by itself.
+        // Fails only if the child has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-impl Drop for Lines {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
 pub(crate) fn own_program() -> PathBuf {
-    std::env::current_exe().expect("a test knows its own binary")
+    std::env::current_exe().expect("the path of the test binary")
 }
 
-/// The arguments of the test's own binary to run one test alone.
+/// Makes the test's own binary run one test only.
 pub(crate) fn own_test<'a>(command: &'a mut Command, name: &str) -> &'a mut Command {
     command
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env_remove("DSPINLOCK_URL")
-        // Bodies panic when they are told to; nobody wants to read where.
+        // Some bodies panic on purpose: their backtraces are noise.
         .env("RUST_BACKTRACE", "0")
 }
 
 pub(crate) fn signal(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).expect("the process is there");
+    kill_process(Pid::from_child(child), signal).expect("the process exists");
 }

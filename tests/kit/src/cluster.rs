@@ -10,19 +10,19 @@ use crate::port::Port;
 use crate::tls::Certificates;
 use crate::{Redis, Tls, eventually};
 
-/// Six servers on free ports; all are killed when dropped.
+/// Six servers on free ports. They are killed on drop.
 #[derive(Debug)]
 pub struct Cluster {
     servers: Vec<Redis>,
-    /// On which the servers talk to one another; held as long as they run.
+    /// The ports of the cluster bus, reserved while the servers run.
     _buses: Vec<Port>,
     ids: Vec<String>,
-    /// Killed or stopped: it must not be asked.
+    /// The index of the server that was killed or paused. It is not queried.
     down: Option<usize>,
     secure: Option<Secure>,
 }
 
-/// What the servers of a cluster with TLS share.
+/// The certificates and ports of a cluster with TLS.
 #[derive(Debug)]
 struct Secure {
     _folder: TempDir,
@@ -34,23 +34,23 @@ const MASTERS: usize = 3;
 const SLOTS: usize = 16_384;
 
 impl Cluster {
-    /// Starts them, and returns when each knows all the others and every replica has its master's data.
+    /// Starts the servers. Returns when all know each other and every replica is synchronized.
     pub fn start() -> Self {
         Self::launch(None)
     }
 
-    /// The same, with a TLS port each; see [`Self::tls_url`].
+    /// Starts a cluster whose servers have TLS ports; see [`Self::tls_url`].
     pub fn tls() -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the certificates");
+        let folder = tempfile::tempdir().expect("a temporary folder");
         Self::launch(Some(Secure {
-            certificates: Certificates::make(folder.path(), Tls::default()),
+            certificates: Certificates::create(folder.path(), Tls::default()),
             _folder: folder,
-            ports: (0..2 * MASTERS).map(|_| Port::hold()).collect(),
+            ports: (0..2 * MASTERS).map(|_| Port::reserve()).collect(),
         }))
     }
 
     fn launch(secure: Option<Secure>) -> Self {
-        let buses: Vec<Port> = (0..2 * MASTERS).map(|_| Port::hold()).collect();
+        let buses: Vec<Port> = (0..2 * MASTERS).map(|_| Port::reserve()).collect();
         let servers: Vec<Redis> = buses
             .iter()
             .enumerate()
@@ -82,46 +82,46 @@ impl Cluster {
             down,
             secure,
         };
-        cluster.every("nodes that know one another", |server| {
+        cluster.wait_for_all("the nodes to know each other", |server| {
             state(server, "cluster_known_nodes").as_deref() == Some("6")
         });
         for (at, replica) in cluster.servers.iter().enumerate().skip(MASTERS) {
             let master = &cluster.ids[at - MASTERS];
-            eventually("a replica that knows its master", || {
+            eventually("the replica to know its master", || {
                 replica.try_raw(&["CLUSTER", "REPLICATE", master]).ok()
             });
         }
-        cluster.every("a cluster that is up", |server| {
+        cluster.wait_for_all("the cluster to be up", |server| {
             state(server, "cluster_state").as_deref() == Some("ok")
         });
-        cluster.servers[MASTERS..].iter().for_each(Redis::catch_up);
-        // A failover needs masters that know of the replica.
-        cluster.every("replicas that everybody knows", |server| {
+        cluster.servers[MASTERS..].iter().for_each(Redis::wait_synced);
+        // A failover needs masters that know the replica.
+        cluster.wait_for_all("every node to know the replicas", |server| {
             text(server, &["CLUSTER", "NODES"]).matches("slave").count() == MASTERS
         });
         cluster
     }
 
-    fn every(&self, what: &str, is_so: impl Fn(&Redis) -> bool) {
+    fn wait_for_all(&self, what: &str, is_true: impl Fn(&Redis) -> bool) {
         for server in &self.servers {
-            eventually(what, || is_so(server).then_some(()));
+            eventually(what, || is_true(server).then_some(()));
         }
     }
 
-    /// `redis+cluster://127.0.0.1:port,127.0.0.1:port`: two of the masters.
+    /// `redis+cluster://127.0.0.1:port,127.0.0.1:port`, with two of the masters.
     pub fn url(&self) -> String {
         let [one, two] = [0, 1].map(|at: usize| self.servers[at].port());
         format!("redis+cluster://127.0.0.1:{one},127.0.0.1:{two}")
     }
 
-    /// `rediss+cluster://127.0.0.1:port,127.0.0.1:port` of a cluster with TLS, without the authority to trust.
+    /// `rediss+cluster://127.0.0.1:port,127.0.0.1:port` of a cluster with TLS. It names no authority.
     pub fn tls_url(&self) -> String {
         let ports = &self.secure().ports;
         let [one, two] = [0, 1].map(|at: usize| ports[at].number());
         format!("rediss+cluster://127.0.0.1:{one},127.0.0.1:{two}")
     }
 
-    /// The certificate that a client of [`Self::tls_url`] has to trust.
+    /// The authority that a client of [`Self::tls_url`] must trust.
     pub fn authority(&self) -> &Path {
         &self.secure().certificates.authority
     }
@@ -130,7 +130,7 @@ impl Cluster {
         self.secure.as_ref().expect("the cluster was started with TLS")
     }
 
-    /// The masters and the replicas.
+    /// The three masters, then their replicas.
     pub fn servers(&self) -> &[Redis] {
         &self.servers
     }
@@ -141,7 +141,7 @@ impl Cluster {
         self.down = Some(at);
     }
 
-    /// Stops a server in its tracks.
+    /// Sends SIGSTOP to a server.
     pub fn pause(&mut self, at: usize) {
         self.servers[at].pause();
         self.down = Some(at);
@@ -154,33 +154,32 @@ impl Cluster {
 
     /// The slot of a key.
     pub fn slot(&self, key: &str) -> usize {
-        let server = self.running().next().expect("a node that runs");
+        let server = self.running().next().expect("a running node");
         from_redis_value(server.raw(&["CLUSTER", "KEYSLOT", key])).expect("a number")
     }
 
-    /// Which server serves a slot, by the word of one that runs.
+    /// The index of the server that owns a slot, according to a running node.
     pub fn owner(&self, slot: usize) -> usize {
-        let server = self.running().next().expect("a node that runs");
-        let port = owner_by(server, slot).expect("a node serves the slot");
+        let server = self.running().next().expect("a running node");
+        let port = owner_by(server, slot).expect("a node owns the slot");
         let found = self.servers.iter().position(|server| server.port() == port);
-        found.expect("the owner is one of ours")
+        found.expect("the owner is a server of the cluster")
     }
 
-    /// The names of all states in the store.
-    pub fn states(&self) -> Vec<String> {
-        let keys = self.running().flat_map(Redis::keys);
-        let mut states: Vec<_> = keys.filter(|key| !key.starts_with('{')).collect();
+    /// The names of all states in the cluster, sorted.
+    pub fn state_names(&self) -> Vec<String> {
+        let mut states: Vec<_> = self.running().flat_map(Redis::state_names).collect();
         states.sort();
         states.dedup();
         states
     }
 
-    /// Waits until every node that runs says that another than `old` serves the slot; returns how long that took.
-    pub fn failed_over(&self, slot: usize, old: usize) -> Duration {
+    /// Waits until every running node reports an owner of the slot other than `old`. Returns the elapsed time.
+    pub fn wait_failed_over(&self, slot: usize, old: usize) -> Duration {
         let start = Instant::now();
         let port = self.servers[old].port();
         for server in self.running() {
-            eventually("a failover", || {
+            eventually("the failover", || {
                 let up = state(server, "cluster_state").as_deref() == Some("ok");
                 (up && owner_by(server, slot)? != port).then_some(())
             });
@@ -188,8 +187,8 @@ impl Cluster {
         start.elapsed()
     }
 
-    /// Has a master hand over to its replica though nothing is wrong. Returns the replica.
-    pub fn hand_over(&self, master: usize) -> usize {
+    /// Fails a healthy master over to its replica. Returns the index of the replica.
+    pub fn fail_over(&self, master: usize) -> usize {
         let id = &self.ids[master];
         let is_replica = |server: &Redis| {
             let myself = text(server, &["CLUSTER", "NODES"]);
@@ -199,45 +198,45 @@ impl Cluster {
         };
         let replica = self.servers.iter().position(is_replica).expect("a replica");
         self.servers[replica].raw(&["CLUSTER", "FAILOVER"]);
-        eventually("a replica that took over", || {
+        eventually("the replica to become master", || {
             let nodes = text(&self.servers[replica], &["CLUSTER", "NODES"]);
             nodes.contains("myself,master").then_some(())
         });
         replica
     }
 
-    /// Begins to move a slot: what is there is still served there, what is new goes to the other.
-    pub fn begin_to_move(&self, slot: usize, from: usize, to: usize) {
+    /// Starts the migration of a slot: existing keys stay on the source, new keys go to the target.
+    pub fn start_migration(&self, slot: usize, from: usize, to: usize) {
         let slot = slot.to_string();
         self.servers[to].raw(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &self.ids[from]]);
         self.servers[from].raw(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &self.ids[to]]);
     }
 
-    /// Moves one key after another, as many as there are.
-    pub fn move_keys(&self, slot: usize, from: usize, to: usize) {
+    /// Migrates all keys of a slot.
+    pub fn migrate_keys(&self, slot: usize, from: usize, to: usize) {
         let port = self.servers[to].port().to_string();
         loop {
             let keys = self.servers[from].raw(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "1"]);
-            let keys: Vec<String> = from_redis_value(keys).expect("names");
+            let keys: Vec<String> = from_redis_value(keys).expect("a list of names");
             let Some(key) = keys.first() else { return };
             let command = ["MIGRATE", "127.0.0.1", &port, key, "0", "5000"];
-            // As the kit's own user, whatever a test does to the others.
+            // As the user of the kit, whatever a test does to the others.
             let login = ["AUTH2", "kit", "any"];
             self.servers[from].raw(&[&command[..], &login].concat());
         }
     }
 
-    /// Tells everybody that the slot has moved.
-    pub fn end_move(&self, slot: usize, from: usize, to: usize) {
-        // The new owner must know first, or nobody owns it for a moment.
+    /// Finishes the migration of a slot: all masters learn the new owner.
+    pub fn finish_migration(&self, slot: usize, from: usize, to: usize) {
+        // The new owner learns it first. Otherwise the slot has no owner for a moment.
         let others = (0..MASTERS).filter(|at| ![from, to].contains(at));
         for at in [to, from].into_iter().chain(others) {
             self.servers[at].raw(&["CLUSTER", "SETSLOT", &slot.to_string(), "NODE", &self.ids[to]]);
         }
     }
 
-    /// Breaks every client's connection to every node.
-    pub fn cut(&self) {
+    /// Closes every client connection to every node.
+    pub fn disconnect(&self) {
         for server in &self.servers {
             server.raw(&["CLIENT", "KILL", "TYPE", "normal"]);
         }
@@ -247,7 +246,7 @@ impl Cluster {
 impl Secure {
     fn options(&self, at: usize) -> Vec<String> {
         let port = self.ports[at].number().to_string();
-        // Redis 7.0 names TLS ports only where the servers speak TLS among themselves too.
+        // Redis 7.0 announces TLS ports only if the nodes use TLS among themselves.
         let fixed = [
             "--tls-port",
             &port,
@@ -282,15 +281,15 @@ fn server(bus: &Port, more: Option<Vec<String>>) -> Redis {
     ];
     let more = more.unwrap_or_default();
     options.extend(more.iter().map(String::as_str));
-    Redis::with(&options)
+    Redis::with_args(&options)
 }
 
 fn text(server: &Redis, command: &[&str]) -> String {
-    from_redis_value(server.raw(command)).expect("a text")
+    from_redis_value(server.raw(command)).expect("text")
 }
 
 fn state(server: &Redis, field: &str) -> Option<String> {
-    let text: String = from_redis_value(server.try_raw(&["CLUSTER", "INFO"]).ok()?).expect("a text");
+    let text: String = from_redis_value(server.try_raw(&["CLUSTER", "INFO"]).ok()?).expect("text");
     let value = |line: &str| line.strip_prefix(field)?.strip_prefix(':').map(str::to_owned);
     text.lines().find_map(value)
 }

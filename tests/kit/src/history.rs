@@ -1,12 +1,12 @@
-//! What a journal tells, and what must be true of it whatever was broken meanwhile.
+//! The events of a journal, and the invariants that hold under every fault.
 //!
-//! A worker notes, in this order (the tag is its process and the number of its call):
+//! A worker appends these lines, in this order. The tag is its process id and the number of the call:
 //!
 //! ```text
-//! <µs> call <tag> <key> <longest wait in ms>      a caller asks
-//! <µs> begin <tag> <key> <fence>                  its body runs
-//! <µs> end <tag> <key> <fence> <lost?> <value>    it has ended, with its lease or without
-//! <µs> out <tag> <key> ok <value>                 what the caller got; `err <name>` for an error
+//! <µs> call <tag> <key> <longest wait in ms>      a call begins
+//! <µs> begin <tag> <key> <fence>                  its body begins
+//! <µs> end <tag> <key> <fence> <lost?> <value>    its body returns; `lost` if the lease was lost
+//! <µs> out <tag> <key> ok <value>                 the call returns; `err <name>` for an error
 //! <µs> delete <tag> <key>, <µs> deleted <tag> <key>   a delete is sent, and acknowledged
 //! ```
 
@@ -15,19 +15,19 @@ use std::time::Duration;
 
 use crate::Journal;
 
-/// By how much a caller may outlast its wait.
+/// How much longer than its `wait` a call may take.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// All that happened, in the order in which it was noted.
+/// All events, in the order of the journal.
 #[derive(Debug, Default)]
 pub struct History {
     events: Vec<Event>,
-    /// Processes that were killed: their calls have no end.
+    /// Processes that were killed: their calls never return.
     killed: HashSet<u32>,
-    /// Processes that were stopped for a while: their clocks prove nothing.
+    /// Processes that were paused: their times prove nothing.
     paused: HashSet<u32>,
-    /// Locks were taken away from outside.
-    robbed: bool,
+    /// Entries were deleted or overwritten by the test.
+    external_writes: bool,
 }
 
 /// One line.
@@ -40,34 +40,34 @@ struct Event {
     rest: Vec<String>,
 }
 
-/// One run of a body: its fence, its call, when it began and ended, and how.
+/// One run of a body.
 #[derive(Debug, Clone)]
 pub struct Body {
-    /// Under which it ran.
+    /// The fence of its lease.
     pub fence: u64,
     /// `<process>-<call>`.
     pub tag: String,
-    /// What it was locked by.
+    /// The key of its lock.
     pub key: String,
     /// When it began.
     pub start: Duration,
-    /// When it ended; `None` where it was killed or dropped.
+    /// When it returned; `None` if it was killed, dropped or panicked.
     pub end: Option<Duration>,
-    /// Whether it knew at its end that its lease was lost.
+    /// Whether its lease was lost when it returned.
     pub lost: bool,
-    /// What it computed.
+    /// The value it returned.
     pub value: Option<String>,
-    /// Its lines' numbers: the order of things.
+    /// The line numbers of its begin and end; they give the order.
     begin_line: usize,
     end_line: usize,
 }
 
 impl History {
-    /// What the journal tells by now.
+    /// Parses the journal as it is now.
     ///
     /// # Panics
     ///
-    /// Where a line is none of the above: a torn one, that is.
+    /// Panics if a line is malformed.
     pub fn of(journal: &Journal) -> Self {
         Self {
             events: journal.lines().iter().map(|line| Event::parse(line)).collect(),
@@ -75,54 +75,57 @@ impl History {
         }
     }
 
-    /// These processes were killed.
+    /// Declares that these processes were killed.
     #[must_use]
     pub fn killed(mut self, processes: &[u32]) -> Self {
         self.killed.extend(processes);
         self
     }
 
-    /// These processes were stopped for a while and then went on.
+    /// Declares that these processes were paused and resumed.
     #[must_use]
     pub fn paused(mut self, processes: &[u32]) -> Self {
         self.paused.extend(processes);
         self
     }
 
-    /// Locks were taken away from outside: a grant may have been gone before its body began, after the next one's.
+    /// Declares that the test deleted or overwrote entries. A body may then begin after the body of a later grant.
     #[must_use]
-    pub fn robbed(mut self) -> Self {
-        self.robbed = true;
+    pub fn with_external_writes(mut self) -> Self {
+        self.external_writes = true;
         self
     }
 
-    /// How many calls there were, bodies that ran, and results that came from another's body.
+    /// Returns the numbers of calls, of bodies, and of hits.
     pub fn counts(&self) -> [usize; 3] {
         let bodies = self.bodies();
         let calls = self.events.iter().filter(|event| event.kind == "call");
         [calls.count(), bodies.len(), self.hits(&bodies).len()]
     }
 
-    /// Whether every call has ended that can.
+    /// Whether every call of a living process has returned.
     pub fn is_complete(&self) -> bool {
         let mut calls = self.events.iter().filter(|event| event.kind == "call");
         calls.all(|call| self.is_killed(&call.tag) || self.find("out", &call.tag).is_some())
     }
 
-    /// What must be true under every fault: fences grow, a fence is published at most once, no caller is handed what is
-    /// older than the last delete or than what another was handed before it asked, and every caller comes to an end in
-    /// time.
+    /// Checks the invariants that hold under every fault.
+    ///
+    /// Fences grow. A fence is published at most once. No call returns a value that is older than the last delete, or
+    /// older than a value returned before the call began. Every call returns in time.
     pub fn check(&self) {
         assert!(!self.events.is_empty(), "the journal is empty");
         self.fences_grow();
         self.one_publish_per_fence();
         self.no_stale_hit();
         self.hits_do_not_go_back();
-        self.all_end_in_time();
+        self.all_return_in_time();
     }
 
-    /// Bodies of one key never overlap, unless the lease of the earlier one was lost, and it knew, or its process was
-    /// killed, or the key was deleted meanwhile.
+    /// Checks that bodies of one key never overlap.
+    ///
+    /// An overlap is allowed if the earlier body knew that its lease was lost, if its process was killed, or if the key
+    /// was deleted between the two begins.
     pub fn check_exclusion(&self) {
         let bodies = self.bodies();
         for (at, first) in bodies.iter().enumerate() {
@@ -132,12 +135,12 @@ impl History {
                     .iter()
                     .any(|event| event.kind == "delete" && event.key == first.key);
                 let excused = first.lost || deleted || self.is_killed(&first.tag);
-                assert!(apart || excused, "two bodies at once: {first:?} and {second:?}");
+                assert!(apart || excused, "two bodies overlap: {first:?} and {second:?}");
             }
         }
     }
 
-    /// Every run of a body, in the order of their beginning.
+    /// Returns all bodies, in the order of their begins.
     pub fn bodies(&self) -> Vec<Body> {
         let mut bodies: Vec<Body> = Vec::new();
         for (line, event) in self.events.iter().enumerate() {
@@ -145,12 +148,16 @@ impl History {
             match event.kind.as_str() {
                 "begin" => bodies.push(event.body(line)),
                 "end" => {
-                    let body = bodies.iter_mut().rev().find(of_call).expect("it began");
+                    let body = bodies
+                        .iter_mut()
+                        .rev()
+                        .find(of_call)
+                        .expect("a body that ends has begun");
                     (body.end, body.end_line) = (Some(event.at), line);
                     body.lost = event.rest[1] == "lost";
                     body.value = event.rest.get(2).cloned();
                 }
-                // A body that panicked or was dropped has no end of its own.
+                // A body that panicked or was dropped has no `end` line.
                 "out" => bodies
                     .iter_mut()
                     .filter(of_call)
@@ -161,25 +168,25 @@ impl History {
         bodies
     }
 
-    /// Of one key, in the order in which bodies begin. A process that was stopped may begin long after its grant.
+    /// Checks per key, in the order of begins. A paused process may begin a body long after its grant.
     fn fences_grow(&self) {
         let (mut last, mut seen) = (HashMap::new(), HashSet::new());
         for body in self.bodies() {
             assert!(
                 seen.insert((body.key.clone(), body.fence)),
-                "a fence twice: {body:?}"
+                "a fence was granted twice: {body:?}"
             );
-            if !self.robbed && !self.paused.contains(&process(&body.tag)) {
+            if !self.external_writes && !self.paused.contains(&process(&body.tag)) {
                 let before = last.insert(body.key.clone(), body.fence);
                 assert!(
                     before < Some(body.fence),
-                    "after the fence {before:?} comes {body:?}"
+                    "the fence does not grow after {before:?}: {body:?}"
                 );
             }
         }
     }
 
-    /// Whatever is handed from one caller to another was computed by one body, which still had its lease at its end.
+    /// Every hit was computed by one body, which held its lease when it returned.
     fn one_publish_per_fence(&self) {
         let bodies = self.bodies();
         let mut published = HashMap::new();
@@ -188,79 +195,88 @@ impl History {
             let source = bodies
                 .iter()
                 .find(|body| body.key == event.key && body.value.as_ref() == Some(value))
-                .unwrap_or_else(|| panic!("nobody computed what was handed out: {event:?}"));
+                .unwrap_or_else(|| panic!("no body computed the value: {event:?}"));
             assert!(
                 source.end_line < line,
-                "handed out before it was there: {event:?}"
+                "a hit before the body returned: {event:?}"
             );
-            assert!(!source.lost, "handed out, though the lease was lost: {source:?}");
+            assert!(
+                !source.lost,
+                "a value was published after the lease was lost: {source:?}"
+            );
             let first = published.entry((&event.key, source.fence)).or_insert(value);
-            assert_eq!(*first, value, "two values under one fence: {event:?}");
+            assert_eq!(
+                *first, value,
+                "two values were published under one fence: {event:?}"
+            );
         }
     }
 
-    /// A caller that asked after a delete was acknowledged is handed nothing that was begun before it was sent.
+    /// A call that begins after a delete was acknowledged returns no value of a body that began before the delete was sent.
     fn no_stale_hit(&self) {
         let bodies = self.bodies();
         for (_, event) in self.hits(&bodies) {
-            let asked = self.asked(event).0;
-            let Some(sent) = self.last_delete(&event.key, asked) else {
+            let called = self.call_of(event).0;
+            let Some(sent) = self.last_delete(&event.key, called) else {
                 continue;
             };
             let source = bodies
                 .iter()
                 .find(|body| body.key == event.key && body.value.as_ref() == Some(&event.rest[1]));
-            let source = source.expect("checked before");
+            let source = source.expect("every hit has a body");
             assert!(
                 source.begin_line > sent,
-                "older than the delete in line {sent}: {event:?}"
+                "the value is older than the delete in line {sent}: {event:?}"
             );
         }
     }
 
-    /// Who asks after another was handed a result is handed none under a lower fence. A push needs its time to a near
-    /// cache; those keys are left out.
+    /// A call that begins after another call returned a value returns none with a lower fence. Keys with a near cache are
+    /// not checked, because a push takes time.
     fn hits_do_not_go_back(&self) {
         let bodies = self.bodies();
-        let mut handed: HashMap<&str, Vec<(usize, u64)>> = HashMap::new();
+        let mut returned: HashMap<&str, Vec<(usize, u64)>> = HashMap::new();
         for (line, event) in self.hits(&bodies) {
             if event.key.starts_with("near") {
                 continue;
             }
             let source = |body: &&Body| body.key == event.key && body.value.as_ref() == Some(&event.rest[1]);
-            let fence = bodies.iter().find(source).expect("checked before").fence;
-            let (asked, before) = (self.asked(event).0, handed.entry(&event.key).or_default());
+            let fence = bodies.iter().find(source).expect("every hit has a body").fence;
+            let (called, before) = (self.call_of(event).0, returned.entry(&event.key).or_default());
             let newer = before
                 .iter()
-                .find(|(line, other)| *line < asked && *other > fence);
-            assert_eq!(newer, None, "older than what was handed out before: {event:?}");
+                .find(|(line, other)| *line < called && *other > fence);
+            assert_eq!(
+                newer, None,
+                "the value is older than one returned before: {event:?}"
+            );
             before.push((line, fence));
         }
     }
 
-    /// Within the wait and a second, without the time in its own body.
-    fn all_end_in_time(&self) {
+    /// Every call returns within its wait plus [`GRACE`], not counting the time in its own body.
+    fn all_return_in_time(&self) {
         let bodies = self.bodies();
         for event in self.events.iter().filter(|event| event.kind == "call") {
             if self.is_killed(&event.tag) || self.paused.contains(&process(&event.tag)) {
                 continue;
             }
             let out = self.find("out", &event.tag);
-            let out = out.unwrap_or_else(|| panic!("a caller that never ends: {event:?}"));
+            let out = out.unwrap_or_else(|| panic!("the call never returned: {event:?}"));
             let own = bodies.iter().filter(|body| body.tag == event.tag);
             let own: Duration = own
                 .map(|body| body.end.unwrap_or(out.at).saturating_sub(body.start))
                 .sum();
             let wait = Duration::from_millis(event.rest[0].parse().expect("milliseconds"));
-            let took = (out.at - event.at).saturating_sub(own);
+            let elapsed = (out.at - event.at).saturating_sub(own);
             assert!(
-                took <= wait + GRACE,
-                "waited for {took:?} in the place of {wait:?}: {event:?}"
+                elapsed <= wait + GRACE,
+                "the call took {elapsed:?}, its wait is {wait:?}: {event:?}"
             );
         }
     }
 
-    /// Results that came from another's body, and their lines.
+    /// Calls that returned a value without running a body, with their line numbers.
     fn hits<'a>(&'a self, bodies: &[Body]) -> Vec<(usize, &'a Event)> {
         let deletes = self.events.iter().filter(|event| event.kind == "delete");
         let bodies = bodies.iter().map(|body| body.tag.as_str());
@@ -272,7 +288,7 @@ impl History {
             .collect()
     }
 
-    /// The line of the last delete that was acknowledged before `line`: the one in which it was sent.
+    /// The line in which the last delete was sent that was acknowledged before `line`.
     fn last_delete(&self, key: &str, line: usize) -> Option<usize> {
         let of = |kind: &'static str| move |event: &Event| event.kind == kind && event.key == key;
         let deleted = self.events[..line].iter().rfind(|event| of("deleted")(event))?;
@@ -281,11 +297,11 @@ impl History {
             .rposition(|event| of("delete")(event) && event.tag == deleted.tag)
     }
 
-    fn asked(&self, out: &Event) -> (usize, &Event) {
+    fn call_of(&self, out: &Event) -> (usize, &Event) {
         let mut lines = self.events.iter().enumerate();
         lines
             .find(|(_, event)| event.kind == "call" && event.tag == out.tag)
-            .expect("who got something has asked for it")
+            .expect("a result has a call")
     }
 
     fn find(&self, kind: &str, tag: &str) -> Option<&Event> {
@@ -302,8 +318,14 @@ impl History {
 impl Event {
     fn parse(line: &str) -> Self {
         let mut words = line.split(' ').map(str::to_owned);
-        let mut next = || words.next().unwrap_or_else(|| panic!("a torn line: {line:?}"));
-        let at = next().parse().unwrap_or_else(|_| panic!("no time in {line:?}"));
+        let mut next = || {
+            words
+                .next()
+                .unwrap_or_else(|| panic!("the line is incomplete: {line:?}"))
+        };
+        let at = next()
+            .parse()
+            .unwrap_or_else(|_| panic!("the line has no time: {line:?}"));
         let (kind, tag, key) = (next(), next(), next());
         Self {
             at: Duration::from_micros(at),
@@ -316,7 +338,7 @@ impl Event {
 
     fn body(&self, line: usize) -> Body {
         Body {
-            fence: self.rest[0].parse().expect("a fence"),
+            fence: self.rest[0].parse().expect("the fence is a number"),
             tag: self.tag.clone(),
             key: self.key.clone(),
             start: self.at,
@@ -330,8 +352,8 @@ impl Event {
 }
 
 fn process(tag: &str) -> u32 {
-    let (process, _) = tag.split_once('-').expect("`<process>-<call>`");
-    process.parse().expect("a process")
+    let (process, _) = tag.split_once('-').expect("a tag is `<process>-<call>`");
+    process.parse().expect("the process id is a number")
 }
 
 #[cfg(test)]

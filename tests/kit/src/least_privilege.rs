@@ -1,32 +1,34 @@
-//! What the manual says, word for word.
+//! The minimal ACL rule of SECURITY.md, taken from the document itself.
 
 use crate::Redis;
 
 const SECURITY: &str = include_str!("../../../SECURITY.md");
 
 impl Redis {
-    /// This server for two users: the smallest that the manual names, `app` with the password `any` and what it needs
-    /// `besides`, and the kit's own.
-    pub fn for_the_smallest_user(&self, besides: &[&str]) {
-        let start = SECURITY.find("ACL SETUSER app").expect("the manual's rule");
+    /// Leaves two users on this server: `app`, with the rule of SECURITY.md, the password `any` and the `extra`
+    /// permissions; and the user of the test kit.
+    pub fn restrict_to_least_privilege(&self, extra: &[&str]) {
+        let start = SECURITY
+            .find("ACL SETUSER app")
+            .expect("SECURITY.md has the rule");
         let block = SECURITY[start..].split("```").next().unwrap_or_default();
         let words = block.split_whitespace().filter(|word| *word != "\\");
         let mut rule: Vec<&str> = words
             .map(|word| if word.starts_with('>') { ">any" } else { word })
             .collect();
-        for permission in besides {
+        for permission in extra {
             assert!(
                 SECURITY.contains(permission),
-                "the manual does not name {permission}"
+                "SECURITY.md does not name `{permission}`"
             );
         }
-        rule.extend(besides);
+        rule.extend(extra);
         self.raw(&rule);
         self.raw(&["ACL", "SETUSER", "default", "off"]);
     }
 
-    /// What this server has refused so far.
-    pub fn refusals(&self) -> String {
+    /// The commands that this server has denied so far.
+    pub fn acl_log(&self) -> String {
         format!("{:?}", self.raw(&["ACL", "LOG"]))
     }
 }

@@ -1,4 +1,4 @@
-//! What a server really wrote, as it tells it itself (MONITOR).
+//! All writes to a server, as reported by its MONITOR command.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -8,9 +8,9 @@ use std::thread;
 
 use crate::{Redis, eventually};
 
-/// Sees every grant and every publish on a server, from its start until the server ends.
+/// Records every grant and every publish on a server until the server stops.
 #[derive(Debug)]
-pub struct Witness {
+pub struct Monitor {
     lines: Arc<Mutex<Vec<String>>>,
 }
 
@@ -23,54 +23,54 @@ struct Entry {
     has_value: bool,
 }
 
-impl Witness {
-    /// Listens to `server` from now on.
+impl Monitor {
+    /// Records the commands of `server` from now on.
     pub fn of(server: &Redis) -> Self {
-        let mut stream = UnixStream::connect(server.socket()).expect("the server listens");
+        let mut stream = UnixStream::connect(server.socket()).expect("the server accepts connections");
         stream
             .write_all(b"AUTH kit any\r\nMONITOR\r\n")
-            .expect("the server takes commands");
+            .expect("the server accepts commands");
         let lines = Arc::<Mutex<Vec<String>>>::default();
-        let (heard, mut reader) = (lines.clone(), BufReader::new(stream));
+        let (recorded, mut reader) = (lines.clone(), BufReader::new(stream));
         thread::spawn(move || {
             let mut line = Vec::new();
             while let Ok(1..) = reader.read_until(b'\n', &mut line) {
                 let text = String::from_utf8_lossy(&line).into_owned();
-                heard.lock().expect("no reader panicked").push(text);
+                recorded.lock().expect("no reader panicked").push(text);
                 line.clear();
             }
         });
-        eventually("the server to tell what it does", || {
+        eventually("MONITOR to start", || {
             let lines = lines.lock().expect("no reader panicked");
             (lines.iter().filter(|line| line.starts_with("+OK")).count() == 2).then_some(())
         });
         Self { lines }
     }
 
-    /// What must be true of every key: each grant has a greater fence than the one before, and only the call of the last
-    /// grant publishes, once. Returns how many grants and how many publishes there were.
+    /// Checks every key: each grant has a greater fence than the one before, and only the call of the last grant
+    /// publishes, once. Returns the numbers of grants and of publishes.
     pub fn check(&self, server: &Redis) -> (usize, usize) {
-        server.raw(&["ECHO", "all is said"]);
-        eventually("the server to tell all", || {
+        server.raw(&["ECHO", "end of log"]);
+        eventually("the end of the log", || {
             let lines = self.lines.lock().expect("no reader panicked");
-            lines.last().filter(|line| line.contains("all is said")).map(drop)
+            lines.last().filter(|line| line.contains("end of log")).map(drop)
         });
         let mut keys: HashMap<String, (Entry, bool)> = HashMap::new();
         let (mut grants, mut publishes) = (0, 0);
         for entry in self.entries() {
             match keys.get(&entry.name) {
                 Some((last, published)) if entry.fence == last.fence => {
-                    assert_eq!(
-                        entry.tag, last.tag,
-                        "a publish by another than the last grant's call"
-                    );
-                    assert!(!published, "a second publish: {entry:?}");
+                    assert_eq!(entry.tag, last.tag, "a publish by a call without the last grant");
+                    assert!(!published, "the fence was published twice: {entry:?}");
                     publishes += 1;
                     keys.insert(entry.name.clone(), (entry, true));
                 }
                 before => {
                     let last = before.map_or(0, |(last, _)| last.fence);
-                    assert!(entry.fence > last, "after the fence {last} comes {entry:?}");
+                    assert!(
+                        entry.fence > last,
+                        "the fence does not grow after {last}: {entry:?}"
+                    );
                     assert!(!entry.has_value, "a publish without a grant: {entry:?}");
                     grants += 1;
                     keys.insert(entry.name.clone(), (entry, false));
@@ -89,7 +89,7 @@ impl Witness {
 impl Entry {
     /// `<time> [0 lua] "SET" "{…},value" "dspinlock1,<tag>,<fence>,<the value's tag>,…" …`
     fn parse(line: &str) -> Option<Self> {
-        // The request for a script may show the same words; what the script writes is what counts.
+        // Only the commands of a script count: its request may contain the same text.
         let (before, header) = line.split_once(" lua] ")?.1.split_once("\"dspinlock1,")?;
         let name = before.split('"').rev().nth(1)?;
         let mut fields = header.split(',');

@@ -1,5 +1,5 @@
-//! Stands between a client and a server, and understands both: counts round trips, and stalls, loses, delays and cuts
-//! what a test names.
+//! A proxy between a client and a server. It parses RESP, counts round trips, and stalls, drops, delays or disconnects what
+//! a test selects.
 
 mod flow;
 mod rules;
@@ -11,37 +11,36 @@ use std::thread;
 use std::time::Duration;
 
 use self::rules::Rules;
-use crate::PATIENCE;
+use crate::TEST_TIMEOUT;
 
 /// A TCP proxy on a free port of 127.0.0.1.
 ///
-/// A round trip is what a client sends before it is answered: a pipeline is one, a command that waits for the answer to
-/// another is a second. Health checks (`PING` alone) are not counted.
+/// A round trip is everything that a client sends before it receives a reply: a pipeline is one round trip. Health checks
+/// (`PING` alone) do not count.
 ///
-/// A step is a command by its name, or one of the library's scripts by what it says when it is done: `ACQUIRE`, `RENEW`,
-/// `PUBLISH`, `ABORT` and `DELETE`.
+/// A step is a command, by its name, or a script of the library: `ACQUIRE`, `RENEW`, `PUBLISH`, `ABORT` or `DELETE`.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
     shared: Arc<Shared>,
 }
 
-/// Where a step is met.
+/// The stage at which a step is intercepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum At {
-    /// Before the server has it.
+pub enum Stage {
+    /// Before the server receives the request.
     Request,
-    /// When it is done, and before the client learns of it.
+    /// After the server has executed it, before the client receives the reply.
     Reply,
 }
 
-/// What becomes of a step that is met.
+/// What the proxy does with an intercepted step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It is kept back, with all that comes behind it on its connection, until [`Proxy::resume`].
+pub enum Action {
+    /// Holds it, and everything after it on its connection, until [`Proxy::resume`].
     Hold,
-    /// Its connection breaks, and it is gone.
-    Cut,
+    /// Closes its connection; the step is lost.
+    Disconnect,
 }
 
 #[derive(Debug, Default)]
@@ -58,22 +57,22 @@ struct State {
     connections: usize,
     requests_stalled: bool,
     replies_stalled: bool,
-    pushes_lost: bool,
+    pushes_dropped: bool,
     rules: Rules,
     delay: Delay,
     closed: bool,
 }
 
-/// How much later things arrive.
+/// How long requests and replies are delayed.
 #[derive(Debug, Default, Clone, Copy)]
 struct Delay {
     request: Duration,
     reply: Duration,
-    /// Each direction is up to so much slower still.
+    /// The maximum of a random delay that is added to each.
     jitter: Duration,
 }
 
-/// The two streams of a connection, and what is to become of them.
+/// The two streams of a connection, and how it ends.
 #[derive(Debug)]
 struct Open {
     client: TcpStream,
@@ -83,7 +82,7 @@ struct Open {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no thread of the proxy panicked")
+        self.state.lock().expect("the mutex is not poisoned")
     }
 
     fn pass(&self, stalled: impl Fn(&State) -> bool) {
@@ -101,9 +100,9 @@ impl Shared {
 }
 
 impl Proxy {
-    /// Stands before the server on `port`.
-    pub fn before(port: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    /// Starts a proxy to the server on `port`.
+    pub fn start(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port of the loopback address");
         let own = listener.local_addr().expect("a bound address").port();
         let shared = Arc::<Shared>::default();
         shared.set(|state| state.server = port);
@@ -135,56 +134,60 @@ impl Proxy {
         self.port
     }
 
-    /// Stands before another server from now on: new connections lead there.
-    pub fn turn_to(&self, port: u16) {
+    /// Connects new connections to the server on `port`.
+    pub fn redirect_to(&self, port: u16) {
         self.shared.set(|state| state.server = port);
     }
 
-    /// Forgets what was counted.
-    pub fn reset(&self) {
+    /// Clears the recorded round trips.
+    pub fn clear_round_trips(&self) {
         self.shared.set(|state| state.trips.clear());
     }
 
-    /// The round trips since the last reset: the names of the commands in each.
-    pub fn trips(&self) -> Vec<Vec<String>> {
+    /// The round trips since [`Self::clear_round_trips`]: the names of the commands in each.
+    pub fn round_trips(&self) -> Vec<Vec<String>> {
         let state = self.shared.state();
         let counted = |trip: &&Vec<String>| trip.iter().any(|command| command != "PING");
         state.trips.iter().filter(counted).cloned().collect()
     }
 
-    /// How many connections were made since the start.
+    /// The number of connections since the start.
     pub fn connections(&self) -> usize {
         self.shared.state().connections
     }
 
-    /// How often this step was asked for since the start.
-    pub fn asked(&self, step: &str) -> usize {
-        self.shared.state().rules.asked(step)
+    /// The number of requests for this step since the start.
+    pub fn requests(&self, step: &str) -> usize {
+        self.shared.state().rules.requests(step)
     }
 
     /// The bytes of the last request for this step.
-    pub fn request(&self, step: &str) -> Option<Vec<u8>> {
-        self.shared.state().rules.request(step)
+    pub fn last_request(&self, step: &str) -> Option<Vec<u8>> {
+        self.shared.state().rules.last_request(step)
     }
 
-    /// The next time that this step comes here, this becomes of it. One step at a time is looked out for.
-    pub fn on(&self, step: &str, at: At, fate: Fate) {
-        self.shared.set(|state| state.rules.look_out(step, at, fate));
+    /// Intercepts the next occurrence of this step. One step at a time is intercepted.
+    pub fn intercept(&self, step: &str, stage: Stage, action: Action) {
+        self.shared
+            .set(|state| state.rules.intercept(step, stage, action));
     }
 
-    /// Waits until the step that is looked out for has come.
-    pub fn met(&self) {
+    /// Waits until a step has been intercepted.
+    pub fn wait_matched(&self) {
         let state = self.shared.state();
-        let not_met = |state: &mut State| !state.rules.is_met();
+        let not_matched = |state: &mut State| !state.rules.is_matched();
         let waited = self
             .shared
             .changed
-            .wait_timeout_while(state, PATIENCE, not_met)
-            .expect("no thread of the proxy panicked");
-        assert!(!waited.1.timed_out(), "waited in vain for the step at the proxy");
+            .wait_timeout_while(state, TEST_TIMEOUT, not_matched)
+            .expect("the mutex is not poisoned");
+        assert!(
+            !waited.1.timed_out(),
+            "timed out waiting for the step at the proxy"
+        );
     }
 
-    /// Keeps back requests and replies, with all connections open.
+    /// Holds requests and replies; all connections stay open.
     pub fn stall(&self) {
         self.shared.set(|state| {
             state.requests_stalled = true;
@@ -192,37 +195,37 @@ impl Proxy {
         });
     }
 
-    /// Keeps back requests only: the server learns of nothing, and what it was asked before is still answered.
+    /// Holds requests only: earlier requests still get their replies.
     pub fn stall_requests(&self) {
         self.shared.set(|state| state.requests_stalled = true);
     }
 
-    /// Keeps back replies only: the server does what it is asked, and the client does not learn of it.
+    /// Holds replies only: the server executes the requests.
     pub fn stall_replies(&self) {
         self.shared.set(|state| state.replies_stalled = true);
     }
 
-    /// Lets through what was kept back, and all that follows.
+    /// Forwards everything that was held, and all that follows.
     pub fn resume(&self) {
         self.shared.set(|state| {
             state.requests_stalled = false;
             state.replies_stalled = false;
-            state.rules.forget();
+            state.rules.clear();
         });
     }
 
-    /// Whether what the server pushes is lost.
-    pub fn lose_pushes(&self, lost: bool) {
-        self.shared.set(|state| state.pushes_lost = lost);
+    /// Whether to drop pushes of the server.
+    pub fn drop_pushes(&self, dropped: bool) {
+        self.shared.set(|state| state.pushes_dropped = dropped);
     }
 
-    /// Makes every reply come so much later.
-    pub fn delay(&self, delay: Duration) {
+    /// Delays every reply.
+    pub fn delay_replies(&self, delay: Duration) {
         self.shared.set(|state| state.delay.reply = delay);
     }
 
-    /// Makes a round trip take so long, half of it each way, and up to the jitter longer.
-    pub fn latency(&self, round_trip: Duration, jitter: Duration) {
+    /// Delays every round trip: half of it each way, plus a random part of the jitter.
+    pub fn set_latency(&self, round_trip: Duration, jitter: Duration) {
         self.shared.set(|state| {
             state.delay = Delay {
                 request: round_trip / 2,
@@ -232,28 +235,27 @@ impl Proxy {
         });
     }
 
-    /// Breaks every open connection; new ones are taken.
-    pub fn cut(&self) {
-        self.end(flow::End::Cut, |open| {
-            // Fails where the peer was first.
+    /// Closes every open connection. New connections are accepted.
+    pub fn disconnect(&self) {
+        self.end(flow::End::Close, |open| {
+            // Fails if the peer has closed it already.
             let _ = open.client.shutdown(Shutdown::Both);
             let _ = open.server.shutdown(Shutdown::Both);
         });
     }
 
-    /// Breaks every open connection as a host does that knows nothing of it (RST); new ones are taken.
-    pub fn break_off(&self) {
+    /// Resets every open connection (RST). New connections are accepted.
+    pub fn reset(&self) {
         self.end(flow::End::Reset, |open| {
             for stream in [&open.client, &open.server] {
                 rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).expect("a TCP stream");
-                // Wakes the thread that reads; the last one to let go of the stream resets it.
+                // Wakes the reading thread. The last drop of the stream resets the connection.
                 let _ = stream.shutdown(Shutdown::Read);
             }
         });
     }
 
-    /// Makes every open connection half-open: the server has lost it, and the client hears nothing of that. New ones are
-    /// taken.
+    /// Makes every open connection half-open: closed at the server, open at the client. New connections are accepted.
     pub fn half_open(&self) {
         self.end(flow::End::HalfOpen, |open| {
             let _ = open.server.shutdown(Shutdown::Both);
@@ -263,7 +265,7 @@ impl Proxy {
     fn end(&self, end: flow::End, how: impl Fn(&Open)) {
         self.shared.set(|state| {
             for open in state.open.drain(..) {
-                *open.end.lock().expect("no thread of the proxy panicked") = end;
+                *open.end.lock().expect("the mutex is not poisoned") = end;
                 how(&open);
             }
         });
@@ -273,8 +275,8 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.set(|state| state.closed = true);
-        self.cut();
-        // Wakes the listener, which then sees that it is closed.
+        self.disconnect();
+        // Wakes the listener thread, which then exits.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }

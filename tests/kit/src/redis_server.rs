@@ -1,4 +1,4 @@
-//! A real server of one test's own.
+//! A real Redis or Valkey server for one test.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::port::Port;
 use crate::tls::{Certificates, Identity, Tls};
 use crate::{eventually, tool};
 
-/// A running Redis or Valkey on a free port of 127.0.0.1, without persistence; it is killed when dropped.
+/// A running Redis or Valkey server on a free port of 127.0.0.1, without persistence. It is killed on drop.
 #[derive(Debug)]
 pub struct Redis {
     program: PathBuf,
@@ -26,34 +26,34 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Debian's Redis 7.
+    /// Starts Redis 7.
     pub fn start() -> Self {
-        Self::with(&[])
+        Self::with_args(&[])
     }
 
-    /// Debian's Redis 7 with further options, such as `["--requirepass", "secret"]`.
-    pub fn with(args: &[&str]) -> Self {
+    /// Starts Redis 7 with further options, for example `["--requirepass", "secret"]`.
+    pub fn with_args(args: &[&str]) -> Self {
         Self::launch("redis-server", args, None)
     }
 
-    /// Valkey 9.
+    /// Starts Valkey 9.
     pub fn valkey() -> Self {
         Self::launch("valkey-server", &[], None)
     }
 
-    /// Debian's Redis 7 with a TLS port; see [`Self::tls_url`] and [`Self::authority`].
+    /// Starts Redis 7 with a TLS port; see [`Self::tls_url`] and [`Self::authority`].
     pub fn tls(tls: Tls) -> Self {
         Self::launch("redis-server", &[], Some(tls))
     }
 
     fn launch(program: &str, args: &[&str], tls: Option<Tls>) -> Self {
         let program = tool(program);
-        let folder = tempfile::tempdir().expect("a folder for the server");
-        // A program that is none of ours may take the port before the server does.
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        // Another program may take the port before the server binds it.
         for _ in 0..10 {
-            let port = Port::hold();
+            let port = Port::reserve();
             let mutual = tls.is_some_and(|tls| tls.mutual);
-            let tls = tls.map(|tls| (Port::hold(), Certificates::make(folder.path(), tls)));
+            let tls = tls.map(|tls| (Port::reserve(), Certificates::create(folder.path(), tls)));
             let mut args: Vec<String> = args.iter().map(ToString::to_string).collect();
             if tls.is_some() {
                 args.extend(["--tls-auth-clients", if mutual { "yes" } else { "no" }].map(Into::into));
@@ -72,7 +72,7 @@ impl Redis {
             }
         }
         let log = fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-        panic!("{} does not start: {log}", program.display());
+        panic!("cannot start {}: {log}", program.display());
     }
 
     /// `redis://127.0.0.1:port`.
@@ -90,24 +90,24 @@ impl Redis {
         format!("rediss://localhost:{}", self.tls_port())
     }
 
-    /// The certificate that a client of [`Self::tls_url`] has to trust.
+    /// The authority that a client of [`Self::tls_url`] must trust.
     pub fn authority(&self) -> &Path {
         &self.certificates().authority
     }
 
-    /// Another authority, which the server's certificate is not by.
-    pub fn stranger(&self) -> &Path {
-        &self.certificates().stranger
+    /// An authority that did not sign the server's certificate.
+    pub fn other_authority(&self) -> &Path {
+        &self.certificates().other_authority
     }
 
-    /// What a client shows to a server with `mutual`.
+    /// A client certificate that a server with [`Tls::mutual`] accepts.
     pub fn client(&self) -> &Identity {
         &self.certificates().client
     }
 
-    /// A client certificate that a server with `mutual` refuses.
-    pub fn foreign_client(&self) -> &Identity {
-        &self.certificates().foreign
+    /// A client certificate that a server with [`Tls::mutual`] refuses.
+    pub fn untrusted_client(&self) -> &Identity {
+        &self.certificates().untrusted_client
     }
 
     pub(crate) fn tls_port(&self) -> u16 {
@@ -134,20 +134,20 @@ impl Redis {
         self.folder.path().join("socket")
     }
 
-    /// Sends one command as an administrator, past the library under test.
+    /// Sends one command as an administrator, without the library under test.
     ///
     /// # Panics
     ///
-    /// Where the server refuses it.
+    /// Panics if the reply is an error.
     pub fn raw<A: AsRef<[u8]>>(&self, command: &[A]) -> Value {
         self.try_raw(command).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Sends one command; the answer may be an error.
+    /// Sends one command and returns its reply.
     ///
     /// # Errors
     ///
-    /// What the server, or the connection to it, says.
+    /// Fails if the reply is an error, or if the connection fails.
     pub fn try_raw<A: AsRef<[u8]>>(&self, command: &[A]) -> RedisResult<Value> {
         let mut connection = connect(self.folder.path())?;
         let mut request = redis::Cmd::new();
@@ -157,15 +157,15 @@ impl Redis {
         request.query(&mut connection)
     }
 
-    /// The text at `key`, `None` where there is none.
+    /// The text at `key`, or `None` if the key does not exist.
     pub fn get(&self, key: &str) -> Option<String> {
         self.bytes(key)
-            .map(|bytes| String::from_utf8(bytes).expect("a text"))
+            .map(|bytes| String::from_utf8(bytes).expect("UTF-8"))
     }
 
-    /// The bytes at `key`, `None` where there are none.
+    /// The bytes at `key`, or `None` if the key does not exist.
     pub fn bytes(&self, key: &str) -> Option<Vec<u8>> {
-        redis::from_redis_value(self.raw(&["GET", key])).expect("a string, or nothing")
+        redis::from_redis_value(self.raw(&["GET", key])).expect("the key is a string")
     }
 
     /// All keys, sorted.
@@ -176,10 +176,10 @@ impl Redis {
         keys
     }
 
-    /// How often it was asked for `command`, what it refused and what scripts ask for included; `None`: for anything.
-    pub fn asked(&self, command: Option<&str>) -> u64 {
+    /// How often the server was sent `command`, or any command if `None`. Rejected commands count, and those of scripts.
+    pub fn command_count(&self, command: Option<&str>) -> u64 {
         let stats: String =
-            redis::from_redis_value(self.raw(&["INFO", "commandstats"])).expect("a text of facts");
+            redis::from_redis_value(self.raw(&["INFO", "commandstats"])).expect("INFO is text");
         let lines = stats.lines().filter_map(|line| line.strip_prefix("cmdstat_"));
         lines
             .filter_map(|line| line.split_once(':'))
@@ -191,27 +191,27 @@ impl Redis {
             .sum()
     }
 
-    /// Stops the server in its tracks: connections stay open and nothing answers (SIGSTOP).
+    /// Sends SIGSTOP: connections stay open and nothing replies.
     pub fn pause(&self) {
         signal(&self.child, Signal::STOP);
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Sends SIGCONT.
     pub fn resume(&self) {
         signal(&self.child, Signal::CONT);
     }
 
-    /// Kills it as `kill -9` does: all that it knew is gone.
+    /// Sends SIGKILL and waits until the server has exited. Its data is lost.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Kills it, and starts an empty one in its place, on the same port.
+    /// Kills the server and starts an empty one on the same port.
     pub fn restart(&mut self) {
         self.kill();
         self.child = spawn(&self.program, &self.args, self.folder.path())
-            .expect("the server starts again on its old port");
+            .expect("the server can be started on its old port");
     }
 }
 
@@ -235,7 +235,7 @@ fn arguments(port: &Port, tls: Option<&(Port, Certificates)>, extra: &[String]) 
     .flatten()
     .map(Into::into)
     .collect();
-    // Our own commands come as this user, whatever a test does to the others.
+    // The kit logs in as this user, whatever a test does to the others.
     arguments.extend(["--user", "kit", "on", "nopass", "~*", "&*", "+@all"].map(Into::into));
     if let Some((port, files)) = tls {
         arguments.extend(["--tls-port".into(), port.number().to_string()]);
@@ -247,10 +247,10 @@ fn arguments(port: &Port, tls: Option<&(Port, Certificates)>, extra: &[String]) 
     arguments
 }
 
-/// The server once it answers; `None` where it ended before.
+/// Starts a server and waits until it replies; `None` if it exits before.
 fn spawn(program: &Path, arguments: &[String], folder: &Path) -> Option<Child> {
-    let output = || File::create(folder.join("output")).expect("the test's folder is writable");
-    // The socket file of a killed server would look like one that listens.
+    let output = || File::create(folder.join("output")).expect("the temporary folder is writable");
+    // The socket file of a killed server would look like a running server.
     let _ = fs::remove_file(folder.join("socket"));
     let mut child = Command::new(program)
         .args(arguments)
@@ -259,9 +259,9 @@ fn spawn(program: &Path, arguments: &[String], folder: &Path) -> Option<Child> {
         .stdout(output())
         .stderr(output())
         .spawn()
-        .unwrap_or_else(|error| panic!("{} does not start: {error}", program.display()));
-    let alive = eventually("a server that answers", || {
-        if child.try_wait().expect("the child is ours").is_some() {
+        .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
+    let alive = eventually("the server to reply", || {
+        if child.try_wait().expect("the server is our child").is_some() {
             return Some(false);
         }
         let answer: RedisResult<String> = connect(folder).and_then(|mut c| redis::cmd("PING").query(&mut c));
@@ -270,7 +270,7 @@ fn spawn(program: &Path, arguments: &[String], folder: &Path) -> Option<Child> {
     alive.then_some(child)
 }
 
-/// By the unix socket in the server's own folder: never another test's server.
+/// Connects by the unix socket in the server's own folder, which no other server uses.
 fn connect(folder: &Path) -> RedisResult<Connection> {
     let socket = folder.join("socket");
     let client = Client::open(format!("unix://{}?user=kit&pass=any", socket.display()))?;
@@ -284,11 +284,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_server_answers_and_is_empty() {
+    fn a_server_of_any_kind_starts_empty() {
         for server in [
             Redis::start(),
             Redis::valkey(),
-            Redis::with(&["--requirepass", "secret"]),
+            Redis::with_args(&["--requirepass", "secret"]),
             Redis::tls(Tls::default()),
         ] {
             assert!(server.keys().is_empty() && server.port() != 6379);
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_a_dropped_server() {
+    fn a_dropped_server_leaves_neither_socket_nor_port() {
         let server = Redis::start();
         let (port, socket) = (server.port(), server.socket());
         drop(server);

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::port::Port;
 use crate::{Redis, Tls, eventually, tool};
 
-/// A master with one replica, and three sentinels of which two must agree. All are killed when dropped.
+/// A master with one replica, and three sentinels with a quorum of two. All are killed on drop.
 #[derive(Debug)]
 pub struct Sentinels {
     servers: Vec<Redis>,
@@ -30,13 +30,13 @@ impl Sentinels {
     /// The name of the master.
     pub const NAME: &str = "main";
 
-    /// Starts all of them, and returns when each knows the others.
+    /// Starts all servers. Returns when the sentinels know each other.
     pub fn start() -> Self {
         let master = Redis::master();
         let replica = master.replica();
         let sentinels: Vec<_> = (0..3).map(|_| Sentinel::start(master.port(), "")).collect();
         for sentinel in &sentinels {
-            eventually("sentinels that know one another", || {
+            eventually("the sentinels to know each other", || {
                 let known = |field| sentinel.master_field(field);
                 let complete = known("num-other-sentinels")? == "2" && known("num-slaves")? == "1";
                 complete.then_some(())
@@ -54,9 +54,9 @@ impl Sentinels {
         }
     }
 
-    /// One sentinel over a master alone; both want passwords, of each its own.
+    /// Starts one sentinel and a master without replica. Each requires its own password.
     pub fn with_passwords(sentinel: &str, server: &str) -> Self {
-        let master = Redis::with(&["--requirepass", server]);
+        let master = Redis::with_args(&["--requirepass", server]);
         let options = format!(
             "requirepass {sentinel}\nsentinel auth-pass {} {server}\n",
             Self::NAME
@@ -72,9 +72,9 @@ impl Sentinels {
         }
     }
 
-    /// One sentinel over a master alone, which both speak TLS and show the same certificate. See [`Redis::authority`].
+    /// Starts one sentinel and a master without replica. Both use TLS with the same certificate; see [`Redis::authority`].
     pub fn tls() -> Self {
-        let (master, port) = (Redis::tls(Tls::default()), Port::hold());
+        let (master, port) = (Redis::tls(Tls::default()), Port::reserve());
         let mut options = format!("tls-port {}\n", port.number());
         options.push_str("tls-auth-clients no\ntls-replication yes\n");
         for (option, file) in master.certificates().options() {
@@ -95,53 +95,50 @@ impl Sentinels {
         self.url.clone()
     }
 
-    /// The master and the replica.
+    /// The master, then the replica.
     pub fn servers(&self) -> &[Redis] {
         &self.servers
     }
 
-    /// The server that the sentinels name now.
+    /// The current master, according to the sentinels.
     pub fn master(&mut self) -> &mut Redis {
         let port = self.master_port();
         let found = self.servers.iter_mut().find(|server| server.port() == port);
-        found.expect("the master is one of ours")
+        found.expect("the master is a server of this fixture")
     }
 
-    /// Waits until all sentinels name another master than the one on `old`; returns how long that took.
-    pub fn failed_over(&self, old: u16) -> Duration {
+    /// Waits until all sentinels name a master other than the one on port `old`. Returns the elapsed time.
+    pub fn wait_failed_over(&self, old: u16) -> Duration {
         let start = Instant::now();
         for sentinel in &self.sentinels {
-            eventually("a failover", || {
+            eventually("the failover", || {
                 sentinel.master_port().filter(|port| *port != old)
             });
         }
         start.elapsed()
     }
 
-    /// Has the sentinels change the master though nothing is wrong.
+    /// Makes the sentinels fail over a healthy master.
     pub fn fail_over(&self) {
         self.sentinels[0]
-            .ask::<()>(&["SENTINEL", "FAILOVER", Self::NAME])
-            .expect("a failover begins");
+            .query::<()>(&["SENTINEL", "FAILOVER", Self::NAME])
+            .expect("the failover starts");
     }
 
-    /// Kills one of the sentinels that are left, the first that clients ask.
-    pub fn kill(&mut self) {
+    /// Kills the first of the remaining sentinels, which clients query first.
+    pub fn kill_sentinel(&mut self) {
         self.sentinels.remove(0);
     }
 
     fn master_port(&self) -> u16 {
         let mut ports = self.sentinels.iter().filter_map(Sentinel::master_port);
-        ports.next().expect("a sentinel answers")
+        ports.next().expect("a sentinel replies")
     }
 }
 
 impl Sentinel {
     fn start(master: u16, options: &str) -> Self {
-        let (port, folder) = (
-            Port::hold(),
-            tempfile::tempdir().expect("a folder for the sentinel"),
-        );
+        let (port, folder) = (Port::reserve(), tempfile::tempdir().expect("a temporary folder"));
         let name = Sentinels::NAME;
         let config = format!(
             "port {}\nbind 127.0.0.1\nlogfile log\n\
@@ -151,8 +148,8 @@ impl Sentinel {
             port.number()
         );
         let path = folder.path().join("sentinel.conf");
-        fs::write(&path, config).expect("the test's folder is writable");
-        let output = || File::create(folder.path().join("output")).expect("the test's folder is writable");
+        fs::write(&path, config).expect("the temporary folder is writable");
+        let output = || File::create(folder.path().join("output")).expect("the temporary folder is writable");
         let child = Command::new(tool("redis-server"))
             .arg(&path)
             .arg("--sentinel")
@@ -161,19 +158,19 @@ impl Sentinel {
             .stdout(output())
             .stderr(output())
             .spawn()
-            .expect("a sentinel starts");
+            .expect("the sentinel can be started");
         let sentinel = Self {
             port,
             child,
             _folder: folder,
         };
-        eventually("a sentinel that answers", || {
+        eventually("the sentinel to accept connections", || {
             std::net::TcpStream::connect(("127.0.0.1", sentinel.port.number())).ok()
         });
         sentinel
     }
 
-    fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
+    fn query<T: redis::FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
         let mut connection = Client::open(("127.0.0.1", self.port.number()))?.get_connection()?;
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
@@ -182,12 +179,12 @@ impl Sentinel {
 
     fn master_port(&self) -> Option<u16> {
         let words = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Sentinels::NAME];
-        let (_, port): (String, u16) = self.ask(&words).ok()?;
+        let (_, port): (String, u16) = self.query(&words).ok()?;
         Some(port)
     }
 
     fn master_field(&self, name: &str) -> Option<String> {
-        let fields: Vec<(String, String)> = self.ask(&["SENTINEL", "MASTER", Sentinels::NAME]).ok()?;
+        let fields: Vec<(String, String)> = self.query(&["SENTINEL", "MASTER", Sentinels::NAME]).ok()?;
         fields
             .into_iter()
             .find_map(|(field, value)| (field == name).then_some(value))
@@ -196,7 +193,7 @@ impl Sentinel {
 
 impl Drop for Sentinel {
     fn drop(&mut self) {
-        // Fails only where it has ended by itself.
+        // Fails only if it has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 
-/// What a TLS server shows, and what it asks for.
+/// The certificate of a TLS server, and whether it verifies its clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Tls {
-    /// The host that its certificate is for, besides 127.0.0.1.
+    /// The host name in its certificate, in addition to 127.0.0.1.
     pub host: &'static str,
-    /// Its certificate is of the past.
+    /// Whether its certificate has expired.
     pub expired: bool,
-    /// It asks for a client certificate by its own authority.
+    /// Whether it requires a client certificate by its own authority.
     pub mutual: bool,
 }
 
-/// A good certificate for `localhost`, and clients need none.
+/// A valid certificate for `localhost`; clients need none.
 impl Default for Tls {
     fn default() -> Self {
         Self {
@@ -36,24 +36,24 @@ pub struct Identity {
     pub key: PathBuf,
 }
 
-/// Files that a TLS server and its clients need.
+/// The files of a TLS server and its clients.
 #[derive(Debug)]
 pub(crate) struct Certificates {
-    /// What a client must trust.
+    /// The authority that signed the server's certificate.
     pub(crate) authority: PathBuf,
     pub(crate) server: Identity,
-    /// By the server's authority.
+    /// Signed by `authority`.
     pub(crate) client: Identity,
-    /// By the stranger.
-    pub(crate) foreign: Identity,
-    /// An authority by which nothing of the server's is.
-    pub(crate) stranger: PathBuf,
+    /// Signed by `other_authority`.
+    pub(crate) untrusted_client: Identity,
+    /// An authority that signed nothing of the server.
+    pub(crate) other_authority: PathBuf,
 }
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
 impl Certificates {
-    /// What a server is told: its files, each option with its value.
+    /// The options of the server: names and files.
     pub(crate) fn options(&self) -> [(&'static str, &Path); 3] {
         [
             ("tls-cert-file", &self.server.certificate),
@@ -62,37 +62,39 @@ impl Certificates {
         ]
     }
 
-    /// Makes them all.
-    pub(crate) fn make(folder: &Path, tls: Tls) -> Self {
-        let (authority, stranger) = (authority("authority"), self::authority("stranger"));
-        let mut params = CertificateParams::new(vec![tls.host.into(), "127.0.0.1".into()])
-            .expect("names that a certificate can bear");
+    /// Creates all files in `folder`.
+    pub(crate) fn create(folder: &Path, tls: Tls) -> Self {
+        let (authority, other) = (authority("authority"), self::authority("other authority"));
+        let mut params =
+            CertificateParams::new(vec![tls.host.into(), "127.0.0.1".into()]).expect("valid host names");
         if tls.expired {
             params.not_before = date_time_ymd(2001, 1, 1);
             params.not_after = date_time_ymd(2002, 1, 1);
         }
-        let client = || CertificateParams::new(Vec::new()).expect("no names are valid names");
+        let client = || CertificateParams::new(Vec::new()).expect("an empty list of names is valid");
         Self {
             server: identity(folder, "server", params, &authority),
             client: identity(folder, "client", client(), &authority),
-            foreign: identity(folder, "foreign", client(), &stranger),
+            untrusted_client: identity(folder, "untrusted", client(), &other),
             authority: file(folder, "authority.pem", &authority.pem()),
-            stranger: file(folder, "stranger.pem", &stranger.pem()),
+            other_authority: file(folder, "other.pem", &other.pem()),
         }
     }
 }
 
 fn authority(name: &str) -> Authority {
-    let mut params = CertificateParams::new(Vec::new()).expect("no names are valid names");
+    let mut params = CertificateParams::new(Vec::new()).expect("an empty list of names is valid");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, name);
-    let key = KeyPair::generate().expect("a key is made");
-    CertifiedIssuer::self_signed(params, key).expect("an authority is made")
+    let key = KeyPair::generate().expect("a key can be generated");
+    CertifiedIssuer::self_signed(params, key).expect("an authority can be created")
 }
 
 fn identity(folder: &Path, name: &str, params: CertificateParams, authority: &Authority) -> Identity {
-    let key = KeyPair::generate().expect("a key is made");
-    let certificate = params.signed_by(&key, authority).expect("a certificate is made");
+    let key = KeyPair::generate().expect("a key can be generated");
+    let certificate = params
+        .signed_by(&key, authority)
+        .expect("a certificate can be signed");
     Identity {
         certificate: file(folder, &format!("{name}.pem"), &certificate.pem()),
         key: file(folder, &format!("{name}.key"), &key.serialize_pem()),

@@ -1,14 +1,14 @@
-//! Finds the programs that `./check` installs.
+//! Finds the programs and libraries that `./check` installs.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The program `name` of the repository's `.tools` folder, else of the `PATH`.
+/// Finds the program `name` in the repository's `.tools` folder, then on the `PATH`.
 ///
 /// # Panics
 ///
-/// Where it is missing: a test that cannot run must not pass.
+/// Panics if it is missing: a test that cannot run must not pass.
 pub fn tool(name: &str) -> PathBuf {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools");
     let own = [tools.join(name), tools.join("py/bin").join(name)];
@@ -16,21 +16,21 @@ pub fn tool(name: &str) -> PathBuf {
     own.into_iter()
         .chain(env::split_paths(&path).map(|folder| folder.join(name)))
         .find(|candidate| candidate.is_file())
-        .unwrap_or_else(|| panic!("{name} is missing: run `./check` once, it installs what the tests need"))
+        .unwrap_or_else(|| panic!("`{name}` is missing: run `./check tools` to install it"))
 }
 
-/// The environment of a process whose wall clock is wrong by so much, such as `+1h`; its monotonic clock is left alone.
+/// The environment of a process whose wall clock is shifted, for example by `+1h`. Its monotonic clock is correct.
 ///
 /// # Panics
 ///
-/// Where libfaketime is missing.
-pub fn wrong_clock(by: &str) -> Vec<(&'static str, String)> {
-    let found = fs::read_dir("/usr/lib").expect("a system with libraries");
+/// Panics if libfaketime is missing.
+pub fn shifted_clock(by: &str) -> Vec<(&'static str, String)> {
+    let found = fs::read_dir("/usr/lib").expect("`/usr/lib` can be read");
     let library = found
         .map_while(Result::ok)
         .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"))
         .find(|library| library.is_file())
-        .expect("libfaketime is missing: run `./check` once, it installs what the tests need");
+        .expect("`libfaketime` is missing: run `./check tools` to install it");
     vec![
         ("LD_PRELOAD", library.display().to_string()),
         ("FAKETIME", by.into()),

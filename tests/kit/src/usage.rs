@@ -1,13 +1,13 @@
-//! What a process uses, and how much it may.
+//! The resources of a process, and their limits.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What a process uses.
+/// The resources that a process uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Usage {
-    /// Memory of its own, in KiB.
+    /// Anonymous memory, in KiB.
     pub memory: usize,
-    /// Open descriptors.
+    /// Open file descriptors.
     pub descriptors: usize,
     /// Threads.
     pub threads: usize,
@@ -15,15 +15,16 @@ pub struct Usage {
 
 impl Usage {
     pub(crate) fn of(process: u32) -> Self {
-        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process of Linux");
+        let status =
+            std::fs::read_to_string(format!("/proc/{process}/status")).expect("`/proc` has the process");
         let number = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             let words = line.and_then(|line| line.split_whitespace().next());
             words
                 .and_then(|word| word.parse().ok())
-                .unwrap_or_else(|| panic!("no {name} in {status}"))
+                .unwrap_or_else(|| panic!("`{name}` is missing in {status}"))
         };
-        let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).expect("a process of our own");
+        let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).expect("the process is ours");
         Self {
             memory: number("RssAnon:"),
             descriptors: descriptors.count(),
@@ -32,14 +33,14 @@ impl Usage {
     }
 }
 
-/// In a worker: does what [`crate::Worker::limit`] asks for.
-pub fn limit_self(order: &str) {
-    let (resource, most) = order.split_once(' ').expect("`<resource> <most>`");
+/// Applies an order of [`crate::Worker::limit`] to this process.
+pub fn apply_limit(order: &str) {
+    let (resource, limit) = order.split_once(' ').expect("the order is `<resource> <limit>`");
     let resource = [Resource::Nofile, Resource::Nproc]
         .into_iter()
         .find(|known| format!("{known:?}") == resource)
-        .expect("descriptors or threads");
+        .expect("the resource is descriptors or threads");
     let maximum = getrlimit(resource).maximum;
-    let current = most.parse().ok().or(maximum);
-    setrlimit(resource, Rlimit { current, maximum }).expect("no more than the maximum");
+    let current = limit.parse().ok().or(maximum);
+    setrlimit(resource, Rlimit { current, maximum }).expect("the limit is at most the maximum");
 }

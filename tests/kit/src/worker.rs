@@ -1,12 +1,13 @@
-//! Worker processes: a test tells them what to call, and hears what happened.
+//! Worker processes, which make calls for a test and report events.
 //!
-//! A worker is the test's own binary, started anew on its test `common::worker::main`. It reads requests and prints events:
+//! A worker is the test's own binary, started again with its test `common::worker::main`. It reads requests and prints
+//! events:
 //!
 //! ```text
-//! → 7 call cached key=a body=sleep:300 lease=2000      the seventh call of this worker
-//! ← >7 began 1795417730635001                          its body runs, under this fence
-//! → 7 go                                               a body that waits at a gate may go on
-//! ← >7 ok 12-1  or  >7 err SpinlockTriesExceeded       what the caller got
+//! → 7 call cached key=a body=sleep:300 lease=2000      makes call 7
+//! ← >7 started 1795417730635001                        its body runs with this fence
+//! → 7 open                                             opens the gate of its body
+//! ← >7 ok 12-1  or  >7 err SpinlockTriesExceeded       the result
 //! ```
 
 use std::collections::{HashMap, HashSet};
@@ -21,21 +22,21 @@ use rustix::process::Resource;
 
 use crate::child::{own_program, own_test};
 use crate::usage::Usage;
-use crate::{Lines, PATIENCE};
+use crate::{ChildProcess, TEST_TIMEOUT};
 
-/// A worker process; it is killed when dropped.
+/// A worker process. It is killed on drop.
 #[derive(Debug)]
 pub struct Worker {
-    lines: Lines,
-    last: AtomicU64,
+    child: ChildProcess,
+    last_id: AtomicU64,
     calls: Arc<Mutex<HashMap<u64, Sender<String>>>>,
 }
 
-/// A call that a worker was asked to make.
+/// The description of a call: function, key and options.
 #[derive(Debug, Clone)]
 pub struct Job(String);
 
-/// A call under way.
+/// A call that a worker is making.
 #[derive(Debug)]
 pub struct Call<'a> {
     worker: &'a Worker,
@@ -44,28 +45,28 @@ pub struct Call<'a> {
 }
 
 impl Worker {
-    /// Starts one whose annotated functions use the store at `url`.
+    /// Starts a worker that uses the store at `url`.
     pub fn start(url: &str) -> Self {
-        Self::with(url, &[])
+        Self::with_env(url, &[])
     }
 
-    /// Starts one with further environment variables.
-    pub fn with(url: &str, environment: &[(&str, &str)]) -> Self {
+    /// Starts a worker with further environment variables.
+    pub fn with_env(url: &str, environment: &[(&str, &str)]) -> Self {
         let url = ("DSPINLOCK_URL", url);
         Self::in_environment(std::iter::once(url).chain(environment.iter().copied()))
     }
 
-    /// Starts one that was not told where its store is.
+    /// Starts a worker without `DSPINLOCK_URL`.
     pub fn without_url(environment: &[(&str, &str)]) -> Self {
         Self::in_environment(environment.iter().copied())
     }
 
-    /// Starts one by way of a program that prepares its surroundings and becomes what it is told to run, such as
+    /// Starts a worker through a program that prepares its environment and then executes it, for example
     /// `setpriv --reuid=61000`.
-    pub fn by(wrapper: &[&str], url: &str) -> Self {
+    pub fn wrapped(wrapper: &[&str], url: &str) -> Self {
         let own = own_program();
         let mut words = wrapper.iter().map(OsStr::new).chain([own.as_os_str()]);
-        let mut command = Command::new(words.next().expect("the worker itself at least"));
+        let mut command = Command::new(words.next().expect("the command has at least one word"));
         command.args(words);
         Self::spawn(command, [("DSPINLOCK_URL", url)].into_iter())
     }
@@ -78,9 +79,9 @@ impl Worker {
         own_test(&mut command, "common::worker::main")
             .env("DSPINLOCK_TEST_WORKER", "1")
             .envs(environment);
-        let mut lines = Lines::start(&mut command);
+        let mut child = ChildProcess::start(&mut command);
         let calls = Arc::<Mutex<HashMap<u64, Sender<String>>>>::default();
-        let (output, readers) = (lines.take_output(), calls.clone());
+        let (output, readers) = (child.take_output(), calls.clone());
         thread::spawn(move || {
             for line in output {
                 let event = line
@@ -90,47 +91,47 @@ impl Worker {
                 if let Some((id, event)) = event
                     && let Some(call) = lock(&readers).get(&id)
                 {
-                    // A call that nobody listens to any more.
+                    // Fails if the test has dropped the call.
                     let _ = call.send(event.into());
                 }
             }
-            // The process has ended: whoever still waits for it learns so at once.
+            // The process has exited. Dropping the senders fails all pending receives.
             lock(&readers).clear();
         });
         Self {
-            lines,
-            last: AtomicU64::new(0),
+            child,
+            last_id: AtomicU64::new(0),
             calls,
         }
     }
 
-    /// Starts `n` of them.
-    pub fn several(n: usize, url: &str) -> Vec<Self> {
+    /// Starts `n` workers.
+    pub fn start_many(n: usize, url: &str) -> Vec<Self> {
         (0..n).map(|_| Self::start(url)).collect()
     }
 
-    /// Makes the worker begin a call; events of it are heard through the answer.
+    /// Makes the worker start a call.
     pub fn call(&self, job: &Job) -> Call<'_> {
-        self.order(&format!("call {}", job.0))
+        self.request(&format!("call {}", job.0))
     }
 
-    /// What the library has logged in the worker so far.
+    /// The lines that the library has logged in the worker so far.
     pub fn logs(&self) -> Vec<String> {
-        let call = self.order("logs");
+        let call = self.request("logs");
         let lines = std::iter::from_fn(|| call.event());
         lines.take_while(|line| line != "end").collect()
     }
 
-    /// What the library has in hand in the worker, and how many tasks its runtime has.
-    pub fn left(&self) -> String {
-        self.order("left").event().expect("the worker lives")
+    /// The leases, flights and watches that the library holds in the worker, and the number of tasks.
+    pub fn in_use(&self) -> String {
+        self.request("in_use").event().expect("the worker is running")
     }
 
-    fn order(&self, order: &str) -> Call<'_> {
-        let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+    fn request(&self, request: &str) -> Call<'_> {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let (send, events) = channel();
         lock(&self.calls).insert(id, send);
-        self.lines.say(&format!("{id} {order}"));
+        self.child.send(&format!("{id} {request}"));
         Call {
             worker: self,
             id,
@@ -138,62 +139,62 @@ impl Worker {
         }
     }
 
-    /// Stops the process in its tracks (SIGSTOP).
+    /// Sends SIGSTOP.
     pub fn pause(&self) {
-        self.lines.pause();
+        self.child.pause();
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Sends SIGCONT.
     pub fn resume(&self) {
-        self.lines.resume();
+        self.child.resume();
     }
 
-    /// Kills it as `kill -9` does, while calls of it are under way.
-    pub fn strike(&self) {
-        self.lines.strike();
+    /// Sends SIGKILL and does not wait. Calls may be pending.
+    pub fn start_kill(&self) {
+        self.child.start_kill();
     }
 
-    /// Kills it as `kill -9` does.
+    /// Sends SIGKILL and waits until the process has exited.
     pub fn kill(&mut self) {
-        self.lines.kill();
+        self.child.kill();
     }
 
     /// The process id.
     pub fn id(&self) -> u32 {
-        self.lines.id()
+        self.child.id()
     }
 
-    /// Lets it have no more than so much of a [`Resource`]; `None`: as much as it may.
-    pub fn limit(&self, resource: Resource, most: Option<u64>) {
-        let most = most.map_or("max".into(), |most| most.to_string());
-        let call = self.order(&format!("limit {resource:?} {most}"));
+    /// Limits a [`Resource`] of the process; `None` restores the maximum.
+    pub fn limit(&self, resource: Resource, limit: Option<u64>) {
+        let limit = limit.map_or("max".into(), |limit| limit.to_string());
+        let call = self.request(&format!("limit {resource:?} {limit}"));
         assert_eq!(call.event().as_deref(), Some("end"));
     }
 
-    /// How many tasks there are on its runtime and on the library's.
+    /// The number of tasks on its runtime and on the library's.
     pub fn tasks(&self) -> usize {
-        let told = self.order("tasks").event().expect("the worker lives");
-        told.parse().expect("a number")
+        let count = self.request("tasks").event().expect("the worker is running");
+        count.parse().expect("a number")
     }
 
-    /// What it uses now.
+    /// The resources that it uses now.
     pub fn usage(&self) -> Usage {
         Usage::of(self.id())
     }
 }
 
-/// Every worker makes so many calls at once.
-pub fn begin<'a>(workers: &'a [Worker], callers: usize, job: &Job) -> Vec<Call<'a>> {
+/// Starts `callers` calls in every worker.
+pub fn start_calls<'a>(workers: &'a [Worker], callers: usize, job: &Job) -> Vec<Call<'a>> {
     (0..callers)
         .flat_map(|_| workers.iter().map(|worker| worker.call(job)))
         .collect()
 }
 
-/// How many bodies ran, which values came out, and what went wrong.
-pub fn finish(calls: &[Call<'_>]) -> (usize, HashSet<String>, Vec<String>) {
+/// Waits for all calls. Returns the number of bodies, the distinct values, and the errors.
+pub fn join_calls(calls: &[Call<'_>]) -> (usize, HashSet<String>, Vec<String>) {
     let (mut bodies, mut values, mut errors) = (0, HashSet::new(), Vec::new());
     for call in calls {
-        let (ran, result) = call.story();
+        let (ran, result) = call.outcome();
         bodies += ran;
         match result {
             Ok(value) => drop(values.insert(value)),
@@ -204,12 +205,12 @@ pub fn finish(calls: &[Call<'_>]) -> (usize, HashSet<String>, Vec<String>) {
 }
 
 impl Job {
-    /// A call of the worker's function `function` with this key, whose body returns at once.
+    /// A call of the worker's function `function` with this key. Its body returns at once.
     pub fn new(function: &str, key: &str) -> Self {
         Self(format!("{function} key={key}"))
     }
 
-    /// Another option of the call: `body=gate`, `lease=2000`, and so on; see the worker.
+    /// Sets an option of the call, for example `body=gate` or `lease=2000`; see `tests/common/worker.rs`.
     #[must_use]
     pub fn with(self, name: &str, value: impl std::fmt::Display) -> Self {
         Self(format!("{} {name}={value}", self.0))
@@ -217,65 +218,67 @@ impl Job {
 }
 
 impl Call<'_> {
-    /// The next event; `None` where the process has ended.
+    /// Waits for the next event; `None` if the process has exited.
     pub fn event(&self) -> Option<String> {
         use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
-        match self.events.recv_timeout(PATIENCE) {
+        match self.events.recv_timeout(TEST_TIMEOUT) {
             Ok(event) => Some(event),
             Err(Disconnected) => None,
-            Err(Timeout) => panic!("call {} hangs", self.id),
+            Err(Timeout) => panic!("call {} did not report an event in time", self.id),
         }
     }
 
-    /// Waits until the body runs, and returns its fence.
+    /// Waits until the body has started, and returns its fence.
     ///
     /// # Panics
     ///
-    /// Where the call ends without it.
-    pub fn began(&self) -> u64 {
+    /// Panics if the call returns without it.
+    pub fn started(&self) -> u64 {
         let event = self.event().unwrap_or_default();
-        let fence = event.strip_prefix("began ").and_then(|fence| fence.parse().ok());
-        fence.unwrap_or_else(|| panic!("the body of call {} does not run: {event:?}", self.id))
+        let fence = event
+            .strip_prefix("started ")
+            .and_then(|fence| fence.parse().ok());
+        fence.unwrap_or_else(|| panic!("the body of call {} did not start: {event:?}", self.id))
     }
 
-    /// Whether anything has happened since the last event was taken.
-    pub fn is_quiet(&self) -> bool {
+    /// Whether the call has reported no further event.
+    pub fn is_pending(&self) -> bool {
         match self.events.try_recv() {
             Ok(_) => false,
             Err(error) => error == std::sync::mpsc::TryRecvError::Empty,
         }
     }
 
-    /// Lets a body that waits at its gate go on.
-    pub fn go(&self) {
-        self.worker.lines.say(&format!("{} go", self.id));
+    /// Opens the gate at which the body waits.
+    pub fn open_gate(&self) {
+        self.worker.child.send(&format!("{} open", self.id));
     }
 
     /// Drops the future of the call.
     pub fn cancel(&self) {
-        self.worker.lines.say(&format!("{} drop", self.id));
+        self.worker.child.send(&format!("{} drop", self.id));
     }
 
-    /// What the caller got: the value, or the name of the error. Events before it are passed over.
+    /// Waits for the result. Events before it are skipped.
     ///
     /// # Errors
     ///
-    /// The variant's name, what the body failed with, or that the process has ended.
-    pub fn end(&self) -> Result<String, String> {
-        self.story().1
+    /// The name of the error variant, `Body`, `panic`, `dropped`, or `the process has exited`.
+    pub fn result(&self) -> Result<String, String> {
+        self.outcome().1
     }
 
-    /// How often the body began since the last event was taken, and what the caller got.
-    pub fn story(&self) -> (usize, Result<String, String>) {
+    /// Waits for the result. Returns the number of bodies that started, and the result.
+    pub fn outcome(&self) -> (usize, Result<String, String>) {
         let mut bodies = 0;
         loop {
             let Some(event) = self.event() else {
-                return (bodies, Err("the process has ended".into()));
+                return (bodies, Err("the process has exited".into()));
             };
             match event.split_once(' ').unwrap_or((&event, "")) {
                 ("ok", value) => return (bodies, Ok(value.into())),
                 ("err", error) => return (bodies, Err(error.into())),
-                ("began", _) => bodies += 1,
+                ("started", _) => bodies += 1,
                 _ => {}
             }
         }
@@ -289,5 +292,5 @@ impl Drop for Call<'_> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().expect("no holder panicked")
+    mutex.lock().expect("the mutex is not poisoned")
 }

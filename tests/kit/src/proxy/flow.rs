@@ -1,5 +1,4 @@
-//! One connection: what is read on one side is judged piece by piece, and written on the other side when its time has
-//! come.
+//! One proxied connection: frames that are read on one side are held, dropped or delayed, then written on the other side.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -10,139 +9,146 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::wire::{self, Pieces};
-use super::{At, Fate, Open, Shared, State};
+use super::wire::{self, Frames};
+use super::{Action, Open, Shared, Stage, State};
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum End {
-    /// When one side has closed it, or a test has cut it.
+    /// Both sides are closed.
     #[default]
-    Cut,
-    /// With a reset.
+    Close,
+    /// Both sides are reset.
     Reset,
-    /// The client hears nothing of it.
+    /// The client does not notice.
     HalfOpen,
 }
 
-/// What becomes of a piece.
-enum Judged {
-    Passes,
-    Lost,
-    /// Its connection ends with it.
-    Over,
+/// What happens to a frame.
+enum Decision {
+    Forward,
+    Drop,
+    /// The frame is dropped and its connection ends.
+    Close,
 }
 
-/// What both directions of a connection know.
-struct Line {
+/// The state that both directions of a connection share.
+struct Connection {
     shared: Arc<Shared>,
     end: Arc<Mutex<End>>,
-    asked: Mutex<Asked>,
+    pending: Mutex<Pending>,
 }
 
-/// The steps that are not answered yet.
-struct Asked {
+/// The steps without a reply.
+struct Pending {
     steps: VecDeque<String>,
-    /// Something was answered since the last request.
-    answered: bool,
+    /// Whether a reply was forwarded since the last request.
+    replied: bool,
 }
 
 pub(super) fn serve(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
     for stream in [&client, &server] {
         stream.set_nodelay(true).expect("a TCP stream");
     }
-    let twin = |stream: &TcpStream| stream.try_clone().expect("a stream can be cloned");
+    let duplicate = |stream: &TcpStream| stream.try_clone().expect("the stream can be cloned");
     let end = Arc::<Mutex<End>>::default();
     shared.set(|state| {
         state.connections += 1;
         state.open.push(Open {
-            client: twin(&client),
-            server: twin(&server),
+            client: duplicate(&client),
+            server: duplicate(&server),
             end: end.clone(),
         });
     });
-    let line = Arc::new(Line {
+    let connection = Arc::new(Connection {
         shared: shared.clone(),
         end,
-        asked: Mutex::new(Asked {
+        pending: Mutex::new(Pending {
             steps: VecDeque::new(),
-            answered: true,
+            replied: true,
         }),
     });
-    pump(twin(&client), twin(&server), line.clone(), At::Request);
-    pump(server, client, line, At::Reply);
+    pump(
+        duplicate(&client),
+        duplicate(&server),
+        connection.clone(),
+        Stage::Request,
+    );
+    pump(server, client, connection, Stage::Reply);
 }
 
-fn pump(mut from: TcpStream, to: TcpStream, line: Arc<Line>, at: At) {
-    let (send, due) = channel();
-    let writer = to.try_clone().expect("a stream can be cloned");
-    thread::spawn(move || write(writer, &due));
+fn pump(mut from: TcpStream, to: TcpStream, connection: Arc<Connection>, stage: Stage) {
+    let (send, receive) = channel();
+    let writer = to.try_clone().expect("the stream can be cloned");
+    thread::spawn(move || write(writer, &receive));
     thread::spawn(move || {
-        let mut pieces = Pieces::default();
+        let mut frames = Frames::default();
         let mut buffer = vec![0; 1 << 16];
         'open: while let Ok(length @ 1..) = from.read(&mut buffer) {
-            let pieces = pieces.take(&buffer[..length]);
-            if at == At::Request {
-                line.count(&pieces);
+            let complete = frames.take(&buffer[..length]);
+            if stage == Stage::Request {
+                connection.count(&complete);
             }
-            for piece in pieces {
-                match line.judge(&piece, at) {
-                    Judged::Over => break 'open,
-                    Judged::Lost => {}
-                    Judged::Passes if send.send((line.due(at), piece)).is_ok() => {}
-                    Judged::Passes => break 'open,
+            for frame in complete {
+                match connection.decide(&frame, stage) {
+                    Decision::Close => break 'open,
+                    Decision::Drop => {}
+                    Decision::Forward if send.send((connection.due(stage), frame)).is_ok() => {}
+                    Decision::Forward => break 'open,
                 }
             }
         }
         drop(send);
-        if *line.end.lock().expect("no thread of the proxy panicked") == End::Cut {
-            // Fails where the other direction, or a cut, was first.
+        if *connection.end.lock().expect("the mutex is not poisoned") == End::Close {
+            // Fails if the connection is closed already.
             let _ = from.shutdown(Shutdown::Both);
             let _ = to.shutdown(Shutdown::Both);
         }
     });
 }
 
-fn write(mut to: TcpStream, due: &Receiver<(Instant, Vec<u8>)>) {
-    for (at, piece) in due {
-        thread::sleep(at.saturating_duration_since(Instant::now()));
-        if to.write_all(&piece).is_err() {
+fn write(mut to: TcpStream, frames: &Receiver<(Instant, Vec<u8>)>) {
+    for (due, frame) in frames {
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        if to.write_all(&frame).is_err() {
             return;
         }
     }
 }
 
-impl Line {
-    /// Holds the piece for as long as it has to be.
-    fn judge(&self, piece: &[u8], at: At) -> Judged {
-        let fate = match at {
-            At::Request => self.request(piece),
-            At::Reply if wire::is_push(piece) && self.shared.state().pushes_lost => return Judged::Lost,
-            At::Reply if wire::is_push(piece) => None,
-            At::Reply => self.reply(piece),
+impl Connection {
+    /// Blocks while the frame is held, then decides what happens to it.
+    fn decide(&self, frame: &[u8], stage: Stage) -> Decision {
+        let action = match stage {
+            Stage::Request => self.request(frame),
+            Stage::Reply if wire::is_push(frame) && self.shared.state().pushes_dropped => {
+                return Decision::Drop;
+            }
+            Stage::Reply if wire::is_push(frame) => None,
+            Stage::Reply => self.reply(frame),
         };
-        match fate {
-            Some(Fate::Cut) => return Judged::Over,
-            Some(Fate::Hold) => self.shared.pass(|state| state.rules.holds()),
+        match action {
+            Some(Action::Disconnect) => return Decision::Close,
+            Some(Action::Hold) => self.shared.pass(|state| state.rules.holds()),
             None => {}
         }
-        self.shared.pass(|state| match at {
-            At::Request => state.requests_stalled,
-            At::Reply => state.replies_stalled,
+        self.shared.pass(|state| match stage {
+            Stage::Request => state.requests_stalled,
+            Stage::Reply => state.replies_stalled,
         });
-        if at == At::Reply {
-            self.asked().answered = true;
+        if stage == Stage::Reply {
+            self.pending().replied = true;
         }
-        match *self.end.lock().expect("no thread of the proxy panicked") {
-            End::HalfOpen => Judged::Lost,
-            End::Reset => Judged::Over,
-            End::Cut => Judged::Passes,
+        match *self.end.lock().expect("the mutex is not poisoned") {
+            End::HalfOpen => Decision::Drop,
+            End::Reset => Decision::Close,
+            End::Close => Decision::Forward,
         }
     }
 
-    /// What comes together is one round trip, or belongs to the one that is under way.
+    /// Records a round trip, or adds the requests to the current one.
     fn count(&self, requests: &[Vec<u8>]) {
-        let new = std::mem::replace(&mut self.asked().answered, false);
+        let new = std::mem::replace(&mut self.pending().replied, false);
         self.shared.set(|state| {
             if new {
                 state.trips.push(Vec::new());
@@ -152,46 +158,46 @@ impl Line {
         });
     }
 
-    fn request(&self, piece: &[u8]) -> Option<Fate> {
-        let (step, fate) = self.change(|state| {
-            let step = state.rules.step(piece);
-            let fate = state.rules.meet(&step, At::Request);
-            (step, fate)
+    fn request(&self, frame: &[u8]) -> Option<Action> {
+        let (step, action) = self.change(|state| {
+            let step = state.rules.step(frame);
+            let action = state.rules.apply(&step, Stage::Request);
+            (step, action)
         });
-        self.asked().steps.push_back(step);
-        fate
+        self.pending().steps.push_back(step);
+        action
     }
 
-    fn reply(&self, piece: &[u8]) -> Option<Fate> {
-        let step = self.asked().steps.pop_front()?;
+    fn reply(&self, frame: &[u8]) -> Option<Action> {
+        let step = self.pending().steps.pop_front()?;
         self.change(|state| {
-            state.rules.learn(&step, piece);
-            state.rules.meet(&step, At::Reply)
+            state.rules.learn(&step, frame);
+            state.rules.apply(&step, Stage::Reply)
         })
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut result = None;
         self.shared.set(|state| result = Some(change(state)));
-        result.expect("it was changed")
+        result.expect("`set` calls the closure")
     }
 
-    fn asked(&self) -> MutexGuard<'_, Asked> {
-        self.asked.lock().expect("no thread of the proxy panicked")
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().expect("the mutex is not poisoned")
     }
 
-    /// When a piece that has come now arrives.
-    fn due(&self, at: At) -> Instant {
+    /// When a frame that was read now is written.
+    fn due(&self, stage: Stage) -> Instant {
         let delay = self.shared.state().delay;
-        let fixed = match at {
-            At::Request => delay.request,
-            At::Reply => delay.reply,
+        let fixed = match stage {
+            Stage::Request => delay.request,
+            Stage::Reply => delay.reply,
         };
         Instant::now() + fixed + delay.jitter.mul_f64(random())
     }
 }
 
-/// Between 0 and 1.
+/// A random number between 0 and 1.
 fn random() -> f64 {
     f64::from(RandomState::new().hash_one(Duration::ZERO) as u32) / f64::from(u32::MAX)
 }

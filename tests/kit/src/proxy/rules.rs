@@ -1,10 +1,10 @@
-//! Which step is looked out for, and which step a request is.
+//! The step to intercept, and the step of each request.
 
 use std::collections::HashMap;
 
-use super::{At, Fate, wire};
+use super::{Action, Stage, wire};
 
-/// The scripts of the library, by a word that only one of them says.
+/// The scripts of the library, by a word that only one of them contains.
 const SCRIPTS: [(&str, &str); 5] = [
     ("'ACQUIRED'", "ACQUIRE"),
     ("'RENEWED'", "RENEW"),
@@ -15,42 +15,42 @@ const SCRIPTS: [(&str, &str); 5] = [
 
 #[derive(Debug, Default)]
 pub(super) struct Rules {
-    looked_out_for: Option<(String, At, Fate)>,
-    met: bool,
-    /// By the SHA-1 under which the server knows it.
+    pattern: Option<(String, Stage, Action)>,
+    matched: bool,
+    /// The steps of the scripts, by SHA-1.
     scripts: HashMap<String, &'static str>,
-    asked: HashMap<String, usize>,
+    counts: HashMap<String, usize>,
     last: HashMap<String, Vec<u8>>,
 }
 
 impl Rules {
-    pub(super) fn look_out(&mut self, step: &str, at: At, fate: Fate) {
-        self.looked_out_for = Some((step.into(), at, fate));
-        self.met = false;
+    pub(super) fn intercept(&mut self, step: &str, stage: Stage, action: Action) {
+        self.pattern = Some((step.into(), stage, action));
+        self.matched = false;
     }
 
-    pub(super) fn forget(&mut self) {
-        self.looked_out_for = None;
+    pub(super) fn clear(&mut self) {
+        self.pattern = None;
     }
 
-    pub(super) fn is_met(&self) -> bool {
-        self.met
+    pub(super) fn is_matched(&self) -> bool {
+        self.matched
     }
 
-    /// Whether what was met is still to be kept back.
+    /// Whether the intercepted step is still held.
     pub(super) fn holds(&self) -> bool {
-        self.met && self.looked_out_for.is_some()
+        self.matched && self.pattern.is_some()
     }
 
-    pub(super) fn asked(&self, step: &str) -> usize {
-        self.asked.get(step).copied().unwrap_or(0)
+    pub(super) fn requests(&self, step: &str) -> usize {
+        self.counts.get(step).copied().unwrap_or(0)
     }
 
-    pub(super) fn request(&self, step: &str) -> Option<Vec<u8>> {
+    pub(super) fn last_request(&self, step: &str) -> Option<Vec<u8>> {
         self.last.get(step).cloned()
     }
 
-    /// Which step this request is.
+    /// Returns the step of this request, and counts it.
     pub(super) fn step(&mut self, request: &[u8]) -> String {
         let words = wire::words(request);
         let word = |at: usize| String::from_utf8_lossy(words.get(at).unwrap_or(&&b""[..]));
@@ -62,12 +62,12 @@ impl Rules {
             _ => None,
         };
         let step = step.unwrap_or(name);
-        *self.asked.entry(step.clone()).or_default() += 1;
+        *self.counts.entry(step.clone()).or_default() += 1;
         self.last.insert(step.clone(), request.to_vec());
         step
     }
 
-    /// The server's answer to the loading of a script is its hash.
+    /// Learns the hash of a script from the reply to SCRIPT LOAD.
     pub(super) fn learn(&mut self, step: &str, reply: &[u8]) {
         let loaded = SCRIPTS
             .iter()
@@ -78,14 +78,14 @@ impl Rules {
         }
     }
 
-    /// What becomes of this step; from then on it is looked out for no more, unless it is held.
-    pub(super) fn meet(&mut self, step: &str, at: At) -> Option<Fate> {
-        let (name, place, fate) = self.looked_out_for.as_ref()?;
-        if self.met || name != step || *place != at {
+    /// Returns the action for this step if it matches. Only its first occurrence matches.
+    pub(super) fn apply(&mut self, step: &str, stage: Stage) -> Option<Action> {
+        let (name, wanted, action) = self.pattern.as_ref()?;
+        if self.matched || name != step || *wanted != stage {
             return None;
         }
-        self.met = true;
-        Some(*fate)
+        self.matched = true;
+        Some(*action)
     }
 }
 

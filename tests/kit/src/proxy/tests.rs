@@ -4,12 +4,12 @@ use std::thread;
 use crate::Redis;
 
 #[test]
-fn a_pipeline_is_one_trip_and_two_commands_are_two() {
+fn a_pipeline_is_one_round_trip() {
     let server = Redis::start();
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::start(server.port());
     let client = redis::Client::open(proxy.url()).unwrap();
     let mut connection = client.get_connection().unwrap();
-    proxy.reset();
+    proxy.clear_round_trips();
     let mut pipeline = redis::pipe();
     pipeline
         .cmd("SET")
@@ -20,14 +20,14 @@ fn a_pipeline_is_one_trip_and_two_commands_are_two() {
     let _: redis::Value = pipeline.query(&mut connection).unwrap();
     let _: redis::Value = redis::cmd("PING").query(&mut connection).unwrap();
     let _: redis::Value = redis::cmd("get").arg("a").query(&mut connection).unwrap();
-    assert_eq!(proxy.trips(), [vec!["SET", "GET"], vec!["GET"]]);
+    assert_eq!(proxy.round_trips(), [vec!["SET", "GET"], vec!["GET"]]);
     assert_eq!(proxy.connections(), 1);
 }
 
 #[test]
-fn a_stalled_reply_comes_later_and_a_cut_connection_ends() {
+fn a_stalled_reply_arrives_after_resume_and_a_closed_connection_fails() {
     let server = Redis::start();
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::start(server.port());
     let mut connection = redis::Client::open(proxy.url())
         .unwrap()
         .get_connection()
@@ -42,17 +42,17 @@ fn a_stalled_reply_comes_later_and_a_cut_connection_ends() {
     proxy.resume();
     let (reply, mut connection) = later.join().unwrap();
     assert_eq!(reply.unwrap(), "OK");
-    proxy.cut();
+    proxy.disconnect();
     assert!(redis::cmd("PING").query::<redis::Value>(&mut connection).is_err());
 }
 
-/// Runs a script that says what the library's ABORT says.
+/// A script that the proxy recognizes as ABORT.
 const ABORT: &str = "redis.call('INCR', 'a') return {'ABORTED', {'nested', 1}}";
 
 #[test]
-fn a_step_is_known_by_its_hash_and_its_reply_is_lost_when_it_is_done() {
+fn a_step_is_recognized_by_its_hash_and_executed_if_its_reply_is_lost() {
     let server = Redis::start();
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::start(server.port());
     let client = redis::Client::open(proxy.url()).unwrap();
     let mut connection = client.get_connection().unwrap();
     let hash: String = redis::cmd("SCRIPT")
@@ -63,25 +63,31 @@ fn a_step_is_known_by_its_hash_and_its_reply_is_lost_when_it_is_done() {
     let mut step = redis::cmd("EVALSHA");
     step.arg(hash).arg(0);
     let _: redis::Value = step.query(&mut connection).unwrap();
-    proxy.on("ABORT", At::Reply, Fate::Cut);
+    proxy.intercept("ABORT", Stage::Reply, Action::Disconnect);
     assert!(step.query::<redis::Value>(&mut connection).is_err());
-    proxy.met();
-    assert_eq!((server.get("a").as_deref(), proxy.asked("ABORT")), (Some("2"), 2));
-    proxy.on("ABORT", At::Request, Fate::Cut);
+    proxy.wait_matched();
+    assert_eq!(
+        (server.get("a").as_deref(), proxy.requests("ABORT")),
+        (Some("2"), 2)
+    );
+    proxy.intercept("ABORT", Stage::Request, Action::Disconnect);
     let mut connection = client.get_connection().unwrap();
     assert!(step.query::<redis::Value>(&mut connection).is_err());
-    assert_eq!((server.get("a").as_deref(), proxy.asked("ABORT")), (Some("2"), 3));
+    assert_eq!(
+        (server.get("a").as_deref(), proxy.requests("ABORT")),
+        (Some("2"), 3)
+    );
 }
 
 #[test]
-fn a_held_step_holds_its_connection_and_no_other() {
+fn a_held_step_holds_only_its_connection() {
     let server = Redis::start();
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::start(server.port());
     let client = redis::Client::open(proxy.url()).unwrap();
     let (mut held, mut free) = (client.get_connection().unwrap(), client.get_connection().unwrap());
-    proxy.on("SET", At::Request, Fate::Hold);
+    proxy.intercept("SET", Stage::Request, Action::Hold);
     let setting = thread::spawn(move || redis::cmd("SET").arg("a").arg("1").query::<String>(&mut held));
-    proxy.met();
+    proxy.wait_matched();
     let _: redis::Value = redis::cmd("PING").query(&mut free).unwrap();
     assert_eq!(server.get("a"), None);
     proxy.resume();
@@ -89,12 +95,12 @@ fn a_held_step_holds_its_connection_and_no_other() {
 }
 
 #[test]
-fn connections_that_end_in_other_ways() {
+fn a_reset_connection_fails_and_a_half_open_one_times_out() {
     let server = Redis::start();
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::start(server.port());
     let client = redis::Client::open(proxy.url()).unwrap();
     let mut connection = client.get_connection().unwrap();
-    proxy.break_off();
+    proxy.reset();
     let error = redis::cmd("PING")
         .query::<redis::Value>(&mut connection)
         .unwrap_err();
@@ -112,21 +118,21 @@ fn connections_that_end_in_other_ways() {
 }
 
 #[test]
-fn latency_does_not_add_up() {
+fn latency_does_not_add_up_in_a_pipeline() {
     let server = Redis::start();
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::start(server.port());
     let client = redis::Client::open(proxy.url()).unwrap();
     let mut connection = client.get_connection().unwrap();
-    proxy.latency(Duration::from_millis(200), Duration::from_millis(20));
+    proxy.set_latency(Duration::from_millis(200), Duration::from_millis(20));
     let start = std::time::Instant::now();
     let mut pipeline = redis::pipe();
     for _ in 0..50 {
         pipeline.cmd("PING").ignore();
     }
     let _: redis::Value = pipeline.query(&mut connection).unwrap();
-    let took = start.elapsed();
+    let elapsed = start.elapsed();
     assert!(
-        took >= Duration::from_millis(200) && took < Duration::from_millis(1500),
-        "{took:?}"
+        elapsed >= Duration::from_millis(200) && elapsed < Duration::from_millis(1500),
+        "{elapsed:?}"
     );
 }

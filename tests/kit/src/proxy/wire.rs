@@ -1,41 +1,41 @@
-//! What goes over a connection, piece by piece: RESP2 and RESP3.
+//! Framing of RESP2 and RESP3.
 
-/// Cuts a stream of bytes into whole pieces: requests, replies, pushes. What is not RESP, as TLS, passes as it comes.
+/// Splits a byte stream into frames: requests, replies, pushes. Other protocols, such as TLS, pass unchanged.
 #[derive(Default)]
-pub(super) struct Pieces {
-    begun: Vec<u8>,
+pub(super) struct Frames {
+    buffer: Vec<u8>,
     foreign: bool,
 }
 
-impl Pieces {
-    /// What has become whole with these bytes.
+impl Frames {
+    /// Adds bytes and returns the frames that are complete.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
-        self.begun.extend_from_slice(bytes);
-        self.foreign |= !b"*$+-:_#,(!=%~>|".contains(&self.begun[0]);
+        self.buffer.extend_from_slice(bytes);
+        self.foreign |= !b"*$+-:_#,(!=%~>|".contains(&self.buffer[0]);
         if self.foreign {
-            return vec![std::mem::take(&mut self.begun)];
+            return vec![std::mem::take(&mut self.buffer)];
         }
-        let mut pieces = Vec::new();
-        while let Some(length) = length(&self.begun) {
-            let rest = self.begun.split_off(length);
-            pieces.push(std::mem::replace(&mut self.begun, rest));
+        let mut frames = Vec::new();
+        while let Some(length) = length(&self.buffer) {
+            let rest = self.buffer.split_off(length);
+            frames.push(std::mem::replace(&mut self.buffer, rest));
         }
-        pieces
+        frames
     }
 }
 
-/// Whether the piece was sent by the server on its own.
-pub(super) fn is_push(piece: &[u8]) -> bool {
-    piece.first() == Some(&b'>')
+/// Whether the frame is a push.
+pub(super) fn is_push(frame: &[u8]) -> bool {
+    frame.first() == Some(&b'>')
 }
 
-/// The command of a request, in capitals.
+/// The command name of a request, in upper case.
 pub(super) fn name(request: &[u8]) -> String {
     let name = words(request).first().copied().unwrap_or_default();
     String::from_utf8_lossy(name).to_uppercase()
 }
 
-/// The words of a request: an array of strings.
+/// The words of a request, which is an array of bulk strings.
 pub(super) fn words(request: &[u8]) -> Vec<&[u8]> {
     let Some((b'*', count, mut at)) = header(request) else {
         return Vec::new();
@@ -51,7 +51,7 @@ pub(super) fn words(request: &[u8]) -> Vec<&[u8]> {
     words
 }
 
-/// How long the first piece is; `None` where it is not whole yet.
+/// The length of the first frame; `None` if it is incomplete.
 fn length(bytes: &[u8]) -> Option<usize> {
     let (kind, number, mut at) = header(bytes)?;
     let parts = match kind {
@@ -70,7 +70,7 @@ fn length(bytes: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// The kind of a line, its number where it has one, and where the next line begins.
+/// The type byte of a line, its number (0 if it has none), and the offset of the next line.
 fn header(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
     let (kind, number) = bytes[..end].split_first()?;

@@ -1,9 +1,9 @@
-"""The real py-dspinlock, told what to do line by line; each line gets one line as its answer.
+"""The real py-dspinlock, driven by lines. Each request line gets one reply line.
 
     new a key=example tries=10 sleep=0.5 block=1800 cached fail      a lock under the name `a`
-    acquire a | release a | delete a | key a | tag a                 what its methods do
-    unpack a                                                         reads the state as py-dspinlock does
-    work a 20                                                        acquires and releases so often; counts errors
+    acquire a | release a | delete a | key a | tag a                 calls the method
+    unpack a                                                         parses the state with py-dspinlock
+    work a 20                                                        acquires and releases 20 times, counts errors
 """
 
 import sys
@@ -16,7 +16,7 @@ parameters = RedisParameters(redis_host="127.0.0.1", port=int(sys.argv[1]))
 
 
 class Lock(HashDSpinlock):
-    """One whose options can be set from outside."""
+    """A lock whose options can be set."""
 
 
 def new(options):
@@ -33,13 +33,13 @@ def new(options):
 
 
 def work(options, count):
-    """A fresh lock each time, as a careful user does: py-dspinlock makes one tag per object."""
+    """Creates a lock for each round, because py-dspinlock has one tag per object."""
     errors = {}
     for _ in range(count):
         try:
             with new(options):
                 pass
-        except Exception as error:  # the test wants the names of all of them
+        except Exception as error:  # the test checks the names
             name = type(error).__name__
             errors[name] = errors.get(name, 0) + 1
     return errors

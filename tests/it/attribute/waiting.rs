@@ -1,0 +1,90 @@
+//! Callers that wait for a holder.
+
+use std::time::{Duration, Instant};
+
+use dspinlock::{Error, dspinlock};
+use dspinlock_testkit::{Job, Worker};
+
+use crate::common::store::{Store, init_in_memory};
+
+#[test]
+fn a_waiter_fails_after_max_spinlock_tries() {
+    Store::on_each(|store| {
+        let (holder, waiter) = (Worker::start(&store.url()), Worker::start(&store.url()));
+        let job = Job::new("cached", "key");
+        let held = holder.call(&job.clone().with("body", "gate"));
+        held.started();
+        let start = Instant::now();
+        let impatient = job.clone().with("tries", 3).with("sleep", 200);
+        let outcome = waiter.call(&impatient).outcome();
+        let elapsed = start.elapsed();
+        assert_eq!(outcome, (0, Err("SpinlockTriesExceeded".to_owned())));
+        assert!(
+            elapsed >= Duration::from_millis(400) && elapsed < Duration::from_millis(1500),
+            "{elapsed:?}"
+        );
+        held.open_gate();
+        let value = held.result();
+        assert_eq!(
+            waiter.call(&impatient).outcome(),
+            (0, value),
+            "the waiter disturbed the holder"
+        );
+    });
+}
+
+#[test]
+fn a_hung_body_loses_its_key_after_max_block_time() {
+    Store::on_each(|store| {
+        let (holder, waiter) = (Worker::start(&store.url()), Worker::start(&store.url()));
+        let job = Job::new("cached", "key").with("block", 1500).with("lease", 900);
+        let held = holder.call(&job.clone().with("body", "lost+gate").with("value", "old"));
+        let first = held.started();
+        let start = Instant::now();
+        let next = waiter.call(&job.clone().with("value", "new"));
+        let second = next.started();
+        let elapsed = start.elapsed();
+        assert!(
+            elapsed > Duration::from_millis(1300) && elapsed < Duration::from_millis(4000),
+            "{elapsed:?}"
+        );
+        assert!(second > first);
+        assert_eq!(
+            held.event().as_deref(),
+            Some("lost"),
+            "the body does not see the loss"
+        );
+        assert_eq!(next.result().as_deref(), Ok("new"));
+        held.open_gate();
+        assert_eq!(held.result().as_deref(), Ok("old"));
+        assert_eq!(holder.call(&job).result().as_deref(), Ok("new"));
+    });
+}
+
+#[tokio::test]
+async fn wait_limits_the_time_of_a_waiter() {
+    #[dspinlock(key = "wait", wait = "300ms")]
+    async fn briefly(gate: &tokio::sync::Notify) -> Result<(), Error> {
+        gate.notified().await;
+        Ok(())
+    }
+    #[dspinlock(key = "forever", wait = forever, spinlock_sleep_thresh = "20ms")]
+    async fn long(time: Duration) -> Result<(), Error> {
+        tokio::time::sleep(time).await;
+        Ok(())
+    }
+    init_in_memory();
+    let gate = tokio::sync::Notify::new();
+    let start = Instant::now();
+    let (first, second) = tokio::join!(briefly(&gate), async {
+        let second = briefly(&gate).await;
+        gate.notify_one();
+        second
+    });
+    assert!(first.is_ok());
+    assert!(matches!(second, Err(Error::SpinlockTriesExceeded { .. })));
+    assert!(start.elapsed() >= Duration::from_millis(300));
+    let time = Duration::from_millis(400);
+    let (first, second) = tokio::join!(long(time), long(time));
+    assert!(first.is_ok() && second.is_ok());
+}

@@ -1,0 +1,138 @@
+//! The embedded store: its files, and processes that are killed.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use dspinlock::{HashDSpinlock, Pool};
+use dspinlock_testkit::{Job, Worker, join_calls, start_calls};
+
+use crate::common::logs::{self, assert_error};
+use crate::common::store::first_error;
+
+#[test]
+fn without_a_url_the_store_is_in_the_users_state_folder_with_one_warning() {
+    let home = tempfile::tempdir().unwrap();
+    let environment = [("XDG_STATE_HOME", home.path().to_str().unwrap())];
+    let worker = Worker::without_url(&environment);
+    let other = Worker::without_url(&environment);
+    let job = Job::new("cached", "key");
+    let value = worker.call(&job).result();
+    assert_eq!(
+        other.call(&job).outcome(),
+        (0, value),
+        "processes of one machine do not share the store"
+    );
+    assert_eq!(
+        worker
+            .logs()
+            .iter()
+            .filter(|line| line.contains("this machine only"))
+            .count(),
+        1
+    );
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let folder = home.path().join("dspinlock");
+    assert_eq!(mode(&folder), 0o700);
+    for file in fs::read_dir(&folder).unwrap() {
+        let path = file.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}
+
+#[test]
+fn processes_that_are_killed_do_not_damage_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}/locks.db", folder.path().display());
+    let mut workers = Worker::start_many(4, &url);
+    for round in 0..12 {
+        let job = |at: usize| Job::new("cached", &format!("{round}-{at}")).with("lease", 300);
+        // Many calls are pending when one process is killed.
+        let calls: Vec<_> = (0..50)
+            .flat_map(|at| start_calls(&workers, 1, &job(at)))
+            .collect();
+        std::thread::sleep(std::time::Duration::from_millis(3 * round));
+        drop(calls);
+        let victim = workers.len() - 1;
+        workers[victim].kill();
+        workers[victim] = Worker::start(&url);
+        let (_, values, errors) = join_calls(&start_calls(&workers, 4, &job(0)));
+        assert_eq!((values.len(), errors), (1, vec![]), "round {round}");
+    }
+}
+
+#[test]
+fn a_path_that_cannot_be_a_store_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "a file, not a folder").unwrap();
+    for path in [
+        // Read-only, for root too.
+        "/proc/dspinlock/locks.db".to_owned(),
+        "/proc/locks.db".to_owned(),
+        format!("{}/locks.db", file.display()),
+        folder.path().display().to_string(),
+    ] {
+        let error = first_error(&format!("sqlite:{path}"));
+        println!("{path}: {error}");
+        assert!(!logs::leaks(Some(&error)));
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "a file, not a folder");
+}
+
+#[test]
+fn a_mistyped_url_creates_no_file() {
+    for url in ["sqlite::memory", "sqlite::memory::", "sqlite:~/locks.sqlite"] {
+        assert_error(&first_error(url), "Configuration");
+    }
+    assert!(!std::path::Path::new(":memory").exists() && !std::path::Path::new("~").exists());
+}
+
+#[test]
+fn a_foreign_file_is_refused_and_not_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text.db");
+    let content = "no database, but secret notes. ".repeat(100);
+    fs::write(&text, &content).unwrap();
+    assert_error(
+        &first_error(&format!("sqlite:{}", text.display())),
+        "Configuration",
+    );
+    assert_eq!(fs::read_to_string(&text).unwrap(), content);
+
+    let foreign = folder.path().join("foreign.db").display().to_string();
+    sqlite(
+        &foreign,
+        "create table notes (text); insert into notes values ('secret')",
+    );
+    assert_error(&first_error(&format!("sqlite:{foreign}")), "Configuration");
+    assert_eq!(sqlite(&foreign, "select name from sqlite_master"), ["('notes',)"]);
+
+    let newer = folder.path().join("newer.db").display().to_string();
+    let pool = Pool::open(&format!("sqlite:{newer}")).unwrap();
+    drop(
+        HashDSpinlock::new("a")
+            .unwrap()
+            .pool(&pool)
+            .acquire_blocking()
+            .unwrap(),
+    );
+    drop(pool);
+    sqlite(&newer, "pragma user_version = 9999");
+    let error = first_error(&format!("sqlite:{newer}"));
+    assert_error(&error, "Configuration");
+    assert!(error.to_string().contains("newer"), "{error}");
+}
+
+/// Runs statements with the SQLite of Python.
+fn sqlite(path: &str, statements: &str) -> Vec<String> {
+    let script = "
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as base:
+    for statement in sys.argv[2].split(';'):
+        for row in base.execute(statement):
+            print(row)
+base.close()
+";
+    dspinlock_testkit::Python::run(script, &[path, statements])
+}

@@ -1,0 +1,112 @@
+//! Opening a pool: URLs, parameters, the pool of the process.
+
+use std::time::Duration;
+
+use dspinlock::{Acquired, Error, Pool, RedisParameters};
+use dspinlock_testkit::{Job, Redis, Worker};
+
+use crate::common::lock::{lock, locked};
+use crate::common::logs::{self, assert_error};
+use crate::common::store::init_in_memory;
+
+#[test]
+fn an_invalid_url_is_refused() {
+    logs::capture();
+    for url in [
+        "",
+        "secret",
+        "http://user:secret@localhost",
+        "redis://user:secret@localhost:99999",
+        "redis://user:secret@localhost/secret",
+        "redis://user:secret@",
+        "redis+other://secret@localhost",
+        "redis://localhost?protocol=secret",
+        "redis+unix:///socket?db=secret",
+    ] {
+        let error = Pool::open(url).map(|_| ()).expect_err(url);
+        assert_error(&error, "Configuration");
+    }
+    let worker = Worker::start("http://user:secret@localhost");
+    assert_eq!(
+        worker.call(&Job::new("cached", "a")).outcome(),
+        (0, Err("Configuration".to_owned()))
+    );
+}
+
+#[test]
+fn parameters_have_the_defaults_of_python() {
+    let defaults = RedisParameters::default();
+    assert_eq!(
+        (
+            defaults.redis_host.as_str(),
+            defaults.rdb,
+            defaults.port,
+            defaults.ssl
+        ),
+        ("localhost", 0, 6379, false)
+    );
+    assert_eq!(defaults.socket_connect_timeout, Duration::from_secs(2));
+    let server = Redis::with_args(&["--requirepass", "right"]);
+    let pool = Pool::connect(RedisParameters {
+        redis_host: "127.0.0.1".into(),
+        port: server.port(),
+        rdb: 3,
+        password: Some("right".into()),
+        ..RedisParameters::default()
+    })
+    .unwrap();
+    let _lease = locked(lock(&pool).acquire_blocking());
+    assert!(server.keys().is_empty(), "the keys are in database 0");
+    let used: String = format!("{:?}", server.raw(&["INFO", "keyspace"]));
+    assert!(used.contains("db3:keys=2"), "{used}");
+}
+
+#[test]
+fn every_kind_of_url_reaches_its_server() {
+    let server = Redis::start();
+    server.raw(&[
+        "ACL",
+        "SETUSER",
+        "worker",
+        "on",
+        ">pass word",
+        "~dspinlock*",
+        "~{dspinlock*",
+        "+@all",
+    ]);
+    let (port, socket) = (server.port(), server.socket());
+    for url in [
+        format!("redis://127.0.0.1:{port}"),
+        format!("valkey://127.0.0.1:{port}"),
+        format!("redis://localhost:{port}/2"),
+        format!("redis://worker:pass%20word@127.0.0.1:{port}"),
+        format!("redis+unix://{}", socket.display()),
+        format!(
+            "redis+unix://{}?db=2&user=worker&pass=pass%20word",
+            socket.display()
+        ),
+    ] {
+        let pool = Pool::open(&url).unwrap();
+        let lease = locked(lock(&pool).acquire_blocking());
+        lease
+            .release_blocking()
+            .unwrap_or_else(|error| panic!("{url}: {error}"));
+        assert!(lock(&pool).delete_state_blocking().unwrap());
+    }
+}
+
+#[test]
+fn valkey_works_like_redis() {
+    let server = Redis::valkey();
+    let pool = Pool::open(&server.url().replace("redis:", "valkey:")).unwrap();
+    locked(lock(&pool).acquire_blocking()).release_blocking().unwrap();
+    let cached = lock(&pool).cached_if_computed(true);
+    assert!(matches!(cached.acquire_blocking().unwrap(), Acquired::Computed));
+}
+
+#[test]
+fn a_second_init_is_refused() {
+    init_in_memory();
+    let second = dspinlock::init(Pool::open("sqlite::memory:").unwrap());
+    assert!(matches!(second, Err(Error::Configuration(_))));
+}
