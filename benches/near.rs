@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group};
 use dspinlock::{Error, Pool, dspinlock};
-use dspinlock_runtime::internals::key::{KeyHasher, KeyPart};
+use dspinlock_runtime::internals::key::{Key, KeyHasher, KeyPart};
 use dspinlock_testkit::Redis;
 use serde::Serialize;
 
@@ -81,7 +81,7 @@ fn moka_hit_by(cache: &Moka, key: &(u64, String)) -> String {
     ready(cache.get(black_box(key))).expect("the call succeeds")
 }
 
-fn key() -> dspinlock::Key {
+fn key() -> Key {
     let mut hasher = KeyHasher::new(false);
     black_box(7u64).feed(&mut hasher);
     black_box(REGION).feed(&mut hasher);

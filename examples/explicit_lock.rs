@@ -19,8 +19,8 @@ fn main() -> Result<(), Error> {
 
 /// The key is the one of `HashDSpinlock("example")` in Python.
 fn hashed_key(pool: &Pool) -> Result<(), Error> {
-    let lock = HashDSpinlock::new("example")?.pool(pool);
-    println!("key {}", lock.key());
+    let lock = HashDSpinlock::new("example").pool(pool);
+    println!("key {}", lock.key()?);
     if let Acquired::Locked(lease) = lock.acquire_blocking()? {
         println!("acquired, fence {}", lease.fence());
         lease.release_blocking()?; // marks the key as computed; a dropped lease frees it instead
@@ -37,11 +37,9 @@ impl DSpinlockBase for Migration {
     }
 
     fn options(&self) -> Options {
-        Options {
-            cached_if_computed: true,
-            ttl: Duration::from_secs(60),
-            ..Options::default()
-        }
+        Options::new()
+            .cached_if_computed(true)
+            .ttl(Duration::from_secs(60))
     }
 }
 

@@ -30,8 +30,8 @@ async fn main() -> Result<(), Error> {
     });
     dspinlock::init(Pool::open(&url)?)?;
 
-    let lock = HashDSpinlock::new("nightly report")?;
-    println!("key {}", lock.key()); // get_key() in Python returns the same
+    let lock = HashDSpinlock::new("nightly report");
+    println!("key {}", lock.key()?); // get_key() in Python returns the same
     println!("{} rows", rows("nightly report").await?);
     println!("{} rows", rows("nightly report").await?); // the cached value
     lock.delete_state().await?;

@@ -48,15 +48,10 @@
 ///
 #[doc = include_str!("../docs/attribute.md")]
 pub use dspinlock_macros::dspinlock;
-pub use dspinlock_runtime::Lease;
-pub use dspinlock_runtime::RedisParameters;
-pub use dspinlock_runtime::Tls;
-pub use dspinlock_runtime::{Acquired, DSpinlockBase, HashDSpinlock, Op};
-pub use dspinlock_runtime::{Current, current};
-pub use dspinlock_runtime::{Error, StoreFailure};
-pub use dspinlock_runtime::{Key, KeyPart};
-pub use dspinlock_runtime::{Options, Wait};
-pub use dspinlock_runtime::{Pool, init};
+pub use dspinlock_runtime::{
+    Acquired, Current, DSpinlockBase, Error, HashDSpinlock, KeyName, Lease, Op, Options, Pool, PoolBuilder,
+    RedisParameters, StoreFailure, Tls, Wait, current, init,
+};
 
 #[doc(hidden)]
 pub use dspinlock_runtime::__private;

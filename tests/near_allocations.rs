@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread::sleep;
 use std::time::Duration;
 
-use dspinlock::{Error, KeyPart, Pool, dspinlock};
-use dspinlock_runtime::internals::key::KeyHasher;
+use dspinlock::{Error, Pool, dspinlock};
+use dspinlock_runtime::internals::key::{KeyHasher, KeyPart};
 use dspinlock_testkit::Redis;
 use serde::Serialize;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};

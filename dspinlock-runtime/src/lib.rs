@@ -19,7 +19,6 @@ mod store;
 mod tls;
 
 pub use error::{Error, KeyName, StoreFailure};
-pub use key::{Key, KeyPart};
 pub use lease::Lease;
 pub use lease::current::{Current, current};
 pub use lock::{Acquired, DSpinlockBase, HashDSpinlock};

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::engine::{self, CallSpec};
 use crate::error::Error;
 use crate::key::{Key, KeyHasher, KeyPart};
@@ -163,7 +165,7 @@ const SITE: &str = "explicit lock";
 impl HashDSpinlock {
     /// The lock on `object`, which may be a reference. [`acquire`](Self::acquire) reports an object that cannot be
     /// serialized.
-    pub fn new(object: impl KeyPart) -> Self {
+    pub fn new(object: impl Serialize) -> Self {
         let mut hasher = KeyHasher::new(true);
         object.feed(&mut hasher);
         let options = Options::default();

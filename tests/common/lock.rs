@@ -4,7 +4,7 @@ use dspinlock::{Acquired, Error, HashDSpinlock, Lease, Pool};
 
 /// The lock on the key `example`.
 pub(crate) fn lock(pool: &Pool) -> HashDSpinlock {
-    HashDSpinlock::new("example").unwrap().pool(pool)
+    HashDSpinlock::new("example").pool(pool)
 }
 
 /// The lease of an acquire that must have succeeded.

@@ -61,7 +61,7 @@ pub(crate) fn first_error(url: &str) -> Error {
     let start = Instant::now();
     let error = Pool::open(url)
         .and_then(|pool| {
-            HashDSpinlock::new("secret argument")?
+            HashDSpinlock::new("secret argument")
                 .pool(&pool)
                 .acquire_blocking()
         })

@@ -33,7 +33,7 @@ fn main() {
     println!();
     logs::capture();
     if let (Ok(secret), Ok(url)) = (env::var(SECRET), env::var("DSPINLOCK_URL")) {
-        let pool = Pool::open(&url).and_then(|pool| pool.with_secret(secret));
+        let pool = Pool::builder(&url).secret(secret).open();
         dspinlock::init(pool.expect("the pool can be opened")).expect("the global pool is initialized once");
     }
     // A single thread: a body that blocks it blocks all tasks of the runtime.
@@ -53,13 +53,13 @@ fn main() {
                 report(id, "end");
             }
             "in_use" => {
-                let mut in_use = dspinlock::__private::in_hand();
+                let mut in_use = dspinlock::__private::in_use();
                 in_use.tasks += runtime.metrics().num_alive_tasks();
                 report(id, format_args!("{in_use:?}"));
             }
             "tasks" => {
                 let own = runtime.metrics().num_alive_tasks();
-                report(id, own + dspinlock::__private::in_hand().tasks);
+                report(id, own + dspinlock::__private::in_use().tasks);
             }
             limit if limit.starts_with("limit ") => {
                 dspinlock_testkit::apply_limit(&limit["limit ".len()..]);
@@ -197,7 +197,7 @@ async fn near_shared(key: &str, job: &Job) -> Result<String, Failure> {
 /// Deletes the key of the `shared` functions.
 async fn delete(job: Job) -> Result<String, Failure> {
     job.record("delete", "");
-    let deleted = HashDSpinlock::new(&job.key)?.delete_state().await?;
+    let deleted = HashDSpinlock::new(&job.key).delete_state().await?;
     job.record("deleted", "");
     Ok(deleted.to_string())
 }

@@ -12,7 +12,6 @@ use crate::common::proxied::Proxied;
 fn lock(url: &str, name: &str, replicas: u32) -> HashDSpinlock {
     let pool = Pool::open(url).expect("a pool");
     HashDSpinlock::new(name)
-        .expect("a string is a key")
         .pool(&pool)
         .lease(Duration::from_secs(3))
         .replicas(replicas)
@@ -42,7 +41,10 @@ fn a_grant_with_too_few_replicas_is_aborted() {
 
     let replica = master.replica();
     let lease = locked(one.acquire_blocking());
-    assert!(replica.get(&one.key()).is_some(), "the replica does not have it");
+    assert!(
+        replica.get(&one.key().unwrap()).is_some(),
+        "the replica does not have it"
+    );
     lease.release_blocking().unwrap();
     assert_eq!(
         acknowledged(lock(&master.url(), "another", 2).acquire_blocking()),
@@ -71,7 +73,11 @@ fn a_delete_returns_when_the_replicas_have_acknowledged() {
         let lock = lock(&master.url(), "key", 1);
         locked(lock.acquire_blocking()).release_blocking().unwrap();
         assert!(lock.delete_state_blocking().unwrap());
-        assert_eq!(replica.get(&lock.key()), None, "the replica does not have it");
+        assert_eq!(
+            replica.get(&lock.key().unwrap()),
+            None,
+            "the replica does not have it"
+        );
         assert!(!lock.delete_state_blocking().unwrap());
 
         locked(lock.acquire_blocking()).release_blocking().unwrap();
@@ -127,7 +133,10 @@ fn a_replicated_grant_survives_a_failover() {
     let old = sentinels.master().port();
     sentinels.master().kill();
     sentinels.wait_failed_over(old);
-    assert!(sentinels.master().get(&lock.key()).is_some(), "the lock was lost");
+    assert!(
+        sentinels.master().get(&lock.key().unwrap()).is_some(),
+        "the lock was lost"
+    );
 }
 
 #[test]

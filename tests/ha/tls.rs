@@ -42,7 +42,7 @@ fn assert_wakes(url: &str) {
 fn assert_refused(url: &str) {
     logs::capture();
     let pool = Pool::open(url).expect("a pool");
-    let lock = HashDSpinlock::new("key").expect("a string is a key");
+    let lock = HashDSpinlock::new("key");
     let error = lock
         .pool(&pool)
         .acquire_blocking()

@@ -83,7 +83,7 @@ fn a_path_that_cannot_be_a_store_is_refused() {
 #[test]
 fn a_mistyped_url_creates_no_file() {
     for url in ["sqlite::memory", "sqlite::memory::", "sqlite:~/locks.sqlite"] {
-        assert_error(&first_error(url), "Configuration");
+        assert_error(&first_error(url), "InvalidUrl");
     }
     assert!(!std::path::Path::new(":memory").exists() && !std::path::Path::new("~").exists());
 }
@@ -96,7 +96,7 @@ fn a_foreign_file_is_refused_and_not_changed() {
     fs::write(&text, &content).unwrap();
     assert_error(
         &first_error(&format!("sqlite:{}", text.display())),
-        "Configuration",
+        "EmbeddedNotInitialized",
     );
     assert_eq!(fs::read_to_string(&text).unwrap(), content);
 
@@ -105,22 +105,19 @@ fn a_foreign_file_is_refused_and_not_changed() {
         &foreign,
         "create table notes (text); insert into notes values ('secret')",
     );
-    assert_error(&first_error(&format!("sqlite:{foreign}")), "Configuration");
+    assert_error(
+        &first_error(&format!("sqlite:{foreign}")),
+        "EmbeddedNotInitialized",
+    );
     assert_eq!(sqlite(&foreign, "select name from sqlite_master"), ["('notes',)"]);
 
     let newer = folder.path().join("newer.db").display().to_string();
     let pool = Pool::open(&format!("sqlite:{newer}")).unwrap();
-    drop(
-        HashDSpinlock::new("a")
-            .unwrap()
-            .pool(&pool)
-            .acquire_blocking()
-            .unwrap(),
-    );
+    drop(HashDSpinlock::new("a").pool(&pool).acquire_blocking().unwrap());
     drop(pool);
     sqlite(&newer, "pragma user_version = 9999");
     let error = first_error(&format!("sqlite:{newer}"));
-    assert_error(&error, "Configuration");
+    assert_error(&error, "EmbeddedNotInitialized");
     assert!(error.to_string().contains("newer"), "{error}");
 }
 

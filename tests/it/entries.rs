@@ -56,8 +56,8 @@ fn a_malformed_state_is_an_error_and_not_overwritten() {
     let server = Redis::start();
     let worker = Worker::start(&server.url());
     let pool = Pool::open(&server.url()).unwrap();
-    let explicit = || HashDSpinlock::new("example").unwrap().pool(&pool);
-    let name = explicit().key();
+    let explicit = || HashDSpinlock::new("example").pool(&pool);
+    let name = explicit().key().unwrap();
     let unparsed = "InvalidValueEncounteredDuringUnpacking";
     for (state, variant) in [
         ("", unparsed),
@@ -152,7 +152,7 @@ fn a_state_with_an_invalid_timestamp_is_an_error_and_not_overwritten() {
     let worker = Worker::start(&server.url());
     for (at, (state, error)) in states.iter().enumerate() {
         let key = format!("bad{at}");
-        let name = HashDSpinlock::new(&key).unwrap().key();
+        let name = HashDSpinlock::new(&key).key().unwrap();
         server.raw(&["SET", &name, state]);
         for function in ["shared", "shared_uncached", "near_shared"] {
             let start = Instant::now();

@@ -44,7 +44,7 @@ const PROVOKED: &[Provoked] = &[
         failure(lock.fail_if_key_exists(true))
     }),
     ("ProvidedObjectIsNotHashable", || {
-        HashDSpinlock::new(&Unserializable).unwrap_err()
+        failure(HashDSpinlock::new(&Unserializable))
     }),
     ("LeaseLost", lease_lost),
     ("Store", || {
@@ -77,7 +77,7 @@ const PROVOKED: &[Provoked] = &[
         init_in_memory();
         large().unwrap_err()
     }),
-    ("Configuration", || Pool::open("gopher://hole").unwrap_err()),
+    ("InvalidUrl", || Pool::open("gopher://hole").unwrap_err()),
     ("Recursion", || {
         #[dspinlock(key = ())]
         fn again(once: bool) -> Result<(), Error> {
@@ -142,7 +142,7 @@ fn held() -> (HashDSpinlock, Lease) {
 fn with_state(state: &str) -> Error {
     let server = Redis::start();
     let lock = lock(&Pool::open(&server.url()).unwrap());
-    server.raw(&["SET", &lock.key(), state]);
+    server.raw(&["SET", &lock.key().unwrap(), state]);
     failure(lock)
 }
 

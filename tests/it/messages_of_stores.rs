@@ -9,7 +9,7 @@ use dspinlock_testkit::Redis;
 /// The error of the first step at `url`.
 fn first_error(url: &str) -> Error {
     Pool::open(url)
-        .and_then(|pool| HashDSpinlock::new("key")?.pool(&pool).acquire_blocking())
+        .and_then(|pool| HashDSpinlock::new("key").pool(&pool).acquire_blocking())
         .map(|_| ())
         .expect_err(url)
 }
@@ -51,7 +51,7 @@ fn a_missing_database_is_reported_as_a_failed_select() {
 
 #[test]
 fn a_failed_login_names_the_step_and_the_code() {
-    let server = Redis::with(&["--requirepass", "right"]);
+    let server = Redis::with_args(&["--requirepass", "right"]);
     assert_shows(&first_error(&server.url()), &["`HELLO` failed", "`NOAUTH`"]);
     let wrong = first_error(&server.url_for("", "secret"));
     assert_shows(&wrong, &["`HELLO` failed", "`WRONGPASS`"]);

@@ -90,7 +90,6 @@ fn a_release_of_python_counts_as_computed_without_a_value() {
     let pool = Pool::open(&server.url()).unwrap();
     let lock = |cached| {
         HashDSpinlock::new("example")
-            .unwrap()
             .cached_if_computed(cached)
             .pool(&pool)
     };
@@ -210,10 +209,7 @@ fn a_late_release_of_python_changes_nothing() {
 fn fail_if_key_exists_works_in_both_directions() {
     let (server, python, rust) = peers("fail");
     let pool = Pool::open(&server.url()).unwrap();
-    let lock = HashDSpinlock::new("example")
-        .unwrap()
-        .fail_if_key_exists(true)
-        .pool(&pool);
+    let lock = HashDSpinlock::new("example").fail_if_key_exists(true).pool(&pool);
     assert!(rust.call(&job("shared")).result().is_ok());
     assert_eq!(python.request("acquire a"), "error FailIfKeyExistsIsEnabled");
     assert_eq!(python.request("delete a"), "True");
@@ -222,7 +218,10 @@ fn fail_if_key_exists_works_in_both_directions() {
     assert!(
         matches!(
             error,
-            dspinlock::Error::FailIfKeyExistsIsEnabled { left: Some(_), .. }
+            dspinlock::Error::FailIfKeyExistsIsEnabled {
+                remaining: Some(_),
+                ..
+            }
         ),
         "{error}"
     );
@@ -235,18 +234,18 @@ fn strings_and_bytes_have_the_keys_of_python() {
     let long = "x".repeat(1 << 20);
     for text in ["example", "", "ключ", "a,b", "{tag}", &long] {
         python.request(&format!("new a key={text}"));
-        let rust = HashDSpinlock::new(text).unwrap();
-        assert_eq!(rust.key(), python.request("key a"));
+        let rust = HashDSpinlock::new(text);
+        assert_eq!(rust.key().unwrap(), python.request("key a"));
     }
     for bytes in [&b"example"[..], b"", b"\0\xff"] {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         python.request(&format!("new a hex={hex}"));
-        let rust = HashDSpinlock::new(bytes).unwrap();
-        assert_eq!(rust.key(), python.request("key a"));
+        let rust = HashDSpinlock::new(bytes);
+        assert_eq!(rust.key().unwrap(), python.request("key a"));
     }
     python.request("new a key=example prefix=jobs");
-    let rust = HashDSpinlock::new("example").unwrap().prefix("jobs");
-    assert_eq!(rust.key(), python.request("key a"));
+    let rust = HashDSpinlock::new("example").prefix("jobs");
+    assert_eq!(rust.key().unwrap(), python.request("key a"));
     // The attribute with `name = ""` uses the same key.
     let worker = Worker::start(&server.url());
     worker.call(&job("shared")).result().unwrap();

@@ -70,7 +70,7 @@ fn special_names_of_sqlite_are_ordinary_paths() {
     }
     assert!(matches!(
         open(Path::new("")),
-        Err(Error::RedisNotInitialized { .. } | Error::Configuration(_))
+        Err(Error::EmbeddedNotInitialized { .. })
     ));
 }
 

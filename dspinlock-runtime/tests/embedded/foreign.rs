@@ -115,7 +115,7 @@ fn an_empty_file_is_initialized() {
 fn assert_refused(path: &Path) -> String {
     let before = fs::read(path).expect("the file can be read");
     let message = match open(path) {
-        Err(Error::Configuration(message)) => message,
+        Err(error @ Error::EmbeddedNotInitialized { .. }) => error.to_string(),
         other => panic!("expected an error, got {other:?}"),
     };
     assert_eq!(

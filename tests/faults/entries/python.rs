@@ -108,5 +108,5 @@ fn a_lock_of_a_python_worker_with_a_late_clock_is_taken_over() {
 }
 
 fn state(server: &Redis) -> Option<String> {
-    server.get(&HashDSpinlock::new("example").expect("a string is a key").key())
+    server.get(&HashDSpinlock::new("example").key().expect("a string is a key"))
 }

@@ -22,7 +22,7 @@ fn job(key: &str) -> Job {
 }
 
 fn state_of(key: &str) -> String {
-    HashDSpinlock::new(key).expect("a string is a key").key()
+    HashDSpinlock::new(key).key().expect("a string is a key")
 }
 
 #[test]

@@ -24,7 +24,6 @@ fn runtime() -> Runtime {
 fn locks(store: &Store, name: &str) -> [HashDSpinlock; 2] {
     [(); 2].map(|()| {
         HashDSpinlock::new(name)
-            .expect("a text is a key")
             .pool(&Pool::open(&store.url()).expect("a store"))
             .lease(LEASE)
             .wait(Wait::AtMost(Duration::from_secs(30)))

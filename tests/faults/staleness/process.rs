@@ -59,7 +59,7 @@ fn main() {
         // A Python worker may have left a lock on any key, and no other process may be left to delete it.
         while !readers.iter().all(JoinHandle::is_finished) {
             for key in 0..keys {
-                let lock = HashDSpinlock::new(&key.to_string()).expect("a string is a key");
+                let lock = HashDSpinlock::new(key.to_string());
                 lock.delete_state().await.expect("the server is reachable");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -117,7 +117,7 @@ async fn body(key: &str) -> Result<u64, Error> {
 /// cache.
 async fn delete(plan: Plan, own: u64) {
     let (mut server, key) = (connect().await, own.to_string());
-    let lock = HashDSpinlock::new(&key).expect("a string is a key");
+    let lock = HashDSpinlock::new(&key);
     for round in 0..plan.rounds {
         if round % 500 == 0 {
             // Shows progress to the test.

@@ -20,7 +20,7 @@ fn options_out_of_range_are_refused() {
             let call = worker.call(&Job::new("cached", "secret").with(option, value));
             assert_eq!(
                 call.outcome(),
-                (0, Err("Configuration".to_owned())),
+                (0, Err("InvalidOption".to_owned())),
                 "{option} = {value} on {}",
                 store.url()
             );
@@ -30,7 +30,7 @@ fn options_out_of_range_are_refused() {
             .with("block", 1000);
         assert_eq!(
             worker.call(&longer).outcome(),
-            (0, Err("Configuration".to_owned()))
+            (0, Err("InvalidOption".to_owned()))
         );
     }
 }

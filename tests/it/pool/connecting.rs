@@ -53,13 +53,7 @@ fn a_wrong_or_missing_password_is_refused() {
     }
     assert!(server.keys().is_empty());
     let pool = Pool::open(&server.url_for("", "right")).unwrap();
-    assert!(
-        HashDSpinlock::new("a")
-            .unwrap()
-            .pool(&pool)
-            .acquire_blocking()
-            .is_ok()
-    );
+    assert!(HashDSpinlock::new("a").pool(&pool).acquire_blocking().is_ok());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dspinlock::{Acquired, Error, Pool, RedisParameters};
+use dspinlock::{Acquired, Error, Pool, PoolBuilder, RedisParameters};
 use dspinlock_testkit::{Job, Redis, Worker};
 
 use crate::common::lock::{lock, locked};
@@ -24,12 +24,12 @@ fn an_invalid_url_is_refused() {
         "redis+unix:///socket?db=secret",
     ] {
         let error = Pool::open(url).map(|_| ()).expect_err(url);
-        assert_error(&error, "Configuration");
+        assert_error(&error, "InvalidUrl");
     }
     let worker = Worker::start("http://user:secret@localhost");
     assert_eq!(
         worker.call(&Job::new("cached", "a")).outcome(),
-        (0, Err("Configuration".to_owned()))
+        (0, Err("InvalidUrl".to_owned()))
     );
 }
 
@@ -47,13 +47,13 @@ fn parameters_have_the_defaults_of_python() {
     );
     assert_eq!(defaults.socket_connect_timeout, Duration::from_secs(2));
     let server = Redis::with_args(&["--requirepass", "right"]);
-    let pool = Pool::connect(RedisParameters {
-        redis_host: "127.0.0.1".into(),
-        port: server.port(),
-        rdb: 3,
-        password: Some("right".into()),
-        ..RedisParameters::default()
-    })
+    let pool = Pool::connect(
+        RedisParameters::new()
+            .redis_host("127.0.0.1")
+            .port(server.port())
+            .rdb(3)
+            .password("right"),
+    )
     .unwrap();
     let _lease = locked(lock(&pool).acquire_blocking());
     assert!(server.keys().is_empty(), "the keys are in database 0");
@@ -105,8 +105,18 @@ fn valkey_works_like_redis() {
 }
 
 #[test]
-fn a_second_init_is_refused() {
+fn a_second_init_is_refused_unless_url_and_settings_are_the_same() {
     init_in_memory();
-    let second = dspinlock::init(Pool::open("sqlite::memory:").unwrap());
-    assert!(matches!(second, Err(Error::Configuration(_))));
+    let init = |builder: PoolBuilder| dspinlock::init(builder.open().unwrap());
+    let memory = || Pool::builder("sqlite::memory:");
+    assert!(init(memory()).is_ok());
+    for other in [
+        memory().secret("0123456789abcdef"),
+        memory().max_value_size(1),
+        memory().near_cache_size(1),
+        Pool::builder("redis://127.0.0.1:1"),
+        PoolBuilder::from(RedisParameters::new()),
+    ] {
+        assert!(matches!(init(other), Err(Error::AlreadyInitialized)));
+    }
 }

@@ -128,7 +128,7 @@ fn a_near_cache_with_a_secret_is_invalidated() {
 }
 
 fn pool(server: &Redis, secret: &str) -> Pool {
-    Pool::open(&server.url()).unwrap().with_secret(secret).unwrap()
+    Pool::builder(&server.url()).secret(secret).open().unwrap()
 }
 
 /// A custom key scheme.
@@ -149,14 +149,13 @@ fn explicit_locks_with_a_secret_hide_their_names() {
     let server = Redis::start();
     let pool = pool(&server, ONE);
     let lock = HashDSpinlock::new("example")
-        .unwrap()
         .pool(&pool)
         .wait(dspinlock::Wait::AtMost(Duration::ZERO));
     let by_trait: &dyn DSpinlockBase = &lock;
     let lease = locked(lock.acquire_blocking());
     let busy = by_trait.acquire_blocking().unwrap_err();
     logs::assert_error(&busy, "SpinlockTriesExceeded");
-    assert!(!server.keys().contains(&lock.key()));
+    assert!(!server.keys().contains(&lock.key().unwrap()));
     lease.release_blocking().unwrap();
     assert!(by_trait.delete_state_blocking().unwrap() && server.keys().is_empty());
 
@@ -187,12 +186,12 @@ fn a_value_of_the_maximum_size_has_room_for_its_signature() {
 
 #[test]
 fn a_short_secret_is_refused_and_a_secret_never_printed() {
-    let open = || Pool::open("sqlite::memory:").unwrap();
-    let error = open().with_secret("in secrecy").unwrap_err();
+    let open = |secret: &str| Pool::builder("sqlite::memory:").secret(secret).open();
+    let error = open("in secrecy").unwrap_err();
     assert!(
-        matches!(&error, Error::Configuration(reason) if !reason.contains("secrecy")),
+        matches!(&error, Error::InvalidOption { reason, .. } if !reason.contains("secrecy")),
         "{error}"
     );
-    let pool = open().with_secret("in secrecy".repeat(2)).unwrap();
+    let pool = open(&"in secrecy".repeat(2)).unwrap();
     assert!(!format!("{pool:?}").contains("secrecy"));
 }

@@ -22,11 +22,11 @@ fn with_client(tls: Tls, client: &Identity) -> Tls {
 }
 
 fn lock(pool: &Pool) -> Result<Acquired, Error> {
-    HashDSpinlock::new("example")?.pool(pool).acquire_blocking()
+    HashDSpinlock::new("example").pool(pool).acquire_blocking()
 }
 
 fn acquire(server: &Redis, tls: Tls) -> Result<Acquired, Error> {
-    lock(&Pool::open_tls(&server.tls_url(), tls)?)
+    lock(&Pool::builder(&server.tls_url()).tls(tls).open()?)
 }
 
 /// The reason of the connection error.
@@ -53,12 +53,10 @@ fn a_server_with_a_trusted_authority_is_used() {
         .rsplit_once(':')
         .map(|(host, port)| (host.to_owned(), port.to_owned()))
         .unwrap();
-    let parameters = RedisParameters {
-        port: port.parse().unwrap(),
-        ssl: true,
-        tls: trusting(&server),
-        ..RedisParameters::default()
-    };
+    let parameters = RedisParameters::new()
+        .port(port.parse().unwrap())
+        .ssl(true)
+        .tls(trusting(&server));
     let pool = Pool::connect(parameters).unwrap();
     assert!(matches!(lock(&pool), Ok(Acquired::Locked(_))));
 }
@@ -103,7 +101,7 @@ fn a_certificate_of_another_host_is_refused() {
     );
     // The certificate is valid for the address.
     let by_address = server.tls_url().replace("localhost", "127.0.0.1");
-    let pool = Pool::open_tls(&by_address, trusting(&server)).unwrap();
+    let pool = Pool::builder(&by_address).tls(trusting(&server)).open().unwrap();
     assert!(lock(&pool).is_ok());
 }
 
@@ -139,7 +137,7 @@ fn only_an_explicit_call_disables_verification_and_logs_a_warning() {
         "rediss://localhost#insecure",
         "rediss://localhost?ssl_cert_reqs=none",
     ] {
-        logs::assert_error(&Pool::open(url).unwrap_err(), "Configuration");
+        logs::assert_error(&Pool::open(url).unwrap_err(), "InvalidUrl");
     }
 }
 
@@ -210,17 +208,17 @@ fn invalid_tls_options_are_refused_by_open() {
         Tls::new().client_certificate(certificate.clone(), foreign_key),
     ] {
         assert!(!format!("{tls:?}").contains("secret"));
-        let error = Pool::open_tls("rediss://localhost", tls).unwrap_err();
-        logs::assert_error(&error, "Configuration");
+        let error = Pool::builder("rediss://localhost").tls(tls).open().unwrap_err();
+        logs::assert_error(&error, "InvalidOption");
     }
     let some = || Tls::new().authorities(read(server.authority()));
-    let without = RedisParameters {
-        tls: some(),
-        ..RedisParameters::default()
-    };
-    logs::assert_error(&Pool::connect(without).unwrap_err(), "Configuration");
+    let without = RedisParameters::new().tls(some());
+    logs::assert_error(&Pool::connect(without).unwrap_err(), "InvalidOption");
     for url in ["redis://localhost", "redis+unix:///socket", "sqlite::memory:"] {
-        logs::assert_error(&Pool::open_tls(url, some()).unwrap_err(), "Configuration");
+        logs::assert_error(
+            &Pool::builder(url).tls(some()).open().unwrap_err(),
+            "InvalidOption",
+        );
     }
     for url in [
         "redis://localhost?ssl_ca_certs=/secret",
@@ -228,6 +226,6 @@ fn invalid_tls_options_are_refused_by_open() {
         "rediss://localhost?ssl_certfile=/dev/null",
         "rediss://localhost?ssl_ca_cert=/secret",
     ] {
-        logs::assert_error(&Pool::open(url).unwrap_err(), "Configuration");
+        logs::assert_error(&Pool::open(url).unwrap_err(), "InvalidUrl");
     }
 }
