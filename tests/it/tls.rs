@@ -87,7 +87,8 @@ fn own_authorities_take_the_place_of_the_systems() {
     let other = Tls::new().authorities(read(server.stranger()));
     assert_eq!(
         reason(&server, other),
-        "the server's certificate is by an authority that is not trusted"
+        "the server's certificate was issued by an authority that is not trusted: \
+         add the authority with `Tls::authorities` or `ssl_ca_certs`"
     );
 }
 
@@ -99,7 +100,7 @@ fn a_certificate_of_another_host_is_refused() {
     });
     assert_eq!(
         reason(&server, trusting(&server)),
-        "the server's certificate is for another host"
+        "the server's certificate is for another host: check the host name in the URL"
     );
     // The address is in it.
     let by_address = server.tls_url().replace("localhost", "127.0.0.1");
@@ -115,7 +116,7 @@ fn an_expired_certificate_is_refused() {
     });
     assert_eq!(
         reason(&server, trusting(&server)),
-        "the server's certificate has expired"
+        "the server's certificate has expired: renew it"
     );
 }
 
@@ -156,11 +157,11 @@ fn a_client_shows_its_certificate() {
     });
     assert_eq!(
         reason(&server, trusting(&server)),
-        "the server asks for a client certificate"
+        "the server requires a client certificate: add it with `Tls::client_certificate` or `ssl_certfile`"
     );
     let foreign = reason(&server, showing(trusting(&server), server.foreign_client()));
     assert!(
-        foreign.starts_with("the server refuses the client certificate"),
+        foreign.starts_with("the server refused the client certificate"),
         "{foreign}"
     );
 }
