@@ -85,7 +85,8 @@ fn custom_authorities_replace_the_systems() {
     let other = Tls::new().authorities(read(server.other_authority()));
     assert_eq!(
         reason(&server, other),
-        "the server's certificate is by an authority that is not trusted"
+        "the server's certificate was issued by an authority that is not trusted: \
+         add the authority with `Tls::authorities` or `ssl_ca_certs`"
     );
 }
 
@@ -97,7 +98,7 @@ fn a_certificate_of_another_host_is_refused() {
     });
     assert_eq!(
         reason(&server, trusting(&server)),
-        "the server's certificate is for another host"
+        "the server's certificate is for another host: check the host name in the URL"
     );
     // The certificate is valid for the address.
     let by_address = server.tls_url().replace("localhost", "127.0.0.1");
@@ -113,7 +114,7 @@ fn an_expired_certificate_is_refused() {
     });
     assert_eq!(
         reason(&server, trusting(&server)),
-        "the server's certificate has expired"
+        "the server's certificate has expired: renew it"
     );
 }
 
@@ -154,11 +155,11 @@ fn a_client_certificate_is_sent() {
     });
     assert_eq!(
         reason(&server, trusting(&server)),
-        "the server asks for a client certificate"
+        "the server requires a client certificate: add it with `Tls::client_certificate` or `ssl_certfile`"
     );
     let foreign = reason(&server, with_client(trusting(&server), server.untrusted_client()));
     assert!(
-        foreign.starts_with("the server refuses the client certificate"),
+        foreign.starts_with("the server refused the client certificate"),
         "{foreign}"
     );
 }

@@ -81,6 +81,6 @@ impl From<rusqlite::Error> for OpenError {
 
 impl From<io::Error> for OpenError {
     fn from(error: io::Error) -> Self {
-        Self::Unusable(error.kind().to_string())
+        Self::Unusable(format!("{}: check the path and its permissions", error.kind()))
     }
 }

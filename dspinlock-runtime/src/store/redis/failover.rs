@@ -1,4 +1,4 @@
-//! What a failover must not break: grants of a lost master, acknowledgements of replicas, and the way to a new master.
+//! What a failover must not break: grants of a lost master, acknowledgements of replicas, and the address of the new master.
 //!
 //! Modules, independent of each other: `sentinel`, `grants`, `replicas`.
 

@@ -1,6 +1,6 @@
 //! One server, reached by one connection: executes steps in the order in which their futures are first polled.
 //!
-//! `per_runtime` makes one for each runtime. It never follows a redirect; `cluster` does.
+//! `per_runtime` creates one for each runtime. It never follows a redirect; `cluster` does.
 
 pub(crate) mod tracked_read;
 
@@ -151,7 +151,7 @@ async fn read<E: From<CommandError>>(
     Ok(reply::read(request, Some(state), value)?)
 }
 
-/// Executes a script. A PUBLISH whose grant another master made is lost and is not sent.
+/// Executes a script. A PUBLISH is not sent if another master made its grant: the reply is `Lost`.
 async fn execute(connection: &Arc<Connection>, grants: &Grants, step: Step) -> Result<Reply, CommandError> {
     if !grants.allow(step.request(), connection) {
         return Ok(Reply::Lost);

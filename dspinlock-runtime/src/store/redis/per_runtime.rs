@@ -1,7 +1,7 @@
 //! The connections to one server: one for each runtime that calls, and one on the background thread.
 //!
 //! A request that another thread drives costs one to two round trips more. A sync caller always uses the background
-//! thread: if it parked on a connection of its own runtime, it would wait for itself.
+//! thread: a thread that parks cannot drive the connection of its runtime.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

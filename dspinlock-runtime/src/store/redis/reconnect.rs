@@ -1,6 +1,6 @@
 //! A connection on one runtime that is opened with the first request and again after each failure.
 //!
-//! `node` and `failover` send on it. A request goes out on one connection and fails with it: it is never sent twice here.
+//! `node` and `failover` send on it. A request is sent on one connection and fails with it; it is never sent twice.
 
 use std::fmt;
 use std::sync::Arc;
@@ -163,7 +163,7 @@ impl Reconnecting {
     }
 }
 
-/// One attempt to connect. If the runtime shuts down or has no I/O driver, it drops the attempt: no further one is made.
+/// One attempt to connect. If the runtime shuts down or has no I/O driver, it drops the attempt, and no other one follows.
 struct Attempt {
     target: Reconnecting,
     outcome: Option<State>,

@@ -141,7 +141,7 @@ fn handshake_failure(error: &rustls::Error) -> String {
                 "is not valid yet: check the clock of this machine"
             }
             Cause::UnknownIssuer => {
-                "is by an authority that is not trusted: add the authority with `Tls::authorities` or `ssl_ca_certs`"
+                "was issued by an authority that is not trusted: add the authority with `Tls::authorities` or `ssl_ca_certs`"
             }
             Cause::Revoked => "was revoked: replace it",
             _ => "is not valid: replace it",

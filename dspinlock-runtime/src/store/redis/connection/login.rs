@@ -33,11 +33,15 @@ fn failure(error: &RedisError) -> String {
     if error.kind() == ErrorKind::RESP3NotSupported {
         return "the server does not know `HELLO`: dspinlock needs Redis 6 or later".into();
     }
+    if error.is_io_error() {
+        return "the connection was closed during the login: check that a Redis server listens on this port"
+            .into();
+    }
     if error.code().is_none() {
         return format!("the login failed ({})", error.category());
     }
     let code = reply::code(error);
-    // The redis crate tells the step in the description alone.
+    // Only the description of the error names the step.
     if error
         .to_string()
         .starts_with("Redis server refused to switch database")
@@ -51,6 +55,9 @@ fn failure(error: &RedisError) -> String {
             "`HELLO` failed (`NOAUTH`): the server requires a login: add `user:password@` to the URL".into()
         }
         "WRONGPASS" => "`HELLO` failed (`WRONGPASS`): check the user name and the password".into(),
+        "LOADING" | "BUSY" | "MASTERDOWN" => {
+            format!("`HELLO` failed (`{code}`): the server is not ready yet, try again")
+        }
         _ => format!("`HELLO` failed (`{code}`): check the login and the permissions of the user"),
     }
 }

@@ -47,12 +47,13 @@ impl CountingStream {
 }
 
 async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
-    let failed = |error: io::Error| error.to_string();
     match &address.place {
         Place::Tcp { host, port } => {
-            let addresses = lookup(host, *port).await.map_err(failed)?;
-            let stream = TcpStream::connect(&addresses[..]).await.map_err(failed)?;
-            stream.set_nodelay(true).map_err(failed)?;
+            let addresses = lookup(host, *port)
+                .await
+                .map_err(|error| format!("cannot look up the host name: {error}"))?;
+            let stream = TcpStream::connect(&addresses[..]).await.map_err(reason)?;
+            stream.set_nodelay(true).map_err(reason)?;
             #[cfg(feature = "tls")]
             if let Some(tls) = &address.tls {
                 return Ok(Box::new(tls.wrap(host, stream).await?));
@@ -61,10 +62,23 @@ async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
         }
         #[cfg(unix)]
         Place::Unix(path) => Ok(Box::new(
-            tokio::net::UnixStream::connect(path).await.map_err(failed)?,
+            tokio::net::UnixStream::connect(path).await.map_err(reason)?,
         )),
         #[cfg(not(unix))]
         Place::Unix(_) => Err("this system has no unix sockets: use a host and a port".into()),
+    }
+}
+
+fn reason(error: io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            "connection refused: check the address, and that the server is running".into()
+        }
+        io::ErrorKind::NotFound => "there is no socket with this path: check the URL".into(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied: check the mode of the socket, or the firewall".into()
+        }
+        _ => error.to_string(),
     }
 }
 

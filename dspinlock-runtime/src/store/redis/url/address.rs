@@ -21,7 +21,7 @@ pub(crate) struct Address {
     pub(crate) login: RedisConnectionInfo,
 }
 
-/// Where a server listens.
+/// The socket address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     Tcp {
