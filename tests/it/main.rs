@@ -12,6 +12,7 @@ mod interop;
 mod keys;
 mod links;
 mod logs;
+mod manifest;
 mod near;
 mod records;
 mod round_trips;
