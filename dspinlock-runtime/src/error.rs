@@ -162,9 +162,6 @@ pub enum Error {
         /// The option, and the values that it may have.
         reason: String,
     },
-    /// An option, a URL or a file cannot be used as it is.
-    #[error("{0}")]
-    Configuration(String),
 }
 
 impl Error {
@@ -192,8 +189,7 @@ impl Error {
             | Self::ProvidedObjectIsNotHashable { .. }
             | Self::AlreadyInitialized
             | Self::InvalidUrl { .. }
-            | Self::InvalidOption { .. }
-            | Self::Configuration(_) => {}
+            | Self::InvalidOption { .. } => {}
         }
         self
     }

@@ -23,14 +23,14 @@ pub(crate) fn open(url: &str, tls: Tls) -> Result<SharedStore, Error> {
         #[cfg(feature = "embedded")]
         Some(path) if tls == Tls::default() => embedded::open(path),
         #[cfg(feature = "embedded")]
-        Some(_) => Err(Error::Configuration(
-            "TLS options were given, but a `sqlite:` URL has no TLS: remove them".into(),
+        Some(_) => Err(Error::option(
+            "TLS options were given, but a `sqlite:` URL has no TLS: remove them",
         )),
         #[cfg(not(feature = "embedded"))]
-        Some(_) => Err(Error::Configuration(
-            "a `sqlite:` URL needs the feature `embedded` of dspinlock: enable it, or use a `redis:` URL"
+        Some(_) => Err(Error::InvalidUrl {
+            reason: "`sqlite:` needs the feature `embedded` of dspinlock: enable it, or use a `redis:` URL"
                 .into(),
-        )),
+        }),
         None => redis::open(url, tls),
     }
 }

@@ -14,6 +14,7 @@ mod executors;
 mod explicit;
 mod keys;
 mod layers;
+mod manifest;
 mod messages_of_stores;
 mod near_cache;
 mod pool;

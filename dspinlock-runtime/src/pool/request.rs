@@ -147,6 +147,7 @@ fn remaining(reply: &Reply) -> Option<Duration> {
 fn into_error(operation: &'static str, key: &Key, failure: Failure) -> Error {
     match failure {
         Failure::NotReady { address, reason } => Error::RedisNotInitialized { address, reason },
+        Failure::FileNotReady { path, reason } => Error::EmbeddedNotInitialized { path, reason },
         Failure::Unknown(reason) | Failure::Refused(reason) => Error::Store {
             operation,
             key: KeyName::new("", key.to_string()),

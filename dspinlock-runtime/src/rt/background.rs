@@ -1,10 +1,8 @@
-//! The library's own thread: every timer and every heartbeat lives here, and the connection that serves all who have no
-//! tokio runtime of their own.
+//! The background thread: it runs every timer and every heartbeat, and the connections of callers without a tokio runtime.
 //!
-//! So a handle made under one runtime works under the next, under another executor and in plain threads, and a body
-//! that blocks its thread starves nobody's heartbeat.
+//! Because this thread belongs to the library, a pool works under any runtime, under another executor and in plain
+//! threads, and a body that blocks its thread delays no heartbeat.
 
-use std::fmt::Display;
 use std::io;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -14,29 +12,27 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
-use crate::error::Error;
-
 static RUNTIME: OnceCell<Handle> = OnceCell::new();
 
-/// Starts the thread for the store at `address`, unless it runs. No pool is made without it, and all that needs it has a
-/// pool: so a process that is out of threads or descriptors is told so here, and may try again.
-pub(crate) fn start(address: impl Display) -> Result<(), Error> {
-    let started = RUNTIME.get_or_try_init(begin);
-    started.map(drop).map_err(|error| Error::RedisNotInitialized {
-        address: address.to_string(),
-        reason: format!("no background thread can be started ({error})"),
-    })
+/// Starts the thread if it is not running. Every store calls this when it is opened, and everything else in this module
+/// requires an open store.
+///
+/// # Errors
+///
+/// If the process is out of threads or descriptors. A later call tries again.
+pub(crate) fn start() -> io::Result<()> {
+    RUNTIME.get_or_try_init(spawn_thread).map(drop)
 }
 
-/// The runtime is made on its thread, and never dropped anywhere else: in the midst of another runtime that is a panic.
-fn begin() -> io::Result<Handle> {
-    let (made, handle) = channel();
+/// The runtime is built and dropped on its own thread, because dropping it inside another runtime panics.
+fn spawn_thread() -> io::Result<Handle> {
+    let (built, handle) = channel();
     std::thread::Builder::new()
         .name("dspinlock".into())
         .spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build();
-            // Whoever made the thread waits for the word.
-            let _ = made.send(
+            // The receiver is alive: the thread that spawned this one waits for the message.
+            let _ = built.send(
                 runtime
                     .as_ref()
                     .map(|runtime| runtime.handle().clone())
@@ -50,19 +46,21 @@ fn begin() -> io::Result<Handle> {
     Ok(handle?)
 }
 
-/// The background thread's runtime.
+/// The runtime of the background thread.
 pub(crate) fn handle() -> &'static Handle {
-    RUNTIME.get().expect("the thread was started for a pool")
+    RUNTIME
+        .get()
+        .expect("opening a store starts the background thread")
 }
 
-/// How many tasks it has.
+/// The number of live tasks on the background thread.
 pub(crate) fn tasks() -> usize {
     RUNTIME
         .get()
         .map_or(0, |runtime| runtime.metrics().num_alive_tasks())
 }
 
-/// Runs `future` on the background thread.
+/// Spawns `future` on the background thread.
 pub(crate) fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
@@ -70,39 +68,37 @@ where
     handle().spawn(future)
 }
 
-/// Runs `future` on the background thread for a caller who waits: dropping this drops it there.
+/// Runs `future` on the background thread and waits for its output. Dropping the returned future drops `future`.
 pub(crate) async fn run<F>(future: F) -> F::Output
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    let mut task = Attached(handle().spawn(future));
+    let mut task = AbortOnDrop(handle().spawn(future));
     match (&mut task.0).await {
         Ok(output) => output,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
-struct Attached<T>(JoinHandle<T>);
+struct AbortOnDrop<T>(JoinHandle<T>);
 
-impl<T> Drop for Attached<T> {
+impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-/// A timer of the background thread that any executor may wait for.
+/// A timer of the background thread. It may be polled under any executor.
 pub(crate) fn sleep(duration: Duration) -> Sleep {
     let _context = handle().enter();
     tokio::time::sleep(duration)
 }
 
-/// A limit whose ticks must each be seen by the one who waits: a starved executor gets to see what has come meanwhile
-/// before its time is over.
-pub(crate) async fn patience(limit: Duration) {
+/// A time limit in five ticks, each of which the caller must poll: an executor that was starved for the whole limit
+/// still gets to read what arrived before the limit ends.
+pub(crate) async fn time_limit(limit: Duration) {
+    const TICKS: u32 = 5;
     for _ in 0..TICKS {
         sleep(limit / TICKS).await;
     }
 }
-
-/// Ticks of a limit.
-const TICKS: u32 = 5;

@@ -120,6 +120,13 @@ pub enum Failure {
         /// The cause, and what to do about it.
         reason: String,
     },
+    /// The file of the embedded store cannot be used. The step was not executed.
+    FileNotReady {
+        /// The path of the file.
+        path: String,
+        /// The cause, and what to do about it.
+        reason: String,
+    },
     /// The step may have been executed, or may be executed later. The same request with the same tag may be sent again.
     Unknown(StoreFailure),
     /// The step was refused and was not executed.

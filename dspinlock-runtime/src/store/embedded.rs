@@ -45,12 +45,18 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// Opens the path of a `sqlite:` URL.
 pub(crate) fn open(path: &str) -> Result<SharedStore, Error> {
-    background::start(format_args!("sqlite:{path}"))?;
+    background::start().map_err(|error| OpenError::NoThread(error.kind()).into_error(path))?;
     Ok(Arc::new(match path {
         ":memory:" => Embedded::memory()?,
         "" => Embedded::open(&default_path()?, TIME_LIMIT)?,
         // Otherwise a typing error, or a path for a shell, would create a file with that name.
-        path if path.starts_with([':', '~']) => return Err(OpenError::Path.into_error(path)),
+        path if path.starts_with([':', '~']) => {
+            return Err(Error::InvalidUrl {
+                reason:
+                    "`sqlite:` takes a path, `:memory:`, or nothing for the default path; `~` is not expanded"
+                        .into(),
+            });
+        }
         path => Embedded::open(Path::new(path), TIME_LIMIT)?,
     }))
 }
@@ -60,7 +66,7 @@ pub struct Embedded {
     jobs: Sender<Message>,
     watch: Arc<Watch>,
     /// The path, for messages.
-    address: String,
+    path: String,
     time_limit: Duration,
     /// The process of the thread: a forked child inherits the channel, but not the thread.
     process: u32,
@@ -75,8 +81,8 @@ impl Embedded {
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] if the file belongs to another program or a newer version, which leaves it untouched;
-    /// [`Error::RedisNotInitialized`] if the file cannot be created, read or written.
+    /// [`Error::EmbeddedNotInitialized`] if the file cannot be created, read or written. A file of another program or of a
+    /// newer version is not changed.
     pub fn open(path: &Path, time_limit: Duration) -> Result<Self, Error> {
         Self::open_with_clock(path, time_limit, machine_clock())
     }
@@ -85,7 +91,7 @@ impl Embedded {
     ///
     /// # Errors
     ///
-    /// [`Error::RedisNotInitialized`] if its thread cannot be started.
+    /// [`Error::EmbeddedNotInitialized`] if its thread cannot be started.
     pub fn memory() -> Result<Self, Error> {
         Self::memory_with_clock(machine_clock())
     }
@@ -93,36 +99,40 @@ impl Embedded {
     /// [`Embedded::open`] with a custom clock, for tests.
     #[doc(hidden)]
     pub fn open_with_clock(path: &Path, time_limit: Duration, clock: Clock) -> Result<Self, Error> {
-        let table = Table::open(path, time_limit, clock)?;
+        let table = Table::open(path, time_limit, clock).map_err(|error| error.into_error(path.display()))?;
         Self::start(table, path.display().to_string(), time_limit)
     }
 
     /// [`Embedded::memory`] with a custom clock, for tests.
     #[doc(hidden)]
     pub fn memory_with_clock(clock: Clock) -> Result<Self, Error> {
-        Self::start(Table::memory(clock)?, ":memory:".into(), TIME_LIMIT)
+        Self::start(
+            Table::memory(clock).map_err(|error| error.into_error(":memory:"))?,
+            ":memory:".into(),
+            TIME_LIMIT,
+        )
     }
 
-    fn start(table: Table, address: String, time_limit: Duration) -> Result<Self, Error> {
+    fn start(table: Table, path: String, time_limit: Duration) -> Result<Self, Error> {
         let (jobs, inbox) = channel();
         let watch = Arc::new(Watch::default());
         let worker = Worker::new(table, inbox, Arc::clone(&watch));
         std::thread::Builder::new()
             .name("dspinlock-sqlite".into())
             .spawn(move || worker.run())
-            .map_err(|error| OpenError::NoThread(error.kind()).into_error(&address))?;
+            .map_err(|error| OpenError::NoThread(error.kind()).into_error(&path))?;
         Ok(Self {
             jobs,
             watch,
-            address,
+            path,
             time_limit,
             process: std::process::id(),
         })
     }
 
     fn not_ready(&self, reason: &str) -> Boxed<Result<Reply, Failure>> {
-        Box::pin(std::future::ready(Err(Failure::NotReady {
-            address: self.address.clone(),
+        Box::pin(std::future::ready(Err(Failure::FileNotReady {
+            path: self.path.clone(),
             reason: reason.into(),
         })))
     }
@@ -174,7 +184,7 @@ impl Store for Embedded {
 impl fmt::Debug for Embedded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Embedded")
-            .field(&PathBuf::from(&self.address))
+            .field(&PathBuf::from(&self.path))
             .finish()
     }
 }

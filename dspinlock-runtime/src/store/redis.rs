@@ -25,7 +25,7 @@ use std::sync::Arc;
 use self::cluster::Cluster;
 #[cfg(feature = "sentinel")]
 use self::failover::sentinel::Sentinels;
-use self::per_runtime::{PerRuntime, Shared};
+use self::per_runtime::{PerRuntime, Shared, start_background};
 use self::reader::sync_reader::SyncReader;
 use self::reconnect::Locate;
 use self::timeouts::Timeouts;
@@ -35,7 +35,6 @@ use super::api::{Boxed, Change, Failure, Listener, Route, SharedStore, Store, Tr
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
-use crate::rt::background;
 use crate::tls::Tls;
 
 pub use self::url::parameters::RedisParameters;
@@ -71,7 +70,7 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] if the URL is invalid; [`Error::RedisNotInitialized`] if the background thread cannot be
+    /// [`Error::InvalidUrl`] if the URL is invalid; [`Error::RedisNotInitialized`] if the background thread cannot be
     /// started.
     pub fn open(url: &str) -> Result<Self, Error> {
         Self::open_tls(url, Tls::default())
@@ -98,7 +97,7 @@ impl RedisStore {
         timeouts: Timeouts,
         sync_reader: Option<SyncReader>,
     ) -> Result<Self, Error> {
-        background::start(&server)?;
+        start_background(&server)?;
         Ok(Self {
             servers: PerRuntime::new(server, timeouts, Shared::default()),
             sync_reader,
@@ -221,7 +220,7 @@ mod tests {
             #[cfg(feature = "cluster")]
             "redis+cluster:",
         ] {
-            let Err(Error::Configuration(message)) = open(url, Tls::default()) else {
+            let Err(Error::InvalidUrl { reason: message }) = open(url, Tls::default()) else {
                 panic!("{url} is accepted")
             };
             assert!(!message.contains("secret"), "{message}");

@@ -45,7 +45,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 ///
 /// # Errors
 ///
-/// [`Error::Configuration`] if the user has no home folder.
+/// [`Error::EmbeddedNotInitialized`] if the user has no home folder.
 pub fn default_path() -> Result<PathBuf, Error> {
     let folders = choose_native_strategy().map_err(|_| OpenError::NoHome.into_error("sqlite:"))?;
     // Windows copies the data folder to other machines, on which the locks would be meaningless. The cache folder stays.
@@ -76,34 +76,30 @@ impl FileId {
 }
 
 /// Opens the file. A missing one is created.
-pub(super) fn open(path: &Path, time_limit: Duration) -> Result<Connection, Error> {
+pub(super) fn open(path: &Path, time_limit: Duration) -> Result<Connection, OpenError> {
     // On POSIX, closing any descriptor of a file releases all locks of the process on it. So only SQLite, which handles
     // that, opens a file that exists, and no other thread opens the file while it is created.
     static OPENING: Mutex<()> = Mutex::new(());
     let _opening = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
 
-    let failed = |error: OpenError| error.into_error(path.display());
     // An absolute path is never one of SQLite's special names, such as ":memory:".
-    let file = std::path::absolute(path).map_err(|error| failed(error.into()))?;
+    let file = std::path::absolute(path)?;
     if file.is_dir() {
-        return Err(failed(OpenError::Folder));
+        return Err(OpenError::Folder);
     }
-    create(&file).map_err(|error| failed(error.into()))?;
+    create(&file)?;
     let deadline = Instant::now() + time_limit;
-    retry_while_busy(deadline, || inspect(&file)).map_err(failed)?;
-    let connection = connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
-    retry_while_busy(deadline, || set_up(&connection)).map_err(failed)?;
+    retry_while_busy(deadline, || inspect(&file))?;
+    let connection = connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    retry_while_busy(deadline, || set_up(&connection))?;
     Ok(connection)
 }
 
 /// Opens a database in memory.
-pub(super) fn memory() -> Result<Connection, Error> {
-    let open = || {
-        let connection = Connection::open_in_memory()?;
-        connection.execute_batch(SCHEMA)?;
-        Ok(connection)
-    };
-    open().map_err(|error: OpenError| error.into_error(":memory:"))
+pub(super) fn memory() -> Result<Connection, OpenError> {
+    let connection = Connection::open_in_memory()?;
+    connection.execute_batch(SCHEMA)?;
+    Ok(connection)
 }
 
 /// Creates the file and its folders for their owner alone. SQLite gives its other files (-wal, -shm) the same mode.
@@ -228,6 +224,7 @@ mod tests {
     fn a_folder_as_path_is_reported_as_a_folder() {
         let folder = std::env::temp_dir();
         let error = open(&folder, Duration::from_secs(1)).expect_err("a folder is not a file");
+        let error = error.into_error(folder.display());
         assert!(error.to_string().contains("is a folder"), "{error}");
     }
 }

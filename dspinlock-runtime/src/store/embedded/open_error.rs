@@ -8,6 +8,7 @@ use rusqlite::ErrorCode;
 use super::sqlite_error::reason;
 use crate::error::Error;
 
+#[derive(Debug)]
 pub(super) enum OpenError {
     /// Other processes keep the file busy.
     Busy,
@@ -24,48 +25,32 @@ pub(super) enum OpenError {
     NoHome,
     /// The thread cannot be started.
     NoThread(io::ErrorKind),
-    /// The path starts with `:` or `~`.
-    Path,
     Unusable(String),
 }
 
 impl OpenError {
     pub(super) fn into_error(self, path: impl Display) -> Error {
-        let reason = match self {
-            Self::Foreign => {
-                return Error::Configuration(format!(
-                    "`{path}` is not a file of the embedded store and was left untouched: use another path"
-                ));
-            }
-            Self::Format { found, known } => {
-                return Error::Configuration(format!(
-                    "`{path}` has format {found}, but this version of dspinlock supports format {known}; the file was \
-                     left untouched: update dspinlock, or use another path"
-                ));
-            }
-            Self::NoHome => {
-                return Error::Configuration(
-                    "this user has no home folder for the embedded store: set the path with `sqlite:PATH`"
-                        .into(),
-                );
-            }
-            Self::Path => {
-                return Error::Configuration(
-                    "invalid URL: `sqlite:` takes a path, `:memory:`, or nothing for the default path; `~` is not \
-                     expanded"
-                        .into(),
-                );
-            }
-            Self::Busy => "other processes keep it busy: try again".into(),
+        Error::EmbeddedNotInitialized {
+            path: path.to_string(),
+            reason: self.reason(),
+        }
+    }
+
+    /// The cause, and what to do about it.
+    pub(super) fn reason(self) -> String {
+        match self {
+            Self::Busy => "other processes keep the file busy: try again".into(),
             Self::Folder => "it is a folder: use the path of a file".into(),
+            Self::Foreign => "another program wrote the file, so it was not changed: use another path".into(),
+            Self::Format { found, known } => format!(
+                "a newer version of dspinlock wrote the file (format {found}, this version reads format {known}), so it \
+                 was not changed: update dspinlock, or use another path"
+            ),
+            Self::NoHome => "the user has no home folder: set the path with `sqlite:PATH`".into(),
             Self::NoThread(kind) => {
-                format!("its thread cannot be started ({kind}): raise the limits of the process")
+                format!("cannot start a thread ({kind}): raise the limits of the process")
             }
             Self::Unusable(reason) => reason,
-        };
-        Error::RedisNotInitialized {
-            address: path.to_string(),
-            reason,
         }
     }
 }

@@ -9,8 +9,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::file::{self, FileId};
+use super::open_error::OpenError;
 use super::sqlite_error::SqliteError;
-use crate::error::Error;
 use crate::protocol::record::{Record, Slot};
 use crate::protocol::state::MAX_STATE;
 use crate::protocol::value::MAX_HEADER;
@@ -62,7 +62,7 @@ pub(super) struct Step {
 }
 
 impl Table {
-    pub(super) fn open(path: &Path, time_limit: Duration, clock: Clock) -> Result<Self, Error> {
+    pub(super) fn open(path: &Path, time_limit: Duration, clock: Clock) -> Result<Self, OpenError> {
         // A relative path depends on the current directory, which may change.
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
         let connection = file::open(&absolute, time_limit)?;
@@ -78,7 +78,7 @@ impl Table {
         })
     }
 
-    pub(super) fn memory(clock: Clock) -> Result<Self, Error> {
+    pub(super) fn memory(clock: Clock) -> Result<Self, OpenError> {
         Ok(Self {
             connection: file::memory()?,
             clock,
@@ -97,9 +97,9 @@ impl Table {
             return Ok(());
         }
         self.connection = file::open(&place.path, time_limit).map_err(|error| {
-            SqliteError::Failed(Failure::NotReady {
-                address: place.path.display().to_string(),
-                reason: error.to_string(),
+            SqliteError::Failed(Failure::FileNotReady {
+                path: place.path.display().to_string(),
+                reason: error.reason(),
             })
         })?;
         place.id = FileId::of(&place.path);

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use self::nodes::Nodes;
 use self::slot_map::{Member, slot};
 use super::node::never;
+use super::per_runtime::start_background;
 use super::timeouts::Timeouts;
 use super::url::multi_host::MultiHost;
 use super::wire::reply::{CommandError, Redirect};
@@ -42,17 +43,17 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] if the URL is invalid; [`Error::RedisNotInitialized`] if the background thread cannot be
+    /// [`Error::InvalidUrl`] if the URL is invalid; [`Error::RedisNotInitialized`] if the background thread cannot be
     /// started.
     pub(crate) fn open(url: &str, tls: Tls) -> Result<Self, Error> {
         let url = MultiHost::parse(url, tls);
         if !matches!(url.path, "" | "0") {
-            return Err(Error::Configuration(
-                "invalid URL: Redis Cluster supports only database 0: remove the path".into(),
-            ));
+            return Err(Error::InvalidUrl {
+                reason: "Redis Cluster supports only database 0: remove the path".into(),
+            });
         }
         let seeds = url.addresses(6379)?;
-        background::start(&seeds[0])?;
+        start_background(&seeds[0])?;
         let nodes = Arc::new(Nodes::new(seeds, Timeouts::default()));
         Ok(Self { nodes })
     }

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value};
-use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use self::identity::ServerIdentity;
@@ -27,6 +26,7 @@ use super::wire::reply::{self, Answer, CommandError};
 use super::wire::scripts;
 use crate::error::StoreFailure;
 use crate::rt::background;
+use crate::rt::latch::Latch;
 use crate::store::api::Failure;
 
 /// How long a connection to a server that refuses writes is kept. The address may lead to another server by then.
@@ -37,7 +37,7 @@ pub(crate) struct Connection {
     multiplexed: MultiplexedConnection,
     driver: AbortHandle,
     /// Closed when the driver ends, which wakes every request.
-    closed: Arc<Semaphore>,
+    closed: Arc<Latch>,
     bytes_read: Arc<AtomicU64>,
     in_flight: AtomicUsize,
     replies: AtomicU64,
@@ -72,7 +72,7 @@ impl Connection {
             });
         }
         let (multiplexed, driver) = login(address, config, bytes_read.clone()).await?;
-        let closed = Arc::new(Semaphore::new(0));
+        let closed = Arc::new(Latch::new());
         let guard = DriverGuard {
             closed: closed.clone(),
             watches: watches.clone(),
@@ -138,7 +138,7 @@ impl Connection {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        !self.closed.is_closed()
+        !self.closed.is_set()
     }
 
     /// Whether requests may use this connection. A connection to a demoted server is replaced, unless it is so new that
@@ -167,7 +167,7 @@ impl Connection {
     #[cfg(feature = "sentinel")]
     pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
         let closed = self.closed.clone();
-        async move { drop(closed.acquire().await) }
+        async move { closed.wait().await }
     }
 
     /// Sends one command.
@@ -196,7 +196,7 @@ impl Connection {
                 self.replies.fetch_add(1, Ordering::Relaxed);
                 reply.map_err(|error| self.classify(&error))
             }
-            _ = self.closed.acquire() => Err(self.lost()),
+            () = self.closed.wait() => Err(self.lost()),
         }
     }
 
@@ -235,7 +235,7 @@ impl Connection {
 
     /// Requests in flight fail.
     pub(crate) fn close(&self) {
-        self.closed.close();
+        self.closed.set();
         self.driver.abort();
     }
 
@@ -255,13 +255,13 @@ impl Drop for Connection {
 
 /// Dropped with the driver, also if its runtime shuts down.
 struct DriverGuard {
-    closed: Arc<Semaphore>,
+    closed: Arc<Latch>,
     watches: Option<Arc<Watches>>,
 }
 
 impl Drop for DriverGuard {
     fn drop(&mut self) {
-        self.closed.close();
+        self.closed.set();
         // Later changes are not pushed.
         if let Some(watches) = &self.watches {
             watches.wake_all();

@@ -5,10 +5,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt::Display;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use tokio::runtime::{Handle, Id};
-use tokio::sync::Semaphore;
 
 use super::failover::grants::Grants;
 use super::failover::replicas::{ReplicaWaits, Replicated};
@@ -18,10 +18,20 @@ use super::timeouts::Timeouts;
 use super::tracking::Watches;
 use super::wire::command::Step;
 use super::wire::reply::CommandError;
+use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
 use crate::rt::background;
+use crate::rt::latch::Latch;
 use crate::store::api::{Boxed, Route};
+
+/// Starts the background thread, which every connection to `server` needs.
+pub(crate) fn start_background(server: &impl Display) -> Result<(), Error> {
+    background::start().map_err(|error| Error::RedisNotInitialized {
+        address: server.to_string(),
+        reason: format!("cannot start the background thread ({error}): raise the limits of the process"),
+    })
+}
 
 /// What all connections of a pool share.
 #[derive(Clone, Default)]
@@ -39,7 +49,7 @@ pub(crate) struct PerRuntime {
     by_runtime: RwLock<HashMap<Id, Arc<Node>>>,
     replica_waits: ReplicaWaits,
     /// Closed with the pool, which ends the supervisors.
-    closed: Arc<Semaphore>,
+    closed: Arc<Latch>,
 }
 
 impl PerRuntime {
@@ -59,7 +69,7 @@ impl PerRuntime {
             background,
             by_runtime: RwLock::default(),
             replica_waits: ReplicaWaits::default(),
-            closed: Arc::new(Semaphore::new(0)),
+            closed: Arc::new(Latch::new()),
         })
     }
 
@@ -144,7 +154,7 @@ impl PerRuntime {
         let closed = self.closed.clone();
         runtime.spawn(async move {
             let _supervisor = supervisor;
-            let _ = closed.acquire().await;
+            closed.wait().await;
         });
         node
     }
@@ -176,7 +186,7 @@ impl PerRuntime {
 
 impl Drop for PerRuntime {
     fn drop(&mut self) {
-        self.closed.close();
+        self.closed.set();
     }
 }
 

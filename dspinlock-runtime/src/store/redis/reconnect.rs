@@ -174,7 +174,7 @@ impl Attempt {
         let inner = self.target.0.clone();
         let outcome = tokio::select! {
             outcome = inner.connect() => outcome,
-            () = background::patience(inner.timeouts.connect) => {
+            () = background::time_limit(inner.timeouts.connect) => {
                 Err(format!("no answer within {:?}: check the address and the network", inner.timeouts.connect))
             }
         };

@@ -26,7 +26,7 @@ pub(crate) struct Client(TlsConnector);
 impl Client {
     /// # Errors
     ///
-    /// [`Error::Configuration`] if a certificate or a key cannot be used.
+    /// [`Error::InvalidOption`] if a certificate or a key cannot be used.
     pub(crate) fn new(tls: &Tls) -> Result<Self, Error> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -94,7 +94,7 @@ fn certificates(what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 fn unusable(what: &str, why: &(impl ToString + ?Sized)) -> Error {
-    Error::Configuration(format!("cannot use {what}: {}", why.to_string()))
+    Error::option(format!("cannot use {what}: {}", why.to_string()))
 }
 
 /// The messages of the PEM library are not shown: they quote lines of the text, which may be of a private key.

@@ -27,7 +27,7 @@ pub(crate) async fn refresh(nodes: &Arc<Nodes>) {
     nodes.wanted.notify_one();
     tokio::select! {
         _ = attempts.changed() => {}
-        () = background::patience(nodes.timeouts.connect) => {}
+        () = background::time_limit(nodes.timeouts.connect) => {}
     }
 }
 
@@ -80,7 +80,7 @@ async fn load(nodes: &Nodes) {
             requests.spawn(async move {
                 tokio::select! {
                     ranges = ask(&member) => ranges.map(|ranges| (member, ranges)),
-                    () = background::patience(limit) => None,
+                    () = background::time_limit(limit) => None,
                 }
             });
         }

@@ -47,10 +47,9 @@ impl Sentinels {
         let url = MultiHost::parse(url, tls);
         let (name, database) = url.path.split_once('/').unwrap_or((url.path, ""));
         if name.is_empty() {
-            return Err(Error::Configuration(
-                "invalid URL: the name of the master is missing: use `redis+sentinel://host,host/master`"
-                    .into(),
-            ));
+            return Err(Error::InvalidUrl {
+                reason: "the name of the master is missing: use `redis+sentinel://host,host/master`".into(),
+            });
         }
         let user = url.parameter("sentinel_user").unwrap_or_default();
         let credentials = url
@@ -234,7 +233,7 @@ impl Drop for Client {
 async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     tokio::select! {
         answer = answer => answer,
-        () = background::patience(limit) => Err(format!("no answer within {limit:?}")),
+        () = background::time_limit(limit) => Err(format!("no answer within {limit:?}")),
     }
 }
 

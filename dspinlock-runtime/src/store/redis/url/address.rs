@@ -76,8 +76,8 @@ impl Address {
     fn new(place: Place, tls: Option<Tls>, login: RedisConnectionInfo) -> Result<Self, Error> {
         #[cfg(not(feature = "tls"))]
         if tls.is_some() {
-            return Err(Error::Configuration(
-                "TLS needs the feature `tls` of dspinlock: enable it".into(),
+            return Err(Error::option(
+                "TLS needs the feature `tls` of dspinlock: enable it",
             ));
         }
         let login = login.set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
@@ -165,7 +165,9 @@ fn file(parameter: &str, path: &str) -> Result<Vec<u8>, Error> {
 }
 
 fn invalid(reason: &str) -> Error {
-    Error::Configuration(format!("invalid URL: {reason}"))
+    Error::InvalidUrl {
+        reason: reason.into(),
+    }
 }
 
 /// The description of the redis crate without its detail, which may quote the URL and so a password.

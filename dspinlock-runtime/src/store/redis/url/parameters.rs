@@ -153,12 +153,12 @@ impl RedisParameters {
             ("response_timeout", self.response_timeout),
         ] {
             if timeout.is_zero() {
-                return Err(Error::Configuration(format!("`{name}` must be > 0")));
+                return Err(Error::option(format!("`{name}` must be > 0")));
             }
         }
         if !self.ssl && self.tls != Tls::default() {
-            return Err(Error::Configuration(
-                "`tls` is set, but `ssl` is off: set `ssl`, or remove `tls`".into(),
+            return Err(Error::option(
+                "`tls` is set, but `ssl` is off: set `ssl`, or remove `tls`",
             ));
         }
         let login = login(self.username.as_deref(), self.password.as_deref(), self.rdb);

@@ -37,7 +37,9 @@ impl Scheme {
                  `redis+sentinel:`, `redis+cluster:` or `sqlite:`"
             }
         };
-        Err(Error::Configuration(reason.into()))
+        Err(Error::InvalidUrl {
+            reason: reason.into(),
+        })
     }
 }
 
