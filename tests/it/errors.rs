@@ -77,7 +77,19 @@ const PROVOKED: &[Provoked] = &[
         init_in_memory();
         large().unwrap_err()
     }),
+    ("EmbeddedNotInitialized", || {
+        Pool::open("sqlite:/proc/dspinlock.sqlite").unwrap_err()
+    }),
+    ("AlreadyInitialized", || {
+        init_in_memory();
+        let other = Pool::builder("sqlite::memory:").max_value_size(1).open();
+        dspinlock::init(other.unwrap()).unwrap_err()
+    }),
     ("InvalidUrl", || Pool::open("gopher://hole").unwrap_err()),
+    ("InvalidOption", || {
+        let pool = Pool::open("sqlite::memory:").unwrap();
+        failure(lock(&pool).ttl(Duration::ZERO))
+    }),
     ("Recursion", || {
         #[dspinlock(key = ())]
         fn again(once: bool) -> Result<(), Error> {

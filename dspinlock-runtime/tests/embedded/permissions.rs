@@ -38,8 +38,8 @@ fn an_unusable_path_is_an_error() {
         folder.path().into(),
     ] {
         match open(&path) {
-            Err(Error::RedisNotInitialized { address, .. }) => {
-                assert_eq!(address, path.display().to_string())
+            Err(Error::EmbeddedNotInitialized { path: shown, .. }) => {
+                assert_eq!(shown, path.display().to_string())
             }
             other => panic!("{}: {other:?}", path.display()),
         }
@@ -53,7 +53,7 @@ fn a_read_only_folder_or_file_is_an_error() {
     let new = user.folder.path().join("new.sqlite");
     let result = user.open(&new);
     assert!(
-        result.starts_with("Err(RedisNotInitialized") && result.contains("permission denied"),
+        result.starts_with("Err(EmbeddedNotInitialized") && result.contains("permission denied"),
         "{result}"
     );
     assert!(!new.exists());
@@ -69,14 +69,14 @@ fn a_read_only_folder_or_file_is_an_error() {
     });
     let before = fs::read(&path).expect("the file can be read");
     let result = user.open(&path);
-    assert!(result.starts_with("Err(RedisNotInitialized"), "{result}");
+    assert!(result.starts_with("Err(EmbeddedNotInitialized"), "{result}");
     assert_eq!(fs::read(&path).expect("the file can be read"), before);
 
     user.while_writable(|| {
         fs::set_permissions(&path, Permissions::from_mode(0o000)).expect("the permissions can be set")
     });
     let result = user.open(&path);
-    assert!(result.starts_with("Err(RedisNotInitialized"), "{result}");
+    assert!(result.starts_with("Err(EmbeddedNotInitialized"), "{result}");
 }
 
 #[test]

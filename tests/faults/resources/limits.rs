@@ -56,7 +56,7 @@ fn without_descriptors_or_threads_calls_fail_and_recover() {
     fails_and_recovers(
         &Worker::start(&file("descriptors")),
         Resource::Nofile,
-        "RedisNotInitialized",
+        "EmbeddedNotInitialized",
     );
     server.raw(&["FLUSHALL"]);
     fails_and_recovers(
@@ -67,7 +67,7 @@ fn without_descriptors_or_threads_calls_fail_and_recover() {
     fails_and_recovers(
         &unprivileged(&file("threads")),
         Resource::Nproc,
-        "RedisNotInitialized",
+        "EmbeddedNotInitialized",
     );
 }
 
