@@ -24,7 +24,7 @@ const OUTCOMES: [&str; 8] = [
     "Body",
     "panic",
     "dropped",
-    "the process has ended",
+    "the process has exited",
     "SpinlockTriesExceeded",
     "LeaseLost",
     "Store",

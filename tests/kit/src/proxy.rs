@@ -3,14 +3,19 @@
 
 mod flow;
 mod rules;
+mod state;
+mod types;
 mod wire;
 
+pub use self::types::{Action, Stage};
+
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use self::rules::Rules;
+use self::state::{Delay, Open, Shared, State};
+use self::types::End;
 use crate::TEST_TIMEOUT;
 
 /// A TCP proxy on a free port of 127.0.0.1.
@@ -23,80 +28,6 @@ use crate::TEST_TIMEOUT;
 pub struct Proxy {
     port: u16,
     shared: Arc<Shared>,
-}
-
-/// The stage at which a step is intercepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Before the server receives the request.
-    Request,
-    /// After the server has executed it, before the client receives the reply.
-    Reply,
-}
-
-/// What the proxy does with an intercepted step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Holds it, and everything after it on its connection, until [`Proxy::resume`].
-    Hold,
-    /// Closes its connection; the step is lost.
-    Disconnect,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    server: u16,
-    trips: Vec<Vec<String>>,
-    open: Vec<Open>,
-    connections: usize,
-    requests_stalled: bool,
-    replies_stalled: bool,
-    pushes_dropped: bool,
-    rules: Rules,
-    delay: Delay,
-    closed: bool,
-}
-
-/// How long requests and replies are delayed.
-#[derive(Debug, Default, Clone, Copy)]
-struct Delay {
-    request: Duration,
-    reply: Duration,
-    /// The maximum of a random delay that is added to each.
-    jitter: Duration,
-}
-
-/// The two streams of a connection, and how it ends.
-#[derive(Debug)]
-struct Open {
-    client: TcpStream,
-    server: TcpStream,
-    end: Arc<Mutex<flow::End>>,
-}
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("the mutex is not poisoned")
-    }
-
-    fn pass(&self, stalled: impl Fn(&State) -> bool) {
-        let state = self.state();
-        drop(
-            self.changed
-                .wait_while(state, |state| stalled(state) && !state.closed),
-        );
-    }
-
-    fn set(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state());
-        self.changed.notify_all();
-    }
 }
 
 impl Proxy {
@@ -237,7 +168,7 @@ impl Proxy {
 
     /// Closes every open connection. New connections are accepted.
     pub fn disconnect(&self) {
-        self.end(flow::End::Close, |open| {
+        self.end(End::Close, |open| {
             // Fails if the peer has closed it already.
             let _ = open.client.shutdown(Shutdown::Both);
             let _ = open.server.shutdown(Shutdown::Both);
@@ -246,7 +177,7 @@ impl Proxy {
 
     /// Resets every open connection (RST). New connections are accepted.
     pub fn reset(&self) {
-        self.end(flow::End::Reset, |open| {
+        self.end(End::Reset, |open| {
             for stream in [&open.client, &open.server] {
                 rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).expect("a TCP stream");
                 // Wakes the reading thread. The last drop of the stream resets the connection.
@@ -257,12 +188,12 @@ impl Proxy {
 
     /// Makes every open connection half-open: closed at the server, open at the client. New connections are accepted.
     pub fn half_open(&self) {
-        self.end(flow::End::HalfOpen, |open| {
+        self.end(End::HalfOpen, |open| {
             let _ = open.server.shutdown(Shutdown::Both);
         });
     }
 
-    fn end(&self, end: flow::End, how: impl Fn(&Open)) {
+    fn end(&self, end: End, how: impl Fn(&Open)) {
         self.shared.set(|state| {
             for open in state.open.drain(..) {
                 *open.end.lock().expect("the mutex is not poisoned") = end;

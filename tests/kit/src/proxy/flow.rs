@@ -9,20 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::state::{Open, Shared, State};
+use super::types::{Action, End, Stage};
 use super::wire::{self, Frames};
-use super::{Action, Open, Shared, Stage, State};
-
-/// How a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum End {
-    /// Both sides are closed.
-    #[default]
-    Close,
-    /// Both sides are reset.
-    Reset,
-    /// The client does not notice.
-    HalfOpen,
-}
 
 /// What happens to a frame.
 enum Decision {

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Action, Stage, wire};
+use super::types::{Action, Stage};
+use super::wire;
 
 /// The scripts of the library, by a word that only one of them contains.
 const SCRIPTS: [(&str, &str); 5] = [
