@@ -1,1 +1,1 @@
-//! Nothing: the tests are in `tests`, their cases in `pass` and `fail`.
+//! Empty: `tests/attribute.rs` compiles the cases in `pass` and `fail`.

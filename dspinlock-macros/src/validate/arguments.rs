@@ -93,8 +93,7 @@ fn lease_is_in_range(args: &Args, errors: &mut Errors) {
     if let Some((max, literal)) = in_range(&args.max_block_time)
         && max < MIN_LEASE
     {
-        let message =
-            "`max_block_time` must be >= 100ms, because it limits the lease, and no lease is shorter";
+        let message = "`max_block_time` must be >= 100ms, because it limits `lease`, which must be >= 100ms";
         errors.add(literal, message);
     }
     let Some((lease, literal)) = in_range(&args.lease) else {

@@ -25,7 +25,7 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
 
 fn not_unsafe(function: &LockedFn, errors: &mut Errors) {
     if let Safety::Unsafe(token) = function.sig.safety {
-        let message = "a locked function cannot be `unsafe`, because one caller's result serves others: \
+        let message = "a locked function cannot be `unsafe`, because a caller can receive another's result: \
                        lock a safe function that calls it";
         errors.add(token, message);
     }

@@ -1,5 +1,3 @@
-//! Arguments with values of another kind.
-
 use dspinlock::dspinlock;
 
 type Result = std::result::Result<u64, dspinlock::Error>;
@@ -36,26 +34,6 @@ async fn on_error(id: u64) -> Result {
 
 #[dspinlock(max_spinlock_tries = "3")]
 async fn tries(id: u64) -> Result {
-    Ok(id)
-}
-
-#[dspinlock(max_spinlock_tries = 5000000000)]
-async fn many_tries(id: u64) -> Result {
-    Ok(id)
-}
-
-#[dspinlock(prefix = "")]
-async fn empty_prefix(id: u64) -> Result {
-    Ok(id)
-}
-
-#[dspinlock(prefix = "a,b")]
-async fn comma_in_prefix(id: u64) -> Result {
-    Ok(id)
-}
-
-#[dspinlock(prefix = "0123456789012345678901234567890123456789012345678901234567890123456789")]
-async fn long_prefix(id: u64) -> Result {
     Ok(id)
 }
 

@@ -3,7 +3,7 @@ use dspinlock::dspinlock;
 type Result = std::result::Result<u64, dspinlock::Error>;
 
 #[dspinlock(map_err = std::convert::identity, on_error = panic)]
-async fn error(id: u64) -> Result {
+async fn error_policy(id: u64) -> Result {
     Ok(id)
 }
 
@@ -13,17 +13,12 @@ async fn wait(id: u64) -> Result {
 }
 
 #[dspinlock(key = id, skip(client))]
-async fn skipped(id: u64, client: &str) -> Result {
+async fn key(id: u64, client: &str) -> Result {
     Ok(id + client.len() as u64)
 }
 
-#[dspinlock(lease = "2m", max_block_time = "1m")]
-async fn lease(id: u64) -> Result {
-    Ok(id)
-}
-
-#[dspinlock(lease = "1h")]
-async fn lease_by_default(id: u64) -> Result {
+#[dspinlock(near_cache = "10s", cached_if_computed, fail_if_key_exists)]
+async fn near_cache(id: u64) -> Result {
     Ok(id)
 }
 

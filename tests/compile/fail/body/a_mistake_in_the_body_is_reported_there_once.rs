@@ -1,5 +1,3 @@
-//! Mistakes in the body are shown there, once.
-
 use dspinlock::dspinlock;
 
 #[dspinlock]
@@ -8,7 +6,7 @@ async fn mismatch(id: u64) -> Result<String, dspinlock::Error> {
 }
 
 #[dspinlock]
-fn mismatch_now(id: u64) -> Result<String, dspinlock::Error> {
+fn mismatch_sync(id: u64) -> Result<String, dspinlock::Error> {
     if id == 0 {
         return Ok(());
     }

@@ -1,4 +1,3 @@
-//! The body is linted as it would be without the attribute.
 #![deny(warnings)]
 
 use dspinlock::dspinlock;

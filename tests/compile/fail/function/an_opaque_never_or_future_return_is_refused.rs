@@ -1,5 +1,3 @@
-//! What a locked function cannot return.
-
 use std::fmt::Debug;
 use std::pin::Pin;
 

@@ -6,7 +6,7 @@ async fn price(id: u64) -> u64 {
 }
 
 #[dspinlock(key = id)]
-fn price_now(id: u64) -> Option<Vec<u64>> {
+fn price_sync(id: u64) -> Option<Vec<u64>> {
     Some(vec![id])
 }
 

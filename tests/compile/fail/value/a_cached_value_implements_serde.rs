@@ -8,7 +8,7 @@ async fn price(id: u64) -> Result<Price, dspinlock::Error> {
 }
 
 #[dspinlock(key = id, cached_if_computed, on_error = panic)]
-fn price_now(id: u64) -> Vec<Price> {
+fn price_sync(id: u64) -> Vec<Price> {
     vec![Price(id)]
 }
 

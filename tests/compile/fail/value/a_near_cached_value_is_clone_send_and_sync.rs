@@ -1,5 +1,3 @@
-//! What cannot be kept in the process.
-
 use std::cell::Cell;
 
 use dspinlock::dspinlock;

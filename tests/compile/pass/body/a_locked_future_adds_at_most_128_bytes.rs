@@ -1,5 +1,3 @@
-//! A locked future is hardly larger than the plain one.
-
 use dspinlock::dspinlock;
 
 type Result<T> = std::result::Result<T, dspinlock::Error>;
@@ -28,7 +26,11 @@ twice!(long, long_locked, id: u64 => ([u64; 32], [u64; 32], [u64; 32]), {
 
 fn check<T, U>(plain: &T, locked: &U) {
     let more = size_of_val(locked) - size_of_val(plain);
-    assert!(more <= 128, "{more} bytes more than {}", size_of_val(plain));
+    assert!(
+        more <= 128,
+        "the lock adds {more} bytes to {}",
+        size_of_val(plain)
+    );
 }
 
 fn main() {

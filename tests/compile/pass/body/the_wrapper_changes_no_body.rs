@@ -1,4 +1,3 @@
-//! Bodies and keys that are easy to break by wrapping them.
 #![deny(warnings, clippy::all)]
 
 use std::fmt::Debug;
@@ -49,8 +48,42 @@ pub fn iterator(list: &mut [u8]) -> Result<std::slice::IterMut<'_, u8>> {
 }
 
 #[dspinlock(key = 1)]
-pub fn coerced(list: Vec<u8>) -> Result<Box<dyn Iterator<Item = u8>>> {
+pub fn coerced_sync(list: Vec<u8>) -> Result<Box<dyn Iterator<Item = u8>>> {
     Ok(Box::new(list.into_iter()))
+}
+
+#[dspinlock(key = 1)]
+pub async fn coerced(id: u64) -> Result<Box<dyn Fn() -> u64 + Send>> {
+    if id == 0 {
+        return Ok(Box::new(|| 0));
+    }
+    Ok(Box::new(move || id))
+}
+
+#[dspinlock]
+pub async fn not_send(id: u64) -> Result {
+    let local = std::rc::Rc::new(id);
+    std::future::ready(()).await;
+    Ok(*local)
+}
+
+#[dspinlock(on_error = panic)]
+pub fn diverges(id: u64) -> u64 {
+    panic!("{id}")
+}
+
+#[dspinlock(on_error = run_unlocked, cached_if_computed)]
+pub fn factorial(n: u64) -> u64 {
+    if n == 0 { 1 } else { n * factorial(n - 1) }
+}
+
+#[dspinlock]
+pub async fn outer(id: u64) -> Result {
+    #[dspinlock]
+    async fn inner(id: u64) -> Result {
+        Ok(id)
+    }
+    inner(id).await
 }
 
 #[dspinlock(key = 1, cached_if_computed)]
@@ -64,7 +97,7 @@ pub async fn breaks(mut list: Vec<u8>) -> Result<u8> {
     }
 }
 
-/// Nothing that the attribute writes can be hidden by an argument's name, nor hide one.
+/// The names of the expansion and of the arguments never shadow each other.
 #[dspinlock]
 pub async fn names(site: u64, call: u64, run: u64, body: u64, dspinlock: u64) -> Result {
     Ok(site + call + run + body + dspinlock)
@@ -85,4 +118,6 @@ fn is_send<T: Send>(_: T) {}
 fn main() {
     is_send(boxed_future(1));
     is_send(breaks(Vec::new()));
+    is_send(coerced(1));
+    is_send(outer(1));
 }

@@ -1,4 +1,3 @@
-//! Arguments of every form: patterns, `mut`, generics, lifetimes, `impl Trait`.
 #![deny(warnings, clippy::all)]
 
 use std::fmt::Debug;
@@ -22,7 +21,7 @@ pub async fn tuple((a, mut b): (u64, u64), [c, d]: [u8; 2]) -> Result {
 }
 
 #[dspinlock]
-pub fn tuple_now((a, mut b): (u64, u64), [c, d]: [u8; 2]) -> Result {
+pub fn tuple_sync((a, mut b): (u64, u64), [c, d]: [u8; 2]) -> Result {
     b += a;
     Ok(b + u64::from(c + d))
 }
@@ -51,7 +50,7 @@ pub async fn mutable(mut n: u64, mut text: String, list: &mut Vec<u64>) -> Resul
 }
 
 #[dspinlock]
-pub fn mutable_now(mut n: u64, mut text: String, list: &mut Vec<u64>) -> Result<String> {
+pub fn mutable_sync(mut n: u64, mut text: String, list: &mut Vec<u64>) -> Result<String> {
     n += 1;
     text.push('!');
     list.push(n);
@@ -72,7 +71,7 @@ pub fn skipped<T: Debug, const N: usize>(list: &[u8]) -> Result<usize> {
 }
 
 #[dspinlock(on_error = panic, cached_if_computed)]
-pub fn bare<T>(value: T) -> T
+pub fn plain<T>(value: T) -> T
 where
     T: Serialize + DeserializeOwned,
 {

@@ -1,4 +1,4 @@
-//! Methods with every receiver, in inherent and trait implementations, native and under `#[async_trait]`.
+//! In inherent and trait implementations, native and under `#[async_trait]`.
 #![deny(warnings, clippy::all)]
 
 use std::pin::Pin;
@@ -28,7 +28,7 @@ impl Shop {
     }
 
     #[dspinlock(skip(self))]
-    pub fn by_mut_now(&mut self, id: u64) -> Result<&mut u64> {
+    pub fn by_mut_sync(&mut self, id: u64) -> Result<&mut u64> {
         self.sold.push(id);
         Ok(&mut self.sold[0])
     }
@@ -55,7 +55,7 @@ impl Shop {
     }
 
     #[dspinlock(key = self.id)]
-    pub fn shared_now(self: &Arc<Self>) -> Result<Arc<Self>> {
+    pub fn shared_sync(self: &Arc<Self>) -> Result<Arc<Self>> {
         Ok(Arc::clone(self))
     }
 
@@ -83,7 +83,7 @@ pub trait Sells {
 
     fn sell(&mut self, id: u64) -> impl Future<Output = Result<Self::Item>> + Send;
 
-    fn sell_now(&self, id: u64) -> Self::Item;
+    fn sell_sync(&self, id: u64) -> Self::Item;
 
     fn outcome(&self) -> Self::Item;
 
@@ -103,7 +103,7 @@ impl Sells for Shop {
     }
 
     #[dspinlock(key = (self.id, id), cached_if_computed)]
-    fn sell_now(&self, id: u64) -> Self::Item {
+    fn sell_sync(&self, id: u64) -> Self::Item {
         Ok(id)
     }
 
@@ -124,7 +124,10 @@ pub trait Stocks {
     async fn count(id: u64) -> Option<u64>
     where
         Self: Sized;
-    async fn generic<T: serde::Serialize + Send + 'static>(&self, part: T) -> std::result::Result<T, anyhow::Error>
+    async fn generic<T: serde::Serialize + Send + 'static>(
+        &self,
+        part: T,
+    ) -> std::result::Result<T, anyhow::Error>
     where
         Self: Sized;
 
@@ -175,7 +178,10 @@ impl Stocks for Shop {
     }
 
     #[dspinlock(key = (self.id, &part))]
-    async fn generic<T: serde::Serialize + Send + 'static>(&self, part: T) -> std::result::Result<T, anyhow::Error> {
+    async fn generic<T: serde::Serialize + Send + 'static>(
+        &self,
+        part: T,
+    ) -> std::result::Result<T, anyhow::Error> {
         Ok(part)
     }
 }

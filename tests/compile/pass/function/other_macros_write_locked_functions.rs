@@ -1,4 +1,3 @@
-//! Functions that other macros write.
 #![deny(warnings, clippy::all)]
 
 use dspinlock::dspinlock;
@@ -26,8 +25,14 @@ macro_rules! locked {
 
 locked!(
     /// Docs.
-    pub fn price(id: u64, inner: &str) -> Result<u64, dspinlock::Error> { if id == 0 { return Ok(1) } Ok(inner.len() as u64) },
-    (id, inner.len()), "5m"
+    pub fn price(id: u64, inner: &str) -> Result<u64, dspinlock::Error> {
+        if id == 0 {
+            return Ok(1);
+        }
+        Ok(inner.len() as u64)
+    },
+    (id, inner.len()),
+    "5m"
 );
 locked!(pair, (_a, _b), (u64, u64), anyhow::Error::new);
 locked!(hygienic);

@@ -1,7 +1,4 @@
-//! Every form of a key, and every argument of the attribute.
 #![deny(warnings, clippy::all)]
-
-use std::time::Duration;
 
 use dspinlock::dspinlock;
 
@@ -15,10 +12,6 @@ pub struct User {
 
 async fn look_up(id: u64) -> Result<String> {
     Ok(id.to_string())
-}
-
-fn ttl_of(user: &User) -> Duration {
-    Duration::from_secs(user.id)
 }
 
 #[dspinlock(key = user.id)]
@@ -101,57 +94,10 @@ pub async fn keyed_cfg(id: u64, #[cfg(windows)] client: &std::cell::Cell<u64>) -
     Ok(id)
 }
 
-#[dspinlock(
-    key = id,
-    name = "shop.price",
-    prefix = "shop",
-    cached_if_computed = true,
-    fail_if_key_exists = false,
-    max_spinlock_tries = 3,
-    spinlock_sleep_thresh = "250ms",
-    expire_at_timedelta = "1d2h",
-    max_block_time = "1m",
-    lease = "5s",
-    replicas = 2,
-    map_err = anyhow::Error::new,
-)]
-pub async fn everything(id: u64) -> Result {
-    Ok(id)
-}
-
-#[dspinlock(key = id, name = "", wait = forever, fail_if_key_exists)]
-pub fn waits_forever(id: &str) -> Result<usize> {
-    Ok(id.len())
-}
-
-#[dspinlock(key = id, wait = "0s", spinlock_sleep_thresh = "1ms")]
-pub fn waits_never(id: &[u8]) -> Result<usize> {
-    Ok(id.len())
-}
-
-const TRIES: u32 = 4;
-
-#[dspinlock(
-    key = user.id,
-    ttl = ttl_of(&user),
-    lease = Duration::from_secs(2),
-    wait = if user.name.is_empty() { Duration::ZERO } else { Duration::from_secs(1) },
-    max_block_time = ttl_of(&user) * 2,
-    spinlock_sleep_thresh = Duration::from_millis(user.id),
-)]
-pub async fn per_call(user: User) -> Result<String> {
-    Ok(user.name)
-}
-
-#[dspinlock(max_spinlock_tries = TRIES + 1, replicas = TRIES - 3)]
-pub fn tries(id: u64) -> Result {
-    Ok(id)
-}
-
 fn is_send<T: Send>(_: T) {}
 
 fn main() {
-    // Only compiled: nothing is polled. What the key borrows does not live as long as the body.
+    // Borrows of the key end before the body runs: they do not make the future `!Send`.
     is_send(format(1, String::new()));
     is_send(temporary(String::new()));
     is_send(awaited_twice(1));

@@ -1,4 +1,3 @@
-//! A value that is kept in the process too.
 #![deny(warnings, clippy::all)]
 
 use std::time::Duration;
@@ -9,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 type Result<T = u64> = std::result::Result<T, dspinlock::Error>;
 
-/// Errors need not be copied.
+/// Not `Clone`: errors are never copied.
 pub struct Failure(pub dspinlock::Error);
 
 #[dspinlock(cached_if_computed, near_cache = "10s")]
@@ -18,7 +17,7 @@ pub async fn price(id: u64, region: &str) -> Result<String> {
 }
 
 #[dspinlock(cached_if_computed, near_cache = Duration::from_secs(age), key = id, map_err = Failure)]
-pub fn of_a_given_age(id: u64, age: u64) -> std::result::Result<Vec<u64>, Failure> {
+pub fn age_per_call(id: u64, age: u64) -> std::result::Result<Vec<u64>, Failure> {
     Ok(vec![id, age])
 }
 
