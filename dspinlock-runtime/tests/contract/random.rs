@@ -12,7 +12,7 @@ use dspinlock_runtime::internals::key::Key;
 use dspinlock_runtime::internals::protocol::{Reply, Request};
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
-use self::op::{Grants, Op, Turn};
+use self::op::{Event, Grants, Op};
 use self::view::View;
 use crate::rig::{Pure, Rig, fresh_key};
 
@@ -23,32 +23,32 @@ pub(crate) fn run(rig: &mut dyn Rig, cases: u32) {
         max_shrink_time: 15_000,
         ..Config::default()
     };
-    let turns = draw::turns(rig.has_raw_access());
+    let events = draw::events(rig.has_raw_access());
     let rig = RefCell::new(rig);
-    let result = TestRunner::new(config).run(&turns, |turns| {
+    let result = TestRunner::new(config).run(&events, |events| {
         let rig = &mut **rig.borrow_mut();
         rig.clear();
         let mut model = Pure::at(rig.now());
-        compare(&turns, &mut model, rig).map_err(TestCaseError::fail)
+        compare(&events, &mut model, rig).map_err(TestCaseError::fail)
     });
     match result {
         Ok(()) => {}
-        Err(TestError::Fail(reason, turns)) => {
-            panic!("{reason}\nafter these turns:\n{}", format_turns(&turns))
+        Err(TestError::Fail(reason, events)) => {
+            panic!("{reason}\nafter these events:\n{}", format_events(&events))
         }
         Err(TestError::Abort(reason)) => panic!("{reason}"),
     }
 }
 
-fn compare(turns: &[Turn], model: &mut dyn Rig, store: &mut dyn Rig) -> Result<(), String> {
+fn compare(events: &[Event], model: &mut dyn Rig, store: &mut dyn Rig) -> Result<(), String> {
     let keys = [fresh_key(), fresh_key()];
     let (mut of_model, mut of_store) = (Grants::default(), Grants::default());
     // After a foreign write the value may have any fence, so the guarantees are checked only before it.
     let (mut guarantees, mut foreign) = (Guarantees::default(), false);
-    for (at, turn) in turns.iter().enumerate() {
-        let expected = play(turn, &keys, model, &mut of_model);
-        let found = play(turn, &keys, store, &mut of_store);
-        let key = &keys[turn.key];
+    for (at, event) in events.iter().enumerate() {
+        let expected = apply(event, &keys, model, &mut of_model);
+        let found = apply(event, &keys, store, &mut of_store);
+        let key = &keys[event.key];
         same(
             &View::of(&expected, &of_model, model),
             &View::of(&found, &of_store, store),
@@ -66,27 +66,27 @@ fn compare(turns: &[Turn], model: &mut dyn Rig, store: &mut dyn Rig) -> Result<(
             same(&expected, &View::of_record(&found, &of_store, store))
         })
         .and_then(|()| {
-            foreign |= matches!(turn.op, Op::Put { .. });
+            foreign |= matches!(event.op, Op::Put { .. });
             match &expected {
-                Some((request, reply)) if !foreign => guarantees.check(turn.key, request, reply),
+                Some((request, reply)) if !foreign => guarantees.check(event.key, request, reply),
                 _ => Ok(()),
             }
         })
-        .map_err(|reason| format!("step {at}, {turn:?}: {reason}"))?;
+        .map_err(|reason| format!("event {at}, {event:?}: {reason}"))?;
     }
     Ok(())
 }
 
-/// Runs one turn on a rig. Returns the request and the reply if the turn is a step.
-fn play(turn: &Turn, keys: &[Key; 2], rig: &mut dyn Rig, grants: &mut Grants) -> Option<(Request, Reply)> {
-    let key = &keys[turn.key];
-    match &turn.op {
+/// Runs one event on a rig. Returns the request and the reply if the event is a step.
+fn apply(event: &Event, keys: &[Key; 2], rig: &mut dyn Rig, grants: &mut Grants) -> Option<(Request, Reply)> {
+    let key = &keys[event.key];
+    match &event.op {
         Op::Advance(steps) => rig.advance(steps * op::STEP),
         Op::Put { entry, content } => rig.put(key, *entry, &content.bytes()),
         op => {
-            let request = op.request(turn.key, grants);
+            let request = op.request(event.key, grants);
             let reply = rig.step(key, request.clone());
-            grants.note(turn.key, &request, &reply);
+            grants.note(event.key, &request, &reply);
             return Some((request, reply));
         }
     }
@@ -100,9 +100,9 @@ fn same(expected: &View, found: &View) -> Result<(), String> {
     }
 }
 
-fn format_turns(turns: &[Turn]) -> String {
-    turns.iter().fold(String::new(), |mut text, turn| {
-        writeln!(text, "    {turn:?}").expect("writing to a String does not fail");
+fn format_events(events: &[Event]) -> String {
+    events.iter().fold(String::new(), |mut text, event| {
+        writeln!(text, "    {event:?}").expect("writing to a String does not fail");
         text
     })
 }

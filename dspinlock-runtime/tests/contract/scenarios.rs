@@ -1,9 +1,9 @@
 //! The scenarios. Each is a function whose name is the claim.
 
 mod acquire;
-mod bad;
 mod hold;
 mod lock;
+mod malformed;
 mod python;
 mod read;
 mod takeover;
@@ -31,7 +31,7 @@ pub(crate) fn run(rig: &mut dyn Rig) {
     let all = [
         acquire::ALL,
         takeover::ALL,
-        bad::ALL,
+        malformed::ALL,
         hold::ALL,
         read::ALL,
         python::ALL,

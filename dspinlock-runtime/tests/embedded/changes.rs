@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use dspinlock_runtime::internals::protocol::Reply;
 use dspinlock_runtime::internals::store::embedded::Embedded;
 use dspinlock_runtime::internals::store::{Boxed, Route, Store};
+use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::{abort, grant, key, open, publish, renew, step, temporary_path, wait};
@@ -21,6 +22,13 @@ fn assert_resolves(changed: Boxed<()>) {
     resolved.expect("the waiter is woken");
 }
 
+/// Two stores on one file. SQLite treats them like stores in two processes.
+fn two_stores() -> (TempDir, Embedded, Embedded) {
+    let (folder, path) = temporary_path();
+    let store = || open(&path).expect("the store opens");
+    (folder, store(), store())
+}
+
 fn is_pending(changed: &mut Boxed<()>) -> bool {
     let mut context = Context::from_waker(Waker::noop());
     pin!(changed).as_mut().poll(&mut context) == Poll::Pending
@@ -28,12 +36,7 @@ fn is_pending(changed: &mut Boxed<()>) -> bool {
 
 #[test]
 fn a_step_of_another_process_wakes_a_waiter() {
-    let (_folder, path) = temporary_path();
-    // SQLite treats two connections like two processes.
-    let (waiter, writer) = (
-        open(&path).expect("the store opens"),
-        open(&path).expect("the store opens"),
-    );
+    let (_folder, waiter, writer) = two_stores();
     let mut latencies = Vec::new();
     for round in 0..50 {
         let tag = round.to_string();
@@ -50,11 +53,7 @@ fn a_step_of_another_process_wakes_a_waiter() {
 
 #[test]
 fn a_change_after_the_recheck_wakes_a_waiter() {
-    let (_folder, path) = temporary_path();
-    let (waiter, writer) = (
-        open(&path).expect("the store opens"),
-        open(&path).expect("the store opens"),
-    );
+    let (_folder, waiter, writer) = two_stores();
     for round in 0..200 {
         let tag = round.to_string();
         let fence = grant(&writer, &key(1), &tag);
@@ -100,14 +99,10 @@ fn a_step_that_frees_the_key_wakes_and_a_renewal_does_not() {
 
 #[test]
 fn a_change_before_the_call_does_not_wake() {
-    let (_folder, path) = temporary_path();
-    let (waiter, writer) = (
-        open(&path).expect("the store opens"),
-        open(&path).expect("the store opens"),
-    );
+    let (_folder, waiter, writer) = two_stores();
     drop(waiter.changed());
     grant(&writer, &key(1), "a");
-    // The reads make sure that the store's thread has seen both the grant and the dropped waiter.
+    // After a read, the store's thread has seen the grant and the dropped waiter.
     assert!(matches!(step(&waiter, &key(1), crate::read()), Ok(Reply::Miss)));
     let mut changed = waiter.changed();
     assert!(matches!(step(&waiter, &key(1), crate::read()), Ok(Reply::Miss)));
@@ -116,11 +111,7 @@ fn a_change_before_the_call_does_not_wake() {
 
 #[test]
 fn every_waiter_is_woken() {
-    let (_folder, path) = temporary_path();
-    let (waiter, writer) = (
-        open(&path).expect("the store opens"),
-        open(&path).expect("the store opens"),
-    );
+    let (_folder, waiter, writer) = two_stores();
     let all: Vec<_> = (0..100).map(|_| waiter.changed()).collect();
     drop(waiter.changed());
     assert_eq!(step(&waiter, &key(1), crate::read()), Ok(Reply::Miss));

@@ -5,12 +5,12 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
 
-use super::op::{Content, Fence, Op, STEP, Stale, Turn};
+use super::op::{Content, Event, Fence, Op, STEP, Stale};
 use crate::rig::Entry;
 
-pub(crate) fn turns(foreign: bool) -> impl Strategy<Value = Vec<Turn>> {
+pub(crate) fn events(foreign: bool) -> impl Strategy<Value = Vec<Event>> {
     let key = || prop_oneof![4 => Just(0_usize), 1 => Just(1_usize)];
-    let single = (key(), op(foreign)).prop_map(|(key, op)| vec![Turn { key, op }]);
+    let single = (key(), op(foreign)).prop_map(|(key, op)| vec![Event { key, op }]);
     // Independent steps publish too rarely, so some sequences contain an ACQUIRE followed by its PUBLISH.
     let computed = (key(), tag(), time(), time(), payload(), bound());
     let computed = computed.prop_map(|(key, tag, lease, ttl, payload, bound)| {
@@ -31,9 +31,9 @@ pub(crate) fn turns(foreign: bool) -> impl Strategy<Value = Vec<Turn>> {
             ttl,
             payload,
         };
-        [acquire, publish].map(|op| Turn { key, op }).into()
+        [acquire, publish].map(|op| Event { key, op }).into()
     });
-    vec(prop_oneof![8 => single, 1 => computed], 1..30).prop_map(|turns: Vec<Vec<Turn>>| turns.concat())
+    vec(prop_oneof![8 => single, 1 => computed], 1..30).prop_map(|events: Vec<Vec<Event>>| events.concat())
 }
 
 fn tag() -> impl Strategy<Value = usize> {

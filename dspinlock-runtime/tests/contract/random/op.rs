@@ -16,7 +16,7 @@ pub(crate) const TAGS: [&str; 3] = ["a", "b-b", "c~c"];
 
 /// One element of a sequence. It applies to one of two keys.
 #[derive(Debug, Clone)]
-pub(crate) struct Turn {
+pub(crate) struct Event {
     pub(crate) key: usize,
     pub(crate) op: Op,
 }

@@ -34,7 +34,7 @@ super::list! {
 
 fn both_entries_of_a_grant_expire_together(lock: &mut Lock<'_>) {
     let fence = lock.grant("a");
-    lock.assert_both_left(LEASE);
+    lock.assert_both_remaining(LEASE);
     let record = lock.record();
     let (raw, now) = (bytes(&record.state), lock.rig.now());
     let state = State::parse(&raw).expect("a state");
@@ -64,7 +64,7 @@ fn a_repeated_acquire_renews_the_lease(lock: &mut Lock<'_>) {
     let before = lock.record();
     lock.rig.advance(LEASE / 2);
     assert_eq!(lock.acquire("a"), Reply::Acquired(fence));
-    lock.assert_both_left(LEASE);
+    lock.assert_both_remaining(LEASE);
     let after = lock.record();
     assert_eq!(
         bytes(&after.state),
@@ -103,7 +103,7 @@ fn a_repeated_acquire_after_publish_returns_the_own_value(lock: &mut Lock<'_>) {
     for cached in [true, false] {
         let (value, left) = hit(lock.acquire_with("a", |a| a.cached = cached));
         assert_eq!((value.payload.as_ref(), value.fence), (b"mine".as_slice(), fence));
-        assert_left(left, TTL);
+        assert_remaining(left, TTL);
     }
     let own = hit(lock.acquire_with("a", |a| a.fail_if_key_exists = true));
     assert_eq!(own.0.payload.as_ref(), b"mine");
@@ -119,9 +119,9 @@ fn fail_if_key_exists_reports_an_existing_key(lock: &mut Lock<'_>) {
         other => panic!("{other:?}"),
     };
     let fence = lock.grant("a");
-    assert_left(exists(lock), LEASE);
+    assert_remaining(exists(lock), LEASE);
     assert_eq!(lock.publish("a", fence, Some(b"value")), Reply::Published);
-    assert_left(exists(lock), TTL);
+    assert_remaining(exists(lock), TTL);
     lock.rig.advance(TTL + LEASE);
     acquired(&lock.acquire_with("b", |a| a.fail_if_key_exists = true));
 }
@@ -135,7 +135,7 @@ fn fail_if_key_exists_allows_a_repeated_acquire(lock: &mut Lock<'_>) {
 fn a_cached_value_is_a_hit(lock: &mut Lock<'_>) {
     let fence = lock.compute("a", Some(b"\0value\n"));
     let (found, left) = hit(lock.acquire("b"));
-    assert_left(left, TTL);
+    assert_remaining(left, TTL);
     assert_eq!(found.payload.as_ref(), b"\0value\n");
     assert_eq!(
         (found.tag.as_ref(), found.fence, found.life),
@@ -227,9 +227,9 @@ fn a_grant_overwrites_a_malformed_value(lock: &mut Lock<'_>) {
     for content in contents {
         lock.put(Entry::Value, content);
         let fence = lock.grant("a");
-        lock.assert_both_left(LEASE);
+        lock.assert_both_remaining(LEASE);
         assert_eq!(lock.publish("a", fence, Some(b"value")), Reply::Published);
-        lock.assert_both_left(TTL);
+        lock.assert_both_remaining(TTL);
         assert_eq!(lock.delete(), Reply::Deleted(true));
         assert_eq!(lock.record().value, Slot::Absent);
     }

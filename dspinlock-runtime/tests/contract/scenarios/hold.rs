@@ -35,7 +35,7 @@ fn a_renewed_lease_outlives_the_first_lease(lock: &mut Lock<'_>) {
         lock.rig.advance(LEASE / 3 * 2);
         assert_eq!(lock.renew("a", fence), Reply::Renewed);
     }
-    assert_left(busy(lock.acquire("b")).remaining, LEASE);
+    assert_remaining(busy(lock.acquire("b")).remaining, LEASE);
     assert_eq!(lock.publish("a", fence, Some(b"value")), Reply::Published);
     assert_eq!(
         lock.renew("a", fence),
@@ -49,7 +49,7 @@ fn renew_sets_a_full_lease_on_both_entries(lock: &mut Lock<'_>) {
     let before = lock.record();
     lock.rig.advance(LEASE / 2);
     assert_eq!(lock.renew("a", fence), Reply::Renewed);
-    lock.assert_both_left(LEASE);
+    lock.assert_both_remaining(LEASE);
     let after = lock.record();
     assert_eq!(bytes(&after.state), bytes(&before.state));
     assert_eq!(bytes(&after.value), bytes(&before.value));
@@ -107,7 +107,7 @@ fn a_lost_holder_changes_nothing(lock: &mut Lock<'_>) {
 
 fn both_entries_of_a_result_expire_together(lock: &mut Lock<'_>) {
     let fence = lock.compute("a", Some(b"value"));
-    lock.assert_both_left(TTL);
+    lock.assert_both_remaining(TTL);
     let record = lock.record();
     let raw = bytes(&record.state);
     let state = State::parse(&raw).expect("a state");
@@ -138,7 +138,7 @@ fn both_entries_of_a_result_expire_together(lock: &mut Lock<'_>) {
 
 fn publish_without_a_value_keeps_the_fence(lock: &mut Lock<'_>) {
     let fence = lock.compute("a", None);
-    lock.assert_both_left(TTL);
+    lock.assert_both_remaining(TTL);
     let value = lock.value();
     assert_eq!((value.header.fence, value.header.value), (fence, None));
     assert_eq!(lock.read(false), Reply::Miss);

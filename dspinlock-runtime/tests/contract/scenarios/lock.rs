@@ -122,7 +122,7 @@ impl<'a> Lock<'a> {
     }
 
     /// Milliseconds until state and value expire.
-    pub(crate) fn left(&mut self) -> [Option<u64>; 2] {
+    pub(crate) fn remaining(&mut self) -> [Option<u64>; 2] {
         let (record, now) = (self.record(), self.rig.now() / 1000);
         [record.state, record.value].map(|slot| match slot {
             Slot::Bytes { until, .. } => until.map(|until| until - now),
@@ -131,10 +131,10 @@ impl<'a> Lock<'a> {
     }
 
     /// Asserts that both entries expire at the same time, in about `expected` milliseconds.
-    pub(crate) fn assert_both_left(&mut self, expected: u64) {
-        let [state, value] = self.left();
-        assert_left(state, expected);
-        assert_left(value, expected);
+    pub(crate) fn assert_both_remaining(&mut self, expected: u64) {
+        let [state, value] = self.remaining();
+        assert_remaining(state, expected);
+        assert_remaining(value, expected);
         let record = self.record();
         assert_eq!(until(&record.state), until(&record.value));
     }
@@ -215,7 +215,7 @@ pub(crate) fn until(slot: &Slot) -> Option<u64> {
 }
 
 #[track_caller]
-pub(crate) fn assert_left(left: Option<u64>, expected: u64) {
+pub(crate) fn assert_remaining(left: Option<u64>, expected: u64) {
     let left = left.expect("an expiry");
     assert!(
         left <= expected && left + STALL >= expected,

@@ -20,7 +20,7 @@ super::list! {
 
 fn a_lock_of_python_is_busy(lock: &mut Lock<'_>) {
     lock.put_state(state("python", "0"), Some(LEASE));
-    assert_left(busy(lock.acquire("a")).remaining, LEASE);
+    assert_remaining(busy(lock.acquire("a")).remaining, LEASE);
     assert!(matches!(
         lock.acquire_with("a", |a| a.fail_if_key_exists = true),
         Reply::Exists(Some(_))

@@ -1,4 +1,4 @@
-//! READ.
+//! READ of keys with and without a site name.
 
 use dspinlock_runtime::internals::protocol::Reply;
 

@@ -26,7 +26,7 @@ fn a_held_key_is_busy(lock: &mut Lock<'_>) {
     let before = lock.rig.now();
     let seen = busy(lock.acquire("b"));
     assert!(seen.raw.starts_with(b"a,") && seen.raw.ends_with(b",0"));
-    assert_left(seen.remaining, LEASE);
+    assert_remaining(seen.remaining, LEASE);
     assert!(!seen.foreign);
     assert!((before..before + 600_000_000).contains(&seen.now));
     busy(lock.acquire_with("b", |a| (a.cached, a.want_value) = (false, false)));
@@ -38,7 +38,7 @@ fn busy_returns_the_state_and_changes_nothing(lock: &mut Lock<'_>) {
     lock.rig.advance(LEASE / 2);
     let seen = lock.assert_unchanged(|lock| busy(lock.acquire("b")));
     assert_eq!(seen.raw, bytes(&lock.record().state));
-    assert_left(seen.remaining, LEASE / 2);
+    assert_remaining(seen.remaining, LEASE / 2);
 }
 
 fn busy_sets_an_expiry_on_a_state_without_one(lock: &mut Lock<'_>) {
@@ -46,12 +46,12 @@ fn busy_sets_an_expiry_on_a_state_without_one(lock: &mut Lock<'_>) {
     lock.put_state(raw.clone(), None);
     let seen = busy(lock.acquire("a"));
     assert_eq!(seen.raw, raw);
-    assert_left(seen.remaining, MAX_BLOCK);
+    assert_remaining(seen.remaining, MAX_BLOCK);
     let record = lock.record();
     assert_eq!((bytes(&record.state), record.value), (raw.into(), Slot::Absent));
-    assert_left(lock.left()[0], MAX_BLOCK);
+    assert_remaining(lock.remaining()[0], MAX_BLOCK);
     lock.rig.advance(LEASE);
-    assert_left(busy(lock.acquire("a")).remaining, MAX_BLOCK - LEASE);
+    assert_remaining(busy(lock.acquire("a")).remaining, MAX_BLOCK - LEASE);
     lock.rig.advance(MAX_BLOCK);
     lock.grant("a");
 }
