@@ -128,7 +128,7 @@ mod tests {
                     &format_args!("{}{}", "exam", "ple"),
                 ],
             ),
-            (b"a", &[&"a", &(b'a',), &[b'a'], &[Newtype(b'a')]]),
+            (b"a", &[&"a", &(b'a',), b"a", &[Newtype(b'a')]]),
             // Content that looks like canonical bytes.
             (
                 &[21, 0, 0],
