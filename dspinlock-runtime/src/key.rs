@@ -7,6 +7,8 @@ mod canonical;
 mod hasher;
 mod name;
 mod raw;
+#[cfg(test)]
+mod tests;
 
 pub use hasher::{KeyHasher, KeyPart};
 pub use name::{Key, KeyError};

@@ -22,7 +22,7 @@ pub struct Rules<R, P> {
     /// The return value of an entry of the near cache; `None` if it is of another type.
     pub(super) from_entry: fn(&(dyn Any + Send + Sync)) -> Option<R>,
     /// The return value of a lock error; `None`: run the body without the lock.
-    pub(super) from_error: fn(&P, Error) -> Option<R>,
+    pub(super) on_error: fn(&P, Error) -> Option<R>,
 }
 
 /// The only bound of a shim. The traits behind it say what is missing.
@@ -52,7 +52,7 @@ impl<T, E: FromLockError, S: Storable<T> + NearCacheable<T>> ErrorPolicy<Result<
         decode: decode::<S, T, E>,
         to_entry: to_entry::<S, T, E>,
         from_entry: from_entry::<S, T, E>,
-        from_error: |_, error| Some(Err(E::from_lock_error(error))),
+        on_error: |_, error| Some(Err(E::from_lock_error(error))),
     };
 }
 
@@ -62,7 +62,7 @@ impl<T, E, M: BecomesError<E>, S: Storable<T> + NearCacheable<T>> ErrorPolicy<Re
         decode: decode::<S, T, E>,
         to_entry: to_entry::<S, T, E>,
         from_entry: from_entry::<S, T, E>,
-        from_error: |MapErr(map), error| Some(Err(map(error).become_error())),
+        on_error: |MapErr(map), error| Some(Err(map(error).become_error())),
     };
 }
 
@@ -72,7 +72,7 @@ impl<T, E, S: Storable<T> + NearCacheable<T>> ErrorPolicy<Result<T, E>, S> for O
         decode: decode::<S, T, E>,
         to_entry: to_entry::<S, T, E>,
         from_entry: from_entry::<S, T, E>,
-        from_error: OnError::from_error,
+        on_error: OnError::handle,
     };
 }
 
@@ -82,7 +82,7 @@ impl<T, S: Storable<T> + NearCacheable<T>> ErrorPolicy<T, S> for OnError<Plain> 
         decode: S::decode,
         to_entry: S::to_entry,
         from_entry: S::from_entry,
-        from_error: OnError::from_error,
+        on_error: OnError::handle,
     };
 }
 
@@ -161,14 +161,14 @@ impl<Kind> OnError<Kind> {
         }
     }
 
-    fn from_error<R>(&self, error: Error) -> Option<R> {
-        on_error(self.panics, &error);
+    fn handle<R>(&self, error: Error) -> Option<R> {
+        report(self.panics, &error);
         None
     }
 }
 
 // Not generic: compiled once.
-fn on_error(panics: bool, error: &Error) {
+fn report(panics: bool, error: &Error) {
     if panics {
         panic!("{error}");
     }

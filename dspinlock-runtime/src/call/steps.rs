@@ -68,7 +68,7 @@ impl<R, P> Steps<R, P> {
                     Step::Again
                 }
             },
-            Err(error) => match self.from_error(error) {
+            Err(error) => match self.on_error(error) {
                 Some(outcome) => Step::Return(outcome),
                 None => Step::Body(None),
             },
@@ -94,11 +94,11 @@ impl<R, P> Steps<R, P> {
     pub(super) fn published(&self, published: Result<(), Error>, outcome: R) -> R {
         match published {
             Ok(()) => outcome,
-            Err(error) => self.from_error(error).unwrap_or(outcome),
+            Err(error) => self.on_error(error).unwrap_or(outcome),
         }
     }
 
-    fn from_error(&self, error: Error) -> Option<R> {
-        (self.rules.from_error)(&self.policy, error)
+    fn on_error(&self, error: Error) -> Option<R> {
+        (self.rules.on_error)(&self.policy, error)
     }
 }

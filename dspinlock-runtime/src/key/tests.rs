@@ -1,0 +1,161 @@
+//! The digests of keys, computed here from the canonical bytes written out.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use serde::ser::Error;
+use serde::{Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+use super::{KeyError, KeyHasher, KeyPart};
+
+#[derive(Serialize)]
+struct Newtype<T>(T);
+
+#[derive(Serialize)]
+struct Triple(u8, u8, u8);
+
+#[derive(Serialize)]
+struct Empty();
+
+/// serde's byte string, unlike `&[u8]`.
+struct Bytes(&'static [u8]);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+struct Shown<T>(T);
+
+impl<T: Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+struct Fails;
+
+impl Serialize for Fails {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(S::Error::custom("no"))
+    }
+}
+
+fn shared(parts: &[&dyn KeyPart]) -> [u8; 32] {
+    let mut hasher = KeyHasher::new(true);
+    parts.iter().for_each(|part| part.feed(&mut hasher));
+    hasher.digest(|_| unreachable!()).unwrap()
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+#[test]
+fn a_single_text_or_byte_string_is_hashed_raw() {
+    let long = "0123456789".repeat(1000);
+    let rows: &[(&[u8], &[&dyn KeyPart])] = &[
+        (b"", &[&"", &Bytes(b""), &Vec::<u8>::new(), &[(); 0], &Shown("")]),
+        (
+            b"example",
+            &[
+                &"example",
+                &String::from("example"),
+                &Newtype(Newtype("example")),
+                &Bytes(b"example"),
+                b"example",
+                &b"example".to_vec(),
+                &Shown("example"),
+                &format_args!("{}{}", "exam", "ple"),
+            ],
+        ),
+        (b"a", &[&"a", &(b'a',), b"a", &[Newtype(b'a')]]),
+        // Content that looks like canonical bytes.
+        (
+            &[21, 0, 0],
+            &[&"\u{15}\0\0", &[21_u8, 0, 0], &(21_u8, 0_u8, 0_u8)],
+        ),
+        (
+            long.as_bytes(),
+            &[
+                &long,
+                &long.as_bytes(),
+                &Shown(&long),
+                &Bytes(long.clone().leak().as_bytes()),
+            ],
+        ),
+    ];
+    for (content, parts) in rows {
+        for (at, part) in parts.iter().enumerate() {
+            assert_eq!(shared(&[*part]), sha256(content), "{content:?} in column {at}");
+        }
+    }
+}
+
+#[test]
+fn every_other_value_is_hashed_by_its_canonical_bytes() {
+    let rows: &[(&dyn KeyPart, &[u8])] = &[
+        (&(), &[3]),
+        (&97_u8, &[21, 97]),
+        (&'a', &[5, 97, 0, 0, 0]),
+        (&None::<&str>, &[1]),
+        (&Some("a"), &[2, 6, 1, 0, 0, 0, 0, 0, 0, 0, 97]),
+        (&Some([97_u8]), &[2, 8, 21, 97, 0]),
+        (&[97_i8], &[8, 16, 97, 0]),
+        (&(97_u8, true), &[8, 21, 97, 4, 1, 0]),
+        (&["a"], &[8, 6, 1, 0, 0, 0, 0, 0, 0, 0, 97, 0]),
+        (&[[97_u8]], &[8, 8, 21, 97, 0, 0]),
+        (&([(); 0], 97_u8), &[8, 8, 0, 21, 97, 0]),
+        (&Triple(97, 98, 99), &[8, 21, 97, 21, 98, 21, 99, 0]),
+        (&Newtype(Triple(97, 98, 99)), &[8, 21, 97, 21, 98, 21, 99, 0]),
+        (&Empty(), &[8, 0]),
+        (&BTreeMap::from([(97_u8, 98_u8)]), &[9, 21, 97, 21, 98, 0]),
+        (&BTreeMap::<u8, u8>::new(), &[9, 0]),
+    ];
+    for (at, (part, canonical)) in rows.iter().enumerate() {
+        assert_eq!(
+            shared(&[*part]),
+            sha256(&[canonical, &[0][..]].concat()),
+            "row {at}"
+        );
+    }
+}
+
+#[test]
+fn several_parts_are_hashed_by_their_canonical_bytes() {
+    let text = [6, 1, 0, 0, 0, 0, 0, 0, 0, 97];
+    assert_eq!(shared(&[]), sha256(&[0]));
+    assert_eq!(shared(&[&"a", &"a"]), sha256(&[&text[..], &text, &[0]].concat()));
+    assert_eq!(shared(&[&(), &"a"]), sha256(&[&[3], &text[..], &[0]].concat()));
+}
+
+#[test]
+fn the_site_counts_unless_the_key_is_shared() {
+    let digest = |shared| {
+        let mut hasher = KeyHasher::new(shared);
+        "a".feed(&mut hasher);
+        hasher.finish("p".into(), "site").unwrap().state_name()
+    };
+    assert_eq!(
+        digest(true),
+        "p,ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+    );
+    assert_eq!(
+        digest(false),
+        "p,cf1a54682243d8a1c1a509372974cd8a2578ba78828275ee4949a73bc1f7f022"
+    );
+}
+
+#[test]
+fn a_failing_serialize_is_an_error() {
+    for shared in [false, true] {
+        for failing in [&Fails as &dyn KeyPart, &["a", "b"].map(|_| Fails), &Some(Fails)] {
+            let mut hasher = KeyHasher::new(shared);
+            failing.feed(&mut hasher);
+            "a".feed(&mut hasher);
+            assert_eq!(hasher.finish("p".into(), "site"), Err(KeyError::Serialize));
+        }
+    }
+}
