@@ -11,16 +11,16 @@
 //! | dspinlock | median of dspinlock |
 //! | baseline | median of the baseline; `-` if there is none |
 //! | ratio | median of dspinlock / baseline, taken pair by pair |
-//! | target | the bound that this project sets itself: of the ratio if there is one, else of the figure |
+//! | target | the intended bound of the ratio; of dspinlock's figure if the target has a unit or there is no ratio |
 //! | baseline is | the commands that the baseline sends |
 //!
 //! A figure in µs is the duration of one call, so that a ratio below 1 means that dspinlock is faster. A figure in /s is the
 //! number of calls per second, so that a ratio above 1 means that dspinlock is faster. A figure in B is the memory that an
 //! entry occupies beyond its payload.
 //!
-//! Both sides run in turn, A B A B …, and the ratio is the median over the pairs. A machine whose speed changes during the
-//! run therefore changes both figures, but hardly the ratio. The rows with one caller run with the server and the client
-//! pinned to one CPU.
+//! dspinlock and the baseline run alternately, and each pair gives one ratio. If the speed of the machine changes during the
+//! run, both figures change, but the ratio hardly does. For the rows with one caller, the server and the client are pinned
+//! to one CPU.
 
 mod bare;
 mod contended_lock;
