@@ -25,6 +25,7 @@ use super::url::address::Address;
 use super::wire::reply::{self, Answer, CommandError};
 use super::wire::scripts;
 use crate::error::StoreFailure;
+use crate::protocol::timestamp::Minute;
 use crate::rt::background;
 use crate::rt::latch::Latch;
 use crate::store::api::Failure;
@@ -156,6 +157,11 @@ impl Connection {
     #[cfg(feature = "cluster")]
     pub(crate) fn is_silent(&self) -> bool {
         self.silent.load(Ordering::Relaxed)
+    }
+
+    /// The current minute of the server's clock, by the local monotonic clock. Unknown if the user may not run `INFO`.
+    pub(crate) fn server_minute(&self) -> Option<Minute> {
+        Some(self.identity.get()?.clock?.minute(Instant::now()))
     }
 
     /// Unknown if the user may not run `INFO`.

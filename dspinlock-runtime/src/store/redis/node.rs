@@ -99,9 +99,9 @@ impl Node {
             let Some(watched) = watched else {
                 return Ok((execute(&connection, &grants, step).await?, never()));
             };
-            let mut answer = register(&connection, step.by_hash()).await;
+            let mut answer = register(&connection, step.by_hash(connection.server_minute())).await;
             if reply::is_unknown_script(&answer) {
-                answer = register(&connection, step.by_text()).await;
+                answer = register(&connection, step.by_text(connection.server_minute())).await;
             }
             let reply = reply::parse(answer?)?;
             grants.note(grants::tag(step.request()), &reply, &connection);
@@ -156,9 +156,9 @@ async fn execute(connection: &Arc<Connection>, grants: &Grants, step: Step) -> R
     if !grants.allow(step.request(), connection) {
         return Ok(Reply::Lost);
     }
-    let mut answer = connection.send(&step.by_hash()).await;
+    let mut answer = connection.send(&step.by_hash(connection.server_minute())).await;
     if reply::is_unknown_script(&answer) {
-        answer = connection.send(&step.by_text()).await;
+        answer = connection.send(&step.by_text(connection.server_minute())).await;
     }
     let reply = reply::parse(answer?)?;
     grants.note(grants::tag(step.request()), &reply, connection);

@@ -22,7 +22,7 @@ pub(crate) fn step(node: Arc<Node>, key: &Key, request: Request) -> Boxed<Result
             Err(read) => read,
             Ok(step) => {
                 node.grants.end(step.request());
-                add(&mut pipeline, step.by_text());
+                add(&mut pipeline, step.by_text(connection.server_minute()));
                 let answer = connection.pipeline(pipeline).await?.pop();
                 let reply = reply::parse(answer.unwrap_or_else(|| Err(reply::unexpected()))?)?;
                 node.grants.note(grants::tag(step.request()), &reply, &connection);

@@ -71,9 +71,13 @@ impl ReplicaWaits {
             max_wait,
             is_asking,
         };
-        let mut answers = wait.send(&connection, step.by_hash()).await?;
+        let mut answers = wait
+            .send(&connection, step.by_hash(connection.server_minute()))
+            .await?;
         if reply::is_unknown_script(&answers.0) {
-            answers = wait.send(&connection, step.by_text()).await?;
+            answers = wait
+                .send(&connection, step.by_text(connection.server_minute()))
+                .await?;
         }
         let reply = reply::parse(answers.0?)?;
         let acknowledged = match reply {

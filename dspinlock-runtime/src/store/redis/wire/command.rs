@@ -1,7 +1,5 @@
 //! The commands of the protocol's steps: scripts with their keys and arguments, and the ranges of plain reads.
 
-use std::time::SystemTime;
-
 use redis::Cmd;
 
 use super::scripts::{self, Script};
@@ -42,17 +40,18 @@ impl Step {
         &self.request
     }
 
-    /// The step with the digest of its script.
-    pub(crate) fn by_hash(&self) -> Cmd {
-        self.command("EVALSHA", self.script.hash())
+    /// The step with the digest of its script. `minute` is the current minute of the server's clock, if that is known: then
+    /// the script need not calculate a date.
+    pub(crate) fn by_hash(&self, minute: Option<Minute>) -> Cmd {
+        self.command("EVALSHA", self.script.hash(), minute)
     }
 
-    /// The step with the source of its script, which the server keeps.
-    pub(crate) fn by_text(&self) -> Cmd {
-        self.command("EVAL", self.script.text())
+    /// The step with the source of its script, which the server keeps. `minute`: see [`by_hash`](Self::by_hash).
+    pub(crate) fn by_text(&self, minute: Option<Minute>) -> Cmd {
+        self.command("EVAL", self.script.text(), minute)
     }
 
-    fn command(&self, verb: &str, code: &str) -> Cmd {
+    fn command(&self, verb: &str, code: &str, minute: Option<Minute>) -> Cmd {
         let payload = match &self.request {
             Request::Publish(request) => request.payload.as_ref().map_or(0, bytes::Bytes::len),
             _ => 0,
@@ -60,9 +59,9 @@ impl Step {
         let mut command = Cmd::with_capacity(ARGUMENTS, ARGUMENT_BYTES + code.len() + payload);
         command.arg(verb).arg(code).arg(2).arg(&self.names);
         match &self.request {
-            Request::Acquire(request) => acquire(&mut command, request),
+            Request::Acquire(request) => acquire(&mut command, request, minute),
             Request::Renew(request) => renew(&mut command, request),
-            Request::Publish(request) => publish(&mut command, request),
+            Request::Publish(request) => publish(&mut command, request, minute),
             Request::Abort { tag } => drop(command.arg(tag)),
             Request::Delete | Request::Read(_) => {}
         }
@@ -88,12 +87,12 @@ pub(crate) fn value_range(name: &str, bound: usize) -> Cmd {
     command
 }
 
-fn acquire(command: &mut Cmd, request: &Acquire) {
+fn acquire(command: &mut Cmd, request: &Acquire, minute: Option<Minute>) {
     command
         .arg(&request.tag)
         .arg(request.lease)
         .arg(request.holder.to_string());
-    minute(command)
+    add_minute(command, minute)
         .arg(request.max_block)
         .arg(u8::from(request.cached))
         .arg(u8::from(request.fail_if_key_exists))
@@ -107,7 +106,7 @@ fn renew(command: &mut Cmd, request: &Renew) {
     command.arg(&request.tag).arg(request.fence).arg(request.lease);
 }
 
-fn publish(command: &mut Cmd, request: &Publish) {
+fn publish(command: &mut Cmd, request: &Publish, minute: Option<Minute>) {
     let payload = request.payload.as_deref();
     // A fence is usually the time of its grant: then these are the bytes of the state.
     let granted = State {
@@ -119,7 +118,7 @@ fn publish(command: &mut Cmd, request: &Publish) {
         .arg(&request.tag)
         .arg(request.fence)
         .arg(request.holder.to_string());
-    minute(command)
+    add_minute(command, minute)
         .arg(granted.to_string())
         .arg(request.ttl)
         .arg(request.elapsed)
@@ -130,10 +129,8 @@ fn publish(command: &mut Cmd, request: &Publish) {
     }
 }
 
-/// The current minute by the clock of the client. It saves the script the calculation of a date if the server's clock
-/// agrees; it decides nothing.
-fn minute(command: &mut Cmd) -> &mut Cmd {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let minute = Minute::of(now.map_or(0, |since| since.as_micros() as i64));
+/// An unknown minute is 1970's first, which no server's clock shows, so the script calculates the date.
+fn add_minute(command: &mut Cmd, minute: Option<Minute>) -> &mut Cmd {
+    let minute = minute.unwrap_or(Minute::of(0));
     command.arg(minute.number).arg(minute.to_string())
 }

@@ -7,12 +7,12 @@ local function deadline(milliseconds)
   return string.format('%.0f', math.floor(now / 1000) + milliseconds)
 end
 
--- `minute` is the minute since 1970 by the client's clock, and `text` is the start of a timestamp in that minute. If the
--- minute is right, the date is not calculated.
+-- `minute` is the minute since 1970 that the client expects of this clock, and `text` is the start of a timestamp in that
+-- minute. If the minute is right, the date is not calculated.
 local function stamp(minute, text)
   local now_minute = math.floor(time[1] / 60)
   if tonumber(minute) ~= now_minute then
-    -- After Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms", as in state.rs.
+    -- After Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms", as in timestamp.rs.
     local floor = math.floor
     local shifted = floor(now_minute / 1440) + 719468
     local era = floor(shifted / 146097)
