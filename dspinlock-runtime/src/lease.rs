@@ -53,7 +53,7 @@ impl Lease {
         let held = Arc::new(Held::new(&claim, fence, sent, terms));
         heartbeat::start(&held);
         if let Some(leader) = &mut claim.leader {
-            leader.computes();
+            leader.begin_computing();
         }
         Self {
             held,
@@ -144,7 +144,7 @@ impl Lease {
             return Ok(Published::TooLate);
         }
         if let Some(leader) = &mut self.claim.leader {
-            leader.sends();
+            leader.begin_request();
         }
         let held = &self.held;
         held.begin_publish();
@@ -158,7 +158,7 @@ impl Lease {
                 .map(|payload| held.pool.sign(&held.key, &held.tag, held.fence, payload)),
             holder: holder(&held.terms.site),
         });
-        match self.claim.pool.ask(&held.key, request).await? {
+        match self.claim.pool.send(&held.key, request).await? {
             Reply::Published | Reply::Done => {
                 self.claim.disarm();
                 if let Some((leader, payload)) = self.claim.leader.take().zip(payload) {

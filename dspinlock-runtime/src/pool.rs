@@ -189,9 +189,9 @@ impl Pool {
         }
     }
 
-    /// See [`Requests::ask`].
-    pub(crate) fn ask(&self, key: &Key, request: Request) -> impl Future<Output = Result<Reply, Error>> {
-        self.shared.requests.ask(&self.route, key, request)
+    /// See [`Requests::send`].
+    pub(crate) fn send(&self, key: &Key, request: Request) -> impl Future<Output = Result<Reply, Error>> {
+        self.shared.requests.send(&self.route, key, request)
     }
 
     /// See [`Requests::read`].

@@ -43,7 +43,7 @@ impl Claim {
         self.pool = pool.clone();
         self.armed = true;
         if let Some(leader) = &mut self.leader {
-            leader.sends();
+            leader.begin_request();
         }
     }
 
@@ -99,7 +99,7 @@ const PANIC_WAIT: Duration = Duration::from_millis(200);
 
 pub(super) async fn abort(pool: &Pool, key: &Key, tag: &str) -> Result<(), Error> {
     let tag = tag.to_owned();
-    pool.ask(key, Request::Abort { tag }).await.map(drop)
+    pool.send(key, Request::Abort { tag }).await.map(drop)
 }
 
 /// The pause between two attempts to abort on a store that is unavailable.

@@ -143,7 +143,7 @@ impl Held {
             fence: self.fence,
             lease: millis(self.terms.lease),
         };
-        match self.pool.ask(&self.key, Request::Renew(request)).await {
+        match self.pool.send(&self.key, Request::Renew(request)).await {
             Ok(Reply::Renewed) => {
                 *lock(&self.deadline) = deadline(self.terms.lease, sent);
                 Some(sent + self.terms.lease / 3)

@@ -173,20 +173,20 @@ impl Leader {
     }
 
     /// A request is about to be sent. Its reply serves every follower that has joined by now.
-    pub(crate) fn sends(&mut self) {
+    pub(crate) fn begin_request(&mut self) {
         let joined = self.with_flight(|flight| flight.joined);
         self.served = joined.unwrap_or(0);
     }
 
     /// The leader waits on the background thread: no follower needs to probe.
-    pub(crate) fn watches(&mut self) {
+    pub(crate) fn begin_watching(&mut self) {
         if !self.is_probe {
             self.with_flight(|flight| flight.is_watching = true);
         }
     }
 
     /// The leader computes: the next leader knows that there is no value.
-    pub(crate) fn computes(&mut self) {
+    pub(crate) fn begin_computing(&mut self) {
         self.known_absent = true;
         if !self.is_probe {
             self.with_flight(|flight| flight.is_watching = false);
@@ -311,7 +311,7 @@ mod tests {
         let flights = Flights::default();
         let mut first = lead(&flights);
         let (early, exclusive) = (follow(&flights, true), follow(&flights, false));
-        first.sends();
+        first.begin_request();
         let late = follow(&flights, true);
         first.complete(&found());
         assert!(matches!(blocking::wait(early), Ok(Handoff::Value(_))));
@@ -330,7 +330,7 @@ mod tests {
         assert!(flights.probe(&key()).is_none());
         drop(probe);
         probe = flights.probe(&key()).expect("a probe after the first has ended");
-        probe.sends();
+        probe.begin_request();
         probe.complete(&found());
         assert!(matches!(blocking::wait(follower), Ok(Handoff::Value(_))));
         drop(leader);
@@ -342,14 +342,14 @@ mod tests {
         let flights = Flights::default();
         let mut first = lead(&flights);
         let follower = follow(&flights, true);
-        first.watches();
+        first.begin_watching();
         assert!(flights.probe(&key()).is_none());
-        first.computes();
+        first.begin_computing();
         assert!(
             flights.probe(&key()).is_some(),
             "a leader that computes may lose the key"
         );
-        first.watches();
+        first.begin_watching();
         drop(first);
         let second = receive_lead(follower);
         assert!(
@@ -364,7 +364,7 @@ mod tests {
         let flights = Flights::default();
         let mut lost = lead(&flights);
         let follower = follow(&flights, true);
-        lost.sends();
+        lost.begin_request();
         flights.disband(&key());
         let successor = receive_lead(follower);
         let next = follow(&flights, true);

@@ -26,7 +26,7 @@ impl Requests {
     ///
     /// If the connection is lost, or the runtime that drives it ends, the request is sent again by the background thread.
     /// The background's connection may be lost too, which shows only then; the one after it is new.
-    pub(super) async fn ask(&self, route: &Route, key: &Key, request: Request) -> Result<Reply, Error> {
+    pub(super) async fn send(&self, route: &Route, key: &Key, request: Request) -> Result<Reply, Error> {
         let operation = operation(&request);
         let mut answer = self.store.step(key, request.clone(), route).await;
         let is_background = matches!(route, Route::Background);
@@ -40,11 +40,11 @@ impl Requests {
         answer.map_err(|failure| into_error(operation, key, failure))
     }
 
-    /// [`ask`](Self::ask) for a read. Its future is small, because every hit contains it.
+    /// [`send`](Self::send) for a read. Its future is small, because every hit contains it.
     pub(super) async fn read(&self, route: &Route, key: &Key, read: Read) -> Result<Reply, Error> {
         let request = Request::Read(read.clone());
         match self.store.step(key, request, route).await {
-            answer if is_disconnected(&answer) => Box::pin(self.ask(route, key, Request::Read(read))).await,
+            answer if is_disconnected(&answer) => Box::pin(self.send(route, key, Request::Read(read))).await,
             answer => {
                 self.forget_own_write(key, &answer);
                 answer.map_err(|failure| into_error("read", key, failure))
@@ -53,7 +53,7 @@ impl Requests {
     }
 
     /// Asks for a step that `replicas` replicas must acknowledge.
-    pub(crate) async fn ask_replicas(
+    pub(crate) async fn send_replicated(
         &self,
         key: &Key,
         request: Request,
@@ -69,7 +69,7 @@ impl Requests {
     }
 
     /// Asks for a step, and for a notification of the next change.
-    pub(crate) async fn ask_watched(&self, key: &Key, request: Request) -> Result<(Reply, Change), Error> {
+    pub(crate) async fn send_watched(&self, key: &Key, request: Request) -> Result<(Reply, Change), Error> {
         let operation = operation(&request);
         let mut answer = self.store.step_watched(key, request.clone()).await;
         if is_disconnected(&answer) {

@@ -44,7 +44,7 @@ fn lease(pool: &Pool) -> Lease {
         holder: Holder::new(1, "host", "site"),
         bound: usize::MAX,
     };
-    match blocking::wait(pool.ask(&key(), Request::Acquire(request))) {
+    match blocking::wait(pool.send(&key(), Request::Acquire(request))) {
         Ok(Reply::Acquired(fence)) => Lease::start(claim, fence, sent, terms()),
         other => panic!("expected Acquired, got {other:?}"),
     }
@@ -75,7 +75,7 @@ pub fn an_expired_lease_wakes_every_waiter() {
     // The key is deleted too: the loss is reported by a heartbeat or by the deadline.
     let deletes = {
         let pool = pool.clone();
-        thread::spawn(move || drop(blocking::wait(pool.ask(&key(), Request::Delete))))
+        thread::spawn(move || drop(blocking::wait(pool.send(&key(), Request::Delete))))
     };
     // Advances repeatedly, because a timer that is set while the clock moves starts late.
     let woken = Arc::new(AtomicBool::new(false));
