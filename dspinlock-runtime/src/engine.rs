@@ -18,7 +18,7 @@ pub(crate) use self::attempt::CallSpec;
 use self::attempt::{Attempt, AttemptOutcome};
 use crate::error::{Error, KeyName};
 use crate::lease::current::Frame;
-use crate::lease::{Lease, Published};
+use crate::lease::{Lease, PublishOutcome};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::pool::near_cache::Placeholder;
@@ -108,13 +108,12 @@ impl Permit {
                 return Err(Error::ValueTooLarge { key, size, limit });
             }
             match self.lease.publish(payload).await {
-                Ok(Published::Stored) => {}
-                Ok(Published::TooLate | Published::Lost) => {
+                Ok(PublishOutcome::Published) => {}
+                Ok(PublishOutcome::AlreadyLost | PublishOutcome::Lost) => {
                     log::warn!(target: "dspinlock", "the value of {key} was not stored: its lease was lost while the function ran; raise `lease` if that is normal");
                 }
                 Err(error) => {
-                    let error = error.at(key.site());
-                    log::warn!(target: "dspinlock", "the value was not stored: {error}");
+                    log::warn!(target: "dspinlock", "the value of {key} was not stored: {error}");
                 }
             }
             Ok(())

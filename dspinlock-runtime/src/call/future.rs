@@ -177,9 +177,9 @@ mod tests {
     }
 
     /// Runs a body that returns `outcome`, after this outcome of the engine.
-    fn run<S, P, R: Outcome<S, P>>(answer: Result<Entered, Error>, policy: P, outcome: R) -> R {
+    fn run<S, P, R: Outcome<S, P>>(entered: Result<Entered, Error>, policy: P, outcome: R) -> R {
         let body = std::future::ready(outcome);
-        let phase = Phase::Enter(Entering::ready(answer));
+        let phase = Phase::Enter(Entering::ready(entered));
         blocking::wait(Run::at(phase, Steps::new(policy), body))
     }
 

@@ -16,21 +16,21 @@ pub(super) struct Steps<R, P> {
     rules: Rules<R, P>,
 }
 
-/// What follows from the engine's answer.
+/// What follows from the engine's outcome.
 pub(super) enum Decision<R> {
-    /// Ask the engine again.
-    Again,
-    /// Run the body, with a permit or (`on_error = run_unlocked`) without.
-    Body(Option<Box<Permit>>),
-    /// Return a result that this call did not compute.
+    /// Enter the engine again.
+    Retry,
+    /// Run the body, with a permit, or without one because of `on_error = run_unlocked`.
+    RunBody(Option<Box<Permit>>),
+    /// Return a stored value, or a lock error.
     Return(R),
 }
 
-/// What follows from the body's result.
+/// What follows from the body's return value.
 pub(super) enum Settled<R> {
     Return(R),
-    /// Wait for the store, then return.
-    Publish(Boxed<Result<(), Error>>, R),
+    /// Wait until the lock is published or aborted, then return.
+    Wait(Boxed<Result<(), Error>>, R),
 }
 
 impl<R, P> Steps<R, P> {
@@ -94,7 +94,7 @@ impl<R, P> Steps<R, P> {
 
     /// After the lock is published or aborted.
     pub(super) fn finish(&self, settled: Result<(), Error>, outcome: R) -> R {
-        match published {
+        match settled {
             Ok(()) => outcome,
             Err(error) => self.on_error(error).unwrap_or(outcome),
         }
