@@ -1,4 +1,4 @@
-//! The parameters of a Redis server, with the names of `py-dspinlock`.
+//! The parameters of a Redis server, as an alternative to a URL. The user builds them, and `redis` opens them.
 
 use std::fmt;
 use std::time::Duration;
