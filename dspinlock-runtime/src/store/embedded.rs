@@ -140,7 +140,7 @@ impl Embedded {
 
 impl Embedded {
     /// Resolves within about 5 ms after another process has changed the file, and at once after a step of this process has,
-    /// except a renewal. No change is missed: a step that is sent after this call sees every change before this call.
+    /// except a renewal. A change that does not resolve the future is visible to every step that is sent after this call.
     pub fn changed(&self) -> Change {
         let waiting = Watch::wait(&self.watch);
         // The thread polls before it executes any later step. If it has exited, nothing changes any more.

@@ -13,7 +13,7 @@ use crate::store::redis::node::Node;
 use crate::store::redis::wire::command::{Step, state_range, value_range};
 use crate::store::redis::wire::reply::{self, CommandError};
 
-/// Executes a step that the owner of the slot has redirected. The owner vouches for the node, so a grant stays valid.
+/// Executes a step that the owner of the slot has redirected. The owner sent the redirect, so a grant stays valid.
 pub(crate) fn step(node: Arc<Node>, key: &Key, request: Request) -> Boxed<Result<Reply, CommandError>> {
     let names = [key.state_name(), key.value_name()];
     Box::pin(async move {
