@@ -1,5 +1,5 @@
-//! The limits that the attribute checks at compile time. They equal the limits that the runtime checks at each call, which
-//! this crate cannot import.
+//! The limits that the attribute checks at compile time. They equal the limits that the runtime checks at each call:
+//! an assertion compares them when the tests are compiled.
 
 use std::time::Duration;
 

@@ -44,7 +44,7 @@ impl<R, P> Steps<R, P> {
         }
     }
 
-    /// Before the engine: looks into the near cache.
+    /// Before the engine: reads the near cache.
     pub(super) fn near_hit(&self, start: &Start) -> Option<R> {
         start.near_hit(self.rules.from_entry)
     }

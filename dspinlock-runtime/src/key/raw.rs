@@ -1,6 +1,6 @@
 //! The digest that py-dspinlock computes of a single text or byte string: SHA-256 of the bytes alone.
 //!
-//! The hasher passes the canonical bytes of the first part of a shared key through here. A list that contains only
+//! The hasher passes the canonical bytes of the first part of a shared key to it. A list that contains only
 //! `u8`, also the empty list, is a byte string, because serde serializes `&[u8]` and `Vec<u8>` as lists.
 
 use sha2::{Digest, Sha256};

@@ -45,7 +45,7 @@ pub(crate) struct Held {
     schedule_key: Mutex<Option<ScheduleKey>>,
     /// A RENEW is under way.
     renewing: AtomicBool,
-    /// A PUBLISH was sent. It may overtake a RENEW, so a `LOST` reply to a RENEW then says nothing.
+    /// A PUBLISH was sent. It may overtake a RENEW, so a `LOST` reply to a RENEW is then ignored.
     publishing: AtomicBool,
     lost: Latch,
 }

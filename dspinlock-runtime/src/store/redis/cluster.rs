@@ -151,15 +151,15 @@ async fn send_to_owner<T>(
             Err(error) => error,
         };
         match error {
-            CommandError::Redirect(Redirect::Moved(place)) if redirects < MAX_REDIRECTS => {
+            CommandError::Redirect(Redirect::Moved(host_port)) if redirects < MAX_REDIRECTS => {
                 redirects += 1;
-                let owner = nodes.named(&member, place);
+                let owner = nodes.named(&member, host_port);
                 nodes.write().patch(slot, owner);
                 nodes.wanted.notify_one();
             }
-            CommandError::Redirect(Redirect::Ask(place)) if redirects < MAX_REDIRECTS => {
+            CommandError::Redirect(Redirect::Ask(host_port)) if redirects < MAX_REDIRECTS => {
                 redirects += 1;
-                asked = Some(nodes.named(&member, place));
+                asked = Some(nodes.named(&member, host_port));
             }
             CommandError::Redirect(Redirect::TryAgain) if start.elapsed() < nodes.timeouts.response => {
                 background::sleep(TRY_AGAIN).await;

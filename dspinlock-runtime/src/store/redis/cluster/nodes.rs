@@ -41,19 +41,23 @@ impl Nodes {
         self.read().owner(slot).cloned()
     }
 
-    /// The node at a place in a reply of the node `by`. An empty host is the host of `by`.
+    /// The node at an address in a reply of the node `by`. An empty host is the host of `by`.
     pub(crate) fn named(&self, by: &Member, (host, port): HostPort) -> Member {
-        let host = if host.is_empty() { by.place.0.clone() } else { host };
+        let host = if host.is_empty() {
+            by.host_port.0.clone()
+        } else {
+            host
+        };
         self.member((host, port))
     }
 
-    pub(crate) fn member(&self, place: HostPort) -> Member {
-        let connect = |place: HostPort| {
+    pub(crate) fn member(&self, host_port: HostPort) -> Member {
+        let connect = |host_port: HostPort| {
             // Every node has the login of the URL.
-            let address = Arc::new(self.seeds[0].at(place));
+            let address = Arc::new(self.seeds[0].at(host_port));
             PerRuntime::new(address, self.timeouts, self.shared.clone())
         };
-        self.write().member(place, connect)
+        self.write().member(host_port, connect)
     }
 
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, SlotMap> {

@@ -13,7 +13,7 @@ pub(crate) const SLOTS: usize = 16_384;
 /// A member of the cluster and its connections.
 #[derive(Clone)]
 pub(crate) struct Member {
-    pub(crate) place: HostPort,
+    pub(crate) host_port: HostPort,
     pub(crate) connections: Arc<PerRuntime>,
 }
 
@@ -23,7 +23,7 @@ impl Member {
     }
 }
 
-/// The first and the last slot of a range, and the place of its master. An empty host is the host of the node that
+/// The first and the last slot of a range, and the address of its master. An empty host is the host of the node that
 /// replied.
 pub(crate) type Range = (usize, usize, HostPort);
 
@@ -41,23 +41,23 @@ impl SlotMap {
 
     /// Changes the owner of one slot.
     pub(crate) fn patch(&mut self, slot: usize, owner: Member) {
-        if let Some(place) = self.slots.get_mut(slot) {
-            *place = Some(owner);
+        if let Some(current) = self.slots.get_mut(slot) {
+            *current = Some(owner);
         }
     }
 
-    /// The member at a place. An unknown one is added.
+    /// The member at an address. An unknown one is added.
     pub(crate) fn member(
         &mut self,
-        place: HostPort,
+        host_port: HostPort,
         connect: impl FnOnce(HostPort) -> Arc<PerRuntime>,
     ) -> Member {
-        if let Some(member) = self.members.iter().find(|member| member.place == place) {
+        if let Some(member) = self.members.iter().find(|member| member.host_port == host_port) {
             return member.clone();
         }
         let member = Member {
-            place: place.clone(),
-            connections: connect(place),
+            host_port: host_port.clone(),
+            connections: connect(host_port),
         };
         self.members.push(member.clone());
         member

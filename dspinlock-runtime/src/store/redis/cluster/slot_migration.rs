@@ -29,13 +29,13 @@ pub(crate) async fn follow(
     };
     let mut probe = redis::cmd("EXISTS");
     probe.arg(key.state_name());
-    let Err(CommandError::Redirect(Redirect::Moved(place) | Redirect::Ask(place))) =
+    let Err(CommandError::Redirect(Redirect::Moved(host_port) | Redirect::Ask(host_port))) =
         granted.send(&probe).await
     else {
         return Ok(());
     };
-    let (host, port) = place;
-    let is_this_node = port == member.place.1 && (host.is_empty() || host == member.place.0);
+    let (host, port) = host_port;
+    let is_this_node = port == member.host_port.1 && (host.is_empty() || host == member.host_port.0);
     let was_replica = match (current.identity(), granted.identity()) {
         (Some(current), Some(granted)) => current.succeeds(granted),
         _ => false,

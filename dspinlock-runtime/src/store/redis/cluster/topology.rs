@@ -67,8 +67,8 @@ async fn run(nodes: Weak<Nodes>, wanted: Arc<Notify>, interval: Duration) {
 
 /// Asks the nodes until one replies.
 async fn load(nodes: &Nodes) {
-    for place in nodes.seeds.iter().filter_map(Address::host_port) {
-        nodes.member(place);
+    for host_port in nodes.seeds.iter().filter_map(Address::host_port) {
+        nodes.member(host_port);
     }
     let mut members = nodes.read().members().to_vec();
     // A silent node would use up its time limit.
@@ -97,8 +97,8 @@ async fn load(nodes: &Nodes) {
 /// at the new owner.
 fn replace(nodes: &Nodes, by: &Member, ranges: Vec<Range>) {
     let mut slots = vec![None; SLOTS];
-    for (first, last, place) in ranges {
-        let owner = nodes.named(by, place);
+    for (first, last, host_port) in ranges {
+        let owner = nodes.named(by, host_port);
         for slot in slots.iter_mut().take(last + 1).skip(first) {
             *slot = Some(owner.clone());
         }

@@ -82,9 +82,9 @@ impl Sentinels {
                     .await
             };
             match within(share, asked).await {
-                Ok(place) => {
+                Ok(host_port) => {
                     self.first.store(at, Ordering::Relaxed);
-                    return Ok(self.template.at(place));
+                    return Ok(self.template.at(host_port));
                 }
                 Err(reason) => last = format!("no sentinel knows the master; `{sentinel}`: {reason}"),
             }
@@ -174,11 +174,11 @@ async fn follow(sentinels: &Weak<Sentinels>, sentinel: &Address, limit: Duration
         let Some(name) = sentinels.upgrade().map(|sentinels| sentinels.name.clone()) else {
             return Ok(());
         };
-        let place = within(limit, client.master(&name)).await?;
+        let host_port = within(limit, client.master(&name)).await?;
         if let Some(sentinels) = sentinels.upgrade() {
             sentinels.master.send_if_modified(|master| {
-                let is_new = master.as_ref() != Some(&place);
-                *master = Some(place);
+                let is_new = master.as_ref() != Some(&host_port);
+                *master = Some(host_port);
                 is_new
             });
         }

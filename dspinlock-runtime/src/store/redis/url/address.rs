@@ -12,7 +12,7 @@ use crate::store::redis::redact::redact;
 use crate::store::redis::tls;
 use crate::tls::Tls;
 
-/// A server's place and its login. `Display` and `Debug` show the place alone.
+/// The place of a server and its login. `Display` and `Debug` show the place alone.
 #[derive(Clone)]
 pub(crate) struct Address {
     pub(crate) place: Place,
