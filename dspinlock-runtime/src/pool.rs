@@ -1,4 +1,6 @@
-//! The pool: one store with its connections, and what this process knows about its keys.
+//! The pool: one store with its connections, the flights and the near cache of its keys, and its secret.
+//!
+//! Users open it; `engine`, `lease` and `lock` send their requests through it. It decides nothing about a lock.
 
 pub(crate) mod flight;
 pub(crate) mod near_cache;
@@ -16,7 +18,7 @@ use self::flight::Flights;
 use self::near_cache::{NearCache, Placeholder};
 use self::open::{Location, Settings};
 use self::request::Requests;
-use self::secret::{SIGNATURE, Secret};
+use self::secret::{SIGNATURE_SIZE, Secret};
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::value::{Hit, MAX_HEADER};
@@ -80,7 +82,7 @@ struct Shared {
 }
 
 impl Pool {
-    /// Opens the store behind `url` with default settings. A server is connected to by the first request.
+    /// Opens the store behind `url` with default settings. The first request connects to a server.
     ///
     /// The schemes are `redis://`, `rediss://` (feature `tls`), `valkey://`, `valkeys://`, `redis+unix://`,
     /// `redis+sentinel://` (feature `sentinel`), `redis+cluster://` (feature `cluster`), and `sqlite:PATH`, `sqlite:` or
@@ -103,7 +105,7 @@ impl Pool {
         Self::builder(url).open()
     }
 
-    /// Starts to build a pool for the store behind `url`. See [`open`](Self::open) for the schemes.
+    /// Returns a builder of a pool for the store behind `url`. See [`open`](Self::open) for the schemes.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;
@@ -173,7 +175,7 @@ impl Pool {
         &self.shared.flights
     }
 
-    /// This pool by the shortest route for the calling code.
+    /// This pool with the fastest route for the calling thread.
     pub(crate) fn for_caller(&self) -> Self {
         Self {
             shared: self.shared.clone(),
@@ -181,7 +183,7 @@ impl Pool {
         }
     }
 
-    /// This pool by the background thread's route, which depends on no runtime of the user.
+    /// This pool with the background thread's route, which depends on no runtime of the user.
     pub(crate) fn in_background(&self) -> Self {
         Self {
             shared: self.shared.clone(),
@@ -189,9 +191,9 @@ impl Pool {
         }
     }
 
-    /// See [`Requests::ask`].
-    pub(crate) fn ask(&self, key: &Key, request: Request) -> impl Future<Output = Result<Reply, Error>> {
-        self.shared.requests.ask(&self.route, key, request)
+    /// See [`Requests::send`].
+    pub(crate) fn send(&self, key: &Key, request: Request) -> impl Future<Output = Result<Reply, Error>> {
+        self.shared.requests.send(&self.route, key, request)
     }
 
     /// See [`Requests::read`].
@@ -208,7 +210,7 @@ impl Pool {
         self.shared.requests.read_tracked(&self.route, key, read)
     }
 
-    /// The requests that always travel by the background thread's route.
+    /// For requests that always use the background thread's route.
     pub(crate) fn requests(&self) -> &Requests {
         &self.shared.requests
     }
@@ -239,7 +241,7 @@ impl Pool {
         }
     }
 
-    /// Whether the payload is the one that was published. Removes its signature.
+    /// Whether the payload is the one that was published: its checksum and its signature are valid. Removes the signature.
     #[inline]
     pub(crate) fn verify(&self, key: &Key, hit: &mut Hit) -> bool {
         hit.is_intact()
@@ -252,13 +254,13 @@ impl Pool {
 
     /// The greatest size of header and payload together.
     pub(crate) fn bound(&self) -> usize {
-        let signature = self.shared.secret.as_ref().map_or(0, |_| SIGNATURE);
+        let signature = self.shared.secret.as_ref().map_or(0, |_| SIGNATURE_SIZE);
         self.max_value_size()
             .saturating_add(MAX_HEADER + signature)
             .min(i64::MAX as usize)
     }
 
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
@@ -271,7 +273,7 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// Builds a [`Pool`] with settings of its own. Returned by [`Pool::builder`].
+/// Builder of a [`Pool`] with custom settings. Returned by [`Pool::builder`].
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
@@ -287,12 +289,12 @@ pub struct PoolBuilder(Settings);
 impl PoolBuilder {
     /// Binds keys and values to a secret of at least 16 bytes, by HMAC-SHA-256. 32 random bytes are best. Default: none.
     ///
-    /// Without the secret nobody can guess a key's name or forge a value. A value that was written without the secret,
-    /// altered, truncated or moved from another key counts as absent. Every process that shares results needs the same
-    /// secret. Python workers do not share keys with such a pool.
+    /// Without the secret, a key's name cannot be guessed and a value cannot be forged. A value that was written without the
+    /// secret, altered, truncated or moved from another key counts as absent. Every process that shares results needs the
+    /// same secret. Python workers do not share keys with such a pool.
     ///
-    /// A writer of the store can still delete results, hold or release locks, mark a key as computed for callers that want
-    /// no value, and restore an older value of the same key.
+    /// A client with write access to the store can still delete results, hold or release locks, mark a key as computed for
+    /// callers that want no value, and restore an older value of the same key.
     pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Self {
         self.0.secret = Some(secret.as_ref().into());
         self
@@ -321,7 +323,7 @@ impl PoolBuilder {
         self
     }
 
-    /// Opens the store. A server is connected to by the first request.
+    /// Opens the store. The first request connects to a server.
     ///
     /// # Errors
     ///

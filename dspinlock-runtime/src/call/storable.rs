@@ -1,4 +1,6 @@
-//! Which values are stored and copied: nothing, the store, or the store and the near cache.
+//! Which values are kept for later calls: none, those in the store, or those in the store and in the near cache.
+//!
+//! The shim chooses one of [`Discarded`], [`Stored`] and [`StoredNear`]; `policy` calls it. It never talks to the store.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::codec::{self, Unencodable};
 use crate::pool::near_cache::AnyValue;
 
-/// What happens to a result.
+/// What happens to the lock after a result.
 pub enum Disposition {
     /// The function returned `Err`: the lock is aborted.
     Abort,
@@ -26,13 +28,13 @@ pub enum Disposition {
     note = "a cached value must be owned and implement `serde::Serialize` and `serde::Deserialize`: derive both, or remove `cached_if_computed`"
 )]
 pub trait Storable<T> {
-    /// What to publish.
+    /// Encodes a value, and says what to do with it.
     fn encode(value: &T) -> Disposition;
-    /// The value of stored bytes.
+    /// Decodes a value; `None` if the bytes are not a value of this type.
     fn decode(bytes: &[u8]) -> Option<T>;
 }
 
-/// Without `cached_if_computed`: the value is not stored and may be of any type.
+/// Without `cached_if_computed`: no value is stored, so it may have any type.
 pub struct Discarded;
 
 #[diagnostic::do_not_recommend]

@@ -1,7 +1,7 @@
 //! The lease of the body that runs on this thread.
 //!
-//! The engine enters a [`Frame`] around each poll of a body, so that `dspinlock::current()` finds the lease and a body
-//! that asks for its own key is refused instead of waiting for itself.
+//! The engine enters a [`Frame`] around each poll of a body. `dspinlock::current()` finds the lease in it. A body that
+//! acquires its own key is refused, because it would wait for itself.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ impl Frame {
     pub(crate) fn holds(self: &Arc<Self>, pool: &Pool, key: &Key) -> bool {
         let mut frame = Some(self);
         while let Some(inner) = frame {
-            if inner.held.is_of(pool, key) {
+            if inner.held.is_for(pool, key) {
                 return true;
             }
             frame = inner.parent.as_ref();
@@ -98,7 +98,7 @@ impl Frame {
     }
 }
 
-/// Restores the outer frame, also when the body panics.
+/// Restores the outer frame, also if the body panics.
 struct Restore(Option<Arc<Frame>>);
 
 impl Drop for Restore {
