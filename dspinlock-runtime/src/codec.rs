@@ -4,9 +4,9 @@
 //! are a miss, never a panic, and decoding them takes bounded stack and memory.
 //!
 //! MessagePack has one nil, which `None`, `()` and a `Some` of either would share. So a `Some` whose value is a nil is an
-//! extension that counts the `Some` around the nil. Every other `Some` is its value alone. `rmp-serde` does not
-//! distinguish them, so this module connects serde and `rmp` itself. It accepts less than `rmp-serde`: a struct is
-//! decoded from a map only, and errors have no text. Both save compile time in programs with many stored types.
+//! extension that counts the `Some` around the nil. Every other `Some` is encoded as its value. `rmp-serde` does not
+//! distinguish them, so this module implements serde's traits on top of `rmp`. It accepts less than `rmp-serde`: a struct
+//! is decoded from a map only, and errors have no text. Both save compile time in programs with many stored types.
 //!
 //! Limits:
 //! - A value that consists mostly of nils inside more than three `Some` each is a miss. Such a nil has three bytes, but

@@ -1,5 +1,6 @@
-//! Every error of the crate. A message says what failed, why, and what to do; it never contains an argument, a value or a
-//! password.
+//! Every error of the crate. Every module may import it.
+//!
+//! A message says what failed, why, and what to do. It never contains an argument, a value or a password.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 /// Error of a call that could not acquire, wait for, read or release a lock.
 ///
-/// The variants named like exceptions of py-dspinlock mean what they mean there.
+/// A variant with the name of a py-dspinlock exception has the same meaning.
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
@@ -32,15 +33,15 @@ pub enum Error {
     },
     /// A lease was released after the key was deleted or taken over.
     #[error(
-        "cannot release {key}: the key was deleted or taken over; check `fence()` where a second holder does harm"
+        "cannot release {key}: the key was deleted or taken over; if a second holder does harm, check `Lease::fence`"
     )]
     #[non_exhaustive]
     InvalidMutexReleaseEncountered {
         /// The lock.
         key: KeyName,
     },
-    /// The Redis server could not be connected to: the name is unknown, no server listens, or the login was refused.
-    #[error("cannot connect to {address}: {reason}")]
+    /// No connection to the Redis server could be opened: the name is unknown, no server listens, or the login was refused.
+    #[error("cannot connect to `{address}`: {reason}")]
     #[non_exhaustive]
     RedisNotInitialized {
         /// Host and port, or the path of a socket. Never a user or password.
@@ -93,9 +94,9 @@ pub enum Error {
         /// The function, or `HashDSpinlock`.
         site: String,
     },
-    /// The lease expired before the lock was released, because its holder was paused or cut off from the store.
+    /// The lease was lost before the lock was released: it was not renewed in time, or the key was deleted or taken over.
     #[error(
-        "lost the lease on {key}: it was not renewed in time, because the process was paused or cut off from the store; raise `lease` if that is normal"
+        "lost the lease on {key}: it was not renewed in time, or the key was deleted or taken over; raise `lease` if the process is often paused or disconnected for longer"
     )]
     #[non_exhaustive]
     LeaseLost {
@@ -116,7 +117,7 @@ pub enum Error {
     },
     /// The returned value could not be encoded. It was not stored.
     #[error(
-        "cannot encode the value of {key}: its `Serialize` implementation returned an error; the value was not stored"
+        "cannot store the value of {key}: its `Serialize` implementation returned an error; fix it, or remove `cached_if_computed`"
     )]
     #[non_exhaustive]
     Codec {
@@ -125,7 +126,7 @@ pub enum Error {
     },
     /// The returned value is larger than the pool's `max_value_size`. It was not stored.
     #[error(
-        "the encoded value of {key} has {size} bytes, but `max_value_size` is {limit}: it was not stored; raise the limit with `Pool::builder`"
+        "cannot store the value of {key}: its encoding has {size} bytes, but `max_value_size` is {limit}; raise the limit with `Pool::builder`"
     )]
     #[non_exhaustive]
     ValueTooLarge {
@@ -136,9 +137,9 @@ pub enum Error {
         /// The pool's `max_value_size` in bytes.
         limit: usize,
     },
-    /// The body of a locked function asked for its own key, so it would have waited for itself.
+    /// The body of a locked function tried to acquire its own key, so it would have waited for itself.
     #[error(
-        "{key} is already held by the body that asks for it: a call cannot wait for itself; use another key"
+        "cannot acquire {key}: the body that tries to acquire it already holds it, so it would wait for itself; use another key"
     )]
     #[non_exhaustive]
     Recursion {
@@ -245,14 +246,14 @@ impl fmt::Debug for KeyName {
     }
 }
 
-/// The end of a message about a key that exists.
+/// The end of the message about an existing key.
 struct Expiry(Option<Duration>);
 
 impl fmt::Display for Expiry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(remaining) => write!(f, "; it expires in {remaining:?}"),
-            None => f.write_str("; it has no expiry: delete it to run again"),
+            None => f.write_str("; it has no expiry, so delete it to run again"),
         }
     }
 }
@@ -272,14 +273,16 @@ impl fmt::Display for Expiry {
 #[non_exhaustive]
 pub enum StoreFailure {
     /// No reply arrived within the time limit. The step may have been executed.
-    #[error("no reply within the time limit")]
+    #[error("no reply within the time limit; check the store and the network")]
     Timeout,
     /// The connection was lost before the reply. The step may have been executed.
-    #[error("the connection was lost before the reply")]
+    #[error("the connection was lost before the reply; check the store and the network")]
     Disconnected,
     /// Fewer than `replicas` replicas acknowledged the step in time. A lock is aborted. A deleted key is deleted, but may
     /// reappear after a failover.
-    #[error("only {acknowledged} of {wanted} replicas acknowledged it in time")]
+    #[error(
+        "only {acknowledged} of {wanted} replicas acknowledged it in time; check them, or lower `replicas`"
+    )]
     #[non_exhaustive]
     TooFewReplicas {
         /// The number that `replicas` asks for.
@@ -287,13 +290,14 @@ pub enum StoreFailure {
         /// The number that acknowledged in time.
         acknowledged: u32,
     },
-    /// The user has no permission for the step: which one, and how to grant it.
+    /// The user has no permission for the step. The text says which one, and how to grant it.
     #[error("permission denied: {0}")]
     PermissionDenied(String),
-    /// The server does not execute writes now: it is a read-only replica, out of memory, or still loading.
-    #[error("the server refuses writes now ({0})")]
+    /// The store cannot execute the step now. For example, the server is a read-only replica, out of memory or still
+    /// loading, or the disk is full. The text is the error code of the server or of SQLite.
+    #[error("the store cannot execute it now ({0}); check the store, and try again")]
     Unavailable(String),
-    /// Any other refusal: the server's error code, or the message of the embedded store.
+    /// The store refused the step for another reason: the server's error code, or the message of the embedded store.
     #[error("the store refused it ({0})")]
     Refused(String),
 }

@@ -1,4 +1,4 @@
-//! Keys: canonical bytes of serde values, SHA-256, names in the store.
+//! Keys: the SHA-256 of the canonical bytes of serde values, and the names of a key in the store.
 //!
 //! The shim of an annotated function and `HashDSpinlock` feed values to a [`KeyHasher`], which returns a [`Key`]. This
 //! module is pure: it does no I/O, reads no clock and knows no options. Its digests never change between releases.

@@ -3,8 +3,9 @@
 //! The embedded store calls [`step`] inside a transaction. The Lua scripts of the Redis store mirror it branch by branch,
 //! and the contract tests compare both. This module does no I/O and reads no clock.
 //!
-//! A publish must match both the tag and the fence of the grant. With the tag alone, a delayed duplicate of a request
-//! could overwrite a newer result. With the fence alone, a Python worker could, because it writes unconditionally.
+//! A publish must match both the tag and the fence of the grant. If only the tag had to match, a delayed duplicate of a
+//! request could overwrite a newer result. If only the fence had to match, a publish could overwrite the state of a Python
+//! worker, which writes no fence.
 
 pub mod record;
 pub mod state;
@@ -65,7 +66,7 @@ pub struct Acquire {
     pub refuse: Option<String>,
     /// The bytes of a state that the caller considers stale. A state of exactly these bytes is taken over.
     pub stale: Option<Bytes>,
-    /// The process that asks.
+    /// The process that sends the request.
     pub holder: Holder,
     /// The maximum length of header and payload together.
     pub bound: usize,
@@ -110,7 +111,7 @@ pub enum Reply {
     Acquired(u64),
     /// Another call holds the lock.
     Busy(Busy),
-    /// `fail_if_key_exists`: the key exists, with so many milliseconds remaining.
+    /// `fail_if_key_exists` is set and the key exists. The milliseconds until it expires, if it has an expiry.
     Exists(Option<u64>),
     /// The key is COMPUTED, and the caller does not want the value.
     Computed,
@@ -130,7 +131,7 @@ pub enum Reply {
     Deleted(bool),
 }
 
-/// The facts that a waiter needs.
+/// What a waiter needs to know about the holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Busy {
     /// The state's bytes, for a takeover.

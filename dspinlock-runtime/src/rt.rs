@@ -1,6 +1,6 @@
-//! The foundation of the runtime: the background thread, parked threads and primitives of synchronization.
+//! The foundation of the runtime: the background thread, blocking waits and synchronization primitives.
 //!
-//! Every module may import from here. Nothing here knows a key, a store or a lease.
+//! Every module may import it. It knows no key, store or lease.
 
 pub(crate) mod background;
 pub(crate) mod blocking;

@@ -35,7 +35,7 @@ pub(crate) fn open(url: &str, tls: Tls) -> Result<SharedStore, Error> {
     }
 }
 
-/// How many names of a Redis store a caller waits for. For `inspect` only.
+/// The number of names of a Redis store that calls wait for. Only `inspect` needs it.
 pub(crate) fn watched_names(store: &SharedStore) -> usize {
     let store: &dyn Any = &**store;
     store

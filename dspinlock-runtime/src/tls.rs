@@ -1,6 +1,6 @@
 //! The TLS settings of a pool: plain data, without a TLS library.
 //!
-//! The URL parser and the pool's builder create them, and the Redis store builds a connector from them.
+//! The user and the URL parser create them, and the Redis store builds a connector from them. This module reads no files.
 
 use std::fmt;
 
@@ -23,13 +23,13 @@ use std::fmt;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tls {
     pub(crate) authorities: Option<Vec<u8>>,
-    pub(crate) client: Option<Client>,
+    pub(crate) client: Option<ClientCertificate>,
     pub(crate) any_server: bool,
 }
 
-/// A client certificate, as a chain up to its authority, and its private key.
+/// A client certificate with its chain, and its private key. Both are PEM texts.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Client {
+pub(crate) struct ClientCertificate {
     pub(crate) chain: Vec<u8>,
     pub(crate) key: Vec<u8>,
 }
@@ -71,7 +71,7 @@ impl Tls {
     /// ```
     #[must_use]
     pub fn client_certificate(mut self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
-        self.client = Some(Client {
+        self.client = Some(ClientCertificate {
             chain: chain.into(),
             key: key.into(),
         });
@@ -94,7 +94,7 @@ impl Tls {
     }
 }
 
-// A private key must never reach a log.
+// Never shows a certificate or a key.
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls")

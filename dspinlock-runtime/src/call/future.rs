@@ -40,7 +40,7 @@ enum Phase {
     Start(Start),
     Enter(Entering),
     Body(Option<Box<Permit>>),
-    Publish(Boxed<Result<(), Error>>),
+    Settle(Boxed<Result<(), Error>>),
     Over,
 }
 

@@ -1,4 +1,4 @@
-//! The decoder: serde's data model from MessagePack.
+//! The decoder: serde's data model from MessagePack. `codec::decode` calls it. It never panics.
 
 use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;

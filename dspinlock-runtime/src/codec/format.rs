@@ -7,14 +7,14 @@ use serde::{de, ser};
 /// The first byte of every encoded value. A value with another first byte has another format version.
 pub(super) const FORMAT: u8 = 2;
 
-/// How deep a stored value may nest, so that bytes from a store cannot overflow the stack.
+/// The maximum depth of a stored value, so that bytes from a store cannot overflow the stack.
 pub(super) const MAX_DEPTH: usize = 128;
 
 /// The encoding of `None`, `()` and unit structs.
 pub(super) const NIL: u8 = 0xc0;
 
-/// The first two bytes of a nil inside `Some`: an extension of one byte (`fixext 1`) and our type 0. The third byte is
-/// the number of `Some` around the nil.
+/// The first two bytes of a nil inside `Some`: an extension of one byte (`fixext 1`) and the extension type 0. The third
+/// byte is the number of `Some` around the nil.
 pub(super) const NESTED_NIL: [u8; 2] = [0xd4, 0];
 
 /// A value cannot be encoded: its `Serialize` implementation failed, or the result could not be decoded.

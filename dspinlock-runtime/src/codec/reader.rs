@@ -1,6 +1,6 @@
-//! The MessagePack reader of the decoder. It bounds the stack and the memory that hostile bytes can take.
+//! The MessagePack reader of the decoder. It bounds the stack and the memory that hostile bytes can use.
 //!
-//! Nothing in this file is generic, so that it is compiled once and not for every stored type.
+//! `de` calls it. It contains no generic code, so that it is compiled once instead of once per stored type.
 
 use rmp::Marker;
 
@@ -9,7 +9,7 @@ use super::format::{MAX_DEPTH, NESTED_NIL, NIL, Undecodable};
 /// A map of one pair: a variant with content.
 const PAIR: u8 = 0x81;
 
-/// The beginning of a value. A value that is not a compound is complete.
+/// A whole value, or the beginning of a compound: an array or a map.
 pub(super) enum Head<'de> {
     Nil,
     /// A `Some`. Its value is next: a nil, or another `Some` around a nil.
@@ -28,17 +28,17 @@ pub(super) enum Head<'de> {
 /// Reads values from bytes.
 pub(super) struct Reader<'de> {
     unread: &'de [u8],
-    /// How many values the open compounds have announced that are not begun. Each value takes at least one byte, so this
-    /// is never more than the number of unread bytes.
+    /// How many values of the open compounds have not begun yet. Each value takes at least one byte, so this is never more
+    /// than the number of unread bytes.
     announced: usize,
     /// How many more compounds may be opened inside the current one.
-    depth_left: usize,
-    /// How many `Some` were read since the last byte was consumed. A type that is an `Option` of itself consumes none.
+    remaining_depth: usize,
+    /// How many `Some` were read since the last byte was consumed. Limited, because a recursive `Option` consumes none.
     somes: usize,
-    /// How many `Some` of the next nested nil were returned.
+    /// How many `Some` of the current nested nil were returned.
     opened: u8,
-    /// How many more `Some` of nested nils may be returned. Three bytes announce up to 255, and each may be a box.
-    nested_left: usize,
+    /// How many more `Some` of nested nils may be returned. Three bytes announce up to 255, and each may allocate.
+    remaining_somes: usize,
     /// The next value, if it is a byte of a `Bin` that is read as a sequence.
     byte: Option<u8>,
 }
@@ -48,10 +48,10 @@ impl<'de> Reader<'de> {
         Self {
             unread: bytes,
             announced: 0,
-            depth_left: MAX_DEPTH,
+            remaining_depth: MAX_DEPTH,
             somes: 0,
             opened: 0,
-            nested_left: bytes.len() + MAX_DEPTH,
+            remaining_somes: bytes.len() + MAX_DEPTH,
             byte: None,
         }
     }
@@ -62,13 +62,13 @@ impl<'de> Reader<'de> {
 
     /// Enters a compound.
     pub(super) fn enter(&mut self) -> Result<(), Undecodable> {
-        self.depth_left = self.depth_left.checked_sub(1).ok_or(Undecodable)?;
+        self.remaining_depth = self.remaining_depth.checked_sub(1).ok_or(Undecodable)?;
         Ok(())
     }
 
     /// Leaves a compound.
     pub(super) fn leave(&mut self) {
-        self.depth_left += 1;
+        self.remaining_depth += 1;
     }
 
     /// Begins a value that a compound has announced.
@@ -97,7 +97,7 @@ impl<'de> Reader<'de> {
             [marker, kind, somes, ref rest @ ..] if [marker, kind] == NESTED_NIL => {
                 let is_some = self.opened < somes;
                 if is_some {
-                    self.nested_left = self.nested_left.checked_sub(1).ok_or(Undecodable)?;
+                    self.remaining_somes = self.remaining_somes.checked_sub(1).ok_or(Undecodable)?;
                     self.opened += 1;
                 } else {
                     self.opened = 0;

@@ -1,4 +1,4 @@
-//! The encoder: MessagePack from serde's data model.
+//! The encoder: MessagePack from serde's data model. `codec::encode` calls it.
 
 use rmp::encode;
 use serde::ser::{self, Serialize, Serializer};

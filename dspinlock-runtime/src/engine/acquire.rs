@@ -231,7 +231,7 @@ struct TryState {
 enum TryOutcome {
     Ended(Ended),
     /// Try again at once.
-    Again,
+    Retry,
     /// Another caller holds the key: try again after this time, or at the next change.
     Held(Duration),
 }

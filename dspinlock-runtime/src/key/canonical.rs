@@ -22,7 +22,7 @@ pub(super) fn end(sink: &mut impl Sink) {
 
 /// Receives canonical bytes: a hash, or a buffer while a map is sorted.
 pub(super) trait Sink {
-    /// Numbers, heads and marks come in one piece each.
+    /// A number, the head of a text and an end mark are each one call.
     fn write(&mut self, bytes: &[u8]);
 
     /// A tuple struct begins. Its bytes are those of a list, but it is never a byte string.

@@ -1,4 +1,4 @@
-//! A key and its names in the store.
+//! A key and its names in the store. `KeyHasher` and `HashDSpinlock` create it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -82,8 +82,7 @@ impl Key {
         }
     }
 
-    /// The first part of the name in the store. A custom key has the prefix of the digest's name that it spells, or
-    /// else `default`.
+    /// The first part of the name in the store. If the text of a custom key has no prefix and digest, this is `default`.
     pub(crate) fn prefix_or(&self, default: Cow<'static, str>) -> Cow<'static, str> {
         match &self.0 {
             Repr::Digest { prefix, .. } => prefix.clone(),

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::canonical::{BYTES, END, SEQ, STR, Sink, U8};
 
-/// Watches canonical bytes, and hashes the content if they are a text or a byte string.
+/// Receives canonical bytes, and hashes the content if they are a text or a byte string.
 #[derive(Default)]
 pub(super) struct Raw {
     content: Sha256,

@@ -1,6 +1,6 @@
 //! The state entry, `<tag>,<timestamp>,<0 or 1>`: parsed leniently, printed exactly.
 //!
-//! py-dspinlock writes and reads the same text. The Lua scripts contain the same parser (`scripts/read.lua`).
+//! py-dspinlock writes and reads the same text. The Lua scripts have the same parser (`scripts/read.lua`).
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! Timestamps on the wire, as RFC 3339 text: parsed leniently, printed exactly.
 //!
-//! The state contains one. This module is the calendar: it reads no clock.
+//! `state` parses and prints one. This module is pure: it reads no clock.
 
 use std::fmt;
 

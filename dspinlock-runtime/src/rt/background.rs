@@ -94,8 +94,8 @@ pub(crate) fn sleep(duration: Duration) -> Sleep {
     tokio::time::sleep(duration)
 }
 
-/// A time limit in five ticks, each of which the caller must poll: an executor that was starved for the whole limit
-/// still gets to read what arrived before the limit ends.
+/// Sleeps for `limit` in five steps, each of which begins with a poll. If the executor was starved, the other branch of the
+/// caller's `select!` is thus polled several times before the limit ends, and can read what has arrived.
 pub(crate) async fn time_limit(limit: Duration) {
     const TICKS: u32 = 5;
     for _ in 0..TICKS {

@@ -1,4 +1,4 @@
-//! Blocks a thread on a future.
+//! Blocks a thread on a future. The blocking methods of the public API call it. It needs no runtime.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -10,7 +10,7 @@ thread_local! {
     static WAITING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the calling thread is inside [`wait`]. What it waits for must not depend on the runtime of this thread.
+/// Whether the calling thread is inside [`wait`]. It cannot drive its own runtime, so its future must not depend on that.
 pub(crate) fn is_waiting() -> bool {
     WAITING.get()
 }
@@ -20,8 +20,8 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     let _waiting = Waiting(WAITING.replace(true));
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
-    // Inside a tokio task the future must not use that task's budget: the task does not yield here, so the budget is never
-    // refilled, and a future without budget wakes itself forever.
+    // Inside a tokio task the future must not use that task's coop budget. This loop never yields to tokio, so the budget
+    // would not be refilled, and a future without budget wakes itself forever.
     let mut future = pin!(tokio::task::unconstrained(future));
     loop {
         match future.as_mut().poll(&mut context) {

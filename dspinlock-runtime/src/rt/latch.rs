@@ -1,4 +1,4 @@
-//! A one-way switch that tasks can wait for.
+//! A one-way switch that tasks can wait for: the loss of a lease, the end of a connection.
 
 use super::sync::Semaphore;
 
@@ -22,7 +22,7 @@ impl Latch {
 
     /// Cancel safe: a dropped future changes nothing.
     pub(crate) async fn wait(&self) {
-        // No permit exists, so the only possible result is the error that tells that the semaphore is closed.
+        // The semaphore has no permits, so `acquire` only returns when it is closed, with an error.
         let _ = self.0.acquire().await;
     }
 }

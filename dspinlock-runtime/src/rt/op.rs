@@ -1,4 +1,4 @@
-//! The futures of the public API.
+//! The boxed future that the explicit API returns. `lock` and `lease` create it.
 
 use std::fmt;
 use std::pin::Pin;

@@ -1,6 +1,6 @@
 //! The process id and the host name of this process.
 //!
-//! The callers of the protocol write both into an entry, so that an operator sees which process holds a key.
+//! `lease` writes both into an entry, so that an operator sees which process holds a key. No decision depends on them.
 
 use std::sync::LazyLock;
 

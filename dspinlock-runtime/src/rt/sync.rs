@@ -1,5 +1,5 @@
-//! The primitives by which threads share state. `tests/races` compiles the modules that import from here with primitives
-//! that a scheduler drives.
+//! The synchronization primitives of the modules that `tests/races` checks. That crate compiles the same modules with
+//! primitives that a scheduler controls.
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,6 @@
 //! The contract between a pool and its store: the trait [`Store`] and the types in its signatures.
 //!
-//! The pool calls it; every store implements it. It knows neither URLs nor any particular store.
+//! `pool` calls it, and every store implements it. It knows no URL and no particular store.
 
 use std::any::Any;
 use std::pin::Pin;
@@ -22,10 +22,10 @@ pub type SharedStore = Arc<dyn Store>;
 /// Resolves when a record may have changed.
 pub type Change = Boxed<()>;
 
-/// A place that keeps records and executes the steps of the protocol on them.
+/// Keeps records and executes the steps of the protocol on them.
 ///
-/// A store implements [`step`](Self::step) and [`step_watched`](Self::step_watched). The other methods have defaults for
-/// a store that has no replicas and pushes no changes.
+/// Required are [`step`](Self::step) and [`step_watched`](Self::step_watched). The other methods have defaults for a store
+/// that has no replicas and pushes no changes.
 pub trait Store: Any + Send + Sync {
     /// Executes one step atomically, within the time limit of the store.
     ///
@@ -52,8 +52,8 @@ pub trait Store: Any + Send + Sync {
         })
     }
 
-    /// Reads on [`Route::Background`] and registers the record, so that the [`Listener`] learns of its next change. If
-    /// the store pushes no changes, it returns `None` and reads nothing.
+    /// Reads on [`Route::Background`] and registers the record, so that the [`Listener`] is notified of its next change.
+    /// If the store pushes no changes, it returns `None` and reads nothing.
     fn read_tracked(&self, _: &Key, _: Read) -> Boxed<Result<Option<Tracked>, Failure>> {
         Box::pin(std::future::ready(Ok(None)))
     }
@@ -65,9 +65,9 @@ pub trait Store: Any + Send + Sync {
 /// The connection that carries a step. A call chooses it once: steps of one call must not overtake one another.
 #[derive(Debug, Clone, Default)]
 pub enum Route {
-    /// The connection of the caller's runtime. Without a runtime, it is the connection of the background thread.
+    /// The connection of the caller's runtime, or of the background thread if there is no runtime.
     Caller(Option<Handle>),
-    /// A read blocks the calling thread on the connection of sync callers. Other steps use the background thread.
+    /// For sync callers: a read may block the calling thread on its own connection. Other steps use the background thread.
     Sync,
     /// The connection of the background thread.
     #[default]
@@ -75,7 +75,7 @@ pub enum Route {
 }
 
 impl Route {
-    /// The shortest route for the code that calls this function.
+    /// The fastest route for the calling thread.
     pub fn for_caller() -> Self {
         if blocking::is_waiting() {
             return Self::Sync;
@@ -94,7 +94,7 @@ impl Route {
 
 /// Receives the changes that a store pushes.
 pub trait Listener: Send + Sync + 'static {
-    /// The entry with this name has changed or is gone.
+    /// The entry with this name has changed or was deleted.
     fn changed(&self, name: &[u8]);
 
     /// Any entry may have changed: the connection was lost.
@@ -106,7 +106,7 @@ pub trait Listener: Send + Sync + 'static {
 pub struct Tracked {
     /// The reply; a hit carries its remaining lifetime.
     pub reply: Reply,
-    /// Whether the listener learns of the next change.
+    /// Whether the listener is notified of the next change.
     pub registered: bool,
 }
 

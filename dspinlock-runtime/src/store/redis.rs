@@ -60,7 +60,7 @@ impl RedisParameters {
 
 /// One Redis server. It connects with the first step.
 pub struct RedisStore {
-    servers: Arc<PerRuntime>,
+    connections: Arc<PerRuntime>,
     /// For [`Route::Sync`]; `None` with TLS and with Sentinel.
     sync_reader: Option<SyncReader>,
 }
@@ -99,14 +99,14 @@ impl RedisStore {
     ) -> Result<Self, Error> {
         start_background(&server)?;
         Ok(Self {
-            servers: PerRuntime::new(server, timeouts, Shared::default()),
+            connections: PerRuntime::new(server, timeouts, Shared::default()),
             sync_reader,
         })
     }
 
     /// How many names a caller waits for.
     pub(crate) fn watched_names(&self) -> usize {
-        let watches = self.servers.background().watches.as_ref();
+        let watches = self.connections.background().watches.as_ref();
         watches.map_or(0, |watches| watches.count())
     }
 
@@ -115,7 +115,7 @@ impl RedisStore {
         match request {
             Request::Read(read) if !read.shared => {
                 let reader = self.sync_reader.as_ref()?;
-                let connection = self.servers.background().link.current()?;
+                let connection = self.connections.background().reconnecting.current()?;
                 reader.read(key, read, &connection)
             }
             _ => None,
@@ -130,23 +130,23 @@ impl Store for RedisStore {
         {
             return Box::pin(std::future::ready(answer));
         }
-        self.servers.at(route).step(key, request)
+        self.connections.at(route).step(key, request)
     }
 
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
-        self.servers.background().step_watched(key, request)
+        self.connections.background().step_watched(key, request)
     }
 
     fn step_replicated(&self, key: &Key, request: Request, replicas: u32) -> Boxed<Result<Reply, Failure>> {
-        self.servers.step_replicated(key, request, replicas, false)
+        self.connections.step_replicated(key, request, replicas, false)
     }
 
     fn read_tracked(&self, key: &Key, request: Read) -> Boxed<Result<Option<Tracked>, Failure>> {
-        self.servers.background().read_tracked(key, request)
+        self.connections.background().read_tracked(key, request)
     }
 
     fn listen(&self, listener: Arc<dyn Listener>) {
-        if let Some(watches) = &self.servers.background().watches {
+        if let Some(watches) = &self.connections.background().watches {
             watches.listen(listener);
         }
     }
@@ -166,7 +166,7 @@ mod tests {
         let mut server = Redis::start();
         let store = RedisStore::open(&server.url()).expect("a good URL");
         let step = |key: &Key, request| wait(store.step(key, request, &Route::Background));
-        let known = || store.servers.background().grants.count();
+        let known = || store.connections.background().grants.count();
         let key = Key::new("dspinlock".into(), [1; 32]);
         let acquire = Request::Acquire(Acquire {
             tag: "tag".into(),

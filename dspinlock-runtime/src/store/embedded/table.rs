@@ -29,26 +29,26 @@ const SAVE: &str =
     "INSERT INTO lock (key, state, state_until, value, value_until) VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (key) DO UPDATE SET state = ?2, state_until = ?3, value = ?4, value_until = ?5";
 const SAVE_STATE: &str = "UPDATE lock SET state = ?2, state_until = ?3 WHERE key = ?1";
-const SAVE_STATE_AND_END: &str =
+const SAVE_STATE_AND_EXPIRY: &str =
     "UPDATE lock SET state = ?2, state_until = ?3, value_until = ?4 WHERE key = ?1";
 const DELETE: &str = "DELETE FROM lock WHERE key = ?1";
 /// Removes a few rows, so that no step takes long. No step adds more than one, so expired rows do not accumulate.
 const SWEEP: &str = "DELETE FROM lock WHERE rowid IN (SELECT rowid FROM lock
     WHERE max(state_until, value_until) < ?1 ORDER BY max(state_until, value_until) LIMIT 4)";
-const SWEPT: usize = 4;
+const SWEEP_LIMIT: usize = 4;
 
 /// The open file and the clock.
 pub(super) struct Table {
     connection: Connection,
     clock: Clock,
     /// `None` for a store in memory.
-    place: Option<Place>,
+    file: Option<OpenFile>,
     /// SQLite's counter of commits by other connections, as last seen.
     version: Option<i64>,
 }
 
 /// The path of the file, and which file it was when it was opened.
-pub(super) struct Place {
+pub(super) struct OpenFile {
     path: PathBuf,
     id: FileId,
 }
@@ -66,14 +66,14 @@ impl Table {
         // A relative path depends on the current directory, which may change.
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
         let connection = file::open(&absolute, time_limit)?;
-        let place = Some(Place {
+        let file = Some(OpenFile {
             id: FileId::of(&absolute),
             path: absolute,
         });
         Ok(Self {
             connection,
             clock,
-            place,
+            file,
             version: None,
         })
     }
@@ -82,7 +82,7 @@ impl Table {
         Ok(Self {
             connection: file::memory()?,
             clock,
-            place: None,
+            file: None,
             version: None,
         })
     }
@@ -90,19 +90,19 @@ impl Table {
     /// Opens the file again if it was deleted or replaced, because other processes use the new one. All keys of the old
     /// file count as deleted.
     pub(super) fn follow_file(&mut self, time_limit: Duration) -> Result<(), SqliteError> {
-        let Some(place) = &mut self.place else {
+        let Some(open) = &mut self.file else {
             return Ok(());
         };
-        if FileId::of(&place.path) == place.id {
+        if FileId::of(&open.path) == open.id {
             return Ok(());
         }
-        self.connection = file::open(&place.path, time_limit).map_err(|error| {
+        self.connection = file::open(&open.path, time_limit).map_err(|error| {
             SqliteError::Failed(Failure::FileNotReady {
-                path: place.path.display().to_string(),
+                path: open.path.display().to_string(),
                 reason: error.reason(),
             })
         })?;
-        place.id = FileId::of(&place.path);
+        open.id = FileId::of(&open.path);
         // No file has this version, so the next poll wakes every waiter.
         self.version = self.version.map(|_| -1);
         Ok(())
@@ -239,12 +239,9 @@ fn save(connection: &Connection, key: &str, before: &Record, after: &Record) -> 
             .prepare_cached(SAVE_STATE)?
             .execute(params![key, state, state_until])?;
     } else if let Slot::Long { .. } = after.value {
-        connection.prepare_cached(SAVE_STATE_AND_END)?.execute(params![
-            key,
-            state,
-            state_until,
-            value_until
-        ])?;
+        connection
+            .prepare_cached(SAVE_STATE_AND_EXPIRY)?
+            .execute(params![key, state, state_until, value_until])?;
     } else {
         connection
             .prepare_cached(SAVE)?
@@ -255,7 +252,7 @@ fn save(connection: &Connection, key: &str, before: &Record, after: &Record) -> 
 
 fn sweep(connection: &Connection, now: u64) -> Result<bool, SqliteError> {
     let swept = connection.prepare_cached(SWEEP)?.execute([to_sql(now / 1000)])?;
-    Ok(swept == SWEPT)
+    Ok(swept == SWEEP_LIMIT)
 }
 
 /// A step never writes an entry of the wrong type, or one that was not read. It keeps or removes it.

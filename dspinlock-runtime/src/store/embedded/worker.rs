@@ -126,8 +126,9 @@ impl Worker {
 
     /// Returns the job if another process has the file and the deadline has not passed.
     fn attempt(&mut self, job: Box<Job>) -> Option<Box<Job>> {
-        let unwanted = job.reply.is_closed() && matches!(job.request, Request::Read(_) | Request::Acquire(_));
-        if unwanted {
+        let is_unwanted =
+            job.reply.is_closed() && matches!(job.request, Request::Read(_) | Request::Acquire(_));
+        if is_unwanted {
             return None;
         }
         let reply = match self.step(&job) {
@@ -150,8 +151,8 @@ impl Worker {
 
     fn step(&mut self, job: &Job) -> Result<Step, SqliteError> {
         if !matches!(job.request, Request::Read(_)) {
-            let time_left = job.deadline.saturating_duration_since(Instant::now());
-            self.table.follow_file(time_left)?;
+            let remaining = job.deadline.saturating_duration_since(Instant::now());
+            self.table.follow_file(remaining)?;
         }
         self.table.step(&job.key, &job.request)
     }

@@ -64,7 +64,7 @@ impl Store for Cluster {
         let (nodes, key, route) = (self.nodes.clone(), key.clone(), route.clone());
         Box::pin(async move {
             let send = |member: &Member, is_asking: bool| -> Boxed<Result<Reply, CommandError>> {
-                let node = member.servers.at(&route);
+                let node = member.connections.at(&route);
                 match &request {
                     _ if is_asking => asking::step(node, &key, request.clone()),
                     Request::Publish(_) => {
@@ -86,7 +86,7 @@ impl Store for Cluster {
         let (nodes, key) = (self.nodes.clone(), key.clone());
         Box::pin(async move {
             let send = |member: &Member, is_asking: bool| -> Boxed<Result<(Reply, Change), CommandError>> {
-                let node = member.servers.background().clone();
+                let node = member.connections.background().clone();
                 if !is_asking {
                     return node.step_watched(&key, request.clone());
                 }
@@ -103,7 +103,7 @@ impl Store for Cluster {
         Box::pin(async move {
             let send = |member: &Member, is_asking: bool| {
                 member
-                    .servers
+                    .connections
                     .step_replicated(&key, request.clone(), replicas, is_asking)
             };
             send_to_owner(&nodes, &key, send).await
@@ -114,7 +114,7 @@ impl Store for Cluster {
         let (nodes, key) = (self.nodes.clone(), key.clone());
         Box::pin(async move {
             let send = |member: &Member, is_asking: bool| -> Boxed<Result<Option<Tracked>, CommandError>> {
-                let node = member.servers.background().clone();
+                let node = member.connections.background().clone();
                 if !is_asking {
                     return node.read_tracked(&key, request.clone());
                 }

@@ -20,7 +20,7 @@ use crate::store::api::{Boxed, Change, Tracked};
 
 /// A server by one connection.
 pub(crate) struct Node {
-    pub(crate) link: Reconnecting,
+    pub(crate) reconnecting: Reconnecting,
     pub(crate) grants: Arc<Grants>,
     /// Only on the connection of the background thread.
     pub(crate) watches: Option<Arc<Watches>>,
@@ -37,9 +37,9 @@ impl Node {
         match Step::new(names(key), request) {
             Err(request) => self.read(key, request),
             Ok(step) => {
-                let (link, grants) = (self.link.clone(), self.grants.clone());
+                let (reconnecting, grants) = (self.reconnecting.clone(), self.grants.clone());
                 Box::pin(async move {
-                    let connection = link.connection().await.map_err(CommandError::from)?;
+                    let connection = reconnecting.connection().await.map_err(CommandError::from)?;
                     Ok(execute(&connection, &grants, step).await?)
                 })
             }
@@ -52,12 +52,12 @@ impl Node {
     {
         let state = request.shared.then(|| key.state_name());
         let value = key.value_name();
-        if let Some(connection) = self.link.current() {
+        if let Some(connection) = self.reconnecting.current() {
             return Box::pin(read(connection, state, value, request));
         }
-        let link = self.link.clone();
+        let reconnecting = self.reconnecting.clone();
         Box::pin(async move {
-            let connection = link.connection().await.map_err(CommandError::from)?;
+            let connection = reconnecting.connection().await.map_err(CommandError::from)?;
             read(connection, state, value, request).await
         })
     }
@@ -67,9 +67,9 @@ impl Node {
     where
         E: From<CommandError> + Send + 'static,
     {
-        let (link, names) = (self.link.clone(), names(key));
+        let (reconnecting, names) = (self.reconnecting.clone(), names(key));
         Box::pin(async move {
-            let connection = link.connection().await.map_err(CommandError::from)?;
+            let connection = reconnecting.connection().await.map_err(CommandError::from)?;
             match connection.is_tracking() {
                 true => Ok(Some(tracked_read::read(&connection, names, request).await?)),
                 false => Ok(None),
@@ -89,13 +89,17 @@ impl Node {
                 return Box::pin(async move { Ok((reply.await?, never())) });
             }
         };
-        let (link, watches, grants) = (self.link.clone(), self.watches.clone(), self.grants.clone());
+        let (reconnecting, watches, grants) = (
+            self.reconnecting.clone(),
+            self.watches.clone(),
+            self.grants.clone(),
+        );
         Box::pin(async move {
-            let connection = link.connection().await.map_err(CommandError::from)?;
+            let connection = reconnecting.connection().await.map_err(CommandError::from)?;
             // The name is joined before the request is sent, so that a push right after the reply is not missed.
             let watched = watches
                 .filter(|_| connection.is_tracking())
-                .map(|watches| watches.join(&step.names()[0]));
+                .map(|watches| watches.subscribe(&step.names()[0]));
             let Some(watched) = watched else {
                 return Ok((execute(&connection, &grants, step).await?, never()));
             };

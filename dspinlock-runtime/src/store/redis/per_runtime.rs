@@ -56,9 +56,9 @@ impl PerRuntime {
     pub(crate) fn new(server: Arc<dyn Locate>, timeouts: Timeouts, shared: Shared) -> Arc<Self> {
         let Shared { grants, watches } = shared;
         let runtime = background::handle().clone();
-        let link = Reconnecting::new(server.clone(), timeouts, runtime, Some(watches.clone()));
+        let reconnecting = Reconnecting::new(server.clone(), timeouts, runtime, Some(watches.clone()));
         let background = Arc::new(Node {
-            link,
+            reconnecting,
             grants: grants.clone(),
             watches: Some(watches),
         });
@@ -91,7 +91,7 @@ impl PerRuntime {
             .get(&id)
             .cloned();
         match known {
-            Some(node) if !node.link.is_retired() => node,
+            Some(node) if !node.reconnecting.is_retired() => node,
             // The runtime has shut down, or cannot drive a connection.
             Some(_) => self.background.clone(),
             None if id == background::handle().id() => self.background.clone(),
@@ -138,9 +138,9 @@ impl PerRuntime {
             Entry::Occupied(entry) => return entry.get().clone(),
             Entry::Vacant(entry) => entry,
         };
-        let link = Reconnecting::new(self.server.clone(), self.timeouts, runtime.clone(), None);
+        let reconnecting = Reconnecting::new(self.server.clone(), self.timeouts, runtime.clone(), None);
         let node = Arc::new(Node {
-            link: link.clone(),
+            reconnecting: reconnecting.clone(),
             grants: self.grants.clone(),
             watches: None,
         });
@@ -149,7 +149,7 @@ impl PerRuntime {
         let supervisor = Supervisor {
             owner: Arc::downgrade(self),
             id,
-            link,
+            reconnecting,
         };
         let closed = self.closed.clone();
         runtime.spawn(async move {
@@ -164,17 +164,17 @@ impl PerRuntime {
 impl PerRuntime {
     /// Whether a reply is due on a connection that has been silent since the last tick of its watchdog.
     pub(crate) fn is_silent(&self) -> bool {
-        self.nodes().iter().any(|node| node.link.is_silent())
+        self.nodes().iter().any(|node| node.reconnecting.is_silent())
     }
 
     /// Whether any connection is up.
     pub(crate) fn is_up(&self) -> bool {
-        self.nodes().iter().any(|node| node.link.is_up())
+        self.nodes().iter().any(|node| node.reconnecting.is_up())
     }
 
     /// Closes every connection. Requests in flight fail.
     pub(crate) fn close(&self) {
-        self.nodes().iter().for_each(|node| node.link.close());
+        self.nodes().iter().for_each(|node| node.reconnecting.close());
     }
 
     fn nodes(&self) -> Vec<Arc<Node>> {
@@ -194,12 +194,12 @@ impl Drop for PerRuntime {
 struct Supervisor {
     owner: Weak<PerRuntime>,
     id: Id,
-    link: Reconnecting,
+    reconnecting: Reconnecting,
 }
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        self.link.retire();
+        self.reconnecting.retire();
         if let Some(owner) = self.owner.upgrade() {
             owner
                 .by_runtime

@@ -154,7 +154,7 @@ impl Reconnecting {
             start
         });
         if start {
-            let attempt = Attempt {
+            let attempt = ConnectAttempt {
                 target: self.clone(),
                 outcome: None,
             };
@@ -164,12 +164,12 @@ impl Reconnecting {
 }
 
 /// One attempt to connect. If the runtime shuts down or has no I/O driver, it drops the attempt, and no other one follows.
-struct Attempt {
+struct ConnectAttempt {
     target: Reconnecting,
     outcome: Option<State>,
 }
 
-impl Attempt {
+impl ConnectAttempt {
     async fn run(mut self) {
         let inner = self.target.0.clone();
         let outcome = tokio::select! {
@@ -191,7 +191,7 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for ConnectAttempt {
     fn drop(&mut self) {
         let outcome = self.outcome.take().unwrap_or(State::Retired);
         self.target.0.state.send_replace(outcome);

@@ -21,9 +21,9 @@ use crate::tls::Tls;
 /// The client side of every handshake of a pool. It is built once, so that sessions are resumed and a new connection
 /// reads no file.
 #[derive(Clone)]
-pub(crate) struct Client(TlsConnector);
+pub(crate) struct Connector(TlsConnector);
 
-impl Client {
+impl Connector {
     /// # Errors
     ///
     /// [`Error::InvalidOption`] if a certificate or a key cannot be used.
@@ -116,7 +116,7 @@ pub(crate) fn reason(error: &(dyn StdError + 'static)) -> Option<String> {
         }
         error = if let Some(error) = outer.downcast_ref::<io::Error>() {
             error.get_ref().map(|inner| inner as _)
-        } else if let Some(error) = outer.downcast_ref::<Shared>() {
+        } else if let Some(error) = outer.downcast_ref::<SharedError>() {
             // Its `source` skips the shared error itself.
             Some(&**error as _)
         } else {
@@ -127,7 +127,7 @@ pub(crate) fn reason(error: &(dyn StdError + 'static)) -> Option<String> {
 }
 
 /// How the redis crate keeps errors of other crates.
-type Shared = Arc<dyn StdError + Send + Sync>;
+type SharedError = Arc<dyn StdError + Send + Sync>;
 
 fn handshake_failure(error: &rustls::Error) -> String {
     use CertificateError as Cause;

@@ -45,7 +45,7 @@ impl Watches {
     }
 
     /// Watches `name`: no push after this call is missed.
-    pub(crate) fn join(self: &Arc<Self>, name: &str) -> Watched {
+    pub(crate) fn subscribe(self: &Arc<Self>, name: &str) -> Watched {
         let changes = self
             .lock()
             .entry(name.into())

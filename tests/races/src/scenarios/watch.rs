@@ -19,10 +19,10 @@ fn push() -> PushInfo {
 /// A caller that watches a key before the push is woken, even if it starts to wait later and other callers stop watching.
 pub fn a_push_to_a_watched_key_is_never_missed() {
     let watches = Arc::<Watches>::default();
-    let pushed = [(), ()].map(|()| watches.join(&key().state_name()));
+    let pushed = [(), ()].map(|()| watches.subscribe(&key().state_name()));
     let leaves = {
         let watches = watches.clone();
-        thread::spawn(move || drop(watches.join(&key().state_name())))
+        thread::spawn(move || drop(watches.subscribe(&key().state_name())))
     };
     let waiters = pushed.map(|watched| thread::spawn(move || blocking::wait(watched.changed())));
     let pushes = thread::spawn({

@@ -16,7 +16,7 @@ use crate::store::redis::wire::reply::{self, CommandError};
 pub(crate) fn step(node: Arc<Node>, key: &Key, request: Request) -> Boxed<Result<Reply, CommandError>> {
     let names = [key.state_name(), key.value_name()];
     Box::pin(async move {
-        let connection = node.link.connection().await?;
+        let connection = node.reconnecting.connection().await?;
         let mut pipeline = Pipeline::new();
         let read = match Step::new(names.clone(), request) {
             Err(read) => read,

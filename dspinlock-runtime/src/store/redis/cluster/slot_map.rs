@@ -14,12 +14,12 @@ pub(crate) const SLOTS: usize = 16_384;
 #[derive(Clone)]
 pub(crate) struct Member {
     pub(crate) place: HostPort,
-    pub(crate) servers: Arc<PerRuntime>,
+    pub(crate) connections: Arc<PerRuntime>,
 }
 
 impl Member {
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.servers, &other.servers)
+        Arc::ptr_eq(&self.connections, &other.connections)
     }
 }
 
@@ -57,7 +57,7 @@ impl SlotMap {
         }
         let member = Member {
             place: place.clone(),
-            servers: connect(place),
+            connections: connect(place),
         };
         self.members.push(member.clone());
         member
@@ -74,16 +74,16 @@ impl SlotMap {
         let is_owner =
             |slots: &[Option<Member>], member: &Member| slots.iter().flatten().any(|owner| owner.is(member));
         let has_lost = |member: &&Member| is_owner(&before, member) && !is_owner(&self.slots, member);
-        let losers = self.members.iter().filter(has_lost).cloned().collect();
+        let former_owners = self.members.iter().filter(has_lost).cloned().collect();
         let slots = &self.slots;
         self.members
-            .retain(|member| member.servers.is_up() || is_owner(slots, member));
+            .retain(|member| member.connections.is_up() || is_owner(slots, member));
         let is_same = |(one, two): (&Option<Member>, &Option<Member>)| match (one, two) {
             (Some(one), Some(two)) => one.is(two),
             (one, two) => one.is_none() && two.is_none(),
         };
         let unchanged = before.len() == slots.len() && before.iter().zip(slots).all(is_same);
-        (!unchanged).then_some(losers)
+        (!unchanged).then_some(former_owners)
     }
 }
 

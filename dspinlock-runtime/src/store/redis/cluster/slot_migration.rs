@@ -19,12 +19,12 @@ pub(crate) async fn follow(
     key: &Key,
     request: &Request,
 ) -> Result<(), CommandError> {
-    let now = node.link.connection().await?;
+    let current = node.reconnecting.connection().await?;
     let Some(tag) = grants::tag(request) else {
         return Ok(());
     };
     let grants = &nodes.shared.grants;
-    let Some(granted) = grants.by_another(&tag, &now) else {
+    let Some(granted) = grants.by_another(&tag, &current) else {
         return Ok(());
     };
     let mut probe = redis::cmd("EXISTS");
@@ -35,13 +35,13 @@ pub(crate) async fn follow(
         return Ok(());
     };
     let (host, port) = place;
-    let is_here = port == member.place.1 && (host.is_empty() || host == member.place.0);
-    let was_replica = match (now.identity(), granted.identity()) {
-        (Some(now), Some(granted)) => now.succeeds(granted),
+    let is_this_node = port == member.place.1 && (host.is_empty() || host == member.place.0);
+    let was_replica = match (current.identity(), granted.identity()) {
+        (Some(current), Some(granted)) => current.succeeds(granted),
         _ => false,
     };
-    if is_here && !was_replica {
-        grants.rebind(tag, now);
+    if is_this_node && !was_replica {
+        grants.rebind(tag, current);
     }
     Ok(())
 }

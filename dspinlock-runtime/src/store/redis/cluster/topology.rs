@@ -52,7 +52,7 @@ async fn run(nodes: Weak<Nodes>, wanted: Arc<Notify>, interval: Duration) {
                 .read()
                 .members()
                 .iter()
-                .any(|member| member.servers.is_silent())
+                .any(|member| member.connections.is_silent())
         };
         if is_wanted || idle >= IDLE_CHECKS || is_silent() {
             idle = 0;
@@ -72,10 +72,10 @@ async fn load(nodes: &Nodes) {
     }
     let mut members = nodes.read().members().to_vec();
     // A silent node would use up its time limit.
-    members.sort_by_key(|member| member.servers.is_silent());
-    for some in members.chunks(AT_ONCE) {
+    members.sort_by_key(|member| member.connections.is_silent());
+    for batch in members.chunks(AT_ONCE) {
         let mut requests = JoinSet::new();
-        for member in some.iter().cloned() {
+        for member in batch.iter().cloned() {
             let limit = nodes.timeouts.connect;
             requests.spawn(async move {
                 tokio::select! {
@@ -103,17 +103,25 @@ fn replace(nodes: &Nodes, by: &Member, ranges: Vec<Range>) {
             *slot = Some(owner.clone());
         }
     }
-    let Some(losers) = nodes.write().replace(slots) else {
+    let Some(former_owners) = nodes.write().replace(slots) else {
         return;
     };
-    let silent = losers.iter().filter(|member| member.servers.is_silent());
-    silent.for_each(|member| member.servers.close());
+    let silent = former_owners
+        .iter()
+        .filter(|member| member.connections.is_silent());
+    silent.for_each(|member| member.connections.close());
     // The new owner of a slot does not push what was registered at the former one.
     nodes.shared.watches.wake_all();
 }
 
 async fn ask(member: &Member) -> Option<Vec<Range>> {
-    let connection = member.servers.background().link.connection().await.ok()?;
+    let connection = member
+        .connections
+        .background()
+        .reconnecting
+        .connection()
+        .await
+        .ok()?;
     let mut command = redis::cmd("CLUSTER");
     command.arg("SLOTS");
     let reply: Value = connection.send(&command).await.ok()?;

@@ -73,12 +73,12 @@ impl Grants {
     }
 }
 
-fn is_same_master(granted: &Arc<Connection>, now: &Arc<Connection>) -> bool {
-    if Arc::ptr_eq(granted, now) {
+fn is_same_master(granted: &Arc<Connection>, current: &Arc<Connection>) -> bool {
+    if Arc::ptr_eq(granted, current) {
         return true;
     }
-    match (granted.identity(), now.identity()) {
-        (Some(granted), Some(now)) => now.continues(granted),
+    match (granted.identity(), current.identity()) {
+        (Some(granted), Some(current)) => current.continues(granted),
         _ => true,
     }
 }

@@ -74,7 +74,12 @@ impl Sentinels {
         let mut last = String::new();
         for at in (first..first + count).map(|at| at % count) {
             let sentinel = &self.sentinels[at];
-            let asked = async { Client::connect(sentinel, None).await?.master(&self.name).await };
+            let asked = async {
+                SentinelClient::connect(sentinel, None)
+                    .await?
+                    .master(&self.name)
+                    .await
+            };
             match within(share, asked).await {
                 Ok(place) => {
                     self.first.store(at, Ordering::Relaxed);
@@ -158,7 +163,7 @@ async fn check_role(connection: &Connection) -> Result<(), String> {
 async fn follow(sentinels: &Weak<Sentinels>, sentinel: &Address, limit: Duration) -> Result<(), String> {
     let (sender, mut pushes) = mpsc::unbounded_channel();
     let subscribed = async {
-        let mut client = Client::connect(sentinel, Some(sender)).await?;
+        let mut client = SentinelClient::connect(sentinel, Some(sender)).await?;
         let subscribed = client.connection.subscribe("+switch-master").await;
         subscribed.map_err(|error| failure("SUBSCRIBE", &error))?;
         Ok(client)
@@ -194,12 +199,12 @@ impl fmt::Display for Sentinels {
 }
 
 /// A connection to a sentinel. It is closed when dropped.
-struct Client {
+struct SentinelClient {
     connection: MultiplexedConnection,
     driver: AbortHandle,
 }
 
-impl Client {
+impl SentinelClient {
     async fn connect(
         sentinel: &Address,
         pushes: Option<mpsc::UnboundedSender<PushInfo>>,
@@ -224,7 +229,7 @@ impl Client {
     }
 }
 
-impl Drop for Client {
+impl Drop for SentinelClient {
     fn drop(&mut self) {
         self.driver.abort();
     }

@@ -17,7 +17,7 @@ use crate::tls::Tls;
 pub(crate) struct Address {
     pub(crate) place: Place,
     #[cfg(feature = "tls")]
-    pub(crate) tls: Option<tls::Client>,
+    pub(crate) tls: Option<tls::Connector>,
     pub(crate) login: RedisConnectionInfo,
 }
 
@@ -84,7 +84,7 @@ impl Address {
         Ok(Self {
             place,
             #[cfg(feature = "tls")]
-            tls: tls.as_ref().map(tls::Client::new).transpose()?,
+            tls: tls.as_ref().map(tls::Connector::new).transpose()?,
             login,
         })
     }
