@@ -1,13 +1,13 @@
-//! Every error of the crate. A message says what failed, why, and what to do; it never contains an argument, a value or a
+//! Every error of the crate. A message says what failed, why, and what to do. It never contains an argument, a value or a
 //! password.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-/// Error of a call that could not acquire, wait for, read or release a lock.
+/// The error of a call, a lock or a pool.
 ///
-/// The variants named like exceptions of py-dspinlock mean what they mean there.
+/// If a variant has the name of an exception of py-dspinlock, it has the same meaning.
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
@@ -39,7 +39,7 @@ pub enum Error {
         /// The lock.
         key: KeyName,
     },
-    /// The Redis server could not be connected to: the name is unknown, no server listens, or the login was refused.
+    /// No connection to the Redis server. For example, the host name is unknown, no server listens, or the login failed.
     #[error("cannot connect to {address}: {reason}")]
     #[non_exhaustive]
     RedisNotInitialized {
@@ -48,13 +48,13 @@ pub enum Error {
         /// Why the connection failed.
         reason: String,
     },
-    /// The file of the embedded store could not be opened.
+    /// The file of the embedded store cannot be used.
     #[error("cannot open the embedded store `{path}`: {reason}")]
     #[non_exhaustive]
     EmbeddedNotInitialized {
         /// The path of the file.
         path: String,
-        /// Why it could not be opened.
+        /// Why it cannot be used.
         reason: String,
     },
     /// Another caller held the lock for longer than this call waits.
@@ -81,7 +81,7 @@ pub enum Error {
     FailIfKeyExistsIsEnabled {
         /// The lock.
         key: KeyName,
-        /// The time until the key expires, if the store knows it.
+        /// The time until the key expires. `None` if the key has no expiry.
         remaining: Option<Duration>,
     },
     /// The key could not be hashed, because an argument's `Serialize` implementation returned an error.
@@ -93,7 +93,8 @@ pub enum Error {
         /// The function, or `HashDSpinlock`.
         site: String,
     },
-    /// The lease expired before the lock was released, because its holder was paused or cut off from the store.
+    /// The lease was lost before the lock was released. Usually it expired, because its holder was paused or had no
+    /// connection to the store. The heartbeat also detects that the key was deleted or taken over.
     #[error(
         "lost the lease on {key}: it was not renewed in time, because the process was paused or cut off from the store; raise `lease` if that is normal"
     )]
@@ -145,14 +146,14 @@ pub enum Error {
         /// The lock.
         key: KeyName,
     },
-    /// `init` was called after the global pool was initialized with another URL or other settings.
+    /// The global pool already exists with another URL or other settings.
     #[error("the global pool is already initialized; call `init` once, before the first locked call")]
     AlreadyInitialized,
     /// A store URL cannot be used.
     #[error("invalid store URL: {reason}")]
     #[non_exhaustive]
     InvalidUrl {
-        /// What is wrong with it, without the URL's credentials.
+        /// Why the URL cannot be used. Never contains its user or password.
         reason: String,
     },
     /// An option of a function, a lock or a pool has a value that cannot be used.
@@ -195,7 +196,7 @@ impl Error {
     }
 }
 
-/// The lock that an error is about: the site's name and the key's name in the store.
+/// The lock of an error: the site's name and the key's name in the store.
 ///
 /// `Display` prints both, for example `` `app::price` (dspinlock,3f2a…) ``. Neither contains an argument.
 ///
@@ -224,7 +225,7 @@ impl KeyName {
         &self.0.0
     }
 
-    /// The key: its prefix and digest. For a custom key, a digest of its text.
+    /// The key's prefix and digest. For a custom key, a digest of its text.
     pub fn name(&self) -> &str {
         &self.0.1
     }
@@ -245,7 +246,7 @@ impl fmt::Debug for KeyName {
     }
 }
 
-/// The end of a message about a key that exists.
+/// The last part of a message about a key that exists.
 struct Expiry(Option<Duration>);
 
 impl fmt::Display for Expiry {
@@ -257,7 +258,7 @@ impl fmt::Display for Expiry {
     }
 }
 
-/// Why a store did not execute a step, as the [`source`](std::error::Error::source) of [`Error::Store`].
+/// Why a step failed. It is the [`source`](std::error::Error::source) of [`Error::Store`].
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
@@ -277,8 +278,8 @@ pub enum StoreFailure {
     /// The connection was lost before the reply. The step may have been executed.
     #[error("the connection was lost before the reply")]
     Disconnected,
-    /// Fewer than `replicas` replicas acknowledged the step in time. A lock is aborted. A deleted key is deleted, but may
-    /// reappear after a failover.
+    /// Fewer than `replicas` replicas acknowledged the step in time. If the step was an acquire, the lock is aborted. If it
+    /// was a delete, the key is deleted, but it may reappear after a failover.
     #[error("only {acknowledged} of {wanted} replicas acknowledged it in time")]
     #[non_exhaustive]
     TooFewReplicas {
@@ -287,13 +288,13 @@ pub enum StoreFailure {
         /// The number that acknowledged in time.
         acknowledged: u32,
     },
-    /// The user has no permission for the step: which one, and how to grant it.
+    /// The user lacks a permission. The text names it, and says how to grant it.
     #[error("permission denied: {0}")]
     PermissionDenied(String),
-    /// The server does not execute writes now: it is a read-only replica, out of memory, or still loading.
+    /// The server does not execute the step now: for example, it is a read-only replica, out of memory, or still loading.
     #[error("the server refuses writes now ({0})")]
     Unavailable(String),
-    /// Any other refusal: the server's error code, or the message of the embedded store.
+    /// Any other refusal. The text is the server's error code, or a message.
     #[error("the store refused it ({0})")]
     Refused(String),
 }

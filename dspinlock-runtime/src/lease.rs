@@ -1,7 +1,7 @@
 //! A granted lock: the right to compute and to publish, held by one caller.
 //!
-//! `claim` aborts what is dropped, `held` is the state that threads share, `heartbeat` renews it, `current` makes it
-//! visible to the body.
+//! `claim` aborts the lock of a dropped call. `held` is the state that threads share. `heartbeat` renews the lease, and
+//! `current` makes it visible to the body. The engine starts a lease. This module never waits for a lock.
 
 pub(crate) mod claim;
 pub(crate) mod current;
@@ -23,7 +23,7 @@ use crate::rt::blocking;
 use crate::rt::op::Op;
 use crate::rt::sync::Instant;
 
-/// A lock that is held. [`release`](Self::release) marks the key as computed; dropping the lease aborts it.
+/// A lock that is held. [`release`](Self::release) marks the key as computed. Dropping the lease aborts the lock.
 ///
 /// A heartbeat on the background thread renews the lease every third of its length, even while the holder blocks its
 /// thread. It stops after `max_block_time`.
@@ -83,12 +83,12 @@ impl Lease {
         self.held.fence
     }
 
-    /// Whether the lease expired or the key was deleted or taken over. A result of a lost lease is not stored.
+    /// Whether the lease expired, or the key was deleted or taken over.
     pub fn is_lost(&self) -> bool {
         self.held.is_lost()
     }
 
-    /// Resolves when the lease is lost, and never if it is not.
+    /// Resolves when the lease is lost. If the lease is not lost, it never resolves.
     ///
     /// # Cancellation safety
     ///
@@ -97,17 +97,17 @@ impl Lease {
         self.held.lost().await;
     }
 
-    /// Marks the key as computed for its `ttl` and ends the lease.
+    /// Marks the key as computed for its `ttl`, and releases the lock.
     ///
     /// # Errors
     ///
-    /// [`Error::LeaseLost`] if the lease expired before, [`Error::InvalidMutexReleaseEncountered`] if the key was deleted
-    /// or taken over, and [`Error::Store`], [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the
-    /// store fails.
+    /// - [`Error::LeaseLost`] if the lease was already lost: [`is_lost`](Self::is_lost) returns `true`.
+    /// - [`Error::InvalidMutexReleaseEncountered`] if only the store's reply shows that the key was deleted or taken over.
+    /// - [`Error::Store`], [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the store fails.
     ///
     /// # Cancellation safety
     ///
-    /// Dropping the future aborts the lock, unless the release was already executed.
+    /// Dropping the future aborts the lock, unless the store has already executed the release.
     pub fn release(self) -> Op<()> {
         Op::new(async move {
             let key = self.held.name();
@@ -119,7 +119,7 @@ impl Lease {
         })
     }
 
-    /// [`release`](Self::release) for callers without an executor. Blocks the thread.
+    /// [`release`](Self::release) for callers without an executor. This method blocks the thread.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl Lease {
         &self.held
     }
 
-    /// Publishes COMPUTED, with the value if there is one. After a loss the claim stays armed, so the drop aborts.
+    /// Publishes COMPUTED, with the value if there is one. After a loss the claim stays armed, so its drop aborts the lock.
     pub(crate) async fn publish(mut self, payload: Option<Bytes>) -> Result<Published, Error> {
         if self.is_lost() {
             return Ok(Published::TooLate);
@@ -191,7 +191,7 @@ impl fmt::Debug for Lease {
 pub(crate) enum Published {
     /// The key is COMPUTED.
     Stored,
-    /// The lease expired by the local clock; the store was not asked.
+    /// The lease was already lost. The store was not asked.
     TooLate,
     /// The key was deleted or taken over.
     Lost,

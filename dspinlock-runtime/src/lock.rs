@@ -1,4 +1,6 @@
 //! The explicit API: a lock as an object, without an annotated function.
+//!
+//! The user calls it, and it calls the engine. It decides nothing about the lock.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use crate::protocol::{Reply, Request};
 use crate::rt::blocking;
 use crate::rt::op::Op;
 
-/// Outcome of an acquire.
+/// Outcome of [`acquire`](HashDSpinlock::acquire).
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
@@ -35,7 +37,7 @@ use crate::rt::op::Op;
 pub enum Acquired {
     /// The lock is held. Call [`Lease::release`] after the work.
     Locked(Lease),
-    /// `cached_if_computed` is set and the key is computed. Nothing was locked.
+    /// `cached_if_computed` is set and the key is computed. No lock was acquired.
     Computed,
 }
 
@@ -62,8 +64,8 @@ pub enum Acquired {
 /// # Ok::<(), dspinlock::Error>(())
 /// ```
 pub trait DSpinlockBase {
-    /// The state's name in the store: 1 to 512 bytes without braces and control characters. A pool with a secret renames
-    /// it, with the prefix `dspinlock`.
+    /// The state's name in the store: 1 to 512 bytes without braces and control characters. A pool with a secret uses a
+    /// digest with the prefix `dspinlock` instead.
     #[doc(alias = "get_key")]
     fn key(&self) -> String;
 
@@ -81,21 +83,25 @@ pub trait DSpinlockBase {
     ///
     /// # Errors
     ///
-    /// - [`Error::SpinlockTriesExceeded`] after the wait.
+    /// - [`Error::SpinlockTriesExceeded`] if another caller still holds the lock after the wait.
     /// - [`Error::FailIfKeyExistsIsEnabled`] at once, if that option is set and the key exists.
     /// - [`Error::Recursion`] inside a body that holds the key.
-    /// - [`Error::InvalidOption`] for a key or an option that cannot be used.
+    /// - [`Error::InvalidOption`] if the key or an option cannot be used.
+    /// - [`Error::AtomicQueryInvalidState`] or [`Error::InvalidValueEncounteredDuringUnpacking`] if another program wrote
+    ///   the state.
+    /// - [`Error::LeaseLost`] if the reply takes longer than the lease.
     /// - [`Error::Store`], [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the store fails.
+    /// - The errors of [`Pool::open`] if this call opens the global pool.
     ///
     /// # Cancellation safety
     ///
-    /// Dropping the future aborts the lock, even while the request is under way.
+    /// Dropping the future aborts the lock, even while a request is under way.
     #[doc(alias = "__enter__")]
     fn acquire(&self) -> Op<Acquired> {
         acquire(custom_key(&self.key()), self.options(), self.pool())
     }
 
-    /// [`acquire`](Self::acquire) for callers without an executor. Blocks the thread.
+    /// [`acquire`](Self::acquire) for callers without an executor. This method blocks the thread.
     ///
     /// # Errors
     ///
@@ -104,22 +110,24 @@ pub trait DSpinlockBase {
         blocking::wait(self.acquire())
     }
 
-    /// Invalidates the key: deletes its state and its value, and lets its holder lose the lock. Returns whether there was a
-    /// state.
+    /// Invalidates the key: deletes its state and its value. A holder of the key loses the lock. Returns whether the key had
+    /// a state.
     ///
     /// # Errors
     ///
-    /// [`Error::Store`], [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the store fails.
+    /// - [`Error::InvalidOption`] if the key cannot be used.
+    /// - [`Error::Store`], [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the store fails.
+    /// - The errors of [`Pool::open`] if this call opens the global pool.
     ///
     /// # Cancellation safety
     ///
-    /// A dropped future may or may not have deleted the key.
+    /// If the future is dropped, the key may or may not be deleted.
     #[doc(alias = "delete_atomic_query_mutex_state")]
     fn delete_state(&self) -> Op<bool> {
         delete_state(custom_key(&self.key()), self.options().replicas, self.pool())
     }
 
-    /// [`delete_state`](Self::delete_state) for callers without an executor. Blocks the thread.
+    /// [`delete_state`](Self::delete_state) for callers without an executor. This method blocks the thread.
     ///
     /// # Errors
     ///
@@ -131,7 +139,7 @@ pub trait DSpinlockBase {
 
 /// A lock on a value: the key is the hash of the value.
 ///
-/// A single text or byte string hashes as in py-dspinlock, so `HashDSpinlock::new("example")` and Python's
+/// A single text or byte string has the same hash as in py-dspinlock. So `HashDSpinlock::new("example")` and Python's
 /// `HashDSpinlock("example")` are the same lock.
 ///
 /// ```
@@ -163,8 +171,8 @@ pub struct HashDSpinlock {
 const SITE: &str = "explicit lock";
 
 impl HashDSpinlock {
-    /// The lock on `object`, which may be a reference. [`acquire`](Self::acquire) reports an object that cannot be
-    /// serialized.
+    /// Creates the lock on `object`, which may be a reference. If `object` cannot be serialized,
+    /// [`acquire`](Self::acquire) fails.
     pub fn new(object: impl Serialize) -> Self {
         let mut hasher = KeyHasher::new(true);
         object.feed(&mut hasher);
@@ -192,19 +200,19 @@ impl HashDSpinlock {
         self
     }
 
-    /// Whether a computed key gives [`Acquired::Computed`] without taking the lock. Default: `false`.
+    /// Whether [`acquire`](Self::acquire) returns [`Acquired::Computed`] for a computed key. Default: `false`.
     pub fn cached_if_computed(mut self, on: bool) -> Self {
         self.options.cached_if_computed = on;
         self
     }
 
-    /// How often to look for a free key. Default: 10.
+    /// How many sleeps a call waits, if [`wait`](Self::wait) is not set. A wake-up does not count as a try. Default: 10.
     pub fn max_spinlock_tries(mut self, tries: u32) -> Self {
         self.options.max_spinlock_tries = tries;
         self
     }
 
-    /// The longest sleep between two looks. Default: 500 ms.
+    /// The longest sleep between two looks at the key. Default: 500 ms.
     pub fn spinlock_sleep_thresh(mut self, sleep: Duration) -> Self {
         self.options.spinlock_sleep_thresh = sleep;
         self
@@ -223,7 +231,9 @@ impl HashDSpinlock {
         self
     }
 
-    /// The longest time for which one holder may keep the lock. Default: 30 min.
+    /// How long one holder may block other callers. Default: 30 min.
+    ///
+    /// After this time the heartbeat stops, and the lock expires within one lease.
     pub fn max_block_time(mut self, limit: Duration) -> Self {
         self.options.max_block_time = limit;
         self
@@ -236,10 +246,10 @@ impl HashDSpinlock {
         self
     }
 
-    /// How many Redis replicas must acknowledge the lock before it is held, and a delete before it is done. Default: 0.
+    /// How many Redis replicas must acknowledge a lock before it is held, and a delete before it succeeds. Default: 0.
     ///
-    /// If fewer replicas acknowledge within a third of the lease, or within 1 s, the lock is aborted and the call fails with
-    /// [`StoreFailure::TooFewReplicas`](crate::StoreFailure::TooFewReplicas).
+    /// The time limit is a third of the lease, or 1 s if that is shorter. If fewer replicas acknowledge in time, the lock is
+    /// aborted. The call then fails with [`StoreFailure::TooFewReplicas`](crate::StoreFailure::TooFewReplicas).
     pub fn replicas(mut self, replicas: u32) -> Self {
         self.options.replicas = replicas;
         self
@@ -262,20 +272,39 @@ impl HashDSpinlock {
         Ok(self.checked_key()?.state_name())
     }
 
+    /// Acquires the lock. Waits while another caller holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProvidedObjectIsNotHashable`] if the object's `Serialize` implementation returned an error, and the errors
+    /// of [`DSpinlockBase::acquire`].
+    ///
+    /// # Cancellation safety
+    ///
     /// See [`DSpinlockBase::acquire`].
     pub fn acquire(&self) -> Op<Acquired> {
         acquire(self.checked_key(), self.options.clone(), self.pool.clone())
     }
 
-    /// See [`DSpinlockBase::acquire_blocking`].
+    /// [`acquire`](Self::acquire) for callers without an executor. This method blocks the thread.
     ///
     /// # Errors
     ///
-    /// See [`DSpinlockBase::acquire`].
+    /// See [`acquire`](Self::acquire).
     pub fn acquire_blocking(&self) -> Result<Acquired, Error> {
         blocking::wait(self.acquire())
     }
 
+    /// Invalidates the key: deletes its state and its value. A holder of the key loses the lock. Returns whether the key had
+    /// a state.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProvidedObjectIsNotHashable`] if the object's `Serialize` implementation returned an error, and the errors
+    /// of [`DSpinlockBase::delete_state`].
+    ///
+    /// # Cancellation safety
+    ///
     /// See [`DSpinlockBase::delete_state`].
     #[doc(alias = "delete_atomic_query_mutex_state")]
     pub fn delete_state(&self) -> Op<bool> {
@@ -283,11 +312,11 @@ impl HashDSpinlock {
         delete_state(key, self.options.replicas, self.pool.clone())
     }
 
-    /// See [`DSpinlockBase::delete_state_blocking`].
+    /// [`delete_state`](Self::delete_state) for callers without an executor. This method blocks the thread.
     ///
     /// # Errors
     ///
-    /// See [`DSpinlockBase::delete_state`].
+    /// See [`delete_state`](Self::delete_state).
     pub fn delete_state_blocking(&self) -> Result<bool, Error> {
         blocking::wait(self.delete_state())
     }
@@ -301,7 +330,8 @@ impl HashDSpinlock {
     }
 }
 
-/// For code that is generic over locks. `key` is empty if the object cannot be serialized, and the other methods fail.
+/// For code that is generic over locks. If the object cannot be serialized, `key` is empty, and `acquire` and
+/// `delete_state` fail.
 impl DSpinlockBase for HashDSpinlock {
     fn key(&self) -> String {
         self.key().unwrap_or_default()
@@ -358,7 +388,7 @@ fn delete_state(key: Result<Key, Error>, replicas: u32, pool: Option<Pool>) -> O
             }
         };
         let deleted = reply.map_err(|error| error.at(SITE))? == Reply::Deleted(true);
-        // A holder in this process has lost the key.
+        // A holder in this process has lost the key, so its followers continue without it.
         pool.flights().disband(&key);
         Ok(deleted)
     })
