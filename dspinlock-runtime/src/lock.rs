@@ -248,8 +248,8 @@ impl HashDSpinlock {
 
     /// How many Redis replicas must acknowledge a lock before it is held, and a delete before it succeeds. Default: 0.
     ///
-    /// The time limit is a third of the lease, or 1 s if that is shorter. If fewer replicas acknowledge in time, the lock is
-    /// aborted. The call then fails with [`StoreFailure::TooFewReplicas`](crate::StoreFailure::TooFewReplicas).
+    /// The time limit is 1 s, and for a lock at most a third of the lease. If fewer replicas acknowledge in time, the call
+    /// fails with [`StoreFailure::TooFewReplicas`](crate::StoreFailure::TooFewReplicas). A lock is then aborted.
     pub fn replicas(mut self, replicas: u32) -> Self {
         self.options.replicas = replicas;
         self

@@ -1,4 +1,4 @@
-//! The options of a lock, their defaults and their limits.
+//! The options of a lock, their defaults and their limits. Every module may import this one, and it does no I/O.
 
 use std::borrow::Cow;
 use std::time::Duration;

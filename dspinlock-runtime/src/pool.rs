@@ -1,4 +1,6 @@
 //! The pool: one store with its connections, and what this process knows about its keys.
+//!
+//! `lock`, `engine` and `lease` call it. It does not know which server it talks to.
 
 pub(crate) mod flight;
 pub(crate) mod near_cache;
@@ -333,7 +335,7 @@ impl PoolBuilder {
     ///
     /// # Errors
     ///
-    /// - See [`Pool::open`] and [`Pool::connect`].
+    /// - The errors of [`Pool::open`] and [`Pool::connect`].
     /// - [`Error::InvalidOption`] if the secret has less than 16 bytes.
     /// - [`Error::InvalidUrl`] or [`Error::InvalidOption`] if [`tls`](Self::tls) is set, but the URL or the parameters do
     ///   not use TLS.
