@@ -1,8 +1,9 @@
-//! The generic shell: the only code that is compiled for every annotated function, and therefore small.
+//! The generic shell: the only code that is compiled once per annotated function, so it must stay small. It contains no
+//! logic of the lock; `engine` does.
 //!
 //! The attribute's shim builds a [`Call`] (options and key), names the return type with [`Call::returning`], and passes the
-//! body to [`Returning::run`] or [`Returning::run_blocking`]. `start` goes on to the engine, `steps` has what sync and async
-//! calls share, `future` is the future of an async call.
+//! body to [`Returning::run`] or [`Returning::run_blocking`]. `start` calls the engine, `steps` has the steps that sync and
+//! async calls share, `future` is the future of an async call.
 
 mod future;
 mod policy;
@@ -22,14 +23,14 @@ pub use self::policy::{ByFrom, ErrorPolicy, MapErr, OnError, Outcome, Rules};
 pub use self::shape::Shape;
 pub use self::site::Site;
 use self::start::Draft;
-use self::steps::{Settled, Step, Steps};
+use self::steps::{Decision, Settled, Steps};
 pub use self::storable::{Discarded, Disposition, NearCacheable, Storable, Stored, StoredNear};
 use crate::error::Error;
 use crate::key::KeyPart;
 use crate::options::Wait;
 use crate::rt::blocking;
 
-/// One call while its shim describes it. `S` says which values are stored, `P` what a lock error becomes.
+/// Builder of one call. `S` says which values are stored, `P` what a lock error becomes.
 pub struct Call<S = Discarded, P = ByFrom> {
     draft: Draft,
     policy: P,
@@ -37,7 +38,7 @@ pub struct Call<S = Discarded, P = ByFrom> {
 }
 
 impl Call {
-    /// A call of the function with this site.
+    /// Starts to build a call of the function with this site.
     #[inline]
     pub fn new(site: &'static Site) -> Self {
         Self {
@@ -118,7 +119,7 @@ impl<S, P> Call<S, P> {
     }
 
     #[inline]
-    fn storing<L>(mut self) -> Call<L, P> {
+    fn storing<Storage>(mut self) -> Call<Storage, P> {
         self.draft.cached = true;
         Call {
             draft: self.draft,
@@ -146,7 +147,7 @@ impl<S, P> Call<S, P> {
     }
 
     #[inline]
-    fn with_policy<L>(self, policy: L) -> Call<S, L> {
+    fn with_policy<Policy>(self, policy: Policy) -> Call<S, Policy> {
         Call {
             draft: self.draft,
             policy,
@@ -154,8 +155,7 @@ impl<S, P> Call<S, P> {
         }
     }
 
-    /// The return type. The only step with a bound on it, so a type that violates the bound gets one compiler error and no
-    /// second one at `run` or `await`.
+    /// Sets the return type. No other step has a bound on it, so a type that violates the bound causes one compiler error.
     #[inline]
     pub fn returning<R: Outcome<S, P>>(self) -> Returning<R, P> {
         Returning {
@@ -165,7 +165,7 @@ impl<S, P> Call<S, P> {
     }
 }
 
-/// A call that lacks only the body.
+/// A call that is complete except for its body.
 pub struct Returning<R, P> {
     draft: Draft,
     steps: Steps<R, P>,
@@ -188,9 +188,9 @@ impl<R, P> Returning<R, P> {
         let permit = loop {
             let entered = blocking::wait(entering.future.as_mut());
             match self.steps.entered(&mut entering, entered) {
-                Step::Again => {}
-                Step::Return(outcome) => return outcome,
-                Step::Body(permit) => break permit,
+                Decision::Retry => {}
+                Decision::Return(outcome) => return outcome,
+                Decision::RunBody(permit) => break permit,
             }
         };
         let outcome = match &permit {
@@ -199,9 +199,7 @@ impl<R, P> Returning<R, P> {
         };
         match self.steps.settle(permit, outcome) {
             Settled::Return(outcome) => outcome,
-            Settled::Publish(publishing, outcome) => {
-                self.steps.published(blocking::wait(publishing), outcome)
-            }
+            Settled::Wait(settling, outcome) => self.steps.finish(blocking::wait(settling), outcome),
         }
     }
 }

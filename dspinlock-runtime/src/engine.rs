@@ -1,7 +1,8 @@
-//! hit | lead | follow: the outcome of a call. Knows no type of the user; sync and async calls share it.
+//! Decides the outcome of a call: hit (return a stored value), lead (compute), or follow (wait for another call).
 //!
-//! `follow` reads the value or follows another call of this process, `acquire` asks for the lock and waits for it, `wait`
-//! decides how long. The generic shell in `call` and the explicit API in `lock` call this module.
+//! `follow` reads the value or follows another call of this process, `acquire` acquires the lock or waits for it, `wait`
+//! decides how long, and `attempt` is the state that they share. The generic shell in `call` and the explicit API in
+//! `lock` call this module. It is not generic: sync and async calls share it, and it knows no user types.
 
 mod acquire;
 mod attempt;
@@ -14,10 +15,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub(crate) use self::attempt::CallSpec;
-use self::attempt::{Attempt, Granted};
+use self::attempt::{Attempt, AttemptOutcome};
 use crate::error::{Error, KeyName};
 use crate::lease::current::Frame;
-use crate::lease::{Lease, Published};
+use crate::lease::{Lease, PublishOutcome};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::pool::near_cache::Placeholder;
@@ -25,10 +26,10 @@ use crate::pool::near_cache::Placeholder;
 /// A boxed future of the engine: the futures of calls contain a pointer only.
 pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Outcome of [`enter`]: a stored value, or the permit to compute one.
+/// Outcome of [`enter`].
 #[derive(Debug)]
 pub(crate) enum Entered {
-    /// The computed value, and the specification to ask again with if the value cannot be decoded.
+    /// A stored value. If it cannot be decoded, the call enters again with the same specification.
     Hit {
         payload: Bytes,
         /// The tag under which the value was published.
@@ -36,11 +37,11 @@ pub(crate) enum Entered {
         placeholder: Option<Placeholder>,
         spec: Box<CallSpec>,
     },
-    /// This call computes. Boxed, because the future of a call contains it.
+    /// The lock is held: the call runs its body. Boxed, because the future of a call contains it.
     Lead(Box<Permit>),
 }
 
-/// The right to compute. Dropping it aborts the lock from the background thread.
+/// A held lock, for the call that computes. Dropping it aborts the lock.
 #[derive(Debug)]
 pub(crate) struct Permit {
     lease: Lease,
@@ -57,7 +58,7 @@ pub(crate) fn enter(spec: Box<CallSpec>) -> Boxed<Result<Entered, Error>> {
         let site = spec.site.clone();
         let granted = follow::run(Attempt::new(pool, spec, true)?).await;
         match granted.map_err(|error| error.at(&site))? {
-            Granted::Lease(lease) => {
+            AttemptOutcome::Lease(lease) => {
                 let frame = Frame::new(parent, lease.held().clone());
                 Ok(Entered::Lead(Box::new(Permit {
                     lease,
@@ -65,14 +66,14 @@ pub(crate) fn enter(spec: Box<CallSpec>) -> Boxed<Result<Entered, Error>> {
                     max_value_size,
                 })))
             }
-            Granted::Found(Found { payload, tag }, placeholder, spec) => Ok(Entered::Hit {
+            AttemptOutcome::Found(Found { payload, tag }, placeholder, spec) => Ok(Entered::Hit {
                 payload,
                 tag,
                 placeholder,
                 spec,
             }),
             // No server that follows the protocol replies COMPUTED to a call that wants the value.
-            Granted::Computed(key) => Err(attempt::unexpected_reply(key)),
+            AttemptOutcome::Computed(key) => Err(attempt::unexpected_reply(key)),
         }
     })
 }
@@ -82,8 +83,8 @@ pub(crate) async fn acquire(pool: Pool, spec: Box<CallSpec>) -> Result<Option<Le
     let site = spec.site.clone();
     let granted = follow::run(Attempt::new(pool.for_caller(), spec, false)?).await;
     match granted.map_err(|error| error.at(&site))? {
-        Granted::Lease(lease) => Ok(Some(lease)),
-        Granted::Found(..) | Granted::Computed(_) => Ok(None),
+        AttemptOutcome::Lease(lease) => Ok(Some(lease)),
+        AttemptOutcome::Found(..) | AttemptOutcome::Computed(_) => Ok(None),
     }
 }
 
@@ -93,12 +94,12 @@ impl Permit {
         self.frame.enter(body)
     }
 
-    /// Publishes COMPUTED, with the value if there is one. A lost lease or an unavailable store is logged only, because
-    /// the caller has its value.
+    /// Publishes COMPUTED, with the value if there is one. If the lease is lost or the store fails, it logs a warning and
+    /// succeeds, because the caller has its value.
     ///
     /// # Errors
     ///
-    /// [`Error::ValueTooLarge`]. The lock is aborted.
+    /// [`Error::ValueTooLarge`]; the lock is then aborted.
     pub(crate) fn publish(self, payload: Option<Bytes>) -> Boxed<Result<(), Error>> {
         Box::pin(async move {
             let key = self.key();
@@ -107,20 +108,19 @@ impl Permit {
                 return Err(Error::ValueTooLarge { key, size, limit });
             }
             match self.lease.publish(payload).await {
-                Ok(Published::Stored) => {}
-                Ok(Published::TooLate | Published::Lost) => {
+                Ok(PublishOutcome::Published) => {}
+                Ok(PublishOutcome::AlreadyLost | PublishOutcome::Lost) => {
                     log::warn!(target: "dspinlock", "the value of {key} was not stored: its lease was lost while the function ran; raise `lease` if that is normal");
                 }
                 Err(error) => {
-                    let error = error.at(key.site());
-                    log::warn!(target: "dspinlock", "the value was not stored: {error}");
+                    log::warn!(target: "dspinlock", "the value of {key} was not stored: {error}");
                 }
             }
             Ok(())
         })
     }
 
-    /// Aborts the lock and waits for the reply, so that a caller may retry at once, or end its process.
+    /// Aborts the lock and waits for the reply, so that the caller may retry or exit at once.
     pub(crate) fn abort(self) -> Boxed<Result<(), Error>> {
         Box::pin(async move {
             self.lease.abort().await;

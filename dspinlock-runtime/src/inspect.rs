@@ -1,10 +1,10 @@
-//! Counts of what this process holds. Tests use them to find what a call left behind.
+//! Counts the resources that calls of this process use. Tests find leaks with it; no other module calls it.
 
 use crate::lease::heartbeat;
 use crate::pool::Pool;
 use crate::rt::background;
 
-/// What exists while a call needs it.
+/// The resources that are in use. Each is freed when the last call that needs it returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InUse {
     /// Leases that the heartbeat renews.

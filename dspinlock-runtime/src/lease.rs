@@ -1,7 +1,7 @@
-//! A granted lock: the right to compute and to publish, held by one caller.
+//! A granted lock, which one caller holds until it publishes or aborts.
 //!
-//! `claim` aborts the lock of a dropped call. `held` is the state that threads share. `heartbeat` renews the lease, and
-//! `current` makes it visible to the body. The engine starts a lease. This module never waits for a lock.
+//! `claim` aborts the lock of a dropped call, `held` is the state that threads share, `heartbeat` renews the lease, and
+//! `current` makes it visible to the body. `engine` and `lock` use this module. It never acquires a lock.
 
 pub(crate) mod claim;
 pub(crate) mod current;
@@ -25,8 +25,8 @@ use crate::rt::sync::Instant;
 
 /// A lock that is held. [`release`](Self::release) marks the key as computed. Dropping the lease aborts the lock.
 ///
-/// A heartbeat on the background thread renews the lease every third of its length, even while the holder blocks its
-/// thread. It stops after `max_block_time`.
+/// A heartbeat on the background thread renews the lease after every third of its length, even while the holder blocks its
+/// thread. After `max_block_time` the lease is not renewed any more.
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
@@ -48,12 +48,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// The store granted the lock to `claim` in reply to a request that was sent at `sent`. Starts the heartbeat.
+    /// Starts the lease of a lock that the store granted to `claim`, and its heartbeat. `sent` is when the request was sent.
     pub(crate) fn start(mut claim: Claim, fence: u64, sent: Instant, terms: Terms) -> Self {
         let held = Arc::new(Held::new(&claim, fence, sent, terms));
         heartbeat::start(&held);
         if let Some(leader) = &mut claim.leader {
-            leader.computes();
+            leader.begin_computing();
         }
         Self {
             held,
@@ -101,8 +101,8 @@ impl Lease {
     ///
     /// # Errors
     ///
-    /// - [`Error::LeaseLost`] if the lease was already lost: [`is_lost`](Self::is_lost) returns `true`.
-    /// - [`Error::InvalidMutexReleaseEncountered`] if only the store's reply shows that the key was deleted or taken over.
+    /// - [`Error::LeaseLost`] if the lease is already known to be lost; see [`is_lost`](Self::is_lost).
+    /// - [`Error::InvalidMutexReleaseEncountered`] if the store reports that another caller, or no caller, holds the lock.
     /// - [`Error::Store`], [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the store fails.
     ///
     /// # Cancellation safety
@@ -112,9 +112,9 @@ impl Lease {
         Op::new(async move {
             let key = self.held.name();
             match self.publish(None).await.map_err(|error| error.at(key.site()))? {
-                Published::Stored => Ok(()),
-                Published::TooLate => Err(Error::LeaseLost { key }),
-                Published::Lost => Err(Error::InvalidMutexReleaseEncountered { key }),
+                PublishOutcome::Published => Ok(()),
+                PublishOutcome::AlreadyLost => Err(Error::LeaseLost { key }),
+                PublishOutcome::Lost => Err(Error::InvalidMutexReleaseEncountered { key }),
             }
         })
     }
@@ -138,13 +138,13 @@ impl Lease {
         &self.held
     }
 
-    /// Publishes COMPUTED, with the value if there is one. After a loss the claim stays armed, so its drop aborts the lock.
-    pub(crate) async fn publish(mut self, payload: Option<Bytes>) -> Result<Published, Error> {
+    /// Publishes COMPUTED, with the value if there is one. Unless it succeeds, the claim stays armed, and its drop aborts.
+    pub(crate) async fn publish(mut self, payload: Option<Bytes>) -> Result<PublishOutcome, Error> {
         if self.is_lost() {
-            return Ok(Published::TooLate);
+            return Ok(PublishOutcome::AlreadyLost);
         }
         if let Some(leader) = &mut self.claim.leader {
-            leader.sends();
+            leader.begin_request();
         }
         let held = &self.held;
         held.begin_publish();
@@ -158,7 +158,7 @@ impl Lease {
                 .map(|payload| held.pool.sign(&held.key, &held.tag, held.fence, payload)),
             holder: holder(&held.terms.site),
         });
-        match self.claim.pool.ask(&held.key, request).await? {
+        match self.claim.pool.send(&held.key, request).await? {
             Reply::Published | Reply::Done => {
                 self.claim.disarm();
                 if let Some((leader, payload)) = self.claim.leader.take().zip(payload) {
@@ -167,9 +167,9 @@ impl Lease {
                         tag: held.tag.clone().into(),
                     });
                 }
-                Ok(Published::Stored)
+                Ok(PublishOutcome::Published)
             }
-            _ => Ok(Published::Lost),
+            _ => Ok(PublishOutcome::Lost),
         }
     }
 }
@@ -188,12 +188,12 @@ impl fmt::Debug for Lease {
 
 /// Outcome of [`Lease::publish`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Published {
+pub(crate) enum PublishOutcome {
     /// The key is COMPUTED.
-    Stored,
-    /// The lease was already lost. The store was not asked.
-    TooLate,
-    /// The key was deleted or taken over.
+    Published,
+    /// The lease was lost before the call. No request was sent.
+    AlreadyLost,
+    /// The store replied that the caller does not hold the lock.
     Lost,
 }
 

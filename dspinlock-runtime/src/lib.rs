@@ -1,7 +1,8 @@
 //! The run-time half of dspinlock; use it through the crate `dspinlock`.
 //!
-//! The way of a call: the attribute's shim builds a `site` and a `call`, `key` hashes the arguments, `engine` decides
-//! (hit, lead or follow) and asks a `store` to take steps of the `protocol`. `ARCHITECTURE.md` has the map.
+//! Each call passes through these modules: the attribute's shim builds a `Site` and a `Call`, `key` hashes the arguments,
+//! `engine` decides (hit, lead or follow), and a `store` executes the steps of the `protocol`. `ARCHITECTURE.md` lists all
+//! modules.
 
 mod call;
 mod codec;
@@ -28,7 +29,7 @@ pub use rt::op::Op;
 pub use store::RedisParameters;
 pub use tls::Tls;
 
-/// What the shim of the attribute calls. It is no public API and changes without notice.
+/// For the code that the attribute generates. It is not public API and changes without notice.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::call::{
@@ -38,7 +39,7 @@ pub mod __private {
     pub use crate::inspect::{InUse, in_use};
 }
 
-/// What only the tests of this repository use. It changes without notice.
+/// For the tests of this repository. It is not public API and changes without notice.
 #[doc(hidden)]
 #[allow(missing_docs)]
 pub mod internals {

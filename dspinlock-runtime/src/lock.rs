@@ -1,6 +1,6 @@
 //! The explicit API: a lock as an object, without an annotated function.
 //!
-//! The user calls it, and it calls the engine. It decides nothing about the lock.
+//! Users call it. It only builds the key and the options of a call; `engine` and `pool` do the rest.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -110,8 +110,7 @@ pub trait DSpinlockBase {
         blocking::wait(self.acquire())
     }
 
-    /// Invalidates the key: deletes its state and its value. A holder of the key loses the lock. Returns whether the key had
-    /// a state.
+    /// Invalidates the key: deletes its state and its value. A holder loses the lock. Returns whether the key had a state.
     ///
     /// # Errors
     ///
@@ -186,7 +185,7 @@ impl HashDSpinlock {
         }
     }
 
-    /// The first part of the key: 1 to 64 bytes without braces, commas and control characters. Default: `dspinlock`.
+    /// The first part of the key: 1 to 64 bytes without braces, commas or control characters. Default: `dspinlock`.
     #[doc(alias = "_key_prefix")]
     pub fn prefix(mut self, prefix: impl Into<Cow<'static, str>>) -> Self {
         self.options.prefix = prefix.into();
@@ -200,19 +199,19 @@ impl HashDSpinlock {
         self
     }
 
-    /// Whether [`acquire`](Self::acquire) returns [`Acquired::Computed`] for a computed key. Default: `false`.
+    /// Whether `acquire` returns [`Acquired::Computed`] for a computed key instead of taking the lock. Default: `false`.
     pub fn cached_if_computed(mut self, on: bool) -> Self {
         self.options.cached_if_computed = on;
         self
     }
 
-    /// How many sleeps a call waits, if [`wait`](Self::wait) is not set. A wake-up does not count as a try. Default: 10.
+    /// The time to wait, in multiples of `spinlock_sleep_thresh`, if `wait` is not set. Default: 10.
     pub fn max_spinlock_tries(mut self, tries: u32) -> Self {
         self.options.max_spinlock_tries = tries;
         self
     }
 
-    /// The longest sleep between two looks at the key. Default: 500 ms.
+    /// The longest sleep between two tries to acquire the lock. Default: 500 ms.
     pub fn spinlock_sleep_thresh(mut self, sleep: Duration) -> Self {
         self.options.spinlock_sleep_thresh = sleep;
         self
@@ -380,15 +379,15 @@ fn delete_state(key: Result<Key, Error>, replicas: u32, pool: Option<Pool>) -> O
         let (key, pool) = (key?, pool.map_or_else(|| Pool::global().cloned(), Ok)?);
         let key = pool.store_key(key);
         let reply = match replicas {
-            0 => pool.for_caller().ask(&key, Request::Delete).await,
+            0 => pool.for_caller().send(&key, Request::Delete).await,
             replicas => {
                 pool.requests()
-                    .ask_replicas(&key, Request::Delete, replicas)
+                    .send_replicated(&key, Request::Delete, replicas)
                     .await
             }
         };
         let deleted = reply.map_err(|error| error.at(SITE))? == Reply::Deleted(true);
-        // A holder in this process has lost the key, so its followers continue without it.
+        // If a leader of this process held the lock, it has lost it.
         pool.flights().disband(&key);
         Ok(deleted)
     })

@@ -1,4 +1,4 @@
-//! The options of a lock, their defaults and their limits. Every module may import this one, and it does no I/O.
+//! The options of a lock, their defaults and their limits. Every module may import them.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -28,9 +28,9 @@ pub struct Options {
     pub cached_if_computed: bool,
     /// Whether an existing key is an error. Default: `false`.
     pub fail_if_key_exists: bool,
-    /// How many sleeps a call waits, if `wait` is `None`. A wake-up does not count as a try. Default: 10.
+    /// The time to wait, in multiples of `spinlock_sleep_thresh`, if `wait` is `None`. Default: 10.
     pub max_spinlock_tries: u32,
-    /// The longest sleep between two looks at the key. Default: 500 ms.
+    /// The longest sleep between two tries to acquire the lock. Default: 500 ms.
     pub spinlock_sleep_thresh: Duration,
     /// The total time to wait. Default: `None`, which means `max_spinlock_tries` × `spinlock_sleep_thresh`.
     pub wait: Option<Wait>,
@@ -70,7 +70,7 @@ pub enum Wait {
 
 /// The longest duration of any option: 100 years of 366 days.
 pub const MAX_DURATION: Duration = Duration::from_secs(100 * 366 * 86_400);
-/// The shortest lease. A renewal, and a thread that wakes late, must fit into it.
+/// The shortest lease: long enough for a renewal by a thread that wakes late.
 pub const MIN_LEASE: Duration = Duration::from_millis(100);
 /// The longest prefix in bytes.
 pub const MAX_PREFIX: usize = 64;
@@ -100,7 +100,7 @@ impl Options {
         Self::DEFAULT
     }
 
-    /// Sets [`prefix`](Self#structfield.prefix): 1 to 64 bytes without braces, commas and control characters.
+    /// Sets [`prefix`](Self#structfield.prefix): 1 to 64 bytes without braces, commas or control characters.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<Cow<'static, str>>) -> Self {
         self.prefix = prefix.into();
@@ -188,13 +188,13 @@ impl Options {
         }
         if self.max_spinlock_tries == 0 {
             return Err(Error::option(
-                "`max_spinlock_tries` must be >= 1; use `wait` of zero not to wait",
+                "`max_spinlock_tries` must be >= 1; set `wait` to zero for a call that does not wait",
             ));
         }
         let lease = self.lease.unwrap_or(DEFAULT_LEASE.min(self.max_block_time));
         if lease > self.max_block_time {
             return Err(Error::option(format!(
-                "`lease` ({lease:?}) must be <= `max_block_time` ({:?})",
+                "`lease` ({lease:?}) must be <= `max_block_time` ({:?}); shorten it, or raise `max_block_time`",
                 self.max_block_time
             )));
         }
@@ -207,12 +207,12 @@ impl Options {
         Ok(lease)
     }
 
-    /// A prefix must keep the entries of a key in one cluster slot, and be separable from the digest.
+    /// Braces in a prefix would put the entries of a key into different cluster slots. A comma separates the digest.
     pub(crate) fn check_prefix(&self) -> Result<(), Error> {
         let reserved = |c: char| matches!(c, '{' | '}' | ',') || c.is_control();
         if self.prefix.is_empty() || self.prefix.len() > MAX_PREFIX || self.prefix.contains(reserved) {
             return Err(Error::option(format!(
-                "`prefix` must have 1 to {MAX_PREFIX} bytes without braces, commas and control characters"
+                "`prefix` must have 1 to {MAX_PREFIX} bytes without braces, commas or control characters"
             )));
         }
         Ok(())

@@ -1,6 +1,6 @@
-//! The pool: one store with its connections, and what this process knows about its keys.
+//! The pool: one store with its connections, the flights and the near cache of its keys, and its secret.
 //!
-//! `lock`, `engine` and `lease` call it. It does not know which server it talks to.
+//! Users open it; `engine`, `lease` and `lock` send their requests through it. It decides nothing about a lock.
 
 pub(crate) mod flight;
 pub(crate) mod near_cache;
@@ -18,7 +18,7 @@ use self::flight::Flights;
 use self::near_cache::{NearCache, Placeholder};
 use self::open::{Location, Settings};
 use self::request::Requests;
-use self::secret::{SIGNATURE, Secret};
+use self::secret::{SIGNATURE_SIZE, Secret};
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::value::{Hit, MAX_HEADER};
@@ -177,7 +177,7 @@ impl Pool {
         &self.shared.flights
     }
 
-    /// This pool by the shortest route for the calling code.
+    /// This pool with the fastest route for the calling thread.
     pub(crate) fn for_caller(&self) -> Self {
         Self {
             shared: self.shared.clone(),
@@ -185,7 +185,7 @@ impl Pool {
         }
     }
 
-    /// This pool by the background thread's route, which depends on no runtime of the user.
+    /// This pool with the background thread's route, which depends on no runtime of the user.
     pub(crate) fn in_background(&self) -> Self {
         Self {
             shared: self.shared.clone(),
@@ -193,9 +193,9 @@ impl Pool {
         }
     }
 
-    /// See [`Requests::ask`].
-    pub(crate) fn ask(&self, key: &Key, request: Request) -> impl Future<Output = Result<Reply, Error>> {
-        self.shared.requests.ask(&self.route, key, request)
+    /// See [`Requests::send`].
+    pub(crate) fn send(&self, key: &Key, request: Request) -> impl Future<Output = Result<Reply, Error>> {
+        self.shared.requests.send(&self.route, key, request)
     }
 
     /// See [`Requests::read`].
@@ -212,7 +212,7 @@ impl Pool {
         self.shared.requests.read_tracked(&self.route, key, read)
     }
 
-    /// The requests that always travel by the background thread's route.
+    /// For requests that always use the background thread's route.
     pub(crate) fn requests(&self) -> &Requests {
         &self.shared.requests
     }
@@ -243,7 +243,7 @@ impl Pool {
         }
     }
 
-    /// Whether the payload is the one that was published. Removes its signature.
+    /// Whether the payload is the one that was published: its checksum and its signature are valid. Removes the signature.
     #[inline]
     pub(crate) fn verify(&self, key: &Key, hit: &mut Hit) -> bool {
         hit.is_intact()
@@ -256,13 +256,13 @@ impl Pool {
 
     /// The greatest size of header and payload together.
     pub(crate) fn bound(&self) -> usize {
-        let signature = self.shared.secret.as_ref().map_or(0, |_| SIGNATURE);
+        let signature = self.shared.secret.as_ref().map_or(0, |_| SIGNATURE_SIZE);
         self.max_value_size()
             .saturating_add(MAX_HEADER + signature)
             .min(i64::MAX as usize)
     }
 
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
@@ -275,7 +275,7 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// Builder of a [`Pool`] with custom settings. [`Pool::builder`] returns one.
+/// Builder of a [`Pool`] with custom settings. Returned by [`Pool::builder`].
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;

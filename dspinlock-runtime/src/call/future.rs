@@ -1,4 +1,4 @@
-//! The future of an async call.
+//! The future of an async call. `call` creates it.
 
 use std::any::type_name;
 use std::mem;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::start::{Entering, Start};
-use super::steps::{Settled, Step, Steps};
+use super::steps::{Decision, Settled, Steps};
 use crate::engine::{Boxed, Permit};
 use crate::error::Error;
 
@@ -70,7 +70,7 @@ impl<F: Future<Output = R>, R, P> Future for Run<F, R, P> {
                 Phase::Start(_) => Poll::Ready(this.start()),
                 Phase::Enter(_) => this.poll_enter(cx),
                 Phase::Body(_) => this.poll_body(cx),
-                Phase::Publish(_) => this.poll_publish(cx),
+                Phase::Settle(_) => this.poll_settle(cx),
                 Phase::Over => panic!("the future of a locked call was polled after completion"),
             }) {
                 *this.phase = Phase::Over;
@@ -100,9 +100,9 @@ impl<F: Future<Output = R>, R, P> RunProj<'_, F, R, P> {
         };
         let entered = ready!(entering.future.as_mut().poll(cx));
         match self.steps.entered(entering, entered) {
-            Step::Again => {}
-            Step::Return(outcome) => return Poll::Ready(Some(outcome)),
-            Step::Body(permit) => *self.phase = Phase::Body(permit),
+            Decision::Retry => {}
+            Decision::Return(outcome) => return Poll::Ready(Some(outcome)),
+            Decision::RunBody(permit) => *self.phase = Phase::Body(permit),
         }
         Poll::Ready(None)
     }
@@ -125,25 +125,25 @@ impl<F: Future<Output = R>, R, P> RunProj<'_, F, R, P> {
         };
         match self.steps.settle(permit, outcome) {
             Settled::Return(outcome) => Poll::Ready(Some(outcome)),
-            Settled::Publish(publishing, outcome) => {
+            Settled::Wait(settling, outcome) => {
                 self.work.set(Work::Done {
                     outcome: Box::new(outcome),
                 });
-                *self.phase = Phase::Publish(publishing);
+                *self.phase = Phase::Settle(settling);
                 Poll::Ready(None)
             }
         }
     }
 
-    fn poll_publish(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
-        let Phase::Publish(publishing) = self.phase else {
+    fn poll_settle(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
+        let Phase::Settle(settling) = self.phase else {
             return Poll::Ready(None);
         };
-        let published = ready!(publishing.as_mut().poll(cx));
+        let settled = ready!(settling.as_mut().poll(cx));
         let WorkTaken::Done { outcome } = self.work.as_mut().project_replace(Work::Over) else {
             return Poll::Ready(None);
         };
-        Poll::Ready(Some(self.steps.published(published, *outcome)))
+        Poll::Ready(Some(self.steps.finish(settled, *outcome)))
     }
 }
 
@@ -176,10 +176,10 @@ mod tests {
         Err(Error::AlreadyInitialized)
     }
 
-    /// Runs a body that returns `outcome`, after this answer of the engine.
-    fn run<S, P, R: Outcome<S, P>>(answer: Result<Entered, Error>, policy: P, outcome: R) -> R {
+    /// Runs a body that returns `outcome`, after this outcome of the engine.
+    fn run<S, P, R: Outcome<S, P>>(entered: Result<Entered, Error>, policy: P, outcome: R) -> R {
         let body = std::future::ready(outcome);
-        let phase = Phase::Enter(Entering::answered(answer));
+        let phase = Phase::Enter(Entering::ready(entered));
         blocking::wait(Run::at(phase, Steps::new(policy), body))
     }
 
@@ -192,8 +192,8 @@ mod tests {
             placeholder: None,
             spec: Box::new(spec()),
         });
-        let never = async { unreachable!("the value was there") };
-        let phase = Phase::Enter(Entering::answered(hit));
+        let never = async { unreachable!("the value is stored") };
+        let phase = Phase::Enter(Entering::ready(hit));
         let run = Run::at(phase, Steps::new::<Stored>(ByFrom), never);
         let outcome: Result<u64, Error> = blocking::wait(run);
         assert!(matches!(outcome, Ok(7)));

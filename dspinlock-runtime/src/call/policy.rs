@@ -1,4 +1,4 @@
-//! What the results of one function mean: which are stored, and what a lock error becomes.
+//! What happens to the results of one function: which are stored, and what a lock error becomes.
 //!
 //! The shim asks for one bound, [`Outcome`], at the return type. The other steps use the plain function pointers of
 //! [`Rules`], so a function that violates the bound gets one compiler error, at its return type.
@@ -11,9 +11,9 @@ use super::storable::{Disposition, NearCacheable, Storable};
 use crate::error::Error;
 use crate::pool::near_cache::AnyValue;
 
-/// How the return values `R` of one function are treated under the error policy `P`.
+/// The rules for the return values `R` of one function under the error policy `P`.
 pub struct Rules<R, P> {
-    /// What to publish.
+    /// Encodes a return value, and says what to do with it.
     pub(super) encode: fn(&R) -> Disposition,
     /// The return value of stored bytes; `None` if they cannot be decoded.
     pub(super) decode: fn(&[u8]) -> Option<R>,
@@ -25,9 +25,9 @@ pub struct Rules<R, P> {
     pub(super) on_error: fn(&P, Error) -> Option<R>,
 }
 
-/// The only bound of a shim. The traits behind it say what is missing.
+/// The only bound of a shim. The traits behind it have the compiler messages.
 pub trait Outcome<Storage, Policy>: Sized {
-    /// The treatment of return values.
+    /// The rules for return values.
     const RULES: Rules<Self, Policy>;
 }
 
@@ -37,12 +37,12 @@ impl<R, Storage, Policy: ErrorPolicy<R, Storage>> Outcome<Storage, Policy> for R
 
 /// What a lock error becomes in a function that returns `R`. `Storage` says which values are stored.
 #[diagnostic::on_unimplemented(
-    message = "`{R}` cannot carry a lock error",
-    label = "this function cannot return a lock error",
-    note = "return a `Result` whose error is `From<dspinlock::Error>`, or choose what a lock error does with `on_error = run_unlocked` or `on_error = panic`"
+    message = "`{R}` cannot return a lock error",
+    label = "this return type has no error",
+    note = "return a `Result` whose error type implements `From<dspinlock::Error>`, or set `on_error = run_unlocked` or `on_error = panic`"
 )]
 pub trait ErrorPolicy<R, Storage>: Sized {
-    /// The treatment of return values.
+    /// The rules for return values.
     const RULES: Rules<R, Self>;
 }
 
@@ -110,9 +110,9 @@ pub struct ByFrom;
 
 /// An error type that a lock error can be converted into.
 #[diagnostic::on_unimplemented(
-    message = "a lock error cannot become `{Self}`",
-    label = "the error of this function is not `From<dspinlock::Error>`",
-    note = "implement `From<dspinlock::Error>` for it, or set `map_err = path`, `on_error = run_unlocked` or `on_error = panic`"
+    message = "a lock error cannot be converted to `{Self}`",
+    label = "the error type of this function does not implement `From<dspinlock::Error>`",
+    note = "implement `From<dspinlock::Error>` for it, convert with `map_err = path`, or set `on_error = run_unlocked` or `on_error = panic`"
 )]
 pub trait FromLockError {
     /// Converts a lock error.
@@ -129,11 +129,11 @@ impl<E: From<Error>> FromLockError for E {
 /// `map_err = path`.
 pub struct MapErr<M>(pub(super) fn(Error) -> M);
 
-/// The return type of `map_err` is the error of the function. A trait of its own, for its compiler message.
+/// The return type of `map_err` is the error of the function. A separate trait, for its compiler message.
 #[diagnostic::on_unimplemented(
-    message = "`map_err` returns `{Self}`, but the function's error is `{E}`",
-    label = "the error of this function is `{E}`",
-    note = "`map_err` takes a function from `dspinlock::Error` to `{E}`"
+    message = "`map_err` returns `{Self}`, but the error type of the function is `{E}`",
+    label = "the error type of this function is `{E}`",
+    note = "`map_err` needs a function from `dspinlock::Error` to `{E}`"
 )]
 pub trait BecomesError<E> {
     /// The identity.
@@ -184,7 +184,7 @@ mod tests {
     use super::super::storable::Stored;
     use super::*;
 
-    /// What the shim does for `on_error`: it names the type, and method resolution tells the shapes apart.
+    /// As in the shim for `on_error`: it names the type, and method resolution finds its kind.
     macro_rules! disposition {
         ($ty:ty, $outcome:expr) => {{
             fn rules<S, R: Outcome<S, OnError<Kind>>, Kind>(_: Kind, _: S) -> Rules<R, OnError<Kind>> {

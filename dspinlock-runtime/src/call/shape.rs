@@ -1,4 +1,4 @@
-//! Tells `Result` from every other return type.
+//! Distinguishes `Result` from every other return type, for `on_error`. The shim calls it.
 //!
 //! The shim knows the return type only as tokens, so aliases, associated types and `anyhow::Result` must work. Method
 //! resolution decides: the inherent method exists only if `R` is a `Result`, and the one behind `Deref` otherwise.
@@ -9,7 +9,7 @@ use std::ops::Deref;
 /// A function whose `Err` is never stored.
 pub struct Fallible;
 
-/// A function whose every return value is a result.
+/// A function whose every return value is stored.
 pub struct Plain;
 
 /// The shape of the return type `R`. The shim calls `kind()`.
@@ -24,7 +24,7 @@ impl<R> Shape<R> {
 }
 
 impl<T, E> Shape<Result<T, E>> {
-    /// A `Result`.
+    /// The kind of a `Result`.
     pub const fn kind(&self) -> Fallible {
         Fallible
     }
@@ -38,11 +38,11 @@ impl<R> Deref for Shape<R> {
     }
 }
 
-/// The shape of every type but `Result`.
+/// The shape of every type except `Result`.
 pub struct AnyShape;
 
 impl AnyShape {
-    /// No `Result`.
+    /// The kind of every other type.
     pub const fn kind(&self) -> Plain {
         Plain
     }

@@ -1,4 +1,6 @@
-//! What is known of an annotated function at compile time.
+//! The arguments of an attribute that are known at compile time.
+//!
+//! The shim builds a [`Site`] in a `const`; `start` and `site_name` read it.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -23,7 +25,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// A function with every option at its default.
+    /// A site with default options.
     pub const fn new(path: &'static str) -> Self {
         Self {
             path,
@@ -34,7 +36,7 @@ impl Site {
         }
     }
 
-    /// `name = ""`: the key is the arguments alone, and a Python worker may use it too.
+    /// `name = ""`: the key consists of the arguments alone, and a Python worker may use it too.
     pub(crate) fn is_shared(&self) -> bool {
         self.name == Some("")
     }

@@ -1,5 +1,5 @@
 //! The name of a site, which distinguishes annotated functions. It is part of the key, of messages and of the holder's
-//! record.
+//! record. `start` calls this module.
 
 use std::borrow::Cow;
 

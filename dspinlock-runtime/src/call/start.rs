@@ -1,4 +1,6 @@
-//! A call whose arguments are hashed, up to the engine. Not generic: one copy serves every annotated function.
+//! The part of a call before the engine: it hashes the key, reads the near cache and builds the engine's specification.
+//!
+//! `call` and `future` call it. It is not generic, so that it is compiled once.
 
 use std::any::Any;
 use std::time::Duration;
@@ -13,13 +15,13 @@ use crate::key::{Key, KeyHasher};
 use crate::options::Options;
 use crate::pool::Pool;
 
-/// A call while its shim sets options and key.
+/// A call whose options and key are being set.
 pub(super) struct Draft {
     pub(super) site: &'static Site,
     pub(super) hasher: KeyHasher,
     pub(super) cached: bool,
     pub(super) near_cache: Option<Duration>,
-    /// Set if an option is an expression. Boxed: few calls have one, and every future contains it.
+    /// Set if an option is an expression. Boxed, because every future contains it and few calls have one.
     pub(super) options: Option<Box<Options>>,
 }
 
@@ -54,7 +56,7 @@ impl Draft {
     }
 }
 
-/// A call that has its key and has sent nothing yet.
+/// A call with its key. It has sent nothing yet.
 pub(super) struct Start {
     site: &'static Site,
     /// `None` if a part of the key could not be serialized.
@@ -73,13 +75,13 @@ impl Start {
         pool.near_cache().get(&pool.store_key(key), age, from_entry)
     }
 
-    /// Asks the engine.
+    /// Enters the engine.
     pub(super) fn enter(self, body_type: &'static str) -> Entering {
         match self.into_spec(body_type) {
             Ok(spec) => Entering {
                 future: engine::enter(spec),
             },
-            Err(error) => Entering::answered(Err(error)),
+            Err(error) => Entering::ready(Err(error)),
         }
     }
 
@@ -105,20 +107,20 @@ impl Start {
     }
 }
 
-/// A call that waits for the engine's answer.
+/// A call that waits for the engine's outcome.
 pub(super) struct Entering {
     pub(super) future: Boxed<Result<Entered, Error>>,
 }
 
 impl Entering {
-    /// A call that has its answer already.
-    pub(super) fn answered(answer: Result<Entered, Error>) -> Self {
+    /// A call whose outcome is known.
+    pub(super) fn ready(outcome: Result<Entered, Error>) -> Self {
         Self {
-            future: Box::pin(std::future::ready(answer)),
+            future: Box::pin(std::future::ready(outcome)),
         }
     }
 
-    /// Asks again, without the value of this tag, which could not be decoded.
+    /// Enters the engine again, and refuses the value with this tag, because it could not be decoded.
     pub(super) fn refuse(&mut self, mut spec: Box<CallSpec>, tag: &[u8]) {
         spec.refuse(tag);
         self.future = engine::enter(spec);

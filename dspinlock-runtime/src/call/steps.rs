@@ -1,4 +1,6 @@
-//! The steps that sync and async calls share: what follows from the engine's answer, and from the body's result.
+//! The steps that sync and async calls share: what follows from the engine's outcome, and from the body's return value.
+//!
+//! `call` and `future` call them in order. No step waits or blocks.
 
 use bytes::Bytes;
 
@@ -8,27 +10,27 @@ use super::storable::Disposition;
 use crate::engine::{Boxed, Entered, Permit};
 use crate::error::Error;
 
-/// The treatment of the results of one call.
+/// The steps of one call, for its return type `R` and its error policy `P`.
 pub(super) struct Steps<R, P> {
     policy: P,
     rules: Rules<R, P>,
 }
 
-/// What follows from the engine's answer.
-pub(super) enum Step<R> {
-    /// Ask the engine again.
-    Again,
-    /// Run the body, with a permit or (`on_error = run_unlocked`) without.
-    Body(Option<Box<Permit>>),
-    /// Return a result that this call did not compute.
+/// What follows from the engine's outcome.
+pub(super) enum Decision<R> {
+    /// Enter the engine again.
+    Retry,
+    /// Run the body, with a permit, or without one because of `on_error = run_unlocked`.
+    RunBody(Option<Box<Permit>>),
+    /// Return a stored value, or a lock error.
     Return(R),
 }
 
-/// What follows from the body's result.
+/// What follows from the body's return value.
 pub(super) enum Settled<R> {
     Return(R),
-    /// Wait for the store, then return.
-    Publish(Boxed<Result<(), Error>>, R),
+    /// Wait until the lock is published or aborted, then return.
+    Wait(Boxed<Result<(), Error>>, R),
 }
 
 impl<R, P> Steps<R, P> {
@@ -42,15 +44,15 @@ impl<R, P> Steps<R, P> {
         }
     }
 
-    /// Before the engine is asked: a value in the near cache.
+    /// Before the engine: looks into the near cache.
     pub(super) fn near_hit(&self, start: &Start) -> Option<R> {
         start.near_hit(self.rules.from_entry)
     }
 
-    /// After the engine's answer.
-    pub(super) fn entered(&self, entering: &mut Entering, entered: Result<Entered, Error>) -> Step<R> {
+    /// After the engine's outcome.
+    pub(super) fn entered(&self, entering: &mut Entering, entered: Result<Entered, Error>) -> Decision<R> {
         match entered {
-            Ok(Entered::Lead(permit)) => Step::Body(Some(permit)),
+            Ok(Entered::Lead(permit)) => Decision::RunBody(Some(permit)),
             Ok(Entered::Hit {
                 payload,
                 tag,
@@ -61,16 +63,16 @@ impl<R, P> Steps<R, P> {
                     if let Some((placeholder, entry)) = placeholder.zip((self.rules.to_entry)(&outcome)) {
                         placeholder.fill(entry);
                     }
-                    Step::Return(outcome)
+                    Decision::Return(outcome)
                 }
                 None => {
                     entering.refuse(spec, &tag);
-                    Step::Again
+                    Decision::Retry
                 }
             },
             Err(error) => match self.on_error(error) {
-                Some(outcome) => Step::Return(outcome),
-                None => Step::Body(None),
+                Some(outcome) => Decision::Return(outcome),
+                None => Decision::RunBody(None),
             },
         }
     }
@@ -81,18 +83,18 @@ impl<R, P> Steps<R, P> {
             return Settled::Return(outcome);
         };
         match (self.rules.encode)(&outcome) {
-            Disposition::Abort => Settled::Publish(permit.abort(), outcome),
-            Disposition::Publish(bytes) => Settled::Publish(permit.publish(bytes.map(Bytes::from)), outcome),
+            Disposition::Abort => Settled::Wait(permit.abort(), outcome),
+            Disposition::Publish(bytes) => Settled::Wait(permit.publish(bytes.map(Bytes::from)), outcome),
             Disposition::Unencodable => {
                 let key = permit.key();
-                Settled::Return(self.published(Err(Error::Codec { key }), outcome))
+                Settled::Return(self.finish(Err(Error::Codec { key }), outcome))
             }
         }
     }
 
-    /// After the store's reply to the publish.
-    pub(super) fn published(&self, published: Result<(), Error>, outcome: R) -> R {
-        match published {
+    /// After the lock is published or aborted.
+    pub(super) fn finish(&self, settled: Result<(), Error>, outcome: R) -> R {
+        match settled {
             Ok(()) => outcome,
             Err(error) => self.on_error(error).unwrap_or(outcome),
         }

@@ -1,4 +1,6 @@
-//! Which values are stored and copied: nothing, the store, or the store and the near cache.
+//! Which values are kept for later calls: none, those in the store, or those in the store and in the near cache.
+//!
+//! The shim chooses one of [`Discarded`], [`Stored`] and [`StoredNear`]; `policy` calls it. It never talks to the store.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::codec::{self, Unencodable};
 use crate::pool::near_cache::AnyValue;
 
-/// What happens to a result.
+/// What happens to the lock after a result.
 pub enum Disposition {
     /// The function returned `Err`: the lock is aborted.
     Abort,
@@ -21,18 +23,18 @@ pub enum Disposition {
 
 /// Whether the value `T` is stored for later calls.
 #[diagnostic::on_unimplemented(
-    message = "`{T}` cannot be stored by `cached_if_computed`",
-    label = "the value of this function cannot be stored",
-    note = "a cached value must own its data and implement `serde::Serialize` and `serde::Deserialize`: derive them, or remove `cached_if_computed`"
+    message = "`{T}` cannot be cached",
+    label = "the value of this function cannot be serialized and deserialized",
+    note = "a cached value must be owned and implement `serde::Serialize` and `serde::Deserialize`: derive both, or remove `cached_if_computed`"
 )]
 pub trait Storable<T> {
-    /// What to publish.
+    /// Encodes a value, and says what to do with it.
     fn encode(value: &T) -> Disposition;
-    /// The value of stored bytes.
+    /// Decodes a value; `None` if the bytes are not a value of this type.
     fn decode(bytes: &[u8]) -> Option<T>;
 }
 
-/// Without `cached_if_computed`: the value is not stored and may be of any type.
+/// Without `cached_if_computed`: no value is stored, so it may have any type.
 pub struct Discarded;
 
 #[diagnostic::do_not_recommend]
@@ -80,8 +82,8 @@ impl<T: Serialize + DeserializeOwned> Storable<T> for StoredNear {
 /// Whether the value `T` is copied into the near cache.
 #[diagnostic::on_unimplemented(
     message = "`{T}` cannot be copied by `near_cache`",
-    label = "the value of this function cannot be copied between threads",
-    note = "a value in the near cache must own its data and be `Clone + Send + Sync`: implement these, or remove `near_cache`"
+    label = "the value of this function is not `Clone + Send + Sync`",
+    note = "a value in the near cache must be owned and `Clone + Send + Sync`: implement these, or remove `near_cache`"
 )]
 pub trait NearCacheable<T> {
     /// A copy for the near cache.

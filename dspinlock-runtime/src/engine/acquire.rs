@@ -1,10 +1,12 @@
-//! The second part of a call: ask for the lock, and wait on the background thread while another caller holds it.
+//! The second part of a call: acquire the lock, or wait on the background thread while another caller holds it.
+//!
+//! `follow` calls it. It never waits on the caller's runtime.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::attempt::{Attempt, Granted, unexpected_reply};
+use super::attempt::{Attempt, AttemptOutcome, unexpected_reply};
 use super::wait::Next;
 use crate::error::Error;
 use crate::lease::Lease;
@@ -22,35 +24,35 @@ use crate::store::Change;
 const PYTHON_PAUSE: Duration = Duration::from_millis(20);
 
 impl Attempt {
-    /// Asks for the lock by the caller's route. Waiting happens on the background thread, because the caller's runtime may
+    /// Sends an ACQUIRE by the caller's route. Waiting happens on the background thread, because the caller's runtime may
     /// be busy or shut down.
-    pub(super) async fn acquire(mut self, mut claim: Claim) -> Result<Granted, Error> {
-        let mut look = Look::default();
+    pub(super) async fn acquire(mut self, mut claim: Claim) -> Result<AttemptOutcome, Error> {
+        let mut state = TryState::default();
         let pool = self.pool.clone();
         loop {
-            match self.look(&pool, &mut claim, &mut look).await? {
-                Looked::Ended(ended) => return Ok(self.end(claim, ended)),
-                Looked::Again => {}
-                Looked::Held(_) => return background::run(self.wait(claim, look)).await,
+            match self.try_once(&pool, &mut claim, &mut state).await? {
+                TryOutcome::Ended(ended) => return Ok(self.end(claim, ended)),
+                TryOutcome::Retry => {}
+                TryOutcome::Held(_) => return background::run(self.wait(claim, state)).await,
             }
         }
     }
 
-    /// Looks at every change of the record, and when the holder's time is over. The request of each look also subscribes to
-    /// the next change, so no change is missed.
-    async fn wait(mut self, mut claim: Claim, mut look: Look) -> Result<Granted, Error> {
+    /// Tries again at every change of the record, and when the holder's lease expires. Each request also subscribes to the
+    /// next change, so no change is missed.
+    async fn wait(mut self, mut claim: Claim, mut state: TryState) -> Result<AttemptOutcome, Error> {
         let pool = self.pool.in_background();
         if let Some(leader) = &mut claim.leader {
-            leader.watches();
+            leader.begin_watching();
         }
-        look.subscribes = true;
+        state.subscribes = true;
         loop {
-            match self.look(&pool, &mut claim, &mut look).await? {
-                Looked::Ended(ended) => return Ok(self.end(claim, ended)),
-                Looked::Again => {}
-                Looked::Held(rest) => {
-                    sleep(rest, look.change.take()).await;
-                    if look.is_foreign {
+            match self.try_once(&pool, &mut claim, &mut state).await? {
+                TryOutcome::Ended(ended) => return Ok(self.end(claim, ended)),
+                TryOutcome::Retry => {}
+                TryOutcome::Held(rest) => {
+                    sleep(rest, state.change.take()).await;
+                    if state.is_foreign {
                         background::sleep(PYTHON_PAUSE).await;
                     }
                     if let Some(found) = self.read_value(&pool, &mut claim).await {
@@ -61,65 +63,70 @@ impl Attempt {
         }
     }
 
-    /// A plain read without a script: the change that woke a waiter most likely published the value.
+    /// Reads without a script, because the change that woke the waiter is usually a publish.
     async fn read_value(&mut self, pool: &Pool, claim: &mut Claim) -> Option<Found> {
         if !self.want_value || self.spec.shared || self.spec.refuse.is_some() {
             return None;
         }
         if let Some(leader) = &mut claim.leader {
-            leader.sends();
+            leader.begin_request();
         }
-        // An error is dropped: the look that follows meets it again and handles it.
+        // An error is ignored: the next ACQUIRE fails the same way, and that error is handled.
         let (hit, _) = self.read(pool).await.ok()??;
         self.verified(hit)
     }
 
     /// Sends one ACQUIRE and decides what follows.
-    async fn look(&mut self, pool: &Pool, claim: &mut Claim, look: &mut Look) -> Result<Looked, Error> {
+    async fn try_once(
+        &mut self,
+        pool: &Pool,
+        claim: &mut Claim,
+        state: &mut TryState,
+    ) -> Result<TryOutcome, Error> {
         let sent = Instant::now();
-        let next = match self.ask(pool, claim, look).await {
-            // The reply took so long that a renewal is due. Asking again gives a full lease. Only once, because the link may
-            // be that slow.
-            Ok(Reply::Acquired(_)) if !look.was_late && sent.elapsed() > self.lease / 3 => {
-                look.was_late = true;
-                return Ok(Looked::Again);
+        let next = match self.send(pool, claim, state).await {
+            // The reply took so long that a renewal is due. A second ACQUIRE grants a full lease. There is no third one,
+            // because the network may always be this slow.
+            Ok(Reply::Acquired(_)) if !state.was_late && sent.elapsed() > self.lease / 3 => {
+                state.was_late = true;
+                return Ok(TryOutcome::Retry);
             }
             Ok(Reply::Acquired(_)) if Instant::now() >= deadline(self.lease, sent) => {
                 return Err(Error::LeaseLost { key: self.name() });
             }
             Ok(Reply::Acquired(fence)) => {
                 let sent = self.replicate(claim, fence).await?.unwrap_or(sent);
-                return Ok(Looked::Ended(Ended::Granted(fence, sent)));
+                return Ok(TryOutcome::Ended(Ended::Granted(fence, sent)));
             }
             Ok(Reply::Hit(hit, _)) => {
                 return Ok(self
                     .verified(hit)
-                    .map_or(Looked::Again, |found| Looked::Ended(Ended::Found(found))));
+                    .map_or(TryOutcome::Retry, |found| TryOutcome::Ended(Ended::Found(found))));
             }
             Ok(Reply::Busy(busy)) => {
-                look.is_foreign = busy.foreign;
+                state.is_foreign = busy.foreign;
                 self.policy.busy(Instant::now(), &busy)
             }
-            Ok(Reply::Computed | Reply::Done) => return Ok(Looked::Ended(Ended::Computed)),
-            Ok(reply) => return Err(self.refused(reply)),
+            Ok(Reply::Computed | Reply::Done) => return Ok(TryOutcome::Ended(Ended::Computed)),
+            Ok(reply) => return Err(self.reply_error(reply)),
             // The store may be available again before a call that was waiting times out.
-            Err(error) if is_store_error(&error) && self.policy.has_begun() => {
+            Err(error) if is_store_error(&error) && self.policy.has_seen_holder() => {
                 self.policy.failed(Instant::now())
             }
             Err(error) => return Err(error),
         };
         match next {
-            Next::Sleep(rest) => Ok(Looked::Held(rest)),
+            Next::Sleep(rest) => Ok(TryOutcome::Held(rest)),
             Next::TimedOut(waited) => Err(self.timed_out(waited)),
             Next::TakeOver(raw) => {
-                look.stale = Some(raw);
-                Ok(Looked::Again)
+                state.stale = Some(raw);
+                Ok(TryOutcome::Retry)
             }
         }
     }
 
-    /// The claim is armed from before the request until a reply that is no grant.
-    async fn ask(&self, pool: &Pool, claim: &mut Claim, look: &mut Look) -> Result<Reply, Error> {
+    /// Sends an ACQUIRE. The claim is armed before it, and disarmed by a reply that is not a grant.
+    async fn send(&self, pool: &Pool, claim: &mut Claim, state: &mut TryState) -> Result<Reply, Error> {
         let options = &self.spec.options;
         let request = Request::Acquire(Acquire {
             tag: claim.tag.clone(),
@@ -129,17 +136,17 @@ impl Attempt {
             fail_if_key_exists: options.fail_if_key_exists,
             want_value: self.want_value,
             refuse: self.spec.refuse.clone(),
-            stale: look.stale.take(),
+            stale: state.stale.take(),
             holder: holder(&self.spec.site),
             bound: pool.bound(),
         });
         claim.arm(pool);
-        let reply = if look.subscribes {
-            let (reply, change) = pool.requests().ask_watched(&self.key, request).await?;
-            look.change = Some(change);
+        let reply = if state.subscribes {
+            let (reply, change) = pool.requests().send_watched(&self.key, request).await?;
+            state.change = Some(change);
             reply
         } else {
-            pool.ask(&self.key, request).await?
+            pool.send(&self.key, request).await?
         };
         if !matches!(reply, Reply::Acquired(_)) {
             claim.disarm();
@@ -147,8 +154,8 @@ impl Attempt {
         Ok(reply)
     }
 
-    /// With `replicas`, renews the grant once and waits for the replicas' acknowledgement of it: they apply writes in order,
-    /// so they have the grant too. Returns when that request was sent.
+    /// With `replicas`, renews the lease once and waits until the replicas acknowledge the renewal. Replicas apply writes in
+    /// order, so they then have the grant too. Returns when the renewal was sent.
     async fn replicate(&self, claim: &Claim, fence: u64) -> Result<Option<Instant>, Error> {
         let replicas = self.spec.options.replicas;
         if replicas == 0 {
@@ -160,17 +167,17 @@ impl Attempt {
             fence,
             lease: millis(self.lease),
         });
-        let asked = self.pool.requests().ask_replicas(&self.key, request, replicas);
-        match Box::pin(asked).await? {
+        let renewal = self.pool.requests().send_replicated(&self.key, request, replicas);
+        match Box::pin(renewal).await? {
             Reply::Renewed if Instant::now() < deadline(self.lease, sent) => Ok(Some(sent)),
             _ => Err(Error::LeaseLost { key: self.name() }),
         }
     }
 
-    fn end(self, mut claim: Claim, ended: Ended) -> Granted {
+    fn end(self, mut claim: Claim, ended: Ended) -> AttemptOutcome {
         match ended {
             Ended::Granted(fence, sent) => {
-                // From now on the holder's requests take the caller's route again.
+                // The requests of the holder take the caller's route again.
                 claim.pool = self.pool;
                 let terms = Terms {
                     lease: self.lease,
@@ -178,19 +185,20 @@ impl Attempt {
                     max_block: self.spec.options.max_block_time,
                     site: self.spec.site,
                 };
-                Granted::Lease(Lease::start(claim, fence, sent, terms))
+                AttemptOutcome::Lease(Lease::start(claim, fence, sent, terms))
             }
             Ended::Found(found) => {
                 if let Some(leader) = claim.leader.take() {
                     leader.complete(&found);
                 }
-                Granted::Found(found, None, self.spec)
+                AttemptOutcome::Found(found, None, self.spec)
             }
-            Ended::Computed => Granted::Computed(self.name()),
+            Ended::Computed => AttemptOutcome::Computed(self.name()),
         }
     }
 
-    fn refused(&self, reply: Reply) -> Error {
+    /// The error of a reply that refuses the lock.
+    fn reply_error(&self, reply: Reply) -> Error {
         let key = self.name();
         match reply {
             Reply::Exists(remaining) => Error::FailIfKeyExistsIsEnabled {
@@ -204,32 +212,33 @@ impl Attempt {
     }
 }
 
-/// What one look leaves for the next.
+/// What one try passes to the next.
 #[derive(Default)]
-struct Look {
-    /// The state's bytes that were judged stale.
+struct TryState {
+    /// The bytes of a stale state, which the next ACQUIRE takes over.
     stale: Option<Bytes>,
-    /// A grant arrived late once already.
+    /// A grant has arrived too late once.
     was_late: bool,
     /// A Python worker holds the key.
     is_foreign: bool,
-    /// The requests subscribe to the next change.
+    /// Each request subscribes to the next change.
     subscribes: bool,
+    /// The next change, if the last request subscribed to it.
     change: Option<Change>,
 }
 
-/// Outcome of one look.
-enum Looked {
+/// Outcome of one try.
+enum TryOutcome {
     Ended(Ended),
-    /// Look again at once.
+    /// Try again at once.
     Again,
-    /// Another caller holds the key: look again after this time, or at the next change.
+    /// Another caller holds the key: try again after this time, or at the next change.
     Held(Duration),
 }
 
-/// Outcome of the last look.
+/// Outcome of the last try.
 enum Ended {
-    /// The fence of the lock, and when its request was sent.
+    /// The fence of the lock, and when the ACQUIRE or its renewal was sent.
     Granted(u64, Instant),
     Found(Found),
     Computed,

@@ -1,4 +1,4 @@
-//! One call at work in the engine.
+//! The state of one call in the engine. `follow` and `acquire` add their steps to it.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(crate) struct CallSpec {
     pub near_cache: Option<Duration>,
     /// A Python worker may know this key (`name = ""`).
     pub shared: bool,
-    /// The tag of a stored value that this caller could not decode.
+    /// The tag of a stored value that this call does not accept, because it is damaged or cannot be decoded.
     pub refuse: Option<String>,
 }
 
@@ -37,19 +37,24 @@ impl CallSpec {
     }
 }
 
-/// How an attempt ended.
-pub(super) enum Granted {
+/// Outcome of an attempt.
+pub(super) enum AttemptOutcome {
+    /// The lock is held.
     Lease(Lease),
+    /// A stored value.
     Found(Found, Option<Placeholder>, Box<CallSpec>),
+    /// The key is COMPUTED, and the call does not want the value.
     Computed(KeyName),
 }
 
+/// A call that has entered the engine.
 pub(super) struct Attempt {
     pub(super) pool: Pool,
     /// The key's name in the store.
     pub(super) key: Key,
     pub(super) spec: Box<CallSpec>,
     pub(super) want_value: bool,
+    /// The length of the lease.
     pub(super) lease: Duration,
     pub(super) policy: WaitPolicy,
 }
@@ -57,7 +62,7 @@ pub(super) struct Attempt {
 impl Attempt {
     /// `is_annotated`: the call wants the value if the site caches it. The explicit API never does.
     pub(super) fn new(pool: Pool, spec: Box<CallSpec>, is_annotated: bool) -> Result<Self, Error> {
-        // The specification keeps the user's key, because it may be used again.
+        // The specification keeps the key of the user, because the call may enter again.
         let key = pool.store_key(spec.key.clone());
         let lease = spec.options.check()?;
         if let Some(age) = spec.near_cache {

@@ -1,11 +1,11 @@
-//! The first part of a call: read the value, or follow another call of this process. If neither gives a value, the call
-//! asks for the lock.
+//! The first part of a call: read the value, or follow another call of this process. If neither gives a value, `acquire`
+//! continues. This module never sends an ACQUIRE.
 
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::attempt::{Attempt, Granted};
+use super::attempt::{Attempt, AttemptOutcome};
 use super::wait::Next;
 use crate::error::Error;
 use crate::lease::claim::Claim;
@@ -13,23 +13,23 @@ use crate::pool::flight::{Found, Handoff, Leader, Role};
 use crate::pool::near_cache::Placeholder;
 use crate::rt::background;
 
-/// How far a call gets without asking for the lock.
+/// Outcome of [`Attempt::begin`].
 enum Begun {
     Found(Found, Option<Placeholder>),
-    /// Ask for the lock, as the leader of a flight or without one.
-    Ask(Option<Leader>),
+    /// Acquire the lock, as the leader of a flight or without one.
+    Acquire(Option<Leader>),
 }
 
-/// The future of a hit is small: what only some calls need is boxed.
+/// Runs a call to its outcome. What a hit does not need is boxed, so that its future is small.
 #[expect(
     clippy::manual_async_fn,
     reason = "an async fn would contain the attempt twice"
 )]
-pub(super) fn run(mut attempt: Attempt) -> impl Future<Output = Result<Granted, Error>> {
+pub(super) fn run(mut attempt: Attempt) -> impl Future<Output = Result<AttemptOutcome, Error>> {
     async move {
         match attempt.begin().await? {
-            Begun::Found(found, placeholder) => Ok(Granted::Found(found, placeholder, attempt.spec)),
-            Begun::Ask(leader) => {
+            Begun::Found(found, placeholder) => Ok(AttemptOutcome::Found(found, placeholder, attempt.spec)),
+            Begun::Acquire(leader) => {
                 let claim = Claim::new(&attempt.pool, &attempt.key, attempt.lease, leader);
                 Box::pin(attempt.acquire(claim)).await
             }
@@ -43,12 +43,12 @@ impl Attempt {
         // A call with `fail_if_key_exists`, or with `wait = "0s"`, does not join a flight: it sends its own ACQUIRE.
         if !self.spec.options.fail_if_key_exists && self.policy.waits() {
             leader = Some(match self.join() {
-                // A new flight has no followers yet, so there is none that this request could serve.
+                // No `begin_request`: a new flight has no followers that the read could serve.
                 Role::Leader(leader) => leader,
                 Role::Follower(handoff) => match Box::pin(self.follow(handoff)).await? {
                     Handoff::Value(found) => return Ok(Begun::Found(found, None)),
                     Handoff::Lead(mut leader) => {
-                        leader.sends();
+                        leader.begin_request();
                         leader
                     }
                 },
@@ -65,7 +65,7 @@ impl Attempt {
             }
             return Ok(Begun::Found(found, placeholder));
         }
-        Ok(Begun::Ask(leader))
+        Ok(Begun::Acquire(leader))
     }
 
     fn join(&self) -> Role {
@@ -73,7 +73,7 @@ impl Attempt {
         self.pool.flights().join(&self.key, accepts_value)
     }
 
-    /// Waits for the leader. If that takes long, one follower at a time probes the store.
+    /// Waits for the leader's value or its leadership. After each sleep, one follower at a time probes the store.
     async fn follow(&mut self, mut handoff: oneshot::Receiver<Handoff>) -> Result<Handoff, Error> {
         loop {
             let rest = match self.policy.following(Instant::now()) {

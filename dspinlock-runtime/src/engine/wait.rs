@@ -1,4 +1,6 @@
-//! How long a call waits for another one's result, and when it takes a key over. Pure: the clock is an argument.
+//! How long a call waits for the result of another call, and when it takes over a stale key.
+//!
+//! `acquire` and `follow` call it. It is pure: it reads no clock and does no I/O.
 
 use std::time::{Duration, Instant};
 
@@ -15,19 +17,21 @@ const STALE_AFTER: Duration = Duration::from_secs(5);
 /// How one call waits for one key.
 #[derive(Debug)]
 pub(super) struct WaitPolicy {
-    sleep: Duration,
+    /// The longest sleep between two tries.
+    max_sleep: Duration,
     /// The total time to wait; `None` is unlimited.
     budget: Option<Duration>,
     max_block: Duration,
+    /// When the call began to wait.
     since: Option<Instant>,
-    /// The state's bytes that were seen last, and when they were seen first.
+    /// The bytes of the last state, and when they were first seen.
     seen: Option<(Bytes, Instant)>,
 }
 
 /// What a waiting call does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Look again after this time, or when woken.
+    /// Try again after this time, or when woken.
     Sleep(Duration),
     /// Send an ACQUIRE that replaces the holder with these bytes.
     TakeOver(Bytes),
@@ -47,7 +51,7 @@ impl WaitPolicy {
             ),
         };
         Self {
-            sleep: options.spinlock_sleep_thresh,
+            max_sleep: options.spinlock_sleep_thresh,
             budget,
             max_block: options.max_block_time,
             since: None,
@@ -60,7 +64,7 @@ impl WaitPolicy {
         if self.is_stale(now, busy) {
             return Next::TakeOver(busy.raw.clone());
         }
-        // Servers report an expiry late, so the call looks by itself when the holder's time is over.
+        // Servers push an expiry late, so the call does not wait for the push.
         let expiry = busy.remaining.map_or(Duration::MAX, |remaining| {
             Duration::from_millis(remaining.saturating_add(1))
         });
@@ -83,11 +87,11 @@ impl WaitPolicy {
     }
 
     /// Whether the call has seen another holder of the key.
-    pub(super) fn has_begun(&self) -> bool {
+    pub(super) fn has_seen_holder(&self) -> bool {
         self.seen.is_some()
     }
 
-    /// Only the time counts, not the number of wake-ups.
+    /// Sleeps at most the rest of the budget. A wake-up does not count as a try.
     fn sleep(&mut self, now: Instant, at_most: Duration) -> Next {
         let waited = now - *self.since.get_or_insert(now);
         let rest = self
@@ -96,12 +100,12 @@ impl WaitPolicy {
         if rest.is_zero() {
             Next::TimedOut(waited)
         } else {
-            Next::Sleep(self.sleep.min(at_most).min(rest))
+            Next::Sleep(self.max_sleep.min(at_most).min(rest))
         }
     }
 
-    /// Compares the state's timestamp with the store's clock, and the time for which the same bytes were seen with the
-    /// local clock. A timestamp from the future says nothing; then only the local clock counts.
+    /// A state is stale if its timestamp is older than `max_block_time` by the store's clock and its bytes have not changed
+    /// for [`STALE_AFTER`], or if they have not changed for `max_block_time`. The latter covers timestamps in the future.
     fn is_stale(&mut self, now: Instant, busy: &Busy) -> bool {
         let first = match &self.seen {
             Some((raw, first)) if *raw == busy.raw => *first,
@@ -177,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waiter_looks_at_the_holders_expiry_and_at_its_own_deadline() {
+    fn a_waiter_tries_again_at_the_holders_expiry_and_at_its_own_deadline() {
         let (mut policy, start) = policy(|options| options.wait = Some(Wait::AtMost(ms(300))));
         assert_eq!(policy.busy(start, &busy(ms(1), Some(70))), Next::Sleep(ms(71)));
         assert_eq!(
@@ -209,9 +213,9 @@ mod tests {
     fn a_key_is_taken_over_if_it_is_stale_by_both_clocks() {
         let old = busy(ms(1_800_001), None);
         let (mut policy, start) = policy(|_| {});
-        assert!(!policy.has_begun());
+        assert!(!policy.has_seen_holder());
         assert!(matches!(policy.busy(start, &old), Next::Sleep(_)));
-        assert!(policy.has_begun());
+        assert!(policy.has_seen_holder());
         assert!(matches!(policy.busy(start + ms(4999), &old), Next::Sleep(_)));
         assert_eq!(
             policy.busy(start + ms(5000), &old),

@@ -1,4 +1,6 @@
-//! What a call may hold in the store. Dropping it aborts, whatever the call was doing.
+//! The claim of a call on its key, from the first ACQUIRE to the last reply. `engine` creates it, a lease contains it.
+//!
+//! A call can be dropped at any moment. The drop of its claim sends an ABORT, so no dropped call keeps its lock.
 
 use std::time::Duration;
 
@@ -10,18 +12,19 @@ use crate::protocol::Request;
 use crate::rt::sync::Instant;
 use crate::rt::{background, blocking};
 
-/// A tag under which the store may hold the key for this call, and the call's leadership of its flight.
+/// The tag of a call, under which the store may hold the key, and the call's leadership of its flight.
 ///
-/// Dropping an armed claim sends an ABORT from the background thread, on the connection of the last request, so that it
-/// arrives behind it. The leadership passes on after the reply.
+/// Dropping an armed claim sends an ABORT from the background thread. The ABORT uses the connection of the last request, so
+/// it never overtakes that request. After the reply, the leadership passes to the next follower.
 pub(crate) struct Claim {
     /// The pool by the route of the last request.
     pub(crate) pool: Pool,
     pub(crate) key: Key,
     pub(crate) tag: String,
     pub(crate) leader: Option<Leader>,
-    /// The store holds the key for this tag at most this long.
+    /// The length of the lease.
     lease: Duration,
+    /// The store may hold the key for this tag.
     armed: bool,
 }
 
@@ -43,7 +46,7 @@ impl Claim {
         self.pool = pool.clone();
         self.armed = true;
         if let Some(leader) = &mut self.leader {
-            leader.sends();
+            leader.begin_request();
         }
     }
 
@@ -66,7 +69,7 @@ impl Drop for Claim {
             return;
         }
         let panicking = std::thread::panicking();
-        // A panicking thread blocks below. It may drive the caller's connection, which then makes no progress.
+        // A panicking thread blocks below. If it drives the caller's connection, that connection makes no progress.
         let pool = if panicking {
             self.pool.in_background()
         } else {
@@ -82,7 +85,7 @@ impl Drop for Claim {
             }
         });
         if panicking {
-            // The panic may end the process before the ABORT is sent, and the key would stay locked for its lease.
+            // The process may exit after a panic. Without this wait, the key could stay locked until its lease expires.
             let in_time = async {
                 tokio::select! {
                     _ = done => {}
@@ -99,13 +102,13 @@ const PANIC_WAIT: Duration = Duration::from_millis(200);
 
 pub(super) async fn abort(pool: &Pool, key: &Key, tag: &str) -> Result<(), Error> {
     let tag = tag.to_owned();
-    pool.ask(key, Request::Abort { tag }).await.map(drop)
+    pool.send(key, Request::Abort { tag }).await.map(drop)
 }
 
 /// The pause between two attempts to abort on a store that is unavailable.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// A store that was unavailable and still has the record would keep other callers out until the lease expires.
+/// Retries the ABORT for at most one lease: a store that was unavailable may still have the record.
 async fn retry_abort(pool: &Pool, key: &Key, tag: &str, lease: Duration, mut error: Error) {
     let start = Instant::now();
     while is_transient(&error) && start.elapsed() + RETRY_PAUSE < lease {
@@ -115,7 +118,7 @@ async fn retry_abort(pool: &Pool, key: &Key, tag: &str, lease: Duration, mut err
             Err(again) => error = again,
         }
     }
-    log::warn!(target: "dspinlock", "cannot abort the lock, it stays held until its lease expires: {error}");
+    log::warn!(target: "dspinlock", "cannot abort the lock on {key}, which stays held until its lease expires: {error}");
 }
 
 fn is_transient(error: &Error) -> bool {

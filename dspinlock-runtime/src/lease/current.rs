@@ -1,7 +1,7 @@
 //! The lease of the body that runs on this thread.
 //!
-//! The engine enters a [`Frame`] around each poll of a body. So `dspinlock::current()` finds the lease, and a body that
-//! asks for its own key gets an error instead of waiting for itself.
+//! The engine enters a [`Frame`] around each poll of a body. `dspinlock::current()` finds the lease in it. A body that
+//! acquires its own key is refused, because it would wait for itself.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ impl Frame {
     pub(crate) fn holds(self: &Arc<Self>, pool: &Pool, key: &Key) -> bool {
         let mut frame = Some(self);
         while let Some(inner) = frame {
-            if inner.held.is_of(pool, key) {
+            if inner.held.is_for(pool, key) {
                 return true;
             }
             frame = inner.parent.as_ref();
@@ -99,7 +99,7 @@ impl Frame {
     }
 }
 
-/// Restores the outer frame, even if the body panics.
+/// Restores the outer frame, also if the body panics.
 struct Restore(Option<Arc<Frame>>);
 
 impl Drop for Restore {

@@ -1,14 +1,14 @@
 //! The heartbeat: one task on the background thread that renews every lease of the process.
 //!
-//! Each lease has one entry in the schedule: its next renewal, or the moment at which it counts as lost. A lease that ends
-//! before its first renewal costs two changes of the schedule and nothing else. Nothing here runs on a caller's thread
-//! but `start` and `stop`.
+//! Each lease has one entry in the schedule: its next renewal, or the deadline after which it is lost. A lease that is
+//! released before its first renewal costs one insertion and one removal. `lease` calls `start` and `stop`; nothing else
+//! runs on a caller's thread.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::held::{Held, Place};
+use super::held::{Held, ScheduleKey};
 use crate::rt::background;
 use crate::rt::sync::{Instant, Lazy, Mutex, MutexGuard, Notify, PoisonError};
 
@@ -16,7 +16,7 @@ static HEARTBEAT: Lazy<Heartbeat> = Lazy::new(|| {
     background::spawn(run());
     Heartbeat {
         schedule: Mutex::default(),
-        earlier: Notify::new(),
+        wake: Notify::new(),
     }
 });
 
@@ -26,37 +26,37 @@ fn heartbeat() -> &'static Heartbeat {
 
 struct Heartbeat {
     schedule: Mutex<Schedule>,
-    /// An entry is due before the moment until which the task sleeps.
-    earlier: Notify,
+    /// Wakes the task, because a new entry is due before its sleep ends.
+    wake: Notify,
 }
 
 #[derive(Default)]
 struct Schedule {
-    due: BTreeMap<Place, Arc<Held>>,
-    /// Distinguishes entries of the same moment.
+    due: BTreeMap<ScheduleKey, Arc<Held>>,
+    /// Distinguishes entries with the same time.
     next_id: u64,
-    /// The moment until which the task sleeps; `None` if only a notification wakes it.
+    /// When the sleep of the task ends; `None` if only a notification wakes it.
     asleep_until: Option<Instant>,
-    /// A lease was added since the task last looked.
-    is_busy: bool,
+    /// An entry was inserted since the task was last awake.
+    was_extended: bool,
 }
 
-/// While leases start and end, the task wakes this often by itself, so that a new lease seldom has to wake it.
+/// While entries are inserted, the task wakes this often by itself, so that a new lease rarely has to wake it.
 const BUSY_PERIOD: Duration = Duration::from_millis(100);
 
 /// Schedules the renewals of `held`, until [`stop`].
 pub(super) fn start(held: &Arc<Held>) {
     let mut schedule = heartbeat().lock();
     schedule.next_id += 1;
-    let place = (held.first_renewal(), schedule.next_id);
-    insert(&mut schedule, place, held);
+    let key = (held.first_renewal(), schedule.next_id);
+    insert(&mut schedule, key, held);
 }
 
-/// After this call the lease is neither renewed nor counted as lost.
+/// Removes the entry of `held`: the heartbeat neither renews the lease nor reports its loss any more.
 pub(super) fn stop(held: &Held) {
     let mut schedule = heartbeat().lock();
-    if let Some(place) = held.place().take() {
-        schedule.due.remove(&place);
+    if let Some(key) = held.schedule_key().take() {
+        schedule.due.remove(&key);
     }
 }
 
@@ -65,23 +65,23 @@ pub(crate) fn leases() -> usize {
     heartbeat().lock().due.len()
 }
 
-fn insert(schedule: &mut Schedule, place: Place, held: &Arc<Held>) {
-    *held.place() = Some(place);
-    schedule.is_busy = true;
-    schedule.due.insert(place, held.clone());
-    if schedule.asleep_until.is_none_or(|until| place.0 < until) {
-        schedule.asleep_until = Some(place.0);
-        heartbeat().earlier.notify_one();
+fn insert(schedule: &mut Schedule, key: ScheduleKey, held: &Arc<Held>) {
+    *held.schedule_key() = Some(key);
+    schedule.was_extended = true;
+    schedule.due.insert(key, held.clone());
+    if schedule.asleep_until.is_none_or(|until| key.0 < until) {
+        schedule.asleep_until = Some(key.0);
+        heartbeat().wake.notify_one();
     }
 }
 
-/// Moves the entry of a lease that was not stopped.
+/// Moves the entry of a lease, unless it was stopped.
 fn reschedule(held: &Arc<Held>, at: Instant) {
     let mut schedule = heartbeat().lock();
-    let place = *held.place();
-    if let Some(place) = place {
-        schedule.due.remove(&place);
-        insert(&mut schedule, (at, place.1), held);
+    let key = *held.schedule_key();
+    if let Some(key) = key {
+        schedule.due.remove(&key);
+        insert(&mut schedule, (at, key.1), held);
     }
 }
 
@@ -90,19 +90,19 @@ async fn run() {
         let now = Instant::now();
         let (due, next) = heartbeat().take_due(now);
         // Dropped before the sleep, because a lease keeps its pool open.
-        due.into_iter().for_each(|held| process(&held, now));
+        due.into_iter().for_each(|held| handle_due(&held, now));
         let rest = next.map_or(Duration::MAX, |next| {
             next.saturating_duration_since(Instant::now())
         });
         tokio::select! {
             () = background::sleep(rest.min(Duration::from_secs(3600))) => {}
-            () = heartbeat().earlier.notified() => {}
+            () = heartbeat().wake.notified() => {}
         }
     }
 }
 
-/// The entry of `held` is due: the lease is lost, or it is time for a renewal.
-fn process(held: &Arc<Held>, now: Instant) {
+/// Handles a due entry: the lease is lost, or it needs a renewal.
+fn handle_due(held: &Arc<Held>, now: Instant) {
     let deadline = held.deadline();
     if now >= deadline {
         stop(held);
@@ -130,7 +130,7 @@ impl Heartbeat {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The leases that are due, and the moment at which to look again.
+    /// The leases that are due, and when to wake next.
     fn take_due(&self, now: Instant) -> (Vec<Arc<Held>>, Option<Instant>) {
         let mut schedule = self.lock();
         let due = schedule
@@ -138,13 +138,9 @@ impl Heartbeat {
             .range(..=(now, u64::MAX))
             .map(|(_, held)| held.clone())
             .collect();
-        let next = schedule
-            .due
-            .range((now, u64::MAX)..)
-            .next()
-            .map(|(place, _)| place.0);
-        let busy = std::mem::take(&mut schedule.is_busy).then(|| now + BUSY_PERIOD);
-        schedule.asleep_until = [next, busy].into_iter().flatten().min();
+        let next = schedule.due.range((now, u64::MAX)..).next().map(|(key, _)| key.0);
+        let soon = std::mem::take(&mut schedule.was_extended).then(|| now + BUSY_PERIOD);
+        schedule.asleep_until = [next, soon].into_iter().flatten().min();
         (due, schedule.asleep_until)
     }
 }

@@ -1,7 +1,7 @@
-//! A lease as the heartbeat, the body and the engine see it: deadlines, loss and renewal.
+//! The shared state of a lease: its deadline, its loss and its renewals.
 //!
-//! Shared by [`Lease`](crate::lease::Lease), which ends it, and the heartbeat, which renews it. The lock is lost at most
-//! once; a publish that is under way decides alone whether it was in time.
+//! [`Lease`](crate::lease::Lease), the heartbeat and `current` share it. A lease is lost at most once. While a PUBLISH is
+//! under way, only its reply decides whether the lease is lost.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::rt::latch::Latch;
 use crate::rt::process;
 use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Ordering, PoisonError};
 
-/// What the caller asked for.
+/// The options of the call that its lease needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
     pub lease: Duration,
@@ -28,12 +28,12 @@ pub(crate) struct Terms {
     pub site: Cow<'static, str>,
 }
 
-/// An entry of the heartbeat's schedule.
-pub(crate) type Place = (Instant, u64);
+/// The key of an entry in the heartbeat's schedule: when it is due, and a unique number.
+pub(crate) type ScheduleKey = (Instant, u64);
 
 /// A granted lock.
 pub(crate) struct Held {
-    /// Sends on the background's connection, because the heartbeat must not depend on the caller's runtime.
+    /// Sends on the background thread's connection, because the heartbeat must not depend on the caller's runtime.
     pub(super) pool: Pool,
     pub(crate) key: Key,
     pub(super) tag: String,
@@ -41,17 +41,17 @@ pub(crate) struct Held {
     pub(super) terms: Terms,
     pub(super) acquired: Instant,
     deadline: Mutex<Instant>,
-    /// This lease in the heartbeat's schedule; `None` before its start and after its end.
-    place: Mutex<Option<Place>>,
+    /// The entry of this lease in the heartbeat's schedule; `None` before it is started and after it is stopped.
+    schedule_key: Mutex<Option<ScheduleKey>>,
     /// A RENEW is under way.
     renewing: AtomicBool,
-    /// A PUBLISH is under way. Its reply tells whether the lock was lost, so a RENEW that it overtakes does not.
+    /// A PUBLISH was sent. It may overtake a RENEW, so a `LOST` reply to a RENEW then says nothing.
     publishing: AtomicBool,
     lost: Latch,
 }
 
 impl Held {
-    /// The store granted the lock to `claim` in reply to a request that was sent at `sent`.
+    /// The state of a lock that the store granted to `claim`. `sent` is when the request was sent.
     pub(super) fn new(claim: &Claim, fence: u64, sent: Instant, terms: Terms) -> Self {
         Self {
             pool: claim.pool.in_background(),
@@ -61,7 +61,7 @@ impl Held {
             acquired: sent,
             deadline: Mutex::new(deadline(terms.lease, sent)),
             terms,
-            place: Mutex::new(None),
+            schedule_key: Mutex::new(None),
             renewing: AtomicBool::new(false),
             publishing: AtomicBool::new(false),
             lost: Latch::new(),
@@ -81,30 +81,34 @@ impl Held {
         self.lost.wait().await;
     }
 
-    pub(crate) fn is_of(&self, pool: &Pool, key: &Key) -> bool {
-        self.key == *key && self.pool.is(pool)
+    pub(crate) fn is_for(&self, pool: &Pool, key: &Key) -> bool {
+        self.key == *key && self.pool.is_same(pool)
     }
 
-    /// Records the loss and lets the followers of this lease continue without it.
+    /// Records the loss, and disbands the flight, so that its followers continue without this call.
     pub(super) fn lose(&self) {
         if !self.lost.is_set() {
-            log::warn!(target: "dspinlock", "lost the lease on {}: the result of its holder will not be stored", self.name());
+            log::warn!(
+                target: "dspinlock",
+                "lost the lease on {}: it was not renewed in time, or the key was deleted or taken over; its result will not be stored",
+                self.name()
+            );
             self.lost.set();
             self.pool.flights().disband(&self.key);
         }
     }
 
-    /// From now on only the reply to PUBLISH decides about a loss.
+    /// After this call only the reply to the PUBLISH decides whether the lease is lost.
     pub(super) fn begin_publish(&self) {
         self.publishing.store(true, Ordering::SeqCst);
     }
 
-    /// Aborts after a loss by the local clock: the store may have executed a RENEW whose reply was lost, and would keep
-    /// other callers out for another lease.
+    /// Aborts the lock after its deadline. If the store executed a RENEW whose reply was lost, other callers would wait for
+    /// another lease.
     pub(super) async fn abort_lost(self: Arc<Self>) {
-        // A publish that is under way may still be in time.
+        // A PUBLISH that is under way may still succeed.
         if !self.publishing.load(Ordering::SeqCst) {
-            // If the store is unavailable, the end of the call sends the ABORT again.
+            // On an error, the drop of the claim sends the ABORT again.
             let _ = abort(&self.pool, &self.key, &self.tag).await;
         }
     }
@@ -113,20 +117,20 @@ impl Held {
         *lock(&self.deadline)
     }
 
-    pub(crate) fn place(&self) -> MutexGuard<'_, Option<Place>> {
-        lock(&self.place)
+    pub(crate) fn schedule_key(&self) -> MutexGuard<'_, Option<ScheduleKey>> {
+        lock(&self.schedule_key)
     }
 
     pub(super) fn first_renewal(&self) -> Instant {
         self.deadline().min(self.acquired + self.terms.lease / 3)
     }
 
-    /// Whether the body has kept other callers out for `max_block_time`. The lease is not renewed any more.
+    /// Whether the lock has been held for `max_block_time`. If so, the lease is not renewed any more.
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
         now >= self.acquired + self.terms.max_block
     }
 
-    /// Claims the right to send a RENEW; `false` if one is under way.
+    /// Marks a RENEW as under way; `false` if one is already.
     pub(super) fn begin_renewal(&self) -> bool {
         !self.renewing.swap(true, Ordering::Relaxed)
     }
@@ -143,21 +147,24 @@ impl Held {
             fence: self.fence,
             lease: millis(self.terms.lease),
         };
-        match self.pool.ask(&self.key, Request::Renew(request)).await {
+        match self.pool.send(&self.key, Request::Renew(request)).await {
             Ok(Reply::Renewed) => {
                 *lock(&self.deadline) = deadline(self.terms.lease, sent);
                 Some(sent + self.terms.lease / 3)
             }
-            // A release between request and reply is no loss: the caller knows that the lease has ended.
+            // If the lock was released or aborted in the meantime, this reply is not a loss.
             Ok(_) => {
-                if !self.publishing.load(Ordering::SeqCst) && self.place().is_some() {
+                if !self.publishing.load(Ordering::SeqCst) && self.schedule_key().is_some() {
                     self.lose();
                 }
                 None
             }
             Err(error) => {
-                let error = error.at(&self.terms.site);
-                log::warn!(target: "dspinlock", "cannot renew the lease, will retry: {error}");
+                log::warn!(
+                    target: "dspinlock",
+                    "cannot renew the lease on {}, retrying until it expires: {error}",
+                    self.name()
+                );
                 Some(Instant::now() + (self.terms.lease / 20).min(Duration::from_millis(500)))
             }
         }
@@ -173,13 +180,13 @@ impl fmt::Debug for Held {
     }
 }
 
-/// The moment until which a lease that the store granted or renewed after `sent` is certainly held: 2 % earlier, because
-/// clocks run at different speeds, and 50 ms earlier, because threads wake late.
+/// Until when a lease is certainly held, if the store granted or renewed it after `sent`. The lease is shortened by 2 %,
+/// because clocks run at different speeds, and by 50 ms, because threads wake late.
 pub(crate) fn deadline(lease: Duration, sent: Instant) -> Instant {
     sent + (lease - lease / 50).saturating_sub(Duration::from_millis(50))
 }
 
-/// This process, as the holder of a key of `site`.
+/// This process as the holder of a key of `site`.
 pub(crate) fn holder(site: &str) -> Holder {
     Holder::new(process::id(), process::host_name(), site)
 }

@@ -1,10 +1,12 @@
 //! Single flight: the calls of this process for the same key share one request.
 //!
 //! The first call of a flight is its leader and sends the request. It passes the reply to every follower that joined before
-//! the request was sent; a later follower may have seen the key change in between and must not receive anything older.
+//! the request was sent. A later follower never receives that reply: it may have seen a newer value.
 //! When the leader finishes or is dropped, the next follower in order of arrival becomes the leader. If a leader takes long,
-//! one follower at a time probes the store, because the leader may have lost the lock or may run on a blocked thread. A
-//! leader that waits on the background thread is not probed: nothing can block it.
+//! one follower at a time probes the store, because the leader may have lost the lock, or may run on a blocked thread. A
+//! leader that waits on the background thread is not probed, because nothing blocks it.
+//!
+//! `engine` and `lease` call this module. It sends no requests itself.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
@@ -33,10 +35,12 @@ struct Inner {
     next_id: AtomicU64,
 }
 
-/// Exists while it has a leader.
+/// The followers of one leader. A flight without a leader is removed.
 #[derive(Default)]
 struct Flight {
+    /// Changes when the flight is disbanded.
     id: u64,
+    /// The number of followers so far.
     joined: u64,
     followers: VecDeque<Follower>,
     is_probed: bool,
@@ -45,12 +49,13 @@ struct Flight {
 }
 
 struct Follower {
+    /// Counts from 1, in order of arrival.
     number: u64,
     accepts_value: bool,
     handoff: oneshot::Sender<Handoff>,
 }
 
-/// The part of a call in a flight.
+/// The role of a call in a flight.
 pub(crate) enum Role {
     /// Sends the request.
     Leader(Leader),
@@ -67,7 +72,7 @@ pub(crate) enum Handoff {
     Lead(Leader),
 }
 
-/// A computed value as the store keeps it.
+/// A computed value, encoded.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub payload: Bytes,
@@ -79,13 +84,14 @@ pub(crate) struct Found {
 pub(crate) struct Leader {
     flights: Flights,
     key: Key,
-    flight: u64,
-    /// A follower that looks while the flight has another leader.
+    flight_id: u64,
+    /// A follower that probes the store while the flight has another leader.
     is_probe: bool,
-    /// The number of followers that had joined when the last request was sent.
-    served: u64,
-    /// The last leader knows that there is no computed value.
+    /// The number of the last follower that joined before the last request.
+    served_up_to: u64,
+    /// The key had no computed value, so a read is not worth a round trip.
     known_absent: bool,
+    /// The leadership was passed on, or the flight was removed.
     has_passed: bool,
 }
 
@@ -115,7 +121,7 @@ impl Flights {
         }
     }
 
-    /// Lets a follower that has waited long look for itself. `None` if another one does, or the leader watches.
+    /// Lets a follower that has waited long probe the store. `None` if another one does, or if the leader watches the key.
     pub(crate) fn probe(&self, key: &Key) -> Option<Leader> {
         let mut shard = self.shard(key);
         let flight = shard
@@ -127,7 +133,7 @@ impl Flights {
         Some(leader)
     }
 
-    /// The leader has lost the key: its followers, and calls that join later, continue without it.
+    /// Removes the leader, because it has lost the lock. Its followers, and calls that join later, continue without it.
     pub(crate) fn disband(&self, key: &Key) {
         let mut shard = self.shard(key);
         let Some(flight) = shard.get_mut(key) else { return };
@@ -136,7 +142,7 @@ impl Flights {
         let mut leader = Leader::new(self.clone(), key.clone(), flight.id);
         leader.known_absent = true;
         drop(shard);
-        // Passes the leadership to the first follower.
+        // The drop passes the leadership to the first follower.
         drop(leader);
     }
 
@@ -155,45 +161,45 @@ impl Flights {
 }
 
 impl Leader {
-    fn new(flights: Flights, key: Key, flight: u64) -> Self {
+    fn new(flights: Flights, key: Key, flight_id: u64) -> Self {
         Self {
             flights,
             key,
-            flight,
+            flight_id,
             is_probe: false,
-            served: 0,
+            served_up_to: 0,
             known_absent: false,
             has_passed: false,
         }
     }
 
-    /// Whether the last leader knew that there is no computed value.
+    /// Whether the key had no computed value, so that the leader sends an ACQUIRE without a read before it.
     pub(crate) fn knows_absent(&self) -> bool {
         self.known_absent
     }
 
-    /// A request is about to be sent. Its reply serves every follower that has joined by now.
-    pub(crate) fn sends(&mut self) {
+    /// Call this before each request: its reply serves every follower that has joined before.
+    pub(crate) fn begin_request(&mut self) {
         let joined = self.with_flight(|flight| flight.joined);
-        self.served = joined.unwrap_or(0);
+        self.served_up_to = joined.unwrap_or(0);
     }
 
-    /// The leader waits on the background thread: no follower needs to probe.
-    pub(crate) fn watches(&mut self) {
+    /// Call this when the leader waits on the background thread: then no follower probes.
+    pub(crate) fn begin_watching(&mut self) {
         if !self.is_probe {
             self.with_flight(|flight| flight.is_watching = true);
         }
     }
 
-    /// The leader computes: the next leader knows that there is no value.
-    pub(crate) fn computes(&mut self) {
+    /// Call this when the leader runs its body: then there is no value to read, and followers probe again.
+    pub(crate) fn begin_computing(&mut self) {
         self.known_absent = true;
         if !self.is_probe {
             self.with_flight(|flight| flight.is_watching = false);
         }
     }
 
-    /// Passes the value to every follower that may have it, and the leadership to the next one.
+    /// Passes the value to every follower that may receive it, and the leadership to the next one.
     pub(crate) fn complete(mut self, found: &Found) {
         self.known_absent = false;
         let mut shard = self.flights.shard(&self.key);
@@ -201,18 +207,18 @@ impl Leader {
             return;
         };
         if flight.followers.is_empty() && !self.is_probe {
-            // What `pass` does, under one lock: most hits have no followers.
+            // The same as `pass`, but under one lock, because most hits have no followers.
             shard.remove(&self.key);
             self.has_passed = true;
             return;
         }
-        let last = self.served;
+        let last = self.served_up_to;
         let (served, others): (VecDeque<Follower>, _) = flight
             .followers
             .drain(..)
             .partition(|follower| follower.accepts_value && follower.number <= last);
         flight.followers = others;
-        // Each send wakes a caller, so the lock is released first.
+        // Each send wakes a caller, which must not wait for this lock.
         drop(shard);
         for follower in served {
             let _ = follower.handoff.send(Handoff::Value(found.clone()));
@@ -225,7 +231,9 @@ impl Leader {
     }
 
     fn own_flight<'a>(&self, shard: &'a mut Shard) -> Option<&'a mut Flight> {
-        shard.get_mut(&self.key).filter(|flight| flight.id == self.flight)
+        shard
+            .get_mut(&self.key)
+            .filter(|flight| flight.id == self.flight_id)
     }
 
     /// Passes the leadership to the first follower that was not dropped. Without one the flight ends.
@@ -241,7 +249,7 @@ impl Leader {
                 return;
             };
             drop(shard);
-            let mut leader = Self::new(self.flights.clone(), self.key.clone(), self.flight);
+            let mut leader = Self::new(self.flights.clone(), self.key.clone(), self.flight_id);
             leader.known_absent = self.known_absent;
             match next.handoff.send(Handoff::Lead(leader)) {
                 Err(Handoff::Lead(mut leader)) => leader.has_passed = true,
@@ -311,7 +319,7 @@ mod tests {
         let flights = Flights::default();
         let mut first = lead(&flights);
         let (early, exclusive) = (follow(&flights, true), follow(&flights, false));
-        first.sends();
+        first.begin_request();
         let late = follow(&flights, true);
         first.complete(&found());
         assert!(matches!(blocking::wait(early), Ok(Handoff::Value(_))));
@@ -330,7 +338,7 @@ mod tests {
         assert!(flights.probe(&key()).is_none());
         drop(probe);
         probe = flights.probe(&key()).expect("a probe after the first has ended");
-        probe.sends();
+        probe.begin_request();
         probe.complete(&found());
         assert!(matches!(blocking::wait(follower), Ok(Handoff::Value(_))));
         drop(leader);
@@ -342,14 +350,14 @@ mod tests {
         let flights = Flights::default();
         let mut first = lead(&flights);
         let follower = follow(&flights, true);
-        first.watches();
+        first.begin_watching();
         assert!(flights.probe(&key()).is_none());
-        first.computes();
+        first.begin_computing();
         assert!(
             flights.probe(&key()).is_some(),
             "a leader that computes may lose the key"
         );
-        first.watches();
+        first.begin_watching();
         drop(first);
         let second = receive_lead(follower);
         assert!(
@@ -364,7 +372,7 @@ mod tests {
         let flights = Flights::default();
         let mut lost = lead(&flights);
         let follower = follow(&flights, true);
-        lost.sends();
+        lost.begin_request();
         flights.disband(&key());
         let successor = receive_lead(follower);
         let next = follow(&flights, true);

@@ -1,8 +1,9 @@
-//! The near cache: decoded values in this process, valid while the store is known not to have changed them.
+//! The near cache: decoded values in this process, each until its store pushes an invalidation.
 //!
-//! A call reserves the slot of its key before it sends the read, and fills it only if the reservation still stands when the
-//! reply arrives. An invalidation removes the slot, whether it is filled or reserved, so a change that overtakes a read is
-//! never missed. Readers take no lock.
+//! A call reserves the slot of its key before it sends the read, and fills the slot only if the reservation still exists
+//! when the reply arrives. An invalidation removes the slot, filled or reserved, so an invalidation that overtakes a reply
+//! is never missed. `request` reserves and forgets, `call` reads and fills, and the store's pushes arrive by [`Listener`].
+//! A hit takes no lock and allocates nothing.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -17,31 +18,31 @@ use crate::rt::sync::papaya::{self, Compute, Operation};
 use crate::rt::sync::{AtomicBool, AtomicU64, Instant, Mutex, MutexGuard, Ordering, PoisonError};
 use crate::store::Listener;
 
-/// A value whose type only the call knows.
+/// A value of any type. The call that reads it knows the type.
 pub(crate) type AnyValue = Arc<dyn Any + Send + Sync>;
 
 /// The default of `PoolBuilder::near_cache_size`.
 pub(super) const DEFAULT_SIZE: usize = 10_000;
 
-/// The number of recently used entries that one eviction passes over.
+/// How many recently used entries one eviction keeps.
 const SECOND_CHANCES: usize = 8;
 
 /// The near cache of one pool.
 pub(crate) struct NearCache {
     slots: papaya::HashMap<Key, Slot, RandomState>,
     /// The next token. Tokens only grow.
-    next: AtomicU64,
-    /// Slots with a smaller token are void: they were reserved before everything was invalidated.
-    floor: AtomicU64,
+    next_token: AtomicU64,
+    /// Slots with a smaller token are invalid: they were reserved before all values were invalidated.
+    min_token: AtomicU64,
     /// The greatest number of entries.
     size: usize,
-    /// The filled slots, oldest first, and some that were removed since. Readers never lock it.
+    /// The filled slots, oldest first, and some that have been removed since. A hit never locks it.
     filled: Mutex<VecDeque<(Key, u64)>>,
 }
 
 struct Slot {
     token: u64,
-    /// A reader found it since the last eviction looked at it.
+    /// The slot had a hit since the last eviction checked it.
     used: AtomicBool,
     /// `None` while the slot is reserved.
     entry: Option<Entry>,
@@ -50,9 +51,9 @@ struct Slot {
 #[derive(Clone)]
 struct Entry {
     value: AnyValue,
-    /// Before the read was sent.
+    /// Just before the read was sent.
     read_at: Instant,
-    /// The expiry of the value in the store.
+    /// When the value expires in the store.
     expires_at: Option<Instant>,
 }
 
@@ -70,41 +71,41 @@ impl NearCache {
     pub(crate) fn new(size: usize) -> Self {
         Self {
             slots: papaya::HashMap::with_hasher(RandomState::default()),
-            next: AtomicU64::new(0),
-            floor: AtomicU64::new(0),
+            next_token: AtomicU64::new(0),
+            min_token: AtomicU64::new(0),
             size,
             filled: Mutex::default(),
         }
     }
 
-    /// The value, if it is not older than `age`. `get` copies it.
+    /// A copy of the value, unless it is older than `age`.
     pub(crate) fn get<R>(
         &self,
         key: &Key,
         age: Duration,
-        get: fn(&(dyn Any + Send + Sync)) -> Option<R>,
+        copy: fn(&(dyn Any + Send + Sync)) -> Option<R>,
     ) -> Option<R> {
         let slots = self.slots.pin();
         let slot = slots.get(key)?;
         let entry = slot.entry.as_ref()?;
         let now = Instant::now();
         let is_live = entry.expires_at.is_none_or(|expires_at| now < expires_at);
-        if !is_live || now - entry.read_at >= age || slot.token < self.floor.load(Ordering::Acquire) {
+        if !is_live || now - entry.read_at >= age || slot.token < self.min_token.load(Ordering::Acquire) {
             return None;
         }
-        // Written once only, so that readers of one entry do not invalidate its cache line for each other.
+        // Checked first, because a write by every reader would make them contend for the cache line.
         if !slot.used.load(Ordering::Relaxed) {
             slot.used.store(true, Ordering::Relaxed);
         }
-        get(&*entry.value)
+        copy(&*entry.value)
     }
 
-    /// Reserves the slot of `key`; then the read may be sent. `None` if the cache is turned off.
+    /// Reserves the slot of `key`. Call this before the read is sent. `None` if the cache is off.
     pub(crate) fn reserve(self: &Arc<Self>, key: &Key) -> Option<Placeholder> {
         if self.size == 0 {
             return None;
         }
-        let token = self.next.fetch_add(1, Ordering::SeqCst);
+        let token = self.next_token.fetch_add(1, Ordering::SeqCst);
         self.slots.pin().insert(key.clone(), Slot::new(token, None));
         Some(Placeholder {
             cache: self.clone(),
@@ -115,7 +116,7 @@ impl NearCache {
         })
     }
 
-    /// Removes the entry of `key` and voids the reads that are under way.
+    /// Removes the slot of `key`, so that reads that are under way do not fill it.
     pub(crate) fn forget(&self, key: &Key) {
         if self.is_unused() {
             return;
@@ -127,9 +128,9 @@ impl NearCache {
         }
     }
 
-    /// Most processes have no near cache, so they need not parse pushes.
+    /// Whether no slot was ever reserved. Most processes use no near cache, so they need not parse pushes.
     fn is_unused(&self) -> bool {
-        self.next.load(Ordering::SeqCst) == 0
+        self.next_token.load(Ordering::SeqCst) == 0
     }
 
     fn filled(&self) -> MutexGuard<'_, VecDeque<(Key, u64)>> {
@@ -144,7 +145,7 @@ impl NearCache {
             let Some((key, token)) = filled.pop_front() else {
                 return;
             };
-            let used = slots.get(&key).is_some_and(|slot| slot.was_used(token));
+            let used = slots.get(&key).is_some_and(|slot| slot.take_used(token));
             if used && chances > 0 {
                 chances -= 1;
                 filled.push_back((key, token));
@@ -164,8 +165,8 @@ impl Slot {
         }
     }
 
-    /// Whether a reader found it since the last call.
-    fn was_used(&self, token: u64) -> bool {
+    /// Whether the slot has this token and had a hit since the last call. Clears the mark.
+    fn take_used(&self, token: u64) -> bool {
         self.token == token && self.used.swap(false, Ordering::Relaxed)
     }
 }
@@ -185,15 +186,15 @@ impl Listener for NearCache {
             return;
         }
         let mut filled = self.filled();
-        self.floor
-            .fetch_max(self.next.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.min_token
+            .fetch_max(self.next_token.load(Ordering::SeqCst), Ordering::SeqCst);
         self.slots.pin().clear();
         filled.clear();
     }
 }
 
 impl Placeholder {
-    /// Stores the value that was read, unless the slot was removed since.
+    /// Fills the slot with the value that was read, unless the slot was removed since.
     pub(crate) fn fill(self, value: AnyValue) {
         let entry = Entry {
             value,
@@ -233,7 +234,7 @@ impl fmt::Debug for Placeholder {
     }
 }
 
-/// `tests/races` checks what threads do to each other.
+/// `tests/races` tests concurrent threads.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,7 +313,7 @@ mod tests {
         }
     }
 
-    /// Between its token and its slot a reader may be overtaken by `all_changed`, which then finds no slot to remove.
+    /// `all_changed` may run after a reader took its token and before it inserted its slot. Then it finds no slot to remove.
     #[test]
     fn a_slot_reserved_across_a_lost_connection_is_void() {
         let cache = cache(10);

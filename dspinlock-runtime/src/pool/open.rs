@@ -1,4 +1,4 @@
-//! From settings, or from the environment, to a store.
+//! Opens a store from the settings of a pool, or from the environment. `pool` calls it. It never connects to a server.
 
 use super::near_cache;
 use crate::error::Error;
@@ -11,7 +11,7 @@ const VARIABLE: &str = "DSPINLOCK_URL";
 /// The default of `PoolBuilder::max_value_size`: 8 MiB.
 const MAX_VALUE_SIZE: usize = 8 << 20;
 
-/// Everything that makes two pools different.
+/// The settings of a pool. Pools with equal settings are interchangeable.
 #[derive(Clone, PartialEq)]
 pub(super) struct Settings {
     location: Location,
@@ -43,7 +43,7 @@ impl Settings {
         match std::env::var(VARIABLE) {
             Ok(url) => Ok(Self::new(Location::Url(url))),
             Err(std::env::VarError::NotPresent) if cfg!(feature = "embedded") => {
-                log::warn!(target: "dspinlock", "`{VARIABLE}` is not set: using the embedded store, which serves this machine only");
+                log::warn!(target: "dspinlock", "`{VARIABLE}` is not set: using the embedded store, which only processes of this machine share; set it to share results between machines");
                 Ok(Self::new(Location::Url("sqlite:".into())))
             }
             Err(std::env::VarError::NotPresent) => Err(Error::InvalidUrl {
@@ -52,7 +52,7 @@ impl Settings {
                 ),
             }),
             Err(std::env::VarError::NotUnicode(_)) => Err(Error::InvalidUrl {
-                reason: format!("`{VARIABLE}` is not valid UTF-8"),
+                reason: format!("`{VARIABLE}` is not valid UTF-8; set it to a URL"),
             }),
         }
     }

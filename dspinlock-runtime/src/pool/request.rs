@@ -1,7 +1,7 @@
-//! Requests of a pool: one step each, with its retry, and with the near cache kept coherent.
+//! Sends the requests of a pool: one step each. It retries a step after a lost connection, and keeps the near cache coherent.
 //!
-//! A step is idempotent under its tag, so a request whose connection was lost is sent again. The engine, leases and claims
-//! call this. Nothing here waits for a lock.
+//! A step is idempotent under its tag, so it may be sent again. `engine`, `lease` and `lock` call this module. It never waits
+//! for a lock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +22,11 @@ impl Requests {
         Self { store, near_cache }
     }
 
-    /// Asks the store to take a step, by `route`.
+    /// Executes a step on the store, by `route`.
     ///
-    /// If the connection is lost, or the runtime that drives it ends, the request is sent again by the background thread.
-    /// The background's connection may be lost too, which shows only then; the one after it is new.
-    pub(super) async fn ask(&self, route: &Route, key: &Key, request: Request) -> Result<Reply, Error> {
+    /// If the connection is lost, or its runtime shuts down, the background thread sends the request again. Its connection
+    /// may be lost too, which is noticed only by this request, so there is a second retry on a new connection.
+    pub(super) async fn send(&self, route: &Route, key: &Key, request: Request) -> Result<Reply, Error> {
         let operation = operation(&request);
         let mut answer = self.store.step(key, request.clone(), route).await;
         let is_background = matches!(route, Route::Background);
@@ -40,11 +40,11 @@ impl Requests {
         answer.map_err(|failure| into_error(operation, key, failure))
     }
 
-    /// [`ask`](Self::ask) for a read. Its future is small, because every hit contains it.
+    /// [`send`](Self::send) for a read, with a small future, because the future of every hit contains it.
     pub(super) async fn read(&self, route: &Route, key: &Key, read: Read) -> Result<Reply, Error> {
         let request = Request::Read(read.clone());
         match self.store.step(key, request, route).await {
-            answer if is_disconnected(&answer) => Box::pin(self.ask(route, key, Request::Read(read))).await,
+            answer if is_disconnected(&answer) => Box::pin(self.send(route, key, Request::Read(read))).await,
             answer => {
                 self.forget_own_write(key, &answer);
                 answer.map_err(|failure| into_error("read", key, failure))
@@ -52,8 +52,8 @@ impl Requests {
         }
     }
 
-    /// Asks for a step that `replicas` replicas must acknowledge.
-    pub(crate) async fn ask_replicas(
+    /// Executes a step that `replicas` replicas must acknowledge.
+    pub(crate) async fn send_replicated(
         &self,
         key: &Key,
         request: Request,
@@ -68,8 +68,8 @@ impl Requests {
         answer.map_err(|failure| into_error(operation, key, failure))
     }
 
-    /// Asks for a step, and for a notification of the next change.
-    pub(crate) async fn ask_watched(&self, key: &Key, request: Request) -> Result<(Reply, Change), Error> {
+    /// Executes a step, and subscribes to the next change.
+    pub(crate) async fn send_watched(&self, key: &Key, request: Request) -> Result<(Reply, Change), Error> {
         let operation = operation(&request);
         let mut answer = self.store.step_watched(key, request.clone()).await;
         if is_disconnected(&answer) {
@@ -84,7 +84,7 @@ impl Requests {
     /// Reads for a call with a near cache, on the connection that receives invalidations. The slot is reserved before the
     /// read is sent, so an invalidation that overtakes the reply removes the reservation.
     ///
-    /// A store without invalidations is read by `route`, and nothing is kept.
+    /// If the store pushes no invalidations, this is [`read`](Self::read).
     pub(super) async fn read_tracked(
         &self,
         route: &Route,
@@ -117,8 +117,8 @@ impl Requests {
         store::watched_names(&self.store)
     }
 
-    /// Read-your-writes: a caller continues only after its own write is invalidated here. Writes of other processes, and of
-    /// callers that were dropped, arrive as pushes.
+    /// Read-your-writes: the near cache forgets the key before the caller sees the reply to its write. Pushes report the
+    /// writes of other processes and of dropped callers.
     fn forget_own_write(&self, key: &Key, answer: &Result<Reply, Failure>) {
         use Reply::{Bad, Busy, Computed, Exists, Hit, Miss, Renewed};
         if !matches!(
@@ -134,7 +134,7 @@ fn is_disconnected<T>(answer: &Result<T, Failure>) -> bool {
     matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected)))
 }
 
-/// The rest of a value's life, at most all of it.
+/// The remaining lifetime of a hit, at most the ttl of its publish.
 fn remaining(reply: &Reply) -> Option<Duration> {
     match reply {
         Reply::Hit(hit, remaining) => {

@@ -2,6 +2,7 @@
 //!
 //! The name of a key is hashed again with the secret (HMAC-SHA-256). Each payload is followed by a signature: the HMAC of
 //! the key's name, the tag and fence of its publish, and the payload. A value without a valid signature counts as absent.
+//! `pool` calls this module. Values are signed, not encrypted, and the secret is never printed.
 
 use std::fmt;
 
@@ -15,12 +16,12 @@ use crate::options::Options;
 use crate::protocol::value::Hit;
 
 /// The size of a signature in bytes.
-pub(super) const SIGNATURE: usize = 32;
+pub(super) const SIGNATURE_SIZE: usize = 32;
 
-/// A shorter secret could be found by trying.
+/// The shortest secret in bytes. A shorter one could be found by brute force.
 const MIN_LENGTH: usize = 16;
 
-/// Each HMAC has consumed its key already.
+/// The keyed HMACs. Each use clones one.
 pub(super) struct Secret {
     names: Hmac<Sha256>,
     signatures: Hmac<Sha256>,
@@ -61,7 +62,7 @@ impl Secret {
 
     /// Removes the signature from the payload. `false` if it is missing or invalid.
     pub(super) fn verify(&self, key: &Key, hit: &mut Hit) -> bool {
-        let Some(end) = hit.payload.len().checked_sub(SIGNATURE) else {
+        let Some(end) = hit.payload.len().checked_sub(SIGNATURE_SIZE) else {
             return false;
         };
         let (payload, signature) = hit.payload.split_at(end);
@@ -71,7 +72,7 @@ impl Secret {
         is_valid
     }
 
-    /// Unambiguous: a name ends with a digest, a tag has no comma, and a fence has 8 bytes.
+    /// Different inputs have different bytes: a name ends with a digest, a tag has no comma, and a fence has 8 bytes.
     fn mac(&self, key: &Key, tag: &[u8], fence: u64, payload: &[u8]) -> Hmac<Sha256> {
         self.signatures
             .clone()
@@ -176,7 +177,7 @@ mod tests {
         assert_ne!(renamed, other.rename(&key(1)));
         assert_ne!(renamed, one.rename(&key(2)));
         assert_ne!(renamed, one.rename(&Key::new("q".into(), [1; 32])));
-        // The same lock by its name, as a custom key.
+        // A custom key with the name of a digest is the same lock.
         assert_eq!(renamed, one.rename(&Key::custom(&key(1).state_name()).unwrap()));
         let custom = one.rename(&Key::custom("reports,nightly").unwrap());
         assert!(custom.state_name().starts_with("dspinlock,") && !custom.state_name().contains("night"));

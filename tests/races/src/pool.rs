@@ -24,7 +24,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    pub(crate) async fn ask(&self, _: &Key, request: Request) -> Result<Reply, Error> {
+    pub(crate) async fn send(&self, _: &Key, request: Request) -> Result<Reply, Error> {
         shuttle::future::yield_now().await;
         let reply = {
             let mut record = self.record.lock().expect("no step panics");
@@ -51,7 +51,7 @@ impl Pool {
         self.clone()
     }
 
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.record, &other.record)
     }
 

@@ -52,7 +52,7 @@ impl World {
     fn lead(&self, mut leader: Leader) {
         let others = self.leaders.fetch_add(1, Ordering::SeqCst);
         assert_eq!(others, 0, "two calls lead one flight");
-        leader.sends();
+        leader.begin_request();
         let tag = self.version.load(Ordering::SeqCst).to_string();
         let (payload, tag) = (tag.clone().into(), tag.into());
         self.leaders.fetch_sub(1, Ordering::SeqCst);

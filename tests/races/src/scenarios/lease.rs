@@ -12,7 +12,7 @@ use super::key;
 use crate::clock::{self, Instant};
 use crate::lease::claim::Claim;
 use crate::lease::held::{Held, Terms, millis};
-use crate::lease::{Lease, Published};
+use crate::lease::{Lease, PublishOutcome};
 use crate::pool::Pool;
 use crate::protocol::value::Holder;
 use crate::rt::blocking;
@@ -44,7 +44,7 @@ fn lease(pool: &Pool) -> Lease {
         holder: Holder::new(1, "host", "site"),
         bound: usize::MAX,
     };
-    match blocking::wait(pool.ask(&key(), Request::Acquire(request))) {
+    match blocking::wait(pool.send(&key(), Request::Acquire(request))) {
         Ok(Reply::Acquired(fence)) => Lease::start(claim, fence, sent, terms()),
         other => panic!("expected Acquired, got {other:?}"),
     }
@@ -59,7 +59,10 @@ pub fn a_lease_published_during_a_heartbeat_is_not_lost() {
     let time = thread::spawn(|| clock::advance(LEASE / 3));
     let published = blocking::wait(lease.publish(Some("value".into())));
     time.join().expect("the clock thread does not panic");
-    assert!(matches!(published, Ok(Published::Stored)), "{published:?}");
+    assert!(
+        matches!(published, Ok(PublishOutcome::Published)),
+        "{published:?}"
+    );
     assert!(!held.is_lost(), "publishing must not lose the lease");
     assert_no_heartbeat_remains(&held);
 }
@@ -75,7 +78,7 @@ pub fn an_expired_lease_wakes_every_waiter() {
     // The key is deleted too: the loss is reported by a heartbeat or by the deadline.
     let deletes = {
         let pool = pool.clone();
-        thread::spawn(move || drop(blocking::wait(pool.ask(&key(), Request::Delete))))
+        thread::spawn(move || drop(blocking::wait(pool.send(&key(), Request::Delete))))
     };
     // Advances repeatedly, because a timer that is set while the clock moves starts late.
     let woken = Arc::new(AtomicBool::new(false));
@@ -96,7 +99,10 @@ pub fn an_expired_lease_wakes_every_waiter() {
     assert!(lease.is_lost());
     let held = lease.held().clone();
     let published = blocking::wait(lease.publish(Some("value".into())));
-    assert!(matches!(published, Ok(Published::TooLate)), "{published:?}");
+    assert!(
+        matches!(published, Ok(PublishOutcome::AlreadyLost)),
+        "{published:?}"
+    );
     assert_no_heartbeat_remains(&held);
 }
 
@@ -120,7 +126,7 @@ fn assert_no_heartbeat_remains(held: &Arc<Held>) {
         thread::yield_now();
     }
     assert!(
-        held.place().is_none(),
+        held.schedule_key().is_none(),
         "the lease has ended but is still in the heartbeat list"
     );
 }
