@@ -20,7 +20,10 @@ fn every_message_stands_on_one_page() {
         let (name, _) = describe(&error);
         writeln!(page, "- `{name}`: {error}").unwrap();
     }
-    for (title, folder) in [("the run time", "src"), ("the attribute", "../dspinlock-macros/src")] {
+    for (title, folder) in [
+        ("the run time", "src"),
+        ("the attribute", "../dspinlock-macros/src"),
+    ] {
         write!(page, "\n## Texts in the sources of {title}\n").unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         for file in source_files(&folder) {
@@ -200,7 +203,9 @@ fn collect(tokens: TokenStream, texts: &mut Vec<String>) {
     while at < tokens.len() {
         match &tokens[at] {
             // `#[doc = "…"]` and `#[cfg(test)] mod tests { … }`.
-            TokenTree::Group(group) if group.delimiter() == Delimiter::Bracket && is_skipped(group.stream()) => {
+            TokenTree::Group(group)
+                if group.delimiter() == Delimiter::Bracket && is_skipped(group.stream()) =>
+            {
                 if is(at + 1, "mod") {
                     at += 3;
                 }
