@@ -213,14 +213,39 @@ fn collect(tokens: TokenStream, texts: &mut Vec<String>) {
             TokenTree::Group(group) => collect(group.stream(), texts),
             TokenTree::Literal(literal) => {
                 let text = literal.to_string();
-                if text.starts_with('"') && text.trim_matches('"').trim().contains(' ') {
-                    texts.push(text.trim_matches('"').replace("\\\"", "\"").replace('\n', " "));
+                let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+                if let Some(text) = text.filter(|text| text.trim().contains(' ') && !is_statement(text)) {
+                    texts.push(shown(text));
                 }
             }
             _ => {}
         }
         at += 1;
     }
+}
+
+/// Statements for SQLite and Redis are no messages.
+fn is_statement(text: &str) -> bool {
+    const VERBS: [&str; 7] = [
+        "CREATE ",
+        "SELECT ",
+        "INSERT ",
+        "UPDATE ",
+        "DELETE ",
+        "PRAGMA ",
+        "redis.call",
+    ];
+    VERBS
+        .iter()
+        .any(|verb| text.replace("\\\n", "").trim_start().starts_with(verb))
+}
+
+/// Joins the lines of a literal that a backslash continues.
+fn shown(literal: &str) -> String {
+    let mut lines = literal.split("\\\n");
+    let first = lines.next().unwrap_or_default().to_owned();
+    let text = lines.fold(first, |text, line| text + line.trim_start());
+    text.replace("\\\"", "\"")
 }
 
 fn is_skipped(attribute: TokenStream) -> bool {
