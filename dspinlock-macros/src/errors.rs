@@ -1,6 +1,6 @@
 //! Collects the errors of one attribute, so that the compiler reports all of them at once.
 //!
-//! `parse` and `validate` add errors, `expand` reads them.
+//! `parse` and `validate` add errors, and `expand` returns them. This module never panics.
 
 use std::fmt::Display;
 use std::mem;
@@ -12,9 +12,9 @@ use quote::ToTokens;
 pub(crate) struct Errors(Option<syn::Error>);
 
 impl Errors {
-    /// Adds an error at the span of `culprit`. The message is one sentence: what is wrong, why, and what to do.
-    pub(crate) fn add(&mut self, culprit: impl ToTokens, message: impl Display) {
-        self.push(syn::Error::new_spanned(culprit, message));
+    /// Adds an error at the span of `tokens`. The message is one sentence: what is wrong, why, and what to do.
+    pub(crate) fn add(&mut self, tokens: impl ToTokens, message: impl Display) {
+        self.push(syn::Error::new_spanned(tokens, message));
     }
 
     /// Adds an error of the parser.
@@ -22,7 +22,7 @@ impl Errors {
         self.0 = Some(mem::take(self).and(error));
     }
 
-    /// All errors so far, and one more.
+    /// Combines all errors so far with `error`.
     pub(crate) fn and(self, error: syn::Error) -> syn::Error {
         match self.0 {
             Some(mut first) => {
@@ -43,7 +43,7 @@ impl Errors {
     }
 }
 
-/// Fails with an error at the span of `culprit`.
-pub(crate) fn fail<T>(culprit: impl ToTokens, message: impl Display) -> syn::Result<T> {
-    Err(syn::Error::new_spanned(culprit, message))
+/// Fails with an error at the span of `tokens`.
+pub(crate) fn fail<T>(tokens: impl ToTokens, message: impl Display) -> syn::Result<T> {
+    Err(syn::Error::new_spanned(tokens, message))
 }

@@ -1,4 +1,4 @@
-//! The pipeline: attribute and function in, the locked function or the errors out.
+//! The pipeline, from the attribute and the function to the locked function or the errors.
 //!
 //! The attribute calls it, and so do the unit tests and `fuzz/`, which run without the compiler.
 
@@ -12,7 +12,7 @@ use crate::model::LockedFn;
 use crate::parse::Args;
 use crate::validate;
 
-/// The function with its body behind the lock; if that fails, the errors and the function as it was.
+/// The function with its body behind the lock. On errors: the errors, and the function unchanged.
 pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     try_expand(args, item.clone()).unwrap_or_else(|error| fallback::expand(&item, &error))
 }

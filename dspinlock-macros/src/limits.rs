@@ -1,4 +1,5 @@
-//! The limits that the attribute checks at compile time. They equal those that the runtime checks at each call.
+//! The limits that the attribute checks at compile time. They equal the limits that the runtime checks at each call, which
+//! this crate cannot import.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The annotated function: its arguments and signature as data, its body as tokens.
 //!
-//! `expand` calls it; `validate` and the shim read the result. It keeps the user's tokens for their spans, and refuses
-//! only what it cannot read.
+//! `expand` calls it; `validate` and the shim read the result. It keeps the user's tokens, because errors need their spans.
+//! It refuses only what it cannot parse.
 
 mod async_trait;
 mod parameter;
@@ -25,7 +25,7 @@ pub(crate) struct LockedFn {
     pub(crate) form: Form,
     /// The type that the body returns.
     pub(crate) output: Type,
-    /// The statements of the body, never parsed.
+    /// The statements of the body. They are never parsed.
     pub(crate) body: TokenStream,
 }
 
@@ -101,7 +101,8 @@ impl LockedFn {
     }
 }
 
-/// Fails unless some token is `fn`, at the first token. A syntax error in a function keeps its own message.
+/// Fails unless some token is `fn`. The error is at the first token. A function with a syntax error passes this check, and
+/// gets the error of the parser.
 fn require_fn(item: &TokenStream) -> syn::Result<()> {
     let is_fn = |token| matches!(token, TokenTree::Ident(word) if word == "fn");
     if item.clone().into_iter().any(is_fn) {
@@ -111,7 +112,7 @@ fn require_fn(item: &TokenStream) -> syn::Result<()> {
     fail(first, "`#[dspinlock]` can be used only on a function or a method")
 }
 
-/// The inner attributes of the body, as outer ones, and its statements.
+/// The inner attributes of the body, converted to outer attributes, and its statements.
 fn split_body(rest: TokenStream, sig: &Signature) -> syn::Result<(Vec<Attribute>, TokenStream)> {
     let parser = |input: ParseStream| {
         let content;
@@ -127,7 +128,7 @@ fn split_body(rest: TokenStream, sig: &Signature) -> syn::Result<(Vec<Attribute>
     parser.parse2(rest).or_else(|_| fail(&sig.ident, no_body))
 }
 
-/// The form of the function, and the type and body behind it.
+/// The form of the function, the type that its body returns, and its body.
 fn form(sig: &Signature, body: TokenStream) -> (Form, Type, TokenStream) {
     if sig.asyncness.is_some() {
         return (Form::Async, output(sig), body);

@@ -1,6 +1,6 @@
 //! Reads the tokens between the attribute's parentheses into [`Args`].
 //!
-//! `expand` calls it; `model`, `validate` and `expand` read the result. It never sees the function.
+//! `expand` calls it; `model`, `validate` and the shim read the result. It never reads the function.
 
 mod args;
 mod duration;

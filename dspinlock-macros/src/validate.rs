@@ -1,7 +1,7 @@
-//! Refuses what can be known to be wrong at compile time, and reports all of it.
+//! Checks the function and its arguments, and reports every error.
 //!
-//! `expand` calls it before it writes anything. It knows tokens only: what a type implements is checked by the traits of
-//! the runtime, with messages of their own.
+//! `expand` calls it before `shim`. It sees tokens only: the traits of the runtime check which traits a type implements, and
+//! have their own messages. It never changes the function.
 
 mod arguments;
 mod key;
@@ -10,7 +10,7 @@ mod signature;
 use crate::errors::Errors;
 use crate::model::LockedFn;
 
-/// Adds an error for each thing that is wrong with the function or with its arguments.
+/// Adds every error of the function and of its arguments.
 pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
     arguments::validate(&function.args, errors);
     signature::validate(function, errors);

@@ -44,7 +44,7 @@ pub(crate) fn write(function: &LockedFn) -> TokenStream {
     quote!(#(#attrs)* #vis #sig { #block })
 }
 
-/// Options and key, in a block: temporaries of the key are dropped before the body runs.
+/// The call with its options and its key, in a block, so that temporaries of the key are dropped before the body runs.
 fn call(function: &LockedFn) -> TokenStream {
     let options = Options::new(&function.args);
     let site = site(function, &options.fixed);
@@ -55,7 +55,7 @@ fn call(function: &LockedFn) -> TokenStream {
     });
     let error_policy = error_policy(function);
     let parts = key(function).into_iter().map(part);
-    // The steps that change the type of the call come before the key: a call with a key is larger, and moves cost more.
+    // The steps that change the type of the call move it. They come before the key, because a call with a key is larger.
     let call = quote! {{
         ::dspinlock::__private::Call::new(const { &#site }) #cached #error_policy #(#parts)* #per_call
     }};
@@ -196,7 +196,7 @@ fn error_policy(function: &LockedFn) -> Option<TokenStream> {
     Some(quote!(.#method(::dspinlock::__private::Shape::<#output>::new().kind())))
 }
 
-/// The location of the user's tokens, but marked as generated: compiler errors point there, and lints stay silent.
+/// The location of the user's tokens, but marked as generated, so that compiler errors point to it and lints ignore it.
 fn generated_at(span: Span) -> Span {
     Span::call_site().located_at(span)
 }

@@ -1,4 +1,4 @@
-//! Recognises an async method that `#[async_trait]` (0.1) has already rewritten:
+//! Recognizes an async method that `#[async_trait]` (0.1) has already rewritten. `model` calls it. The form is:
 //!
 //! ```text
 //! fn price<'async_trait>(self, __arg1: ..) -> Pin<Box<dyn Future<Output = T> + Send + 'async_trait>> {
@@ -15,7 +15,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Expr, Local, Pat, Signature, Stmt, Type};
 
-/// The method as its author wrote it.
+/// The method before `#[async_trait]` rewrote it.
 pub(crate) struct Method {
     /// Binds the parameters, and the receiver as `__self`.
     pub(crate) prologue: Vec<Stmt>,
@@ -83,7 +83,7 @@ fn typed_block(stmt: Stmt) -> Option<(Type, TokenStream)> {
     Some((*typed.ty, quote!(#(#stmts)*)))
 }
 
-/// The pattern that the prologue binds the parameter `__arg1` to. It is a plain name if the author wrote `_`.
+/// The pattern to which the prologue binds the parameter `__arg1`. It is a plain name if the original pattern is `_`.
 pub(crate) fn original_pattern<'a>(pat: &Pat, prologue: &'a [Stmt]) -> Option<&'a Pat> {
     let Pat::Ident(positional) = pat else { return None };
     let name = positional.ident.to_string();

@@ -1,4 +1,5 @@
-//! One parameter of the function: the names that its pattern binds, and what has no name.
+//! One parameter of the function: the names that its pattern binds, and the parts of the pattern without a name. `model`
+//! calls it.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
@@ -7,13 +8,13 @@ use syn::{Attribute, Expr, FnArg, Pat, Stmt};
 
 use crate::model::async_trait;
 
-/// One parameter; the receiver is none.
+/// A parameter other than the receiver.
 pub(crate) struct Parameter {
     /// The names that the pattern binds, in order.
     pub(crate) names: Vec<Ident>,
     /// A part of the pattern that binds no name, as in `_` or `Point { x, .. }`.
     pub(crate) unnamed: Option<TokenStream>,
-    /// The `#[cfg]` in front of it.
+    /// The `#[cfg]` attribute of the parameter.
     pub(crate) cfg: Option<Attribute>,
 }
 
@@ -60,7 +61,7 @@ impl<'ast> Visit<'ast> for Names {
             _ => {}
         }
         visit::visit_pat(self, pat);
-        // In `all @ (_, b)` the name covers the unnamed parts.
+        // In `all @ (_, b)` the name `all` includes the unnamed parts.
         if matches!(pat, Pat::Ident(_)) {
             self.unnamed = before;
         }

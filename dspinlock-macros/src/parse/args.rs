@@ -1,4 +1,4 @@
-//! The arguments of the attribute, and how the value of each is read.
+//! The arguments of the attribute, and which kind of value each takes. `expand` calls it; `value` reads the values.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Reads every argument up to the first syntax error, because the start of the next argument is then unknown.
+    /// Reads every argument, but stops at a syntax error, because the start of the next argument is then unknown.
     pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Self {
         let mut args = Self::default();
         let parser = |input: ParseStream| args.read_all(input, errors);
@@ -79,7 +79,7 @@ impl Args {
     }
 }
 
-/// Whether a flag is given, and not as `false`.
+/// Whether a flag is given and is not `false`.
 pub(crate) fn is_on(flag: &Option<Arg<bool>>) -> bool {
     flag.as_ref().is_some_and(|flag| flag.value)
 }

@@ -1,4 +1,4 @@
-//! `"1h30m"` as a [`Duration`].
+//! Parses durations such as `1h30m`. `value` calls it. It checks no limits.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ const UNITS: [(&str, u64); 7] = [
     ("ns", 1),
 ];
 
-/// Reads whole numbers with descending units and nothing between them; `None` for any other text.
+/// Parses whole numbers with descending units and nothing between them. Returns `None` for any other text.
 ///
-/// A number that is too large saturates: it is refused as too long, like every duration above the limit.
+/// A number that is too large saturates, and is then refused like every duration above the limit.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut units = &UNITS[..];
@@ -28,7 +28,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
             return None;
         }
         let count = number.parse().unwrap_or(u64::MAX);
-        total = total.saturating_add(times(count, units[at].1));
+        total = total.saturating_add(multiply(count, units[at].1));
         units = &units[at + 1..];
         rest = after;
         if rest.is_empty() {
@@ -37,12 +37,12 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
     }
 }
 
-/// Splits `text` before the first byte that does not belong.
-fn split(text: &str, belongs: impl Fn(u8) -> bool) -> (&str, &str) {
-    text.split_at(text.bytes().position(|byte| !belongs(byte)).unwrap_or(text.len()))
+/// Splits `text` before the first byte that does not match.
+fn split(text: &str, matches: impl Fn(u8) -> bool) -> (&str, &str) {
+    text.split_at(text.bytes().position(|byte| !matches(byte)).unwrap_or(text.len()))
 }
 
-fn times(count: u64, unit: u64) -> Duration {
+fn multiply(count: u64, unit: u64) -> Duration {
     let nanos = u128::from(count) * u128::from(unit);
     match u64::try_from(nanos / 1_000_000_000) {
         Ok(seconds) => Duration::new(seconds, (nanos % 1_000_000_000) as u32),

@@ -1,4 +1,5 @@
-//! The names of the arguments, for error messages: an example of each, and the closest match of an unknown name.
+//! The names of the arguments, for error messages: an example of each, and a suggestion for an unknown name. `value` calls
+//! it.
 
 use proc_macro2::Ident;
 
@@ -23,7 +24,7 @@ const ARGUMENTS: [(&str, &str); 17] = [
     ("on_error", "on_error = run_unlocked"),
 ];
 
-/// The argument with a value.
+/// An example of the argument, or an empty text for an unknown name.
 pub(crate) fn example(name: &Ident) -> &'static str {
     ARGUMENTS
         .iter()
@@ -31,7 +32,7 @@ pub(crate) fn example(name: &Ident) -> &'static str {
         .map_or("", |(_, example)| example)
 }
 
-/// The error message for a name that no argument has.
+/// The error message for an unknown name.
 pub(crate) fn unknown(name: &Ident) -> String {
     match closest(&name.to_string()) {
         Some(known) => format!("unknown argument `{name}`: did you mean `{known}`?"),

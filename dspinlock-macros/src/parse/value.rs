@@ -41,14 +41,14 @@ pub(crate) enum Wait {
     Forever,
 }
 
-/// What a lock error does if it is not returned.
+/// What happens on a lock error instead of returning it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OnError {
     RunUnlocked,
     Panic,
 }
 
-/// One argument: its name is read, its value is not.
+/// Reads the value of one argument, whose name was already read.
 pub(crate) struct ValueReader<'a> {
     name: Ident,
     input: ParseStream<'a>,
@@ -198,7 +198,7 @@ impl<'a> ValueReader<'a> {
         }
     }
 
-    /// Adds an error, and skips to the next argument.
+    /// Adds an error for an unknown name, and skips to the next argument.
     pub(crate) fn skip_unknown(self) -> syn::Result<()> {
         self.errors.add(&self.name, names::unknown(&self.name));
         while !self.input.is_empty() && !self.input.peek(Token![,]) {

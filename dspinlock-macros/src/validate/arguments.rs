@@ -1,4 +1,4 @@
-//! Refuses arguments that are out of range, or that contradict each other, on any function.
+//! Refuses arguments that are out of range, or that contradict each other. It does not look at the function.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(crate) fn validate(args: &Args, errors: &mut Errors) {
         wait_is_in_range,
         lease_is_in_range,
         tries_are_in_range,
-        prefix_is_clean,
+        prefix_is_valid,
     ] {
         check(args, errors);
     }
@@ -133,7 +133,7 @@ fn tries_are_in_range(args: &Args, errors: &mut Errors) {
     }
 }
 
-fn prefix_is_clean(args: &Args, errors: &mut Errors) {
+fn prefix_is_valid(args: &Args, errors: &mut Errors) {
     let Some(prefix) = &args.prefix else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Refuses a function if it is unclear which of its arguments belong to the key.
+//! Refuses a function if it is unclear which of its arguments are parts of the key.
 
 use proc_macro2::Ident;
 use syn::FnArg;
@@ -11,7 +11,7 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
     for check in [skip_is_known, skip_is_unique, skip_has_no_key] {
         check(function, errors);
     }
-    // After another error nothing counts as missing: it may be in an argument that could not be read.
+    // After another error, a `key` or `skip` that seems to be missing may be in an argument that could not be read.
     if function.args.key.is_none() && errors.is_empty() {
         for check in [receiver_has_key, parts_have_names, cfg_has_key] {
             check(function, errors);

@@ -1,4 +1,4 @@
-//! Refuses functions that cannot run behind a lock: by their modifiers, or by what they return.
+//! Refuses functions that cannot run behind a lock, because of their modifiers or of their return type.
 
 use syn::visit::{self, Visit};
 use syn::{
@@ -105,7 +105,7 @@ fn is_boxed_future(ty: &Type) -> bool {
     }
 }
 
-/// A cached value outlives the call, so it cannot borrow. An error is never cached, and may.
+/// A cached value outlives the call, so it cannot borrow. An error may borrow, because it is never cached.
 fn no_borrowed_value(function: &LockedFn, errors: &mut Errors) {
     struct Find<'a>(&'a mut Errors);
     impl<'ast> Visit<'ast> for Find<'_> {

@@ -106,8 +106,8 @@ impl KeyHasher {
     /// The digest alone, for a caller that has the site's name in pieces. `None` if the `Serialize` implementation of a
     /// part failed. Takes a reference, because moving the hasher costs more than the call.
     ///
-    /// The parts come before the name, because the name is not known before the body. The list of parts has an end mark,
-    /// so different parts and names never have the same bytes.
+    /// The parts come before the name, because the name is not known before the body. Each part and the list of parts end
+    /// unambiguously, so different parts and names never have the same bytes.
     pub(crate) fn digest(&mut self, site_name: impl FnOnce(&mut Sha256)) -> Option<[u8; 32]> {
         if self.failed {
             return None;

@@ -1,11 +1,11 @@
 //! The store of one machine, without a server: a SQLite file that all processes share, and that runs
 //! [`protocol::step`](crate::protocol::step) inside its transactions.
 //!
-//! - **kill -9** at any moment leaves the file intact: it is in WAL mode, and a step is one transaction. After a loss of
-//!   power the last steps may be missing; fences still grow with the clock of the machine.
+//! - **kill -9** at any moment leaves the file intact, because it is in WAL mode and a step is one transaction. After a
+//!   loss of power the last steps may be missing. Fences still grow, because they follow the machine's clock.
 //! - The file must be on a local disk, because processes share memory that a network file system does not have.
-//! - The file should not be deleted or replaced while it is open. A process notices that with its next step other than a
-//!   read, and continues with the new file. All keys of the old file count as deleted.
+//! - The file should not be deleted or replaced while it is open. A process checks this before each step except reads, and
+//!   continues with the new file. All keys of the old file count as deleted.
 //! - A store that was opened before a fork refuses every step in the child.
 //! - All times are by the machine's clock. If it is set forward, leases expire early; if it is set back, they expire late.
 //!   The fence of an existing key never goes back.
@@ -49,7 +49,7 @@ pub(crate) fn open(path: &str) -> Result<SharedStore, Error> {
     Ok(Arc::new(match path {
         ":memory:" => Embedded::memory()?,
         "" => Embedded::open(&default_path()?, TIME_LIMIT)?,
-        // Otherwise a typing error, or a path for a shell, would create a file with that name.
+        // A mistyped `:memory:`, or a path with `~`, would create a file with that name.
         path if path.starts_with([':', '~']) => {
             return Err(Error::InvalidUrl {
                 reason:
@@ -68,7 +68,7 @@ pub struct Embedded {
     /// The path, for messages.
     path: String,
     time_limit: Duration,
-    /// The process of the thread: a forked child inherits the channel, but not the thread.
+    /// The id of the process with the thread. A forked child inherits the channel, but not the thread.
     process: u32,
 }
 
@@ -139,11 +139,11 @@ impl Embedded {
 }
 
 impl Embedded {
-    /// Resolves within about 5 ms after a step of another process, and at once after a step of this one, except a renewal.
-    /// A step that is sent after this call either sees an earlier change, or the future resolves.
+    /// Resolves within about 5 ms after another process has changed the file, and at once after a step of this process has,
+    /// except a renewal. A change that does not resolve the future is visible to every step that is sent after this call.
     pub fn changed(&self) -> Change {
         let waiting = Watch::wait(&self.watch);
-        // The thread polls before it executes any later step. If it has ended, nothing changes any more.
+        // The thread polls before it executes any later step. If it has exited, nothing changes any more.
         let _ = self.jobs.send(Message::Poll);
         Box::pin(waiting)
     }

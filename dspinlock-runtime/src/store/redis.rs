@@ -1,4 +1,4 @@
-//! Redis and Valkey. No other module imports the redis crate.
+//! The store on Redis or Valkey. `store` opens it. No module outside of this folder imports the redis crate.
 //!
 //! Modules, top first: `cluster`, `per_runtime`, `node`, `failover`, `reconnect`, `reader`, `connection`, `tracking`, `wire`,
 //! `url`, `tls`, `timeouts`, `redact`. Imports point downwards.
@@ -104,7 +104,7 @@ impl RedisStore {
         })
     }
 
-    /// How many names a caller waits for.
+    /// The number of names that calls wait for.
     pub(crate) fn watched_names(&self) -> usize {
         let watches = self.connections.background().watches.as_ref();
         watches.map_or(0, |watches| watches.count())

@@ -1,4 +1,5 @@
-//! The file of a store: its path, its permissions, its format and its schema. `table` opens it.
+//! The file of a store: its path, its permissions, its format and its schema. `table` opens it. The file of another program
+//! or of another format is never changed.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
@@ -18,11 +19,11 @@ const APPLICATION_ID: i32 = 0x6473_706c;
 /// The version of the schema. A file of another version is never changed.
 const FORMAT: i32 = 1;
 
-/// `until` is in milliseconds since 1970. It is NULL for an entry without expiry and 0 for an absent one. So the row
-/// expires at the greater of the two, and never if one of them is NULL.
+/// `state_until` and `value_until` are in milliseconds since 1970: NULL for an entry without expiry, and 0 for an absent
+/// one. A row expires at the greater of the two, or never if one of them is NULL.
 ///
-/// The value is the last column and the table has row ids, so that reading a state does not walk over the pages of a large
-/// value, and the index of the keys stays small.
+/// The value is the last column, so that SQLite reads a state without the pages of a large value. The table has row ids, so
+/// that the index of the keys stays small.
 const SCHEMA: &str = "
     CREATE TABLE lock (
         key         TEXT NOT NULL UNIQUE,
@@ -34,7 +35,7 @@ const SCHEMA: &str = "
     CREATE INDEX lock_end ON lock (max(state_until, value_until));
 ";
 
-/// The length of SQLite's shortest page in bytes.
+/// The size of SQLite's smallest page in bytes.
 const MIN_PAGE: u64 = 512;
 
 /// The pause before a busy file is opened again.
@@ -48,7 +49,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// [`Error::EmbeddedNotInitialized`] if the user has no home folder.
 pub fn default_path() -> Result<PathBuf, Error> {
     let folders = choose_native_strategy().map_err(|_| OpenError::NoHome.into_error("sqlite:"))?;
-    // Windows copies the data folder to other machines, on which the locks would be meaningless. The cache folder stays.
+    // Windows may copy the data folder to other machines, on which the locks would be meaningless, but not the cache folder.
     let fallback = || match cfg!(windows) {
         true => folders.cache_dir(),
         false => folders.data_dir(),
@@ -57,7 +58,7 @@ pub fn default_path() -> Result<PathBuf, Error> {
     Ok(folder.join("dspinlock").join("locks.sqlite"))
 }
 
-/// Which file a path leads to, without opening it. Unknown on systems other than Unix.
+/// The device and inode of the file at a path. Unknown on systems other than Unix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileId(Option<(u64, u64)>);
 
@@ -75,10 +76,10 @@ impl FileId {
     }
 }
 
-/// Opens the file. A missing one is created.
+/// Opens the file, and creates it if it is missing.
 pub(super) fn open(path: &Path, time_limit: Duration) -> Result<Connection, OpenError> {
-    // On POSIX, closing any descriptor of a file releases all locks of the process on it. So only SQLite, which handles
-    // that, opens a file that exists, and no other thread opens the file while it is created.
+    // On POSIX, closing any descriptor of a file releases all locks of the process on it. SQLite handles that, so only
+    // SQLite opens an existing file, and no other thread opens the file while it is created.
     static OPENING: Mutex<()> = Mutex::new(());
     let _opening = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
 
@@ -129,8 +130,8 @@ fn inspect(file: &Path) -> Result<(), OpenError> {
     snapshot(&connection, is_new).map(drop)
 }
 
-/// The connection has no mutex, because one thread uses it. SQLite's own busy handler is off: reads would wait behind
-/// writes, and its pauses grow so long that other processes overtake.
+/// Opens a connection without a mutex, because one thread uses it, and without SQLite's busy handler. With that handler,
+/// reads would wait behind writes, and its pauses grow so long that other processes overtake.
 fn connect(file: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
     let connection = Connection::open_with_flags(file, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(Duration::ZERO)?;
@@ -146,7 +147,7 @@ fn snapshot<T>(
     read(&transaction)
 }
 
-/// Whether the file is empty. A file of another program is an error.
+/// Whether the file is empty. A file of another program or format is an error.
 fn is_new(connection: &Connection) -> Result<bool, OpenError> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0));
     let application = number("PRAGMA application_id")?;
@@ -169,8 +170,8 @@ fn set_up(connection: &Connection) -> Result<(), OpenError> {
             "the file is read-only: check its mode and owner".into(),
         ));
     }
-    // A file without tables may be in WAL mode already, if the process that created it was killed. Every process that has
-    // it open holds it in that mode, so changing the mode would deadlock.
+    // If the process that created the file was killed, a file without tables may already be in WAL mode. Other processes
+    // that have it open then prevent a change of the mode, and each would wait for the others.
     if snapshot(connection, is_new)? && journal_mode(connection, "PRAGMA journal_mode")? != "wal" {
         // With a journal file, a process that is killed before WAL mode would leave a journal that only a writer can undo.
         connection.pragma_update(None, "journal_mode", "MEMORY")?;
@@ -197,7 +198,7 @@ fn journal_mode(connection: &Connection, pragma: &str) -> Result<String, OpenErr
 
 fn create_tables(connection: &Connection) -> Result<(), OpenError> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    // Another process may have created them since.
+    // Another process may have created them in the meantime.
     if is_new(&transaction)? {
         transaction.execute_batch(SCHEMA)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -206,7 +207,7 @@ fn create_tables(connection: &Connection) -> Result<(), OpenError> {
     Ok(transaction.commit()?)
 }
 
-/// Retries while other processes have the file.
+/// Retries until the deadline while other processes keep the file busy.
 fn retry_while_busy<T>(deadline: Instant, action: impl Fn() -> Result<T, OpenError>) -> Result<T, OpenError> {
     loop {
         match action() {

@@ -1,4 +1,4 @@
-//! Why a store cannot be opened. Only this module builds the [`Error`] for it.
+//! Why the embedded store cannot be opened. Only this module builds [`Error::EmbeddedNotInitialized`].
 
 use std::fmt::Display;
 use std::io;

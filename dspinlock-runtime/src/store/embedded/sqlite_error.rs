@@ -1,4 +1,5 @@
-//! SQLite's errors as failures of a step. Messages show SQLite's code, never its text, which may quote a value.
+//! SQLite's errors as failures of a step. `table` and `open_error` call it. Messages show SQLite's description of the error
+//! code, never the text of the error, which may quote a value.
 
 use rusqlite::ErrorCode;
 
@@ -8,7 +9,7 @@ use crate::store::api::Failure;
 /// Why a step was not executed.
 #[derive(Debug)]
 pub(super) enum SqliteError {
-    /// Another process has the file; try again.
+    /// Another process keeps the file busy. The step can be retried.
     Busy,
     Failed(Failure),
 }
@@ -33,11 +34,11 @@ impl SqliteError {
     }
 }
 
-/// `None` if another connection has the file.
+/// The reason of a failure; `None` if another connection keeps the file busy.
 pub(super) fn reason(error: &rusqlite::Error) -> Option<StoreFailure> {
     let Some(cause) = error.sqlite_error() else {
         return Some(StoreFailure::Refused(
-            "the file has content of an unexpected type: another program has written to it".into(),
+            "the file has content of an unexpected type: another program wrote it; use another path".into(),
         ));
     };
     let text = rusqlite::ffi::code_to_str(cause.extended_code);

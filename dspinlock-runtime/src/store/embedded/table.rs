@@ -1,4 +1,5 @@
-//! One row per key, and one step per transaction: runs `protocol::step` on the file. The worker calls it.
+//! The table of records: one row per key. It runs `protocol::step` in one transaction per step. `worker` calls it, and
+//! handles busy files: this module never waits.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub(super) struct Table {
     version: Option<i64>,
 }
 
-/// The path of the file, and which file it was when it was opened.
+/// The path of the open file, and the identity that it had when it was opened.
 pub(super) struct OpenFile {
     path: PathBuf,
     id: FileId,
@@ -63,7 +64,7 @@ pub(super) struct Step {
 
 impl Table {
     pub(super) fn open(path: &Path, time_limit: Duration, clock: Clock) -> Result<Self, OpenError> {
-        // A relative path depends on the current directory, which may change.
+        // A relative path depends on the current directory, which can change.
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
         let connection = file::open(&absolute, time_limit)?;
         let file = Some(OpenFile {
@@ -87,8 +88,8 @@ impl Table {
         })
     }
 
-    /// Opens the file again if it was deleted or replaced, because other processes use the new one. All keys of the old
-    /// file count as deleted.
+    /// Opens the new file if the open one was deleted or replaced, because other processes use the new one. All keys of the
+    /// old file count as deleted.
     pub(super) fn follow_file(&mut self, time_limit: Duration) -> Result<(), SqliteError> {
         let Some(open) = &mut self.file else {
             return Ok(());
@@ -108,7 +109,7 @@ impl Table {
         Ok(())
     }
 
-    /// Executes one step. A step that changes nothing (a hit, a poll by a waiter) takes no write lock.
+    /// Executes one step. A step that changes nothing, such as a hit, takes no write lock.
     pub(super) fn step(&mut self, key: &str, request: &Request) -> Result<Step, SqliteError> {
         if matches!(
             request,
@@ -153,7 +154,7 @@ impl Table {
         sweep(&self.connection, (self.clock)())
     }
 
-    /// Changes before the next poll do not count.
+    /// Makes the next [`was_changed`](Self::was_changed) return `false`: it only remembers the version.
     pub(super) fn forget_changes(&mut self) {
         self.version = None;
     }
@@ -183,7 +184,7 @@ fn load(connection: &Connection, key: &str, request: &Request) -> Result<Record,
     Ok(record.unwrap_or_default())
 }
 
-/// How much of a value is read. Only a hit needs more than the header.
+/// How many bytes of a value are read. Only a hit needs more than the header.
 fn bound(request: &Request) -> i64 {
     let bytes = match request {
         Request::Read(read) => read.bound,
@@ -255,7 +256,7 @@ fn sweep(connection: &Connection, now: u64) -> Result<bool, SqliteError> {
     Ok(swept == SWEEP_LIMIT)
 }
 
-/// A step never writes an entry of the wrong type, or one that was not read. It keeps or removes it.
+/// The columns of an entry. An entry of the wrong type, or one that was not read, is kept or removed, but never written.
 fn columns(slot: &Slot) -> (Option<&[u8]>, Option<i64>) {
     match slot {
         Slot::Absent | Slot::WrongType => (None, Some(0)),

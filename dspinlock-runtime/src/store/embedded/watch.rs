@@ -1,4 +1,4 @@
-//! Callers that wait for a change of the file. The worker wakes them.
+//! Callers that wait for a change of the file. `embedded` registers them, and `worker` wakes them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,11 +13,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Waits from this call on, not from the first poll. A dropped future no longer counts as a waiter.
+    /// Waits for the next wake-up after this call, even if the future is polled later. A dropped future is not counted.
     pub(super) fn wait(this: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
         this.waiting.fetch_add(1, Ordering::SeqCst);
         let registered = Registered(Arc::clone(this));
-        // Every `notify_waiters` from now on wakes it, also before its first poll.
+        // Every later `notify_waiters` wakes it, also before its first poll.
         let notified = Arc::clone(&this.notify).notified_owned();
         async move {
             let _registered = registered;

@@ -1,5 +1,5 @@
-//! The thread of a store: it executes steps in order, retries while other processes have the file, and polls for their
-//! changes. All SQLite calls after the opening run on it.
+//! The thread of a store: it executes steps in order, retries while other processes keep the file busy, and polls for
+//! their changes. `embedded` starts it. After the file is opened, SQLite is called on this thread only.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use crate::store::api::Failure;
 /// How often the file is polled for changes of other processes while a caller waits for one.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The first and the longest pause while another process has the file. SQLite keeps no queue, so a process with long
-/// pauses would be overtaken by all others.
+/// The first and the longest pause while another process keeps the file busy. SQLite has no queue, so all others would
+/// overtake a process with long pauses.
 const MIN_PAUSE: Duration = Duration::from_micros(50);
 const MAX_PAUSE: Duration = Duration::from_micros(500);
 
 /// A message to the thread.
 pub(super) enum Message {
     Step(Box<Job>),
-    /// A caller waits for a change: the current content is the one to compare with.
+    /// A caller waits for a change of the current content.
     Poll,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Job {
     pub(super) reply: oneshot::Sender<Result<Reply, Failure>>,
 }
 
-/// What the thread owns.
+/// The state of the thread.
 pub(super) struct Worker {
     table: Table,
     inbox: Receiver<Message>,
@@ -48,7 +48,7 @@ pub(super) struct Worker {
     pause: Duration,
     /// When to poll again, while a caller waits.
     poll_at: Instant,
-    /// There may be expired rows. They are removed when there is nothing else to do.
+    /// There may be expired rows. They are removed when the thread is idle.
     needs_sweep: bool,
 }
 
@@ -87,7 +87,7 @@ impl Worker {
         self.watch.wake();
     }
 
-    /// The next message. It times out when there is something to do without one.
+    /// The next message. Times out when a poll, a retry or a sweep is due.
     fn next(&self) -> Result<Message, RecvTimeoutError> {
         let poll = self
             .watch
@@ -124,7 +124,7 @@ impl Worker {
         }
     }
 
-    /// Returns the job if another process has the file and the deadline has not passed.
+    /// Returns the job if another process keeps the file busy and the deadline has not passed.
     fn attempt(&mut self, job: Box<Job>) -> Option<Box<Job>> {
         let is_unwanted =
             job.reply.is_closed() && matches!(job.request, Request::Read(_) | Request::Acquire(_));
@@ -144,7 +144,7 @@ impl Worker {
             Err(SqliteError::Busy) => Err(Failure::Refused(StoreFailure::Timeout)),
             Err(SqliteError::Failed(failure)) => Err(failure),
         };
-        // The receiver is gone if the future was dropped.
+        // The future may have been dropped.
         let _ = job.reply.send(reply);
         None
     }
@@ -157,7 +157,7 @@ impl Worker {
         self.table.step(&job.key, &job.request)
     }
 
-    /// After a failure, another process or a later step removes the rows.
+    /// Removes a few expired rows. After a failure, another process or a later step removes them.
     fn sweep(&mut self) {
         self.needs_sweep = self.table.sweep().unwrap_or(false);
     }

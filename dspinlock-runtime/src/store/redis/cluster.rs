@@ -1,7 +1,7 @@
-//! Redis Cluster: sends every step to the node that serves the slot of its key, and follows redirects.
+//! The store on a Redis Cluster: sends every step to the node that serves the slot of its key, and follows redirects.
 //!
-//! Every step of the protocol is about one key, so it goes to one node. A redirect changes one slot of the map. The whole
-//! map is loaded in the background, never inside a caller's future.
+//! Every step of the protocol has one key, so one node executes it. A redirect changes one slot of the map. The whole map
+//! is loaded in the background, never inside a caller's future.
 //!
 //! Modules, top first: `topology`, `slot_migration`, `asking`, `nodes`, `slot_map`.
 
@@ -30,7 +30,7 @@ use crate::tls::Tls;
 
 /// How many redirects a step follows.
 const MAX_REDIRECTS: usize = 16;
-/// The pause before a step on a key of which one entry has migrated and the other has not.
+/// The pause before a step is sent again because only one entry of its key has migrated.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// A Redis Cluster. It connects with the first step.
@@ -133,8 +133,7 @@ impl Store for Cluster {
     }
 }
 
-/// Sends a step to the node that the map names, or to which that node redirects it. `send` gets `true` if `ASKING` has to
-/// precede the step.
+/// Sends a step to the owner of its slot, and follows redirects. `send` receives `true` if `ASKING` must precede the step.
 async fn send_to_owner<T>(
     nodes: &Arc<Nodes>,
     key: &Key,
@@ -166,7 +165,7 @@ async fn send_to_owner<T>(
                 background::sleep(TRY_AGAIN).await;
             }
             CommandError::Failed(failure @ Failure::NotReady { .. }) if !failed => {
-                // The step was not sent, and the slot may have another master by now.
+                // The step was not sent, and the slot may have a new master.
                 failed = true;
                 topology::refresh(nodes).await;
                 if owner(nodes, slot).await?.is(&member) {

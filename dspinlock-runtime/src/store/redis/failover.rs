@@ -1,4 +1,5 @@
-//! What a failover must not break: grants of a lost master, acknowledgements of replicas, and the address of the new master.
+//! Handles failovers: a grant of a former master must not publish, replicas acknowledge a step, and connections follow the
+//! master. `node` and `per_runtime` call this folder.
 //!
 //! Modules, independent of each other: `sentinel`, `grants`, `replicas`.
 

@@ -96,7 +96,7 @@ impl Node {
         );
         Box::pin(async move {
             let connection = reconnecting.connection().await.map_err(CommandError::from)?;
-            // The name is joined before the request is sent, so that a push right after the reply is not missed.
+            // Subscribed before the request is sent, so that a push right after the reply is not missed.
             let watched = watches
                 .filter(|_| connection.is_tracking())
                 .map(|watches| watches.subscribe(&step.names()[0]));

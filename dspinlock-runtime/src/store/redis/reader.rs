@@ -1,3 +1,3 @@
-//! Connections that carry reads only. A read that they cannot serve goes to the background thread.
+//! Connections that carry reads only. `redis` calls them. A read that they cannot serve is sent by the background thread.
 
 pub(crate) mod sync_reader;

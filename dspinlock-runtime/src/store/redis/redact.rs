@@ -1,4 +1,4 @@
-//! Text from a server in messages and logs.
+//! Makes text from a server safe for messages and logs: a server must not write control characters or long texts there.
 
 /// The longest text from a server that is shown, in characters.
 const MAX: usize = 200;

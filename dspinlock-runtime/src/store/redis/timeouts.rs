@@ -1,4 +1,4 @@
-//! Time limits of a connection.
+//! The time limits of a connection. Plain data, which `url` fills in.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! TLS with rustls and the `ring` provider. The configuration is built when a pool is opened; `connection` does the
-//! handshakes.
+//! TLS with rustls and the `ring` provider. `url` builds the configuration when a pool is opened, and `connection` does the
+//! handshakes. No message quotes a certificate or a key.
 
 use std::error::Error as StdError;
 use std::io;
@@ -97,7 +97,7 @@ fn unusable(what: &str, why: &(impl ToString + ?Sized)) -> Error {
     Error::option(format!("cannot use {what}: {}", why.to_string()))
 }
 
-/// The messages of the PEM library are not shown: they quote lines of the text, which may be of a private key.
+/// The messages of the PEM library are not shown, because they quote lines of the text, which may be a private key.
 fn pem_reason(error: &pem::Error) -> &'static str {
     match error {
         pem::Error::NoItemsFound => "its PEM text contains none",
@@ -126,7 +126,7 @@ pub(crate) fn reason(error: &(dyn StdError + 'static)) -> Option<String> {
     None
 }
 
-/// How the redis crate keeps errors of other crates.
+/// The type in which the redis crate wraps errors of other crates.
 type SharedError = Arc<dyn StdError + Send + Sync>;
 
 fn handshake_failure(error: &rustls::Error) -> String {

@@ -1,6 +1,6 @@
 //! Names whose changes a server pushes, and the callers that wait for them.
 //!
-//! `connection` passes pushes in; `node` joins names. It never waits for I/O.
+//! `connection` passes pushes to it, and `node` subscribes callers. It does no I/O.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -14,9 +14,9 @@ use crate::store::api::Listener;
 #[derive(Default)]
 pub(crate) struct Watches {
     watched: Mutex<HashMap<String, watch::Sender<()>>>,
-    /// It learns of every change.
+    /// It is notified of every change.
     listener: OnceLock<Arc<dyn Listener>>,
-    /// The log has the warning that the server does not push.
+    /// Whether the warning that the server does not push was logged.
     warned: AtomicBool,
 }
 
@@ -44,7 +44,7 @@ impl Watches {
         }
     }
 
-    /// Watches `name`: no push after this call is missed.
+    /// Subscribes to `name`: no push after this call is missed.
     pub(crate) fn subscribe(self: &Arc<Self>, name: &str) -> Watched {
         let changes = self
             .lock()
@@ -102,7 +102,7 @@ impl Watches {
 }
 
 impl Watched {
-    /// Resolves with the first change since the name was joined.
+    /// Resolves with the first change since the subscription.
     pub(crate) async fn changed(mut self) {
         // The sender stays in the map as long as this receiver exists.
         let _ = self.changes.changed().await;

@@ -1,4 +1,4 @@
-//! URLs and parameters, parsed into addresses. Nothing in this folder connects.
+//! Parses URLs and parameters into addresses. This folder never connects.
 //!
 //! Modules, top first: `parameters`, `multi_host`, `address`, `scheme`.
 

@@ -1,4 +1,4 @@
-//! Commands that go to a server, and replies that come back. Nothing in this folder does I/O.
+//! The commands to a server, and its replies. This folder does no I/O.
 //!
 //! Modules, top first: `command`, `reply`, `scripts`.
 

@@ -1,4 +1,5 @@
-//! A step at a node to which the slot is migrating: `ASKING` precedes each command, and no change is pushed.
+//! A step on a node to which the slot is migrating: `ASKING` precedes each command, and no change is pushed. `cluster`
+//! calls it.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::store::redis::node::Node;
 use crate::store::redis::wire::command::{Step, state_range, value_range};
 use crate::store::redis::wire::reply::{self, CommandError};
 
-/// Executes a step that the node of the slot has redirected. That node sent it, so a grant stays valid.
+/// Executes a step that the owner of the slot has redirected. The owner sent the redirect, so a grant stays valid.
 pub(crate) fn step(node: Arc<Node>, key: &Key, request: Request) -> Boxed<Result<Reply, CommandError>> {
     let names = [key.state_name(), key.value_name()];
     Box::pin(async move {

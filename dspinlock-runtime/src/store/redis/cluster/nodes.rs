@@ -1,4 +1,4 @@
-//! What is known of a cluster: its nodes and their slots. The steps read it, `topology` replaces it.
+//! The known nodes of a cluster and their slots, shared by all steps. The steps read it, and `topology` replaces it.
 
 use std::fmt;
 use std::sync::{Arc, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -19,7 +19,7 @@ pub(crate) struct Nodes {
     pub(crate) started: Once,
     /// A new map is wanted.
     pub(crate) wanted: Arc<Notify>,
-    /// How many attempts to load the map have ended.
+    /// How many attempts to load the map have finished.
     pub(crate) attempts: watch::Sender<u64>,
 }
 
@@ -41,7 +41,7 @@ impl Nodes {
         self.read().owner(slot).cloned()
     }
 
-    /// The node at a place that the node `by` has named. An empty host is the host of `by`.
+    /// The node at a place in a reply of the node `by`. An empty host is the host of `by`.
     pub(crate) fn named(&self, by: &Member, (host, port): HostPort) -> Member {
         let host = if host.is_empty() { by.place.0.clone() } else { host };
         self.member((host, port))

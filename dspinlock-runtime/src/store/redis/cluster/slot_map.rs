@@ -1,4 +1,4 @@
-//! The nodes of a cluster and the slots that each serves. Pure data: `topology` loads it.
+//! The nodes of a cluster and the slots that each serves. `nodes` keeps it, and `topology` loads it. It does no I/O.
 
 use std::sync::Arc;
 

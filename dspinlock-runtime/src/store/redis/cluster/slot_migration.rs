@@ -1,4 +1,4 @@
-//! A grant moves with its slot. `cluster` calls this before a PUBLISH.
+//! Moves a grant with its slot to another node. `cluster` calls it before a PUBLISH.
 
 use super::nodes::Nodes;
 use super::slot_map::Member;
@@ -10,8 +10,8 @@ use crate::store::redis::wire::reply::{CommandError, Redirect};
 
 /// Moves the grant of a PUBLISH to `member`, if the slot has migrated there.
 ///
-/// After a failover the grant must not move. So the connection that received the grant has to redirect the key to this
-/// node, and this node must not have been a replica of the former one.
+/// After a failover the grant must not move. So it moves only if the node that made it redirects the key to `member`, and
+/// `member` was not a replica of that node.
 pub(crate) async fn follow(
     nodes: &Nodes,
     member: &Member,

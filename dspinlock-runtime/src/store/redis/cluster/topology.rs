@@ -1,4 +1,4 @@
-//! Loads the slot map in a background task, one attempt at a time: on request, and from time to time.
+//! Loads the slot map in a background task, one attempt at a time: on request, and periodically. `cluster` requests it.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::slot_map::{Member, Range, SLOTS, parse};
 use crate::rt::background;
 use crate::store::redis::url::address::Address;
 
-/// How many nodes are asked at once. The first reply counts: what that node does not know yet, a later attempt finds.
+/// How many nodes are asked at once. The first reply is used. If that node has an outdated map, a later attempt fixes it.
 const AT_ONCE: usize = 3;
 /// How many times within the response timeout the connections are checked. A node that owes a reply may have lost its
 /// slots.
@@ -110,7 +110,7 @@ fn replace(nodes: &Nodes, by: &Member, ranges: Vec<Range>) {
         .iter()
         .filter(|member| member.connections.is_silent());
     silent.for_each(|member| member.connections.close());
-    // The new owner of a slot does not push what was registered at the former one.
+    // The new owner of a slot does not push changes of names that were registered at the former owner.
     nodes.shared.watches.wake_all();
 }
 

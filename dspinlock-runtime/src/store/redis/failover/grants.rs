@@ -1,7 +1,8 @@
 //! The grants of a pool, each with the connection that received it. `node` asks before it sends a PUBLISH.
 //!
-//! Replication is asynchronous, so a failover may lose the latest writes. A holder whose key was granted to another caller
-//! in the meantime could then publish an older result over a newer one. So a grant is valid for one history of writes.
+//! Replication is asynchronous, so a failover may lose the latest writes. The new master may grant the same key to another
+//! caller, and the former holder could publish an older result over a newer one. So a grant is valid only on servers that
+//! have the same replication history.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

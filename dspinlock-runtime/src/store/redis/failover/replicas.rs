@@ -1,5 +1,5 @@
-//! Steps that wait for replicas: `WAIT` follows the step on a connection that no other step uses, because `WAIT` blocks
-//! its connection.
+//! Steps that wait for replicas. `WAIT` blocks its connection, so each of these steps has a separate connection while it
+//! waits. `per_runtime` calls it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -108,8 +108,8 @@ impl ReplicaWaits {
     }
 }
 
-/// A write that leaves nothing behind. Valkey waits only for the writes of this connection, and a delete that found
-/// nothing wrote nothing, but the delete before it may not be acknowledged yet.
+/// A write without a lasting effect. Valkey waits only for the writes of this connection. A delete that found nothing wrote
+/// nothing, but the replicas may not have acknowledged an earlier delete yet.
 fn empty_write(name: &str) -> Cmd {
     let mut command = redis::cmd("EVAL");
     command

@@ -1,4 +1,5 @@
-//! Sentinel: finds the address of a master whenever a connection is opened, and closes connections to a former master.
+//! Sentinel: finds the address of the master for each new connection, and closes connections to a former master.
+//! `reconnect` calls it through the trait [`Locate`].
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,11 +28,11 @@ use crate::tls::Tls;
 pub(crate) struct Sentinels {
     sentinels: Vec<Address>,
     name: String,
-    /// The login to the master. Its place comes from a sentinel.
+    /// The login to the master. A sentinel names the host and the port.
     template: Address,
     /// The sentinel that answered last is asked first.
     first: AtomicUsize,
-    /// The master that the subscribed sentinel has named last.
+    /// The master that the subscribed sentinel named last.
     master: watch::Sender<Option<HostPort>>,
     subscribed: Once,
 }
@@ -159,7 +160,7 @@ async fn check_role(connection: &Connection) -> Result<(), String> {
     }
 }
 
-/// Follows one sentinel until it fails. An announcement is only a reason to ask, so a lost one costs a poll interval.
+/// Follows one sentinel until it fails. An announcement only triggers a query, so a lost one delays it by a poll interval.
 async fn follow(sentinels: &Weak<Sentinels>, sentinel: &Address, limit: Duration) -> Result<(), String> {
     let (sender, mut pushes) = mpsc::unbounded_channel();
     let subscribed = async {

@@ -1,4 +1,5 @@
 //! The read that fills the near cache: plain reads, their registration and their remaining lifetime, in one round trip.
+//! `node` calls it. It runs no script.
 
 use redis::{Cmd, Pipeline, Value};
 

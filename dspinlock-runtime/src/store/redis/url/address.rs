@@ -1,4 +1,4 @@
-//! The address of one server and the login to it, parsed from a URL. Messages and `Debug` never show the login.
+//! The address of one server and the login to it, parsed from a URL. `Display` and `Debug` never show the login.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub(crate) struct Address {
     pub(crate) login: RedisConnectionInfo,
 }
 
-/// The socket address of a server.
+/// The host and port, or the socket path, of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     Tcp {
@@ -148,8 +148,8 @@ fn tls_of(url: &str, secure: bool, mut tls: Tls) -> Result<Option<Tls>, Error> {
     match (chain, key) {
         (None, None) => {}
         (Some(chain), Some(key)) => tls = tls.client_certificate(chain, key),
-        (Some(_), None) => return Err(invalid("`ssl_certfile` needs `ssl_keyfile`")),
-        (None, Some(_)) => return Err(invalid("`ssl_keyfile` needs `ssl_certfile`")),
+        (Some(_), None) => return Err(invalid("`ssl_certfile` needs `ssl_keyfile`: add it")),
+        (None, Some(_)) => return Err(invalid("`ssl_keyfile` needs `ssl_certfile`: add it")),
     }
     if !secure && tls != Tls::default() {
         return Err(invalid(
@@ -170,7 +170,7 @@ fn invalid(reason: &str) -> Error {
     }
 }
 
-/// The description of the redis crate without its detail, which may quote the URL and so a password.
+/// The message of the redis crate without its detail, because that may quote the password in the URL.
 fn reason(error: &redis::RedisError) -> String {
     if error.detail().is_some() {
         return error.category().into();

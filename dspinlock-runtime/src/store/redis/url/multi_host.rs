@@ -1,4 +1,5 @@
-//! URLs with more than one host: `scheme://user:password@host:port,host:port/path?query`.
+//! URLs with more than one host: `scheme://user:password@host:port,host:port/path?query`. `cluster` and `sentinel` parse
+//! them.
 
 use super::address::Address;
 use crate::error::Error;

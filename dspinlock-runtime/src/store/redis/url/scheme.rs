@@ -1,4 +1,4 @@
-//! The scheme of a URL: a single server, Sentinel or Redis Cluster.
+//! The scheme of a URL: a single server, Sentinel or Redis Cluster. `redis` calls it before it parses the rest.
 
 use crate::error::Error;
 
