@@ -1,4 +1,4 @@
-//! Locks without the attribute: `HashDSpinlock` hashes a value to a key, `DSpinlockBase` takes a custom key.
+//! Locks without the attribute. `HashDSpinlock` hashes a value to a key, and `DSpinlockBase` takes a custom key.
 //!
 //! Run it: `cargo run --example explicit_lock`.
 //! The store is in memory. Set `DSPINLOCK_URL`, for example to `redis://127.0.0.1`, to use a server.
@@ -17,13 +17,13 @@ fn main() -> Result<(), Error> {
     custom_key()
 }
 
-/// The key is the one of `HashDSpinlock("example")` in Python.
+/// `HashDSpinlock("example")` in Python has the same key.
 fn hashed_key(pool: &Pool) -> Result<(), Error> {
     let lock = HashDSpinlock::new("example").pool(pool);
     println!("key {}", lock.key()?);
     if let Acquired::Locked(lease) = lock.acquire_blocking()? {
         println!("acquired, fence {}", lease.fence());
-        lease.release_blocking()?; // marks the key as computed; a dropped lease frees it instead
+        lease.release_blocking()?; // marks the key as computed; a dropped lease frees it
     }
     println!("deleted: {}", lock.delete_state_blocking()?);
     Ok(())
@@ -43,7 +43,7 @@ impl DSpinlockBase for Migration {
     }
 }
 
-/// The first attempt acquires the lock. The second finds that the migration is done, because of `cached_if_computed`.
+/// The first attempt acquires the lock. Because of `cached_if_computed`, the second attempt finds that the migration is done.
 fn custom_key() -> Result<(), Error> {
     for attempt in 1..=2 {
         match Migration(7).acquire_blocking()? {

@@ -1,4 +1,4 @@
-//! A job that runs at most once per day, although three schedulers start it.
+//! A job that runs at most once per day, even if three schedulers start it.
 //!
 //! Run it: `cargo run --example idempotent_job`.
 //! The store is in memory. Set `DSPINLOCK_URL`, for example to `redis://127.0.0.1`, to use a server.
@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use dspinlock::{Error, Pool, dspinlock};
 
-/// After the job has run, its key stays for a day, and every other call fails. If the job fails or its process dies, the
-/// key becomes free and the next call runs the job.
+/// After the job has run, its key stays for a day, and every other call fails. If the job fails or its process dies, the key
+/// becomes free, and the next call runs the job.
 #[dspinlock(key = day, fail_if_key_exists, ttl = "1d")]
 async fn send_reports(day: &str, scheduler: usize) -> Result<usize, Error> {
     println!("scheduler {scheduler} sends the reports of {day}");
     let lease = dspinlock::current().expect("the body holds a lease");
+    let mut sent = 0;
     for number in 1..=3 {
         tokio::time::sleep(Duration::from_millis(50)).await; // sends one report
         if lease.is_lost() {
@@ -20,8 +21,9 @@ async fn send_reports(day: &str, scheduler: usize) -> Result<usize, Error> {
         }
         // Pass the fence to the mail server or the database, so that it can refuse an older holder.
         println!("report {number} sent, fence {}", lease.fence());
+        sent += 1;
     }
-    Ok(3)
+    Ok(sent)
 }
 
 #[tokio::main]

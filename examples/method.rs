@@ -24,13 +24,13 @@ struct Invoice {
 enum ClientError {
     #[error("there is no month {0}")]
     NoSuchMonth(u32),
-    /// Errors of the lock are converted by `From`.
+    /// `From` converts errors of the lock.
     #[error(transparent)]
     Lock(#[from] dspinlock::Error),
 }
 
 impl Client {
-    /// `connection` is not part of the key, so that all clients of a tenant share an invoice.
+    /// `connection` is not part of the key, so all clients of a tenant share an invoice.
     #[dspinlock(key = (self.tenant, month), cached_if_computed, ttl = "1h")]
     async fn invoice(&self, month: u32) -> Result<Invoice, ClientError> {
         if month > 12 {

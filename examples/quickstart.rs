@@ -15,7 +15,7 @@ const PROCESSES: usize = 4;
 const REPORTS: [u32; 4] = [1, 2, 3, 1];
 const COMPUTATIONS: usize = 3;
 
-/// The attribute is all that the function needs. `run` is part of the key, so that each run of this example computes anew.
+/// The function needs only the attribute. `run` is part of the key, so each run of this example computes the reports again.
 #[dspinlock(key = (run, number), cached_if_computed, ttl = "1m")]
 fn report(run: u32, number: u32, process: &str) -> Result<String, dspinlock::Error> {
     println!("process {process} computes report {number} ...");
@@ -23,7 +23,7 @@ fn report(run: u32, number: u32, process: &str) -> Result<String, dspinlock::Err
     Ok(format!("report {number}, computed by process {process}"))
 }
 
-/// One process: asks for every report.
+/// One worker process. It asks for every report.
 fn worker(url: &str, run: u32, process: &str) -> Result<(), Box<dyn Error>> {
     dspinlock::init(Pool::open(url)?)?;
     for number in REPORTS {

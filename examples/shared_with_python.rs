@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use dspinlock::{Error, HashDSpinlock, Pool, dspinlock};
 
-/// With `name = ""` only the object is hashed, as in Python. Python stores no values: after a Python worker has run, Rust
-/// computes its value once and caches it for Rust.
+/// With `name = ""` only the object is hashed, as in Python. Python stores no value. After a Python worker has run, a Rust
+/// worker computes the value once and stores it for other Rust workers.
 #[dspinlock(name = "", key = report, cached_if_computed, wait = "1m")]
 async fn rows(report: &str) -> Result<u64, Error> {
     println!("Rust computes the {report} ...");
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Error> {
     dspinlock::init(Pool::open(&url)?)?;
 
     let lock = HashDSpinlock::new("nightly report");
-    println!("key {}", lock.key()?); // get_key() in Python returns the same
+    println!("key {}", lock.key()?); // `get_key()` in Python returns the same key
     println!("{} rows", rows("nightly report").await?);
     println!("{} rows", rows("nightly report").await?); // the cached value
     lock.delete_state().await?;

@@ -25,15 +25,15 @@
 //! # Where to start
 //!
 //! - [`#[dspinlock]`](macro@dspinlock): every argument of the attribute.
-//! - [`HashDSpinlock`]: a lock without a function; [`DSpinlockBase`]: a custom key scheme.
+//! - [`HashDSpinlock`]: a lock without a function. [`DSpinlockBase`]: a lock with a custom key scheme.
 //! - [`current()`]: the lease of the running body, with its fence.
-//! - [`Pool`] and [`init`]: which store is used. [`guide::stores`] explains URLs, TLS, Sentinel, Redis Cluster and the
-//!   embedded store.
-//! - [`Error`]: every way in which a lock can fail.
-//! - [`guide::migrating`]: from the Python package `py-dspinlock`.
+//! - [`Pool`] and [`init`]: the choice of the store. [`guide::stores`] explains URLs, TLS, Sentinel, Redis Cluster and
+//!   the embedded store.
+//! - [`Error`]: every error of a locked call.
+//! - [`guide::migrating`]: a guide for users of the Python package `py-dspinlock`.
 //!
 //! Without [`init`] the first call opens the URL in the environment variable `DSPINLOCK_URL`. Without that variable it
-//! opens the embedded store, a file that all processes of this machine share.
+//! opens the embedded store, a file that the processes of this machine share.
 //!
 //! # Features
 //!
@@ -56,7 +56,7 @@ pub use dspinlock_runtime::{
 #[doc(hidden)]
 pub use dspinlock_runtime::__private;
 
-/// Longer explanations, which exist in this documentation only.
+/// Guides. This module exists only in the documentation.
 #[cfg(doc)]
 pub mod guide {
     #[doc = include_str!("../docs/stores.md")]
@@ -66,7 +66,7 @@ pub mod guide {
     pub mod migrating {}
 }
 
-/// The programs in these pages are compiled and run by `cargo test --doc`.
+/// `cargo test --doc` compiles and runs the programs in these pages.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../README.md")]

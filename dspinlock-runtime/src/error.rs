@@ -2,11 +2,14 @@
 //!
 //! A message says what failed, why, and what to do. It never contains an argument, a value or a password.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-/// Error of a call that could not acquire, wait for, read or release a lock.
+/// The error of a call, a lock or a pool.
 ///
 /// A variant with the name of a py-dspinlock exception has the same meaning.
 ///
@@ -49,13 +52,13 @@ pub enum Error {
         /// Why the connection failed.
         reason: String,
     },
-    /// The file of the embedded store could not be opened.
+    /// The file of the embedded store cannot be used.
     #[error("cannot open the embedded store `{path}`: {reason}")]
     #[non_exhaustive]
     EmbeddedNotInitialized {
         /// The path of the file.
         path: String,
-        /// Why it could not be opened.
+        /// Why it cannot be used.
         reason: String,
     },
     /// Another caller held the lock for longer than this call waits.
@@ -82,7 +85,7 @@ pub enum Error {
     FailIfKeyExistsIsEnabled {
         /// The lock.
         key: KeyName,
-        /// The time until the key expires, if the store knows it.
+        /// The time until the key expires. `None` if the key has no expiry.
         remaining: Option<Duration>,
     },
     /// The key could not be hashed, because an argument's `Serialize` implementation returned an error.
@@ -146,14 +149,14 @@ pub enum Error {
         /// The lock.
         key: KeyName,
     },
-    /// `init` was called after the global pool was initialized with another URL or other settings.
+    /// The global pool already exists with another URL or other settings.
     #[error("the global pool is already initialized; call `init` once, before the first locked call")]
     AlreadyInitialized,
     /// A store URL cannot be used.
     #[error("invalid store URL: {reason}")]
     #[non_exhaustive]
     InvalidUrl {
-        /// What is wrong with it, without the URL's credentials.
+        /// Why the URL cannot be used. Never contains its user or password.
         reason: String,
     },
     /// An option of a function, a lock or a pool has a value that cannot be used.
@@ -196,7 +199,7 @@ impl Error {
     }
 }
 
-/// The lock that an error is about: the site's name and the key's name in the store.
+/// The lock of an error: the site's name and the key's name in the store.
 ///
 /// `Display` prints both, for example `` `app::price` (dspinlock,3f2a…) ``. Neither contains an argument.
 ///
@@ -225,7 +228,7 @@ impl KeyName {
         &self.0.0
     }
 
-    /// The key: its prefix and digest. For a custom key, a digest of its text.
+    /// The key's prefix and digest. For a custom key, a digest of its text.
     pub fn name(&self) -> &str {
         &self.0.1
     }
@@ -258,7 +261,7 @@ impl fmt::Display for Expiry {
     }
 }
 
-/// Why a store did not execute a step, as the [`source`](std::error::Error::source) of [`Error::Store`].
+/// Why a step failed. It is the [`source`](std::error::Error::source) of [`Error::Store`].
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;

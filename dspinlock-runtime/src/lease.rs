@@ -23,7 +23,7 @@ use crate::rt::blocking;
 use crate::rt::op::Op;
 use crate::rt::sync::Instant;
 
-/// A lock that is held. [`release`](Self::release) marks the key as computed; dropping the lease aborts the lock.
+/// A lock that is held. [`release`](Self::release) marks the key as computed. Dropping the lease aborts the lock.
 ///
 /// A heartbeat on the background thread renews the lease after every third of its length, even while the holder blocks its
 /// thread. After `max_block_time` the lease is not renewed any more.
@@ -83,12 +83,12 @@ impl Lease {
         self.held.fence
     }
 
-    /// Whether the lease expired or the key was deleted or taken over. A result of a lost lease is not stored.
+    /// Whether the lease expired, or the key was deleted or taken over.
     pub fn is_lost(&self) -> bool {
         self.held.is_lost()
     }
 
-    /// Resolves when the lease is lost, and never if it is not.
+    /// Resolves when the lease is lost. If the lease is not lost, it never resolves.
     ///
     /// # Cancellation safety
     ///
@@ -107,7 +107,7 @@ impl Lease {
     ///
     /// # Cancellation safety
     ///
-    /// Dropping the future aborts the lock, unless the release was already executed.
+    /// Dropping the future aborts the lock, unless the store has already executed the release.
     pub fn release(self) -> Op<()> {
         Op::new(async move {
             let key = self.held.name();
@@ -119,7 +119,7 @@ impl Lease {
         })
     }
 
-    /// [`release`](Self::release) for callers without an executor. Blocks the thread.
+    /// [`release`](Self::release) for callers without an executor. This method blocks the thread.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ use crate::protocol::{Reply, Request};
 use crate::rt::blocking;
 use crate::rt::op::Op;
 
-/// Outcome of an acquire.
+/// Outcome of [`acquire`](HashDSpinlock::acquire).
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
@@ -37,7 +37,7 @@ use crate::rt::op::Op;
 pub enum Acquired {
     /// The lock is held. Call [`Lease::release`] after the work.
     Locked(Lease),
-    /// `cached_if_computed` is set and the key is computed. Nothing was locked.
+    /// `cached_if_computed` is set and the key is computed. No lock was acquired.
     Computed,
 }
 
@@ -64,8 +64,8 @@ pub enum Acquired {
 /// # Ok::<(), dspinlock::Error>(())
 /// ```
 pub trait DSpinlockBase {
-    /// The state's name in the store: 1 to 512 bytes without braces and control characters. A pool with a secret renames
-    /// it, with the prefix `dspinlock`.
+    /// The state's name in the store: 1 to 512 bytes without braces and control characters. A pool with a secret uses a
+    /// digest with the prefix `dspinlock` instead.
     #[doc(alias = "get_key")]
     fn key(&self) -> String;
 
@@ -83,21 +83,25 @@ pub trait DSpinlockBase {
     ///
     /// # Errors
     ///
-    /// - [`Error::SpinlockTriesExceeded`] after the wait.
+    /// - [`Error::SpinlockTriesExceeded`] if another caller still holds the lock after the wait.
     /// - [`Error::FailIfKeyExistsIsEnabled`] at once, if that option is set and the key exists.
     /// - [`Error::Recursion`] inside a body that holds the key.
-    /// - [`Error::InvalidOption`] for a key or an option that cannot be used.
+    /// - [`Error::InvalidOption`] if the key or an option cannot be used.
+    /// - [`Error::AtomicQueryInvalidState`] or [`Error::InvalidValueEncounteredDuringUnpacking`] if another program wrote
+    ///   the state.
+    /// - [`Error::LeaseLost`] if the reply takes longer than the lease.
     /// - [`Error::Store`], [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the store fails.
+    /// - The errors of [`Pool::open`] if this call opens the global pool.
     ///
     /// # Cancellation safety
     ///
-    /// Dropping the future aborts the lock, even while the request is under way.
+    /// Dropping the future aborts the lock, even while a request is under way.
     #[doc(alias = "__enter__")]
     fn acquire(&self) -> Op<Acquired> {
         acquire(custom_key(&self.key()), self.options(), self.pool())
     }
 
-    /// [`acquire`](Self::acquire) for callers without an executor. Blocks the thread.
+    /// [`acquire`](Self::acquire) for callers without an executor. This method blocks the thread.
     ///
     /// # Errors
     ///
@@ -110,17 +114,19 @@ pub trait DSpinlockBase {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`], [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the store fails.
+    /// - [`Error::InvalidOption`] if the key cannot be used.
+    /// - [`Error::Store`], [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the store fails.
+    /// - The errors of [`Pool::open`] if this call opens the global pool.
     ///
     /// # Cancellation safety
     ///
-    /// A dropped future may or may not have deleted the key.
+    /// If the future is dropped, the key may or may not be deleted.
     #[doc(alias = "delete_atomic_query_mutex_state")]
     fn delete_state(&self) -> Op<bool> {
         delete_state(custom_key(&self.key()), self.options().replicas, self.pool())
     }
 
-    /// [`delete_state`](Self::delete_state) for callers without an executor. Blocks the thread.
+    /// [`delete_state`](Self::delete_state) for callers without an executor. This method blocks the thread.
     ///
     /// # Errors
     ///
@@ -132,7 +138,7 @@ pub trait DSpinlockBase {
 
 /// A lock on a value: the key is the hash of the value.
 ///
-/// A single text or byte string hashes as in py-dspinlock, so `HashDSpinlock::new("example")` and Python's
+/// A single text or byte string has the same hash as in py-dspinlock. So `HashDSpinlock::new("example")` and Python's
 /// `HashDSpinlock("example")` are the same lock.
 ///
 /// ```
@@ -164,8 +170,8 @@ pub struct HashDSpinlock {
 const SITE: &str = "explicit lock";
 
 impl HashDSpinlock {
-    /// The lock on `object`, which may be a reference. [`acquire`](Self::acquire) reports an object that cannot be
-    /// serialized.
+    /// Creates the lock on `object`, which may be a reference. If `object` cannot be serialized,
+    /// [`acquire`](Self::acquire) fails.
     pub fn new(object: impl Serialize) -> Self {
         let mut hasher = KeyHasher::new(true);
         object.feed(&mut hasher);
@@ -224,7 +230,9 @@ impl HashDSpinlock {
         self
     }
 
-    /// The longest time for which one holder may keep the lock. Default: 30 min.
+    /// How long one holder may block other callers. Default: 30 min.
+    ///
+    /// After this time the heartbeat stops, and the lock expires within one lease.
     pub fn max_block_time(mut self, limit: Duration) -> Self {
         self.options.max_block_time = limit;
         self
@@ -237,10 +245,10 @@ impl HashDSpinlock {
         self
     }
 
-    /// How many Redis replicas must acknowledge the lock before it is held, and a delete before it is done. Default: 0.
+    /// How many Redis replicas must acknowledge a lock before it is held, and a delete before it succeeds. Default: 0.
     ///
-    /// If fewer replicas acknowledge within a third of the lease, or within 1 s, the lock is aborted and the call fails with
-    /// [`StoreFailure::TooFewReplicas`](crate::StoreFailure::TooFewReplicas).
+    /// The time limit is 1 s, and for a lock at most a third of the lease. If fewer replicas acknowledge in time, the call
+    /// fails with [`StoreFailure::TooFewReplicas`](crate::StoreFailure::TooFewReplicas). A lock is then aborted.
     pub fn replicas(mut self, replicas: u32) -> Self {
         self.options.replicas = replicas;
         self
@@ -263,20 +271,39 @@ impl HashDSpinlock {
         Ok(self.checked_key()?.state_name())
     }
 
+    /// Acquires the lock. Waits while another caller holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProvidedObjectIsNotHashable`] if the object's `Serialize` implementation returned an error, and the errors
+    /// of [`DSpinlockBase::acquire`].
+    ///
+    /// # Cancellation safety
+    ///
     /// See [`DSpinlockBase::acquire`].
     pub fn acquire(&self) -> Op<Acquired> {
         acquire(self.checked_key(), self.options.clone(), self.pool.clone())
     }
 
-    /// See [`DSpinlockBase::acquire_blocking`].
+    /// [`acquire`](Self::acquire) for callers without an executor. This method blocks the thread.
     ///
     /// # Errors
     ///
-    /// See [`DSpinlockBase::acquire`].
+    /// See [`acquire`](Self::acquire).
     pub fn acquire_blocking(&self) -> Result<Acquired, Error> {
         blocking::wait(self.acquire())
     }
 
+    /// Invalidates the key: deletes its state and its value. A holder of the key loses the lock. Returns whether the key had
+    /// a state.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProvidedObjectIsNotHashable`] if the object's `Serialize` implementation returned an error, and the errors
+    /// of [`DSpinlockBase::delete_state`].
+    ///
+    /// # Cancellation safety
+    ///
     /// See [`DSpinlockBase::delete_state`].
     #[doc(alias = "delete_atomic_query_mutex_state")]
     pub fn delete_state(&self) -> Op<bool> {
@@ -284,11 +311,11 @@ impl HashDSpinlock {
         delete_state(key, self.options.replicas, self.pool.clone())
     }
 
-    /// See [`DSpinlockBase::delete_state_blocking`].
+    /// [`delete_state`](Self::delete_state) for callers without an executor. This method blocks the thread.
     ///
     /// # Errors
     ///
-    /// See [`DSpinlockBase::delete_state`].
+    /// See [`delete_state`](Self::delete_state).
     pub fn delete_state_blocking(&self) -> Result<bool, Error> {
         blocking::wait(self.delete_state())
     }
@@ -302,8 +329,8 @@ impl HashDSpinlock {
     }
 }
 
-/// For code that is generic over locks. If the object cannot be serialized, `key` returns an empty string and the other
-/// methods fail.
+/// For code that is generic over locks. If the object cannot be serialized, `key` is empty, and `acquire` and
+/// `delete_state` fail.
 impl DSpinlockBase for HashDSpinlock {
     fn key(&self) -> String {
         self.key().unwrap_or_default()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 
-/// Every option of an annotated function or an explicit lock. The setters have the names of the attribute's arguments.
+/// The options of an annotated function or an explicit lock. The setters have the names of the attribute's arguments.
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
@@ -32,21 +32,23 @@ pub struct Options {
     pub max_spinlock_tries: u32,
     /// The longest sleep between two tries to acquire the lock. Default: 500 ms.
     pub spinlock_sleep_thresh: Duration,
-    /// The total time to wait. Default: `None`, which is `max_spinlock_tries` × `spinlock_sleep_thresh`.
+    /// The total time to wait. Default: `None`, which means `max_spinlock_tries` × `spinlock_sleep_thresh`.
     pub wait: Option<Wait>,
     /// How long a result stays computed. Default: 1 h.
     #[doc(alias = "expire_at_timedelta")]
     pub ttl: Duration,
-    /// The longest time for which one holder may keep the lock. Default: 30 min.
+    /// How long one holder may block other callers. Default: 30 min.
+    ///
+    /// After this time the heartbeat stops, and the lock expires within one lease.
     pub max_block_time: Duration,
-    /// How long the lock outlives a holder that stopped renewing it. Default: `None`, which is 15 s, or `max_block_time` if
-    /// that is shorter.
+    /// How long the lock outlives a holder that stopped renewing it. Default: `None`, which means 15 s, or `max_block_time`
+    /// if that is shorter.
     pub lease: Option<Duration>,
-    /// How many Redis replicas must acknowledge a grant and a delete. Default: 0.
+    /// How many Redis replicas must acknowledge a lock before it is held, and a delete before it succeeds. Default: 0.
     pub replicas: u32,
 }
 
-/// How long a caller waits for another caller's result.
+/// How long a call waits for another caller.
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
@@ -60,7 +62,7 @@ pub struct Options {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// At most this long; zero does not wait.
+    /// At most this long. With zero the call does not wait.
     AtMost(Duration),
     /// Without a limit.
     Forever,
@@ -78,7 +80,7 @@ pub const DEFAULT_MAX_BLOCK_TIME: Duration = Duration::from_secs(1800);
 const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 
 impl Options {
-    /// The defaults, in a constant.
+    /// The default options, as a constant.
     pub const DEFAULT: Self = Self {
         prefix: Cow::Borrowed("dspinlock"),
         cached_if_computed: false,
@@ -92,7 +94,7 @@ impl Options {
         replicas: 0,
     };
 
-    /// The defaults.
+    /// Creates the default options.
     #[must_use]
     pub fn new() -> Self {
         Self::DEFAULT

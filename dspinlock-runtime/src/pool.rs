@@ -30,8 +30,8 @@ static GLOBAL: OnceCell<Pool> = OnceCell::new();
 
 /// Sets the global pool, which annotated functions use. Call it once, before the first locked call.
 ///
-/// Without it, the first locked call opens the URL in the environment variable `DSPINLOCK_URL`, or else the embedded store
-/// of this machine.
+/// Without `init`, the first locked call opens the URL in the environment variable `DSPINLOCK_URL`. Without that variable
+/// it opens the embedded store of this machine.
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
@@ -43,8 +43,8 @@ static GLOBAL: OnceCell<Pool> = OnceCell::new();
 ///
 /// # Errors
 ///
-/// [`Error::AlreadyInitialized`] if the global pool was opened before with another URL or other settings. Initializing it
-/// again with the same ones does nothing.
+/// [`Error::AlreadyInitialized`] if the global pool already exists with another URL or other settings. A second call with
+/// the same URL and settings does nothing.
 pub fn init(pool: Pool) -> Result<(), Error> {
     match GLOBAL.try_insert(pool) {
         Ok(_) => Ok(()),
@@ -82,13 +82,14 @@ struct Shared {
 }
 
 impl Pool {
-    /// Opens the store behind `url` with default settings. The first request connects to a server.
+    /// Opens the store behind `url` with default settings. The first request connects to the server.
     ///
     /// The schemes are `redis://`, `rediss://` (feature `tls`), `valkey://`, `valkeys://`, `redis+unix://`,
     /// `redis+sentinel://` (feature `sentinel`), `redis+cluster://` (feature `cluster`), and `sqlite:PATH`, `sqlite:` or
     /// `sqlite::memory:` (feature `embedded`).
     ///
-    /// Connecting times out after 2 s, and a request after 5 s. A request whose connection is lost is sent again once.
+    /// An attempt to connect times out after 2 s, and a request after 5 s. If the connection of a request is lost, the
+    /// request is sent again over another connection. It still takes effect only once.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;
@@ -98,9 +99,10 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidUrl`] for a URL that cannot be used, [`Error::EmbeddedNotInitialized`] for a file that cannot be
-    /// opened, and [`Error::RedisNotInitialized`] if the process is out of threads or descriptors. No message contains
-    /// the password.
+    /// - [`Error::InvalidUrl`] if the URL cannot be used. No message contains its password.
+    /// - [`Error::InvalidOption`] if a certificate cannot be used, or the feature `tls` is off.
+    /// - [`Error::EmbeddedNotInitialized`] if the file cannot be opened.
+    /// - [`Error::RedisNotInitialized`] if the process is out of threads or descriptors.
     pub fn open(url: &str) -> Result<Self, Error> {
         Self::builder(url).open()
     }
@@ -121,20 +123,20 @@ impl Pool {
         PoolBuilder(Settings::new(Location::Url(url.into())))
     }
 
-    /// Opens the Redis server that `parameters` name with default settings. The first request connects.
+    /// Opens the Redis server of these parameters with default settings. The first request connects to the server.
     ///
     /// ```no_run
     /// # use dspinlock_runtime as dspinlock;
     /// use dspinlock::{Pool, RedisParameters};
     ///
-    /// let pool = Pool::connect(RedisParameters::new().host("redis.example").port(6380))?;
+    /// let pool = Pool::connect(RedisParameters::new().redis_host("redis.example").port(6380))?;
     /// # Ok::<(), dspinlock::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidOption`] for parameters that cannot be used, and [`Error::RedisNotInitialized`] if the process is
-    /// out of threads or descriptors.
+    /// - [`Error::InvalidOption`] if a parameter cannot be used.
+    /// - [`Error::RedisNotInitialized`] if the process is out of threads or descriptors.
     pub fn connect(parameters: RedisParameters) -> Result<Self, Error> {
         PoolBuilder::from(parameters).open()
     }
@@ -289,12 +291,16 @@ pub struct PoolBuilder(Settings);
 impl PoolBuilder {
     /// Binds keys and values to a secret of at least 16 bytes, by HMAC-SHA-256. 32 random bytes are best. Default: none.
     ///
-    /// Without the secret, a key's name cannot be guessed and a value cannot be forged. A value that was written without the
-    /// secret, altered, truncated or moved from another key counts as absent. Every process that shares results needs the
-    /// same secret. Python workers do not share keys with such a pool.
+    /// Without the secret, an attacker cannot guess a key's name or forge a value. A value counts as absent if it was
+    /// written without the secret, altered, truncated or moved from another key. Processes share results only if they have
+    /// the same secret. Python workers do not share keys with such a pool.
     ///
-    /// A client with write access to the store can still delete results, hold or release locks, mark a key as computed for
-    /// callers that want no value, and restore an older value of the same key.
+    /// An attacker that can write to the store can still:
+    ///
+    /// - delete results,
+    /// - hold or release locks,
+    /// - mark a key as computed for callers that want no value,
+    /// - restore an older value of the same key.
     pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Self {
         self.0.secret = Some(secret.as_ref().into());
         self
@@ -302,7 +308,8 @@ impl PoolBuilder {
 
     /// The greatest size of an encoded value in bytes. Default: 8 MiB.
     ///
-    /// A larger value is an error and is not stored. A larger value that another process stored counts as absent.
+    /// A larger value is not stored, and the call fails with [`Error::ValueTooLarge`]. A larger value that another process
+    /// stored counts as absent.
     pub fn max_value_size(mut self, bytes: usize) -> Self {
         self.0.max_value_size = bytes;
         self
@@ -311,24 +318,27 @@ impl PoolBuilder {
     /// The greatest number of values in the near cache of this process. Default: 10,000; 0 turns it off.
     ///
     /// The oldest value is evicted first, unless it was used recently. The sizes of values do not count. The near cache
-    /// serves functions with `near_cache` if the server pushes invalidations; otherwise each call reads the store.
+    /// serves functions with `near_cache` if the server pushes invalidations. Otherwise each call reads the store.
     pub fn near_cache_size(mut self, entries: usize) -> Self {
         self.0.near_cache_size = entries;
         self
     }
 
-    /// Certificates for a TLS URL (feature `tls`). Files that the URL names are added. Default: [`Tls::new`].
+    /// The TLS settings for a TLS URL (feature `tls`). Files that the URL names replace those of `tls`. Default:
+    /// [`Tls::new`].
     pub fn tls(mut self, tls: Tls) -> Self {
         self.0.tls = tls;
         self
     }
 
-    /// Opens the store. The first request connects to a server.
+    /// Opens the store. The first request connects to the server.
     ///
     /// # Errors
     ///
-    /// See [`Pool::open`]; also [`Error::InvalidOption`] for a secret of less than 16 bytes, for certificates that cannot
-    /// be used, and for TLS options together with a URL without TLS.
+    /// - The errors of [`Pool::open`] and [`Pool::connect`].
+    /// - [`Error::InvalidOption`] if the secret has less than 16 bytes.
+    /// - [`Error::InvalidUrl`] or [`Error::InvalidOption`] if [`tls`](Self::tls) is set, but the URL or the parameters do
+    ///   not use TLS.
     pub fn open(self) -> Result<Pool, Error> {
         Pool::new(self.0)
     }

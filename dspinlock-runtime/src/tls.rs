@@ -60,7 +60,7 @@ impl Tls {
 
     /// Presents this certificate to a server that requests one (mutual TLS).
     ///
-    /// The chain begins with the client's certificate. The key is its private key.
+    /// The chain starts with the client's certificate. The key is the private key of that certificate.
     ///
     /// ```no_run
     /// # use dspinlock_runtime::Tls;
@@ -81,7 +81,7 @@ impl Tls {
     /// Accepts any server certificate. **An attacker on the network can then read and change everything**, passwords
     /// included.
     ///
-    /// Use it only for tests on your own machine. Each pool with this setting logs a warning. A URL cannot set it.
+    /// Use it only in tests on your machine. Each pool with this setting logs a warning. A URL cannot set it.
     ///
     /// ```
     /// # use dspinlock_runtime::Tls;

@@ -110,7 +110,7 @@ pub(crate) fn wait_idle(worker: &Worker, tasks: usize) -> usize {
     let start = Instant::now();
     loop {
         let in_use = worker.in_use();
-        let rest = in_use.strip_prefix("InHand { leases: 0, flights: 0, watches: 0, tasks: ");
+        let rest = in_use.strip_prefix("InUse { leases: 0, flights: 0, watches: 0, tasks: ");
         let found = rest.and_then(|rest| rest.strip_suffix(" }")?.parse().ok());
         if let Some(found) = found.filter(|found| *found <= tasks) {
             return found;

@@ -157,7 +157,10 @@ fn a_grant_survives_a_slot_migration_but_not_a_failover() {
         "the caller does not get its own value"
     );
     let logs = holder.logs();
-    assert!(logs.iter().any(|line| line.contains("was lost")), "{logs:?}");
+    assert!(
+        logs.iter().any(|line| line.contains("lost the lease")),
+        "{logs:?}"
+    );
 }
 
 #[test]

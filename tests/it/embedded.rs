@@ -27,7 +27,7 @@ fn without_a_url_the_store_is_in_the_users_state_folder_with_one_warning() {
         worker
             .logs()
             .iter()
-            .filter(|line| line.contains("this machine only"))
+            .filter(|line| line.contains("`DSPINLOCK_URL` is not set"))
             .count(),
         1
     );

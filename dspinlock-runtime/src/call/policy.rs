@@ -37,9 +37,9 @@ impl<R, Storage, Policy: ErrorPolicy<R, Storage>> Outcome<Storage, Policy> for R
 
 /// What a lock error becomes in a function that returns `R`. `Storage` says which values are stored.
 #[diagnostic::on_unimplemented(
-    message = "`{R}` cannot carry a lock error",
-    label = "this function cannot return a lock error",
-    note = "return a `Result` whose error is `From<dspinlock::Error>`, or choose what a lock error does with `on_error = run_unlocked` or `on_error = panic`"
+    message = "`{R}` cannot return a lock error",
+    label = "this return type has no error",
+    note = "return a `Result` whose error type implements `From<dspinlock::Error>`, or set `on_error = run_unlocked` or `on_error = panic`"
 )]
 pub trait ErrorPolicy<R, Storage>: Sized {
     /// The rules for return values.
@@ -110,9 +110,9 @@ pub struct ByFrom;
 
 /// An error type that a lock error can be converted into.
 #[diagnostic::on_unimplemented(
-    message = "a lock error cannot become `{Self}`",
-    label = "the error of this function is not `From<dspinlock::Error>`",
-    note = "implement `From<dspinlock::Error>` for it, or set `map_err = path`, `on_error = run_unlocked` or `on_error = panic`"
+    message = "a lock error cannot be converted to `{Self}`",
+    label = "the error type of this function does not implement `From<dspinlock::Error>`",
+    note = "implement `From<dspinlock::Error>` for it, convert with `map_err = path`, or set `on_error = run_unlocked` or `on_error = panic`"
 )]
 pub trait FromLockError {
     /// Converts a lock error.
@@ -131,9 +131,9 @@ pub struct MapErr<M>(pub(super) fn(Error) -> M);
 
 /// The return type of `map_err` is the error of the function. A separate trait, for its compiler message.
 #[diagnostic::on_unimplemented(
-    message = "`map_err` returns `{Self}`, but the function's error is `{E}`",
-    label = "the error of this function is `{E}`",
-    note = "`map_err` takes a function from `dspinlock::Error` to `{E}`"
+    message = "`map_err` returns `{Self}`, but the error type of the function is `{E}`",
+    label = "the error type of this function is `{E}`",
+    note = "`map_err` needs a function from `dspinlock::Error` to `{E}`"
 )]
 pub trait BecomesError<E> {
     /// The identity.

@@ -23,9 +23,9 @@ pub enum Disposition {
 
 /// Whether the value `T` is stored for later calls.
 #[diagnostic::on_unimplemented(
-    message = "`{T}` cannot be stored by `cached_if_computed`",
-    label = "the value of this function cannot be stored",
-    note = "a cached value must own its data and implement `serde::Serialize` and `serde::Deserialize`: derive them, or remove `cached_if_computed`"
+    message = "`{T}` cannot be cached",
+    label = "the value of this function cannot be serialized and deserialized",
+    note = "a cached value must be owned and implement `serde::Serialize` and `serde::Deserialize`: derive both, or remove `cached_if_computed`"
 )]
 pub trait Storable<T> {
     /// Encodes a value, and says what to do with it.
@@ -82,8 +82,8 @@ impl<T: Serialize + DeserializeOwned> Storable<T> for StoredNear {
 /// Whether the value `T` is copied into the near cache.
 #[diagnostic::on_unimplemented(
     message = "`{T}` cannot be copied by `near_cache`",
-    label = "the value of this function cannot be copied between threads",
-    note = "a value in the near cache must own its data and be `Clone + Send + Sync`: implement these, or remove `near_cache`"
+    label = "the value of this function is not `Clone + Send + Sync`",
+    note = "a value in the near cache must be owned and `Clone + Send + Sync`: implement these, or remove `near_cache`"
 )]
 pub trait NearCacheable<T> {
     /// A copy for the near cache.

@@ -20,7 +20,10 @@ fn every_message_stands_on_one_page() {
         let (name, _) = describe(&error);
         writeln!(page, "- `{name}`: {error}").unwrap();
     }
-    for (title, folder) in [("the run time", "src"), ("the attribute", "../dspinlock-macros/src")] {
+    for (title, folder) in [
+        ("the run time", "src"),
+        ("the attribute", "../dspinlock-macros/src"),
+    ] {
         write!(page, "\n## Texts in the sources of {title}\n").unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         for file in source_files(&folder) {
@@ -200,7 +203,9 @@ fn collect(tokens: TokenStream, texts: &mut Vec<String>) {
     while at < tokens.len() {
         match &tokens[at] {
             // `#[doc = "…"]` and `#[cfg(test)] mod tests { … }`.
-            TokenTree::Group(group) if group.delimiter() == Delimiter::Bracket && is_skipped(group.stream()) => {
+            TokenTree::Group(group)
+                if group.delimiter() == Delimiter::Bracket && is_skipped(group.stream()) =>
+            {
                 if is(at + 1, "mod") {
                     at += 3;
                 }
@@ -208,14 +213,39 @@ fn collect(tokens: TokenStream, texts: &mut Vec<String>) {
             TokenTree::Group(group) => collect(group.stream(), texts),
             TokenTree::Literal(literal) => {
                 let text = literal.to_string();
-                if text.starts_with('"') && text.trim_matches('"').trim().contains(' ') {
-                    texts.push(text.trim_matches('"').replace("\\\"", "\"").replace('\n', " "));
+                let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+                if let Some(text) = text.filter(|text| text.trim().contains(' ') && !is_statement(text)) {
+                    texts.push(shown(text));
                 }
             }
             _ => {}
         }
         at += 1;
     }
+}
+
+/// Statements for SQLite and Redis are no messages.
+fn is_statement(text: &str) -> bool {
+    const VERBS: [&str; 7] = [
+        "CREATE ",
+        "SELECT ",
+        "INSERT ",
+        "UPDATE ",
+        "DELETE ",
+        "PRAGMA ",
+        "redis.call",
+    ];
+    VERBS
+        .iter()
+        .any(|verb| text.replace("\\\n", "").trim_start().starts_with(verb))
+}
+
+/// Joins the lines of a literal that a backslash continues.
+fn shown(literal: &str) -> String {
+    let mut lines = literal.split("\\\n");
+    let first = lines.next().unwrap_or_default().to_owned();
+    let text = lines.fold(first, |text, line| text + line.trim_start());
+    text.replace("\\\"", "\"")
 }
 
 fn is_skipped(attribute: TokenStream) -> bool {

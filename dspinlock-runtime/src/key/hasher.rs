@@ -23,9 +23,9 @@ use super::raw::Raw;
 /// assert_key_part::<(Order, &str)>();
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be part of a lock key",
-    label = "this is not `serde::Serialize`",
-    note = "derive `serde::Serialize` for it, choose another key with `key = ...`, or leave the argument out with `skip(...)`"
+    message = "`{Self}` cannot be part of the key",
+    label = "this does not implement `serde::Serialize`",
+    note = "derive `serde::Serialize` for it, leave it out with `skip(...)`, or set `key = ...`"
 )]
 pub trait KeyPart {
     /// Feeds this part into the hasher.

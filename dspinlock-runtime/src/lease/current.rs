@@ -16,8 +16,8 @@ thread_local! {
 
 /// Returns the lease under which the calling body runs, or `None` outside of a locked body.
 ///
-/// The lease is visible only while the body itself is polled. A task or thread that the body spawns does not see it; pass
-/// it a clone. The call costs a few nanoseconds.
+/// The lease is visible only while the body is polled. A task or thread that the body spawns does not see it: pass a clone
+/// to the task. The call takes a few nanoseconds.
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
@@ -34,7 +34,8 @@ pub fn current() -> Option<Current> {
 /// # fn write(_: &str, _: u64) {}
 /// // In the body of a locked function:
 /// let lease = dspinlock::current().expect("the body of a locked function");
-/// write("the storage refuses a fence smaller than the greatest it has seen", lease.fence());
+/// // The storage refuses a fence that is smaller than the greatest one it has seen.
+/// write("report", lease.fence());
 /// ```
 #[derive(Debug, Clone)]
 pub struct Current(Arc<Held>);
@@ -46,13 +47,13 @@ impl Current {
         self.0.fence
     }
 
-    /// Whether the lease expired or the key was deleted or taken over. The caller still receives the result, but it is not
-    /// stored.
+    /// Whether the lease expired, or the key was deleted or taken over. The caller still receives the result, but the result
+    /// is not stored.
     pub fn is_lost(&self) -> bool {
         self.0.is_lost()
     }
 
-    /// Resolves when the lease is lost, and never if it is not.
+    /// Resolves when the lease is lost. If the lease is not lost, it never resolves.
     ///
     /// # Cancellation safety
     ///

@@ -8,7 +8,7 @@ use crate::error::Error;
 
 /// A boxed future of the explicit API, such as [`HashDSpinlock::acquire`](crate::HashDSpinlock::acquire).
 ///
-/// It is `Send` and `'static`, so it can be spawned, and a trait object can return it.
+/// It is `Send` and `'static`, so it can be spawned. A trait object can return it, because it is boxed.
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;

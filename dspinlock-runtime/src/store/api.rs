@@ -129,6 +129,6 @@ pub enum Failure {
     },
     /// The step may have been executed, or may be executed later. The same request with the same tag may be sent again.
     Unknown(StoreFailure),
-    /// The step was refused and was not executed.
+    /// The step was refused and was not executed. Only after [`StoreFailure::TooFewReplicas`] it was.
     Refused(StoreFailure),
 }

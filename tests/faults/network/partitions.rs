@@ -37,7 +37,7 @@ fn partition(how: &str, cut: impl Fn(&Proxy), heal: impl Fn(&Proxy)) {
         holder
             .logs()
             .iter()
-            .any(|line| line.contains("was lost"))
+            .any(|line| line.contains("lost the lease"))
             .then_some(())
     });
     heal(&proxy);

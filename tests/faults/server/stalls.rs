@@ -54,7 +54,7 @@ fn a_stall_longer_than_the_lease_loses_it_and_keeps_one_result() {
         Ok("old"),
         "the caller does not get its own value"
     );
-    let lost = holder.logs().iter().any(|line| line.contains("was lost"));
+    let lost = holder.logs().iter().any(|line| line.contains("lost the lease"));
     assert!(lost, "the loss is not logged");
     let again = waiter.call(&job.with("value", "third"));
     assert_eq!(again.outcome(), (0, Ok("new".to_owned())));

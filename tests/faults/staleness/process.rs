@@ -70,7 +70,7 @@ fn main() {
     });
     let kept = crate::common::logs::lines()
         .iter()
-        .filter(|line| line.contains("is not kept"))
+        .filter(|line| line.contains("was not stored"))
         .count() as u64;
     let count = |counter: &AtomicU64| counter.load(Relaxed);
     println!(

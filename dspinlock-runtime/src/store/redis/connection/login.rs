@@ -31,7 +31,7 @@ fn failure(error: &RedisError) -> String {
         return reason;
     }
     if error.kind() == ErrorKind::RESP3NotSupported {
-        return "the server does not know `HELLO`: dspinlock needs Redis 6 or later".into();
+        return "the server does not know `HELLO`: dspinlock needs Redis 7 or later".into();
     }
     if error.is_io_error() {
         return "the connection was closed during the login: check that a Redis server listens on this port"

@@ -38,7 +38,7 @@ pub(crate) type HostPort = (String, u16);
 
 impl Address {
     /// Parses `redis://`, `rediss://`, `valkey://`, `valkeys://` and `redis+unix://`, each with `user:password@` and
-    /// `/database`. Certificates that the URL names are added to `tls`.
+    /// `/database`. Certificates that the URL names replace those of `tls`.
     pub(crate) fn parse(url: &str, tls: Tls) -> Result<Self, Error> {
         let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
         // The redis crate accepts the TLS schemes only with its own TLS stack, which is not built in.

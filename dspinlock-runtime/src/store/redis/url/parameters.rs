@@ -1,4 +1,6 @@
-//! The parameters of a Redis server, as an alternative to a URL. The user builds them, and `redis` opens them.
+//! The parameters of a Redis server, with the names of py-dspinlock.
+//!
+//! The pool checks them when it is opened. This module opens no connection.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +10,7 @@ use crate::error::Error;
 use crate::store::redis::timeouts::Timeouts;
 use crate::tls::Tls;
 
-/// The parameters of one Redis server, with the names of py-dspinlock. The setters have the names of the fields.
+/// The parameters of one Redis server. The fields have the names of py-dspinlock, and each setter has the name of its field.
 ///
 /// ```no_run
 /// # use dspinlock_runtime as dspinlock;
@@ -33,11 +35,11 @@ pub struct RedisParameters {
     pub port: u16,
     /// Whether the connection uses TLS, which needs the feature `tls`. Default: `false`.
     pub ssl: bool,
-    /// Certificates, if `ssl` is set. Default: [`Tls::new`].
+    /// The TLS settings, if `ssl` is set. Default: [`Tls::new`].
     pub tls: Tls,
-    /// The limit from the lookup of the host name to the end of the login. Default: 2 s.
+    /// The time limit of an attempt to connect, from the lookup of the host name to the end of the login. Default: 2 s.
     pub socket_connect_timeout: Duration,
-    /// The limit from a request to its reply. Default: 5 s.
+    /// The time limit of a request, until its reply. Default: 5 s.
     pub response_timeout: Duration,
     /// The ACL user. Default: none.
     pub username: Option<String>,
@@ -63,7 +65,7 @@ impl Default for RedisParameters {
 }
 
 impl RedisParameters {
-    /// The defaults.
+    /// Creates the default parameters.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -146,7 +148,7 @@ impl fmt::Debug for RedisParameters {
 }
 
 impl RedisParameters {
-    /// Checks the parameters.
+    /// Returns the address and the time limits, or the parameter that cannot be used.
     pub(crate) fn resolve(self) -> Result<(Address, Timeouts), Error> {
         for (name, timeout) in [
             ("socket_connect_timeout", self.socket_connect_timeout),
