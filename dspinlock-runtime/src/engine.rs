@@ -110,7 +110,7 @@ impl Permit {
             match self.lease.publish(payload).await {
                 Ok(PublishOutcome::Published) => {}
                 Ok(PublishOutcome::AlreadyLost | PublishOutcome::Lost) => {
-                    log::warn!(target: "dspinlock", "the value of {key} was not stored: its lease was lost while the function ran; raise `lease` if that is normal");
+                    log::warn!(target: "dspinlock", "the value of {key} was not stored: its lease was lost while the function ran; raise `lease` if that happens often");
                 }
                 Err(error) => {
                     log::warn!(target: "dspinlock", "the value of {key} was not stored: {error}");

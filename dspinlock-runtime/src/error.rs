@@ -53,7 +53,7 @@ pub enum Error {
         reason: String,
     },
     /// The file of the embedded store cannot be used.
-    #[error("cannot open the embedded store `{path}`: {reason}")]
+    #[error("cannot use the embedded store `{path}`: {reason}")]
     #[non_exhaustive]
     EmbeddedNotInitialized {
         /// The path of the file.

@@ -127,6 +127,6 @@ pub(super) fn unexpected_reply(key: KeyName) -> Error {
     Error::Store {
         operation: "acquire",
         key,
-        reason: StoreFailure::Refused("unexpected reply".into()),
+        reason: StoreFailure::Refused("unexpected reply from the store".into()),
     }
 }

@@ -48,7 +48,7 @@ impl Settings {
             }
             Err(std::env::VarError::NotPresent) => Err(Error::InvalidUrl {
                 reason: format!(
-                    "`{VARIABLE}` is not set, and the feature `embedded` is off; set it, or call `dspinlock::init`"
+                    "`{VARIABLE}` is not set, and the feature `embedded` is off; set the variable, or call `dspinlock::init`"
                 ),
             }),
             Err(std::env::VarError::NotUnicode(_)) => Err(Error::InvalidUrl {

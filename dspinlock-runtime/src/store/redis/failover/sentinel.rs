@@ -153,9 +153,10 @@ impl Locate for Sentinels {
 async fn check_role(connection: &Connection) -> Result<(), String> {
     match connection.send(&redis::cmd("ROLE")).await {
         Ok(Value::Array(role)) if role.first() == Some(&Value::BulkString("master".into())) => Ok(()),
-        Ok(_) => {
-            Err("the server that the sentinel names is not a master: the failover is not finished".into())
-        }
+        Ok(_) => Err(
+            "the server that the sentinel names is not a master: the failover is not finished, try again"
+                .into(),
+        ),
         Err(_) => Err("`ROLE` failed on the server that the sentinel names: allow the user to run it".into()),
     }
 }
@@ -246,8 +247,11 @@ async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, Strin
 /// The text of an error reply is not shown: it may quote an argument.
 fn failure(command: &str, error: &RedisError) -> String {
     match error.code() {
-        Some(_) => format!("`{command}` failed (`{}`)", reply::code(error)),
-        None => format!("`{command}` failed ({})", error.category()),
+        Some(_) => format!(
+            "`{command}` failed (`{}`): check the permissions of the user",
+            reply::code(error)
+        ),
+        None => format!("`{command}` failed ({}): check the sentinel", error.category()),
     }
 }
 

@@ -160,8 +160,7 @@ fn tls_of(url: &str, secure: bool, mut tls: Tls) -> Result<Option<Tls>, Error> {
 }
 
 fn file(parameter: &str, path: &str) -> Result<Vec<u8>, Error> {
-    std::fs::read(path)
-        .map_err(|error| invalid(&format!("the file of `{parameter}` cannot be read: {error}")))
+    std::fs::read(path).map_err(|error| invalid(&format!("cannot read the file of `{parameter}`: {error}")))
 }
 
 fn invalid(reason: &str) -> Error {
