@@ -55,9 +55,7 @@ pub(crate) fn enter(spec: Box<CallSpec>) -> Boxed<Result<Entered, Error>> {
         let pool = Pool::global()?.for_caller();
         let max_value_size = pool.max_value_size();
         let parent = Frame::current();
-        let site = spec.site.clone();
-        let granted = follow::run(Attempt::new(pool, spec, true)?).await;
-        match granted.map_err(|error| error.at(&site))? {
+        match follow::run(Attempt::new(pool, spec, true)?).await? {
             AttemptOutcome::Lease(lease) => {
                 let frame = Frame::new(parent, lease.held().clone());
                 Ok(Entered::Lead(Box::new(Permit {
@@ -73,16 +71,14 @@ pub(crate) fn enter(spec: Box<CallSpec>) -> Boxed<Result<Entered, Error>> {
                 spec,
             }),
             // No server that follows the protocol replies COMPUTED to a call that wants the value.
-            AttemptOutcome::Computed(key) => Err(attempt::unexpected_reply(key)),
+            AttemptOutcome::Computed(attempt) => Err(attempt.unexpected_reply()),
         }
     })
 }
 
 /// Acquires the lock of `pool` for the explicit API. `None`: the key is computed.
 pub(crate) async fn acquire(pool: Pool, spec: Box<CallSpec>) -> Result<Option<Lease>, Error> {
-    let site = spec.site.clone();
-    let granted = follow::run(Attempt::new(pool.for_caller(), spec, false)?).await;
-    match granted.map_err(|error| error.at(&site))? {
+    match follow::run(Attempt::new(pool.for_caller(), spec, false)?).await? {
         AttemptOutcome::Lease(lease) => Ok(Some(lease)),
         AttemptOutcome::Found(..) | AttemptOutcome::Computed(_) => Ok(None),
     }
@@ -102,18 +98,19 @@ impl Permit {
     /// [`Error::ValueTooLarge`]; the lock is then aborted.
     pub(crate) fn publish(self, payload: Option<Bytes>) -> Boxed<Result<(), Error>> {
         Box::pin(async move {
-            let key = self.key();
+            let held = self.lease.held().clone();
             let (size, limit) = (payload.as_ref().map_or(0, Bytes::len), self.max_value_size);
             if size > limit {
+                let key = held.name();
                 return Err(Error::ValueTooLarge { key, size, limit });
             }
             match self.lease.publish(payload).await {
                 Ok(PublishOutcome::Published) => {}
                 Ok(PublishOutcome::AlreadyLost | PublishOutcome::Lost) => {
-                    log::warn!(target: "dspinlock", "the value of {key} was not stored: its lease was lost while the function ran; raise `lease` if that happens often");
+                    log::warn!(target: "dspinlock", "the value of {} was not stored: its lease was lost while the function ran; raise `lease` if that happens often", held.name());
                 }
                 Err(error) => {
-                    log::warn!(target: "dspinlock", "the value of {key} was not stored: {error}");
+                    log::warn!(target: "dspinlock", "the value of {} was not stored: {error}", held.name());
                 }
             }
             Ok(())

@@ -175,7 +175,7 @@ impl Error {
         }
     }
 
-    /// Adds the site's name to an error about a key.
+    /// Adds the site's name to an error about a key or an option.
     pub(crate) fn at(mut self, site: &str) -> Self {
         match &mut self {
             Self::AtomicQueryInvalidState { key }
@@ -188,12 +188,12 @@ impl Error {
             | Self::Codec { key }
             | Self::ValueTooLarge { key, .. }
             | Self::Recursion { key } => *key = KeyName::new(site.to_owned(), key.name()),
+            Self::InvalidOption { reason } => *reason = format!("{reason} (`{site}`)"),
             Self::RedisNotInitialized { .. }
             | Self::EmbeddedNotInitialized { .. }
             | Self::ProvidedObjectIsNotHashable { .. }
             | Self::AlreadyInitialized
-            | Self::InvalidUrl { .. }
-            | Self::InvalidOption { .. } => {}
+            | Self::InvalidUrl { .. } => {}
         }
         self
     }

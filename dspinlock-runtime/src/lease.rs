@@ -110,11 +110,12 @@ impl Lease {
     /// Dropping the future aborts the lock, unless the store has already executed the release.
     pub fn release(self) -> Op<()> {
         Op::new(async move {
-            let key = self.held.name();
-            match self.publish(None).await.map_err(|error| error.at(key.site()))? {
-                PublishOutcome::Published => Ok(()),
-                PublishOutcome::AlreadyLost => Err(Error::LeaseLost { key }),
-                PublishOutcome::Lost => Err(Error::InvalidMutexReleaseEncountered { key }),
+            let held = self.held.clone();
+            match self.publish(None).await {
+                Ok(PublishOutcome::Published) => Ok(()),
+                Ok(PublishOutcome::AlreadyLost) => Err(Error::LeaseLost { key: held.name() }),
+                Ok(PublishOutcome::Lost) => Err(Error::InvalidMutexReleaseEncountered { key: held.name() }),
+                Err(error) => Err(error.at(held.site())),
             }
         })
     }

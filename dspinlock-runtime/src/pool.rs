@@ -144,6 +144,7 @@ impl Pool {
     fn new(settings: Settings) -> Result<Self, Error> {
         let secret = settings.secret.as_deref().map(Secret::new).transpose()?;
         let store = settings.open_store()?;
+        let settings = settings.with_hashed_secret();
         let near_cache = Arc::new(NearCache::new(settings.near_cache_size));
         store.listen(near_cache.clone());
         let shared = Arc::new(Shared {

@@ -131,6 +131,8 @@ fn the_readme_and_the_manual_name_every_argument() {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next());
     let (readme, manual) = (read("README.md"), read("docs/attribute.md"));
+    let names: Vec<&str> = names.collect();
+    assert!(names.len() >= 16, "the list was not found: {names:?}");
     for name in names {
         assert!(
             readme.contains(&format!("`{name}")),

@@ -17,7 +17,7 @@ const CRATES: [(&str, usize); 3] = [
 ];
 
 #[test]
-fn no_dependency_needs_a_newer_rust_than_rust_version() {
+fn rust_version_is_the_lowest_that_the_dependencies_allow() {
     let rust_version = version(env!("CARGO_PKG_RUST_VERSION"));
     let metadata = cargo(&[
         "metadata",
@@ -30,6 +30,7 @@ fn no_dependency_needs_a_newer_rust_than_rust_version() {
     let dependencies = dependencies("--all-features");
     let packages = metadata["packages"].as_array().expect("a list of packages");
     let mut checked = 0;
+    let mut lowest = version("1.0");
     for package in packages {
         let text = |field: &str| package[field].as_str().unwrap_or_default().to_owned();
         if dependencies.contains(&(text("name"), text("version"))) {
@@ -41,10 +42,12 @@ fn no_dependency_needs_a_newer_rust_than_rust_version() {
                 text("version"),
                 env!("CARGO_PKG_RUST_VERSION")
             );
+            lowest = lowest.max(version(&needed));
             checked += 1;
         }
     }
     assert_eq!(checked, dependencies.len(), "cargo metadata lists every crate");
+    assert_eq!(lowest, rust_version, "rust-version is higher than necessary");
 }
 
 #[test]

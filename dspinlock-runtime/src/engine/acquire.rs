@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::attempt::{Attempt, AttemptOutcome, unexpected_reply};
+use super::attempt::{Attempt, AttemptOutcome};
 use super::wait::Next;
 use crate::error::Error;
 use crate::lease::Lease;
@@ -193,7 +193,7 @@ impl Attempt {
                 }
                 AttemptOutcome::Found(found, None, self.spec)
             }
-            Ended::Computed => AttemptOutcome::Computed(self.name()),
+            Ended::Computed => AttemptOutcome::Computed(Box::new(self)),
         }
     }
 
@@ -207,7 +207,7 @@ impl Attempt {
             },
             Reply::Bad(BadState::Number) => Error::AtomicQueryInvalidState { key },
             Reply::Bad(BadState::Malformed) => Error::InvalidValueEncounteredDuringUnpacking { key },
-            _ => unexpected_reply(key),
+            _ => self.unexpected_reply(),
         }
     }
 }

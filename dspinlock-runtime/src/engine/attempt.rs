@@ -44,7 +44,7 @@ pub(super) enum AttemptOutcome {
     /// A stored value.
     Found(Found, Option<Placeholder>, Box<CallSpec>),
     /// The key is COMPUTED, and the call does not want the value.
-    Computed(KeyName),
+    Computed(Box<Attempt>),
 }
 
 /// A call that has entered the engine.
@@ -64,9 +64,9 @@ impl Attempt {
     pub(super) fn new(pool: Pool, spec: Box<CallSpec>, is_annotated: bool) -> Result<Self, Error> {
         // The specification keeps the key of the user, because the call may enter again.
         let key = pool.store_key(spec.key.clone());
-        let lease = spec.options.check()?;
+        let lease = spec.options.check().map_err(|error| error.at(&spec.site))?;
         if let Some(age) = spec.near_cache {
-            check_length("near_cache", age)?;
+            check_length("near_cache", age).map_err(|error| error.at(&spec.site))?;
         }
         if Frame::current().is_some_and(|frame| frame.holds(&pool, &key)) {
             let key = KeyName::new(spec.site.clone(), key.to_string());
@@ -121,12 +121,12 @@ impl Attempt {
             waited,
         }
     }
-}
 
-pub(super) fn unexpected_reply(key: KeyName) -> Error {
-    Error::Store {
-        operation: "acquire",
-        key,
-        reason: StoreFailure::Refused("unexpected reply from the store".into()),
+    pub(super) fn unexpected_reply(&self) -> Error {
+        Error::Store {
+            operation: "acquire",
+            key: self.name(),
+            reason: StoreFailure::Refused("unexpected reply from the store".into()),
+        }
     }
 }

@@ -27,12 +27,17 @@ enum Begun {
 )]
 pub(super) fn run(mut attempt: Attempt) -> impl Future<Output = Result<AttemptOutcome, Error>> {
     async move {
-        match attempt.begin().await? {
-            Begun::Found(found, placeholder) => Ok(AttemptOutcome::Found(found, placeholder, attempt.spec)),
-            Begun::Acquire(leader) => {
-                let claim = Claim::new(&attempt.pool, &attempt.key, attempt.lease, leader);
-                Box::pin(attempt.acquire(claim)).await
+        match attempt.begin().await {
+            Ok(Begun::Found(found, placeholder)) => {
+                Ok(AttemptOutcome::Found(found, placeholder, attempt.spec))
             }
+            Ok(Begun::Acquire(leader)) => {
+                let claim = Claim::new(&attempt.pool, &attempt.key, attempt.lease, leader);
+                let site = attempt.spec.site.clone();
+                let acquired = Box::pin(attempt.acquire(claim)).await;
+                acquired.map_err(|error| error.at(&site))
+            }
+            Err(error) => Err(error.at(&attempt.spec.site)),
         }
     }
 }

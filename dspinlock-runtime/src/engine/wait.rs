@@ -122,7 +122,7 @@ impl WaitPolicy {
             .saturating_sub(state.timestamp);
         let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
         let seen = now - first;
-        age > self.max_block && seen >= STALE_AFTER || seen > self.max_block
+        seen >= STALE_AFTER && age > self.max_block || seen > self.max_block.max(STALE_AFTER)
     }
 }
 
@@ -277,6 +277,20 @@ mod tests {
             let stale = busy(ms(1_800_001), None);
             policy.busy(start, &stale);
             assert_eq!(policy.busy(start + wait, &stale), Next::TimedOut(wait));
+        }
+    }
+
+    #[test]
+    fn a_short_max_block_time_does_not_shorten_the_five_seconds() {
+        let (mut policy, start) = policy(|options| {
+            options.wait = Some(Wait::Forever);
+            options.max_block_time = ms(2000);
+        });
+        for age in [ms(1), ms(2001)] {
+            let stale = busy(age, None);
+            policy.busy(start, &stale);
+            assert!(matches!(policy.busy(start + ms(4999), &stale), Next::Sleep(_)));
+            assert!(matches!(policy.busy(start + ms(5001), &stale), Next::TakeOver(_)));
         }
     }
 }

@@ -73,6 +73,10 @@ impl Held {
         KeyName::new(self.terms.site.clone(), self.key.to_string())
     }
 
+    pub(super) fn site(&self) -> &str {
+        &self.terms.site
+    }
+
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.is_set() || Instant::now() >= self.deadline()
     }

@@ -1,5 +1,7 @@
 //! Opens a store from the settings of a pool, or from the environment. `pool` calls it. It never connects to a server.
 
+use sha2::{Digest, Sha256};
+
 use super::near_cache;
 use crate::error::Error;
 use crate::store::{self, RedisParameters, SharedStore};
@@ -57,6 +59,12 @@ impl Settings {
         }
     }
 
+    /// Replaces the secret with its digest, which suffices to compare pools.
+    pub(super) fn with_hashed_secret(mut self) -> Self {
+        self.secret = self.secret.map(|secret| Sha256::digest(secret).as_slice().into());
+        self
+    }
+
     pub(super) fn open_store(&self) -> Result<SharedStore, Error> {
         match &self.location {
             Location::Url(url) => store::open(url, self.tls.clone()),
@@ -73,9 +81,17 @@ impl Settings {
 
 /// Names the environment variable in the error of a pool that was opened from it.
 pub(super) fn name_variable(error: Error) -> Error {
+    let named = |reason: String| format!("{reason} (from the environment variable `{VARIABLE}`)");
     match error {
         Error::InvalidUrl { reason } => Error::InvalidUrl {
-            reason: format!("{reason} (from the environment variable `{VARIABLE}`)"),
+            reason: named(reason),
+        },
+        Error::InvalidOption { reason } => Error::InvalidOption {
+            reason: named(reason),
+        },
+        Error::EmbeddedNotInitialized { path, reason } => Error::EmbeddedNotInitialized {
+            path,
+            reason: named(reason),
         },
         other => other,
     }

@@ -73,7 +73,10 @@ impl Holder {
     pub fn new(process: u32, host: &str, site: &str) -> Self {
         Self {
             process: process.into(),
-            host: field(host, 64).replace(',', "?"),
+            host: match host.contains(',') {
+                true => field(&host.replace(',', "?"), 64),
+                false => field(host, 64),
+            },
             site: field(site, 256),
         }
     }
@@ -288,6 +291,9 @@ impl<'a> Fields<'a> {
 
 /// The text without control characters, cut to at most `limit` bytes.
 fn field(text: &str, limit: usize) -> String {
+    if text.len() <= limit && !text.contains(char::is_control) {
+        return text.to_owned();
+    }
     let mut line: String = text
         .chars()
         .map(|c| if c.is_control() { '?' } else { c })

@@ -34,7 +34,7 @@ impl Node {
     {
         // An ABORT ends its grant, also if there is no connection for it.
         self.grants.end(&request);
-        match Step::new(names(key), request) {
+        match Step::new(key, request) {
             Err(request) => self.read(key, request),
             Ok(step) => {
                 let (reconnecting, grants) = (self.reconnecting.clone(), self.grants.clone());
@@ -82,7 +82,7 @@ impl Node {
     where
         E: From<CommandError> + Send + 'static,
     {
-        let step = match Step::new(names(key), request) {
+        let step = match Step::new(key, request) {
             Ok(step) => step,
             Err(request) => {
                 let reply = self.read(key, request);

@@ -110,7 +110,7 @@ impl PerRuntime {
     where
         E: From<CommandError> + Send + 'static,
     {
-        let step = match Step::new([key.state_name(), key.value_name()], request) {
+        let step = match Step::new(key, request) {
             Ok(step) => step,
             // A read writes nothing that a replica could acknowledge.
             Err(request) => return self.background.step(key, Request::Read(request)),

@@ -15,11 +15,11 @@ use crate::store::redis::wire::reply::{self, CommandError};
 
 /// Executes a step that the owner of the slot has redirected. The owner sent the redirect, so a grant stays valid.
 pub(crate) fn step(node: Arc<Node>, key: &Key, request: Request) -> Boxed<Result<Reply, CommandError>> {
-    let names = [key.state_name(), key.value_name()];
+    let (names, step) = ([key.state_name(), key.value_name()], Step::new(key, request));
     Box::pin(async move {
         let connection = node.reconnecting.connection().await?;
         let mut pipeline = Pipeline::new();
-        let read = match Step::new(names.clone(), request) {
+        let read = match step {
             Err(read) => read,
             Ok(step) => {
                 node.grants.end(step.request());

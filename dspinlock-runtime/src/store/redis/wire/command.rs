@@ -3,6 +3,7 @@
 use redis::Cmd;
 
 use super::scripts::{self, Script};
+use crate::key::Key;
 use crate::protocol::state::{MAX_STATE, State};
 use crate::protocol::timestamp::Minute;
 use crate::protocol::{Acquire, Publish, Read, Renew, Request};
@@ -16,7 +17,7 @@ pub(crate) struct Step {
 
 impl Step {
     /// `Err` is a read: plain commands execute it.
-    pub(crate) fn new(names: [String; 2], request: Request) -> Result<Self, Read> {
+    pub(crate) fn new(key: &Key, request: Request) -> Result<Self, Read> {
         let script = match &request {
             Request::Acquire(_) => &scripts::ACQUIRE,
             Request::Renew(_) => &scripts::RENEW,
@@ -26,7 +27,7 @@ impl Step {
             Request::Read(read) => return Err(read.clone()),
         };
         Ok(Self {
-            names,
+            names: [key.state_name(), key.value_name()],
             script,
             request,
         })
