@@ -206,9 +206,7 @@ fn collect(tokens: TokenStream, texts: &mut Vec<String>) {
             TokenTree::Group(group)
                 if group.delimiter() == Delimiter::Bracket && is_skipped(group.stream()) =>
             {
-                if is(at + 1, "mod") {
-                    at += 3;
-                }
+                at += if is(at + 1, "mod") { 3 } else { 0 };
             }
             TokenTree::Group(group) => collect(group.stream(), texts),
             TokenTree::Literal(literal) => {
