@@ -1,5 +1,5 @@
-//! The generic shell: the only code that is compiled once per annotated function, so it must stay small. It contains no
-//! logic of the lock; `engine` does.
+//! The generic shell: the only code that is compiled once per annotated function, so it must stay small. It decides nothing
+//! about a lock: `engine` does.
 //!
 //! The attribute's shim builds a [`Call`] (options and key), names the return type with [`Call::returning`], and passes the
 //! body to [`Returning::run`] or [`Returning::run_blocking`]. `start` calls the engine, `steps` has the steps that sync and

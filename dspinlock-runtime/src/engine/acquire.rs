@@ -1,6 +1,6 @@
 //! The second part of a call: acquire the lock, or wait on the background thread while another caller holds it.
 //!
-//! `follow` calls it. It never waits on the caller's runtime.
+//! `follow` calls it. A wait never depends on the caller's runtime.
 
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,7 @@ impl Attempt {
         if let Some(leader) = &mut claim.leader {
             leader.begin_request();
         }
-        // An error is ignored: the next ACQUIRE fails the same way, and that error is handled.
+        // An error is ignored: if the store still fails, the next ACQUIRE reports it.
         let (hit, _) = self.read(pool).await.ok()??;
         self.verified(hit)
     }

@@ -20,6 +20,7 @@ use foldhash::fast::RandomState;
 use crate::key::Key;
 use crate::rt::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
 
+/// The number of locks, so that calls for different keys rarely contend.
 const SHARDS: usize = 16;
 
 type Shard = HashMap<Key, Flight, RandomState>;
