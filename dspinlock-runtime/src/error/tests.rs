@@ -195,13 +195,9 @@ fn collect(tokens: TokenStream, texts: &mut Vec<String>) {
             TokenTree::Group(group)
                 if group.delimiter() == Delimiter::Bracket && is_skipped(group.stream()) =>
             {
-<<<<<<< HEAD
                 if is(at + 1, "mod") && group.stream().to_string().starts_with("cfg") {
                     at += 3;
                 }
-=======
-                at += if is(at + 1, "mod") { 3 } else { 0 };
->>>>>>> w-read2
             }
             TokenTree::Group(group) => collect(group.stream(), texts),
             TokenTree::Literal(literal) => {
