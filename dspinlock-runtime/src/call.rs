@@ -24,7 +24,7 @@ pub use self::shape::Shape;
 pub use self::site::Site;
 use self::start::Draft;
 use self::steps::{Decision, Settled, Steps};
-pub use self::storable::{Discarded, Disposition, NearCacheable, Storable, Stored, StoredNear};
+pub use self::storable::{Cached, CachedNear, Discarded, Disposition, NearCacheable, Storable};
 use crate::error::Error;
 use crate::key::KeyPart;
 use crate::options::Wait;
@@ -108,13 +108,13 @@ impl<S, P> Call<S, P> {
 
     /// `cached_if_computed`.
     #[inline]
-    pub fn cached(self) -> Call<Stored, P> {
+    pub fn cached(self) -> Call<Cached, P> {
         self.storing()
     }
 
     /// `cached_if_computed` and `near_cache`.
     #[inline]
-    pub fn cached_near(self) -> Call<StoredNear, P> {
+    pub fn cached_near(self) -> Call<CachedNear, P> {
         self.storing()
     }
 

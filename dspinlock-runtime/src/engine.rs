@@ -9,7 +9,6 @@ mod attempt;
 mod follow;
 mod wait;
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,9 +21,7 @@ use crate::lease::{Lease, PublishOutcome};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::pool::near_cache::Placeholder;
-
-/// A boxed future of the engine: the futures of calls contain a pointer only.
-pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) use crate::store::Boxed;
 
 /// Outcome of [`enter`].
 #[derive(Debug)]

@@ -33,8 +33,8 @@ pub use tls::Tls;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::call::{
-        ByFrom, Call, Discarded, Disposition, ErrorPolicy, MapErr, NearCacheable, OnError, Outcome,
-        Returning, Rules, Run, Shape, Site, Storable, Stored, StoredNear, never,
+        ByFrom, Cached, CachedNear, Call, Discarded, Disposition, ErrorPolicy, MapErr, NearCacheable,
+        OnError, Outcome, Returning, Rules, Run, Shape, Site, Storable, never,
     };
     pub use crate::inspect::{InUse, in_use};
 }

@@ -78,7 +78,7 @@ fn key_of(call: impl Fn() -> Result<(), Error>) -> String {
     init_in_memory();
     let _ = call();
     match call().unwrap_err() {
-        Error::FailIfKeyExistsIsEnabled { key, .. } => key.to_string(),
+        Error::FailIfKeyExistsIsEnabled { key, .. } => key.name().to_owned(),
         other => panic!("{other}"),
     }
 }

@@ -153,7 +153,7 @@ mod tests {
 
     use super::super::policy::{ByFrom, MapErr, OnError, Outcome};
     use super::super::shape::Plain;
-    use super::super::storable::{Discarded, Stored};
+    use super::super::storable::{Cached, Discarded};
     use super::*;
     use crate::codec;
     use crate::engine::{CallSpec, Entered};
@@ -194,14 +194,14 @@ mod tests {
         });
         let never = async { unreachable!("the value is stored") };
         let phase = Phase::Enter(Entering::ready(hit));
-        let run = Run::at(phase, Steps::new::<Stored>(ByFrom), never);
+        let run = Run::at(phase, Steps::new::<Cached>(ByFrom), never);
         let outcome: Result<u64, Error> = blocking::wait(run);
         assert!(matches!(outcome, Ok(7)));
     }
 
     #[test]
     fn a_lock_error_becomes_the_error_of_the_function() {
-        let by_from: Result<u64, Error> = run::<Stored, _, _>(down(), ByFrom, Ok(1));
+        let by_from: Result<u64, Error> = run::<Cached, _, _>(down(), ByFrom, Ok(1));
         assert!(matches!(by_from, Err(Error::AlreadyInitialized)));
         let map = MapErr(|error: Error| error.to_string());
         let mapped: Result<u64, String> = run::<Discarded, _, _>(down(), map, Ok(1));
@@ -210,12 +210,12 @@ mod tests {
 
     #[test]
     fn run_unlocked_runs_the_body() {
-        assert_eq!(run::<Stored, _, _>(down(), OnError::<Plain>::new(false), 1), 1);
+        assert_eq!(run::<Cached, _, _>(down(), OnError::<Plain>::new(false), 1), 1);
     }
 
     #[test]
     #[should_panic(expected = "already initialized")]
     fn panic_panics_with_the_error() {
-        run::<Stored, _, _>(down(), OnError::<Plain>::new(true), 1);
+        run::<Cached, _, _>(down(), OnError::<Plain>::new(true), 1);
     }
 }

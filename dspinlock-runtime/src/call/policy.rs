@@ -181,7 +181,7 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use super::super::shape::Shape;
-    use super::super::storable::Stored;
+    use super::super::storable::Cached;
     use super::*;
 
     /// As in the shim for `on_error`: it names the type, and method resolution finds its kind.
@@ -190,7 +190,7 @@ mod tests {
             fn rules<S, R: Outcome<S, OnError<Kind>>, Kind>(_: Kind, _: S) -> Rules<R, OnError<Kind>> {
                 R::RULES
             }
-            (rules::<_, $ty, _>(Shape::<$ty>::new().kind(), Stored).encode)(&$outcome)
+            (rules::<_, $ty, _>(Shape::<$ty>::new().kind(), Cached).encode)(&$outcome)
         }};
     }
 

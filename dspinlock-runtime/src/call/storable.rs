@@ -1,6 +1,6 @@
 //! Which values are kept for later calls: none, those in the store, or those in the store and in the near cache.
 //!
-//! The shim chooses one of [`Discarded`], [`Stored`] and [`StoredNear`]; `policy` calls it. It never talks to the store.
+//! The shim chooses one of [`Discarded`], [`Cached`] and [`CachedNear`]; `policy` calls it. It never talks to the store.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -49,10 +49,10 @@ impl<T> Storable<T> for Discarded {
 }
 
 /// With `cached_if_computed`.
-pub struct Stored;
+pub struct Cached;
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> Storable<T> for Stored {
+impl<T: Serialize + DeserializeOwned> Storable<T> for Cached {
     fn encode(value: &T) -> Disposition {
         match codec::encode(value) {
             Ok(bytes) => Disposition::Publish(Some(bytes)),
@@ -66,16 +66,16 @@ impl<T: Serialize + DeserializeOwned> Storable<T> for Stored {
 }
 
 /// With `cached_if_computed` and `near_cache`.
-pub struct StoredNear;
+pub struct CachedNear;
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> Storable<T> for StoredNear {
+impl<T: Serialize + DeserializeOwned> Storable<T> for CachedNear {
     fn encode(value: &T) -> Disposition {
-        Stored::encode(value)
+        Cached::encode(value)
     }
 
     fn decode(bytes: &[u8]) -> Option<T> {
-        Stored::decode(bytes)
+        Cached::decode(bytes)
     }
 }
 
@@ -100,10 +100,10 @@ pub trait NearCacheable<T> {
 impl<T> NearCacheable<T> for Discarded {}
 
 #[diagnostic::do_not_recommend]
-impl<T> NearCacheable<T> for Stored {}
+impl<T> NearCacheable<T> for Cached {}
 
 #[diagnostic::do_not_recommend]
-impl<T: Clone + Send + Sync + 'static> NearCacheable<T> for StoredNear {
+impl<T: Clone + Send + Sync + 'static> NearCacheable<T> for CachedNear {
     fn to_entry(value: &T) -> Option<AnyValue> {
         Some(Arc::new(value.clone()))
     }

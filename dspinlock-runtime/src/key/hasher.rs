@@ -11,17 +11,6 @@ use super::name::{Key, KeyError};
 use super::raw::Raw;
 
 /// A part of a key: every type that is [`serde::Serialize`].
-///
-/// ```
-/// # use dspinlock_runtime::KeyPart;
-/// #[derive(serde::Serialize)]
-/// struct Order {
-///     id: u64,
-/// }
-///
-/// fn assert_key_part<T: KeyPart>() {}
-/// assert_key_part::<(Order, &str)>();
-/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be part of the key",
     label = "this does not implement `serde::Serialize`",
@@ -29,7 +18,6 @@ use super::raw::Raw;
 )]
 pub trait KeyPart {
     /// Feeds this part into the hasher.
-    #[doc(hidden)]
     fn feed(&self, hasher: &mut KeyHasher);
 }
 

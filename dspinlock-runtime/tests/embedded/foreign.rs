@@ -124,7 +124,7 @@ fn assert_refused(path: &Path) -> String {
         "the file was changed"
     );
     assert!(
-        message.contains("locks.sqlite") && message.contains("untouched"),
+        message.contains("locks.sqlite") && message.contains("not changed"),
         "{message}"
     );
     message

@@ -152,8 +152,8 @@ fn tls_of(url: &str, secure: bool, mut tls: Tls) -> Result<Option<Tls>, Error> {
         (None, Some(_)) => return Err(invalid("`ssl_keyfile` needs `ssl_certfile`: add it")),
     }
     if !secure && tls != Tls::default() {
-        return Err(invalid(
-            "TLS options were given, but its scheme has no TLS (use `rediss://`)",
+        return Err(Error::option(
+            "TLS options were given, but the URL scheme is not TLS: use `rediss://`",
         ));
     }
     Ok(secure.then_some(tls))
