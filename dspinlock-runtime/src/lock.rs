@@ -359,9 +359,10 @@ fn custom_key(text: &str) -> Result<Key, Error> {
 
 fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Pool>) -> Op<Acquired> {
     Op::new(async move {
-        let pool = pool.map_or_else(|| Pool::global().cloned(), Ok)?;
+        // The key first: a key that cannot be used must not open the global pool.
+        let (key, pool) = (key?, pool.map_or_else(|| Pool::global().cloned(), Ok)?);
         let spec = Box::new(CallSpec {
-            key: key?,
+            key,
             site: SITE.into(),
             options,
             near_cache: None,

@@ -158,7 +158,7 @@ fn a_grant_survives_a_slot_migration_but_not_a_failover() {
     );
     let logs = holder.logs();
     assert!(
-        logs.iter().any(|line| line.contains("lost the lease")),
+        logs.iter().any(|line| line.contains("lease was lost")),
         "{logs:?}"
     );
 }
