@@ -29,6 +29,7 @@ pub enum Error {
     #[error(
         "the state of {key} is neither BLOCKED (0) nor COMPUTED (1): another program wrote it; delete the key or use another `prefix`"
     )]
+    #[doc(alias = "AtomicQueryInvalidStateException")]
     #[non_exhaustive]
     AtomicQueryInvalidState {
         /// The lock.
@@ -45,6 +46,7 @@ pub enum Error {
     },
     /// No connection to the Redis server could be opened: the name is unknown, no server listens, or the login was refused.
     #[error("cannot connect to `{address}`: {reason}")]
+    #[doc(alias = "RedisNotInitializedException")]
     #[non_exhaustive]
     RedisNotInitialized {
         /// Host and port, or the path of a socket. Never a user or password.

@@ -96,3 +96,26 @@ pub(super) fn name_variable(error: Error) -> Error {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unusable_variable_is_named_whatever_is_wrong_with_it() {
+        for url in [
+            "gopher://hole",
+            "sqlite:~/locks.sqlite",
+            "sqlite:/",
+            "redis://localhost?ssl_ca_certs=/etc/hosts",
+            "rediss://localhost?ssl_ca_certs=/etc/hosts",
+            "redis+cluster://localhost/1",
+        ] {
+            let Err(error) = Settings::new(Location::Url(url.into())).open_store() else {
+                panic!("{url} is accepted")
+            };
+            let message = name_variable(error).to_string();
+            assert!(message.contains("`DSPINLOCK_URL`"), "{url}: {message}");
+        }
+    }
+}
