@@ -64,7 +64,7 @@ pub enum Error {
         reason: String,
     },
     /// Another caller held the lock for longer than this call waits.
-    #[error("timed out after {waited:?} waiting for {key}; raise `wait` if the function takes longer")]
+    #[error("timed out after {} waiting for {key}; raise `wait` if the function takes longer", Rounded(*waited))]
     #[non_exhaustive]
     SpinlockTriesExceeded {
         /// The lock.
@@ -251,13 +251,26 @@ impl fmt::Debug for KeyName {
     }
 }
 
+/// A duration in whole milliseconds, or in whole seconds from ten on.
+struct Rounded(Duration);
+
+impl fmt::Display for Rounded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanoseconds = match self.0.as_secs() {
+            0..10 => self.0.subsec_millis() * 1_000_000,
+            _ => 0,
+        };
+        write!(f, "{:?}", Duration::new(self.0.as_secs(), nanoseconds))
+    }
+}
+
 /// The end of the message about an existing key.
 struct Expiry(Option<Duration>);
 
 impl fmt::Display for Expiry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(remaining) => write!(f, "; it expires in {remaining:?}"),
+            Some(remaining) => write!(f, "; it expires in {}", Rounded(remaining)),
             None => f.write_str("; it has no expiry, so delete it to run again"),
         }
     }

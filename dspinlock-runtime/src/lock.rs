@@ -69,7 +69,8 @@ pub trait DSpinlockBase {
     #[doc(alias = "get_key")]
     fn key(&self) -> String;
 
-    /// The options of the lock. Default: [`Options::new`].
+    /// The options of the lock. Default: [`Options::new`]. `prefix` has no effect, because [`key`](Self::key) is the whole
+    /// name.
     fn options(&self) -> Options {
         Options::default()
     }

@@ -172,7 +172,11 @@ fn report(panics: bool, error: &Error) {
     if panics {
         panic!("{error}");
     }
-    log::warn!(target: "dspinlock", "running the function without the lock: {error}");
+    match error {
+        // The function has run, under the lock.
+        Error::Codec { .. } | Error::ValueTooLarge { .. } => log::warn!(target: "dspinlock", "{error}"),
+        error => log::warn!(target: "dspinlock", "running the function without the lock: {error}"),
+    }
 }
 
 #[cfg(test)]

@@ -168,7 +168,7 @@ impl Attempt {
             lease: millis(self.lease),
         });
         let renewal = self.pool.requests().send_replicated(&self.key, request, replicas);
-        match Box::pin(renewal).await? {
+        match Box::pin(renewal).await.map_err(as_acquire)? {
             Reply::Renewed if Instant::now() < deadline(self.lease, sent) => Ok(Some(sent)),
             _ => Err(Error::LeaseLost { key: self.name() }),
         }
@@ -242,6 +242,18 @@ enum Ended {
     Granted(u64, Instant),
     Found(Found),
     Computed,
+}
+
+/// The renewal for the replicas is a part of the acquire.
+fn as_acquire(error: Error) -> Error {
+    match error {
+        Error::Store { key, reason, .. } => Error::Store {
+            operation: "acquire",
+            key,
+            reason,
+        },
+        other => other,
+    }
 }
 
 fn is_store_error(error: &Error) -> bool {

@@ -38,7 +38,7 @@ fn failure(error: &RedisError) -> String {
             .into();
     }
     if error.code().is_none() {
-        return format!("the login failed ({})", error.category());
+        return "the answer to the login is not Redis: check that a Redis server listens on this port".into();
     }
     let code = reply::code(error);
     // Only the description of the error names the step.

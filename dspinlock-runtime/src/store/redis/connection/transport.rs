@@ -51,7 +51,7 @@ async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
         Place::Tcp { host, port } => {
             let addresses = lookup(host, *port)
                 .await
-                .map_err(|error| format!("cannot look up the host name: {error}"))?;
+                .map_err(|error| format!("{error}: check the host name in the URL"))?;
             let stream = TcpStream::connect(&addresses[..]).await.map_err(reason)?;
             stream.set_nodelay(true).map_err(reason)?;
             #[cfg(feature = "tls")]
