@@ -66,20 +66,79 @@ pub enum Acquired {
 pub trait DSpinlockBase {
     /// The state's name in the store: 1 to 512 bytes without braces and control characters. A pool with a secret uses a
     /// digest with the prefix `dspinlock` instead.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::DSpinlockBase;
+    ///
+    /// struct Import { tenant: u32 }
+    ///
+    /// impl DSpinlockBase for Import {
+    ///     fn key(&self) -> String {
+    ///         format!("import,{}", self.tenant)
+    ///     }
+    /// }
+    /// # assert_eq!(Import { tenant: 7 }.key(), "import,7");
+    /// ```
     #[doc(alias = "get_key")]
     fn key(&self) -> String;
 
     /// The options of the lock. Default: [`Options::new`].
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use std::time::Duration;
+    ///
+    /// use dspinlock::{DSpinlockBase, Options};
+    ///
+    /// # struct Import;
+    /// impl DSpinlockBase for Import {
+    ///     fn options(&self) -> Options {
+    ///         Options::new().ttl(Duration::from_secs(600))
+    ///     }
+    ///     // `key` as above
+    /// #     fn key(&self) -> String { "import".into() }
+    /// }
+    /// # assert_eq!(Import.options().ttl, Duration::from_secs(600));
+    /// ```
     fn options(&self) -> Options {
         Options::default()
     }
 
     /// The pool of the lock. Default: `None`, the global pool.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{DSpinlockBase, Pool};
+    ///
+    /// struct Import { pool: Pool }
+    ///
+    /// impl DSpinlockBase for Import {
+    ///     fn pool(&self) -> Option<Pool> {
+    ///         Some(self.pool.clone())
+    ///     }
+    ///     // `key` as above
+    /// #     fn key(&self) -> String { "import".into() }
+    /// }
+    /// ```
     fn pool(&self) -> Option<Pool> {
         None
     }
 
     /// Acquires the lock. Waits while another caller holds it.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Acquired, DSpinlockBase, Error};
+    ///
+    /// async fn run_once(lock: &dyn DSpinlockBase) -> Result<(), Error> {
+    ///     if let Acquired::Locked(lease) = lock.acquire().await? {
+    ///         // the work
+    ///         lease.release().await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -103,6 +162,22 @@ pub trait DSpinlockBase {
 
     /// [`acquire`](Self::acquire) for callers without an executor. This method blocks the thread.
     ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Acquired, DSpinlockBase, Error};
+    ///
+    /// fn run_once(lock: &dyn DSpinlockBase) -> Result<(), Error> {
+    ///     if let Acquired::Locked(lease) = lock.acquire_blocking()? {
+    ///         // the work
+    ///         lease.release_blocking()?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let pool = dspinlock::Pool::open("sqlite::memory:")?;
+    /// # run_once(&dspinlock::HashDSpinlock::new("report").pool(&pool))?;
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// See [`acquire`](Self::acquire).
@@ -111,6 +186,18 @@ pub trait DSpinlockBase {
     }
 
     /// Invalidates the key: deletes its state and its value. A holder loses the lock. Returns whether the key had a state.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{DSpinlockBase, Error};
+    ///
+    /// async fn invalidate(locks: &[Box<dyn DSpinlockBase>]) -> Result<(), Error> {
+    ///     for lock in locks {
+    ///         lock.delete_state().await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -127,6 +214,20 @@ pub trait DSpinlockBase {
     }
 
     /// [`delete_state`](Self::delete_state) for callers without an executor. This method blocks the thread.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{DSpinlockBase, Error};
+    ///
+    /// fn invalidate(lock: &dyn DSpinlockBase) -> Result<(), Error> {
+    ///     let existed = lock.delete_state_blocking()?;
+    ///     println!("{}: {existed}", lock.key());
+    ///     Ok(())
+    /// }
+    /// # let pool = dspinlock::Pool::open("sqlite::memory:")?;
+    /// # invalidate(&dspinlock::HashDSpinlock::new("report").pool(&pool))?;
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -172,6 +273,17 @@ const SITE: &str = "explicit lock";
 impl HashDSpinlock {
     /// Creates the lock on `object`, which may be a reference. If `object` cannot be serialized,
     /// [`acquire`](Self::acquire) fails.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::HashDSpinlock;
+    ///
+    /// let invoice = ("invoice", 42);
+    /// let by_reference = HashDSpinlock::new(&invoice);
+    /// let by_value = HashDSpinlock::new(invoice);
+    /// assert_eq!(by_reference.key()?, by_value.key()?);
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     pub fn new(object: impl Serialize) -> Self {
         let mut hasher = KeyHasher::new(true);
         object.feed(&mut hasher);
@@ -186,6 +298,13 @@ impl HashDSpinlock {
     }
 
     /// The first part of the key: 1 to 64 bytes without braces, commas or control characters. Default: `dspinlock`.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::HashDSpinlock;
+    /// let lock = HashDSpinlock::new("report").prefix("billing");
+    /// assert!(lock.key()?.starts_with("billing,"));
+    /// # Ok::<(), dspinlock_runtime::Error>(())
+    /// ```
     #[doc(alias = "_key_prefix")]
     pub fn prefix(mut self, prefix: impl Into<Cow<'static, str>>) -> Self {
         self.options.prefix = prefix.into();
@@ -194,36 +313,86 @@ impl HashDSpinlock {
     }
 
     /// Whether an existing key is an error. Default: `false`.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Error, HashDSpinlock, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("import").fail_if_key_exists(true).pool(&pool);
+    /// let held = lock.acquire_blocking()?;
+    /// let second = lock.acquire_blocking();
+    /// assert!(matches!(second, Err(Error::FailIfKeyExistsIsEnabled { .. })));
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     pub fn fail_if_key_exists(mut self, on: bool) -> Self {
         self.options.fail_if_key_exists = on;
         self
     }
 
     /// Whether `acquire` returns [`Acquired::Computed`] for a computed key instead of taking the lock. Default: `false`.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Acquired, HashDSpinlock, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("import").cached_if_computed(true).pool(&pool);
+    /// if let Acquired::Locked(lease) = lock.acquire_blocking()? {
+    ///     lease.release_blocking()?; // after the import
+    /// }
+    /// assert!(matches!(lock.acquire_blocking()?, Acquired::Computed));
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     pub fn cached_if_computed(mut self, on: bool) -> Self {
         self.options.cached_if_computed = on;
         self
     }
 
     /// The time to wait, in multiples of `spinlock_sleep_thresh`, if `wait` is not set. Default: 10.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::HashDSpinlock;
+    /// // Waits for at most 20 × 500 ms = 10 s.
+    /// let lock = HashDSpinlock::new("report").max_spinlock_tries(20);
+    /// ```
     pub fn max_spinlock_tries(mut self, tries: u32) -> Self {
         self.options.max_spinlock_tries = tries;
         self
     }
 
     /// The longest sleep between two tries to acquire the lock. Default: 500 ms.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::HashDSpinlock;
+    /// # use std::time::Duration;
+    /// // Waits for at most 10 × 100 ms = 1 s.
+    /// let lock = HashDSpinlock::new("report").spinlock_sleep_thresh(Duration::from_millis(100));
+    /// ```
     pub fn spinlock_sleep_thresh(mut self, sleep: Duration) -> Self {
         self.options.spinlock_sleep_thresh = sleep;
         self
     }
 
     /// The total time to wait. Default: `max_spinlock_tries` × `spinlock_sleep_thresh`, which is 5 s.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::{HashDSpinlock, Wait};
+    /// # use std::time::Duration;
+    /// let lock = HashDSpinlock::new("report").wait(Wait::AtMost(Duration::from_secs(30)));
+    /// ```
     pub fn wait(mut self, wait: Wait) -> Self {
         self.options.wait = Some(wait);
         self
     }
 
     /// How long a key stays computed. Default: 1 h.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::HashDSpinlock;
+    /// # use std::time::Duration;
+    /// let lock = HashDSpinlock::new("report").ttl(Duration::from_secs(600));
+    /// ```
     #[doc(alias = "expire_at_timedelta")]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = ttl;
@@ -233,6 +402,12 @@ impl HashDSpinlock {
     /// How long one holder may block other callers. Default: 30 min.
     ///
     /// After this time the heartbeat stops, and the lock expires within one lease.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::HashDSpinlock;
+    /// # use std::time::Duration;
+    /// let lock = HashDSpinlock::new("report").max_block_time(Duration::from_secs(300));
+    /// ```
     pub fn max_block_time(mut self, limit: Duration) -> Self {
         self.options.max_block_time = limit;
         self
@@ -240,6 +415,12 @@ impl HashDSpinlock {
 
     /// How long the lock outlives a holder that stopped renewing it, at least 100 ms. Default: 15 s, or `max_block_time` if
     /// that is shorter.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::HashDSpinlock;
+    /// # use std::time::Duration;
+    /// let lock = HashDSpinlock::new("report").lease(Duration::from_secs(5));
+    /// ```
     pub fn lease(mut self, lease: Duration) -> Self {
         self.options.lease = Some(lease);
         self
@@ -249,12 +430,26 @@ impl HashDSpinlock {
     ///
     /// The time limit is 1 s, and for a lock at most a third of the lease. If fewer replicas acknowledge in time, the call
     /// fails with [`StoreFailure::TooFewReplicas`](crate::StoreFailure::TooFewReplicas). A lock is then aborted.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::HashDSpinlock;
+    /// let lock = HashDSpinlock::new("report").replicas(1);
+    /// ```
     pub fn replicas(mut self, replicas: u32) -> Self {
         self.options.replicas = replicas;
         self
     }
 
     /// The pool of the lock. Default: the global pool.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{HashDSpinlock, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("report").pool(&pool);
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     #[doc(alias = "sess")]
     pub fn pool(mut self, pool: &Pool) -> Self {
         self.pool = Some(pool.clone());
@@ -262,6 +457,15 @@ impl HashDSpinlock {
     }
 
     /// The state's name in the store of a pool without a secret.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::HashDSpinlock;
+    ///
+    /// let key = HashDSpinlock::new("report").key()?;
+    /// assert!(key.starts_with("dspinlock,"));
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -272,6 +476,21 @@ impl HashDSpinlock {
     }
 
     /// Acquires the lock. Waits while another caller holds it.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Acquired, HashDSpinlock, Pool};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), dspinlock::Error> {
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// if let Acquired::Locked(lease) = HashDSpinlock::new("report").pool(&pool).acquire().await? {
+    ///     // the work
+    ///     lease.release().await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -287,6 +506,18 @@ impl HashDSpinlock {
 
     /// [`acquire`](Self::acquire) for callers without an executor. This method blocks the thread.
     ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Acquired, HashDSpinlock, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// if let Acquired::Locked(lease) = HashDSpinlock::new("report").pool(&pool).acquire_blocking()? {
+    ///     // the work
+    ///     lease.release_blocking()?;
+    /// }
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// See [`acquire`](Self::acquire).
@@ -296,6 +527,19 @@ impl HashDSpinlock {
 
     /// Invalidates the key: deletes its state and its value. A holder of the key loses the lock. Returns whether the key had
     /// a state.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{HashDSpinlock, Pool};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), dspinlock::Error> {
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let existed = HashDSpinlock::new("report").pool(&pool).delete_state().await?;
+    /// assert!(!existed);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -312,6 +556,19 @@ impl HashDSpinlock {
     }
 
     /// [`delete_state`](Self::delete_state) for callers without an executor. This method blocks the thread.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Acquired, HashDSpinlock, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("report").pool(&pool);
+    /// if let Acquired::Locked(lease) = lock.acquire_blocking()? {
+    ///     lease.release_blocking()?;
+    /// }
+    /// assert!(lock.delete_state_blocking()?);
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
