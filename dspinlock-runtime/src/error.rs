@@ -64,6 +64,23 @@ pub enum Error {
         reason: String,
     },
     /// Another caller held the lock for longer than this call waits.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use std::time::Duration;
+    ///
+    /// use dspinlock::{Error, HashDSpinlock, Pool, Wait};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("report").wait(Wait::AtMost(Duration::ZERO)).pool(&pool);
+    /// let held = lock.acquire_blocking()?;
+    /// match lock.acquire_blocking() {
+    ///     Err(Error::SpinlockTriesExceeded { waited, .. }) => println!("busy for {waited:?}: try later"),
+    ///     other => drop(other?),
+    /// }
+    /// # assert!(matches!(lock.acquire_blocking(), Err(Error::SpinlockTriesExceeded { .. })));
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     #[error("timed out after {} waiting for {key}; raise `wait` if the function takes longer", Rounded(*waited))]
     #[non_exhaustive]
     SpinlockTriesExceeded {
@@ -82,6 +99,21 @@ pub enum Error {
         key: KeyName,
     },
     /// The key exists and `fail_if_key_exists` is set.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Error, HashDSpinlock, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("import").fail_if_key_exists(true).pool(&pool);
+    /// let held = lock.acquire_blocking()?;
+    /// match lock.acquire_blocking() {
+    ///     Err(Error::FailIfKeyExistsIsEnabled { remaining, .. }) => println!("expires in {remaining:?}"),
+    ///     other => drop(other?),
+    /// }
+    /// # assert!(matches!(lock.acquire_blocking(), Err(Error::FailIfKeyExistsIsEnabled { .. })));
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     #[error("{key} already exists and `fail_if_key_exists` is set{}", Expiry(*remaining))]
     #[non_exhaustive]
     FailIfKeyExistsIsEnabled {
@@ -226,11 +258,35 @@ impl KeyName {
     }
 
     /// The name of the annotated function, or `explicit lock`.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// # use dspinlock::{Error, HashDSpinlock, Pool};
+    /// # let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("import").fail_if_key_exists(true).pool(&pool);
+    /// let held = lock.acquire_blocking()?;
+    /// if let Err(Error::FailIfKeyExistsIsEnabled { key, .. }) = lock.acquire_blocking() {
+    ///     assert_eq!(key.site(), "explicit lock");
+    /// }
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     pub fn site(&self) -> &str {
         &self.0.0
     }
 
     /// The key's prefix and digest. For a custom key, a digest of its text.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// # use dspinlock::{Error, HashDSpinlock, Pool};
+    /// # let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("import").fail_if_key_exists(true).pool(&pool);
+    /// let held = lock.acquire_blocking()?;
+    /// if let Err(Error::FailIfKeyExistsIsEnabled { key, .. }) = lock.acquire_blocking() {
+    ///     assert!(key.name().starts_with("dspinlock,"));
+    /// }
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     pub fn name(&self) -> &str {
         &self.0.1
     }

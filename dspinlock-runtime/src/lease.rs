@@ -84,11 +84,44 @@ impl Lease {
     }
 
     /// Whether the lease expired, or the key was deleted or taken over.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// # use dspinlock::{Acquired, HashDSpinlock, Pool};
+    /// # let pool = Pool::open("sqlite::memory:")?;
+    /// if let Acquired::Locked(lease) = HashDSpinlock::new("import").pool(&pool).acquire_blocking()? {
+    ///     for batch in 0..100 {
+    ///         if lease.is_lost() {
+    ///             break; // another caller may run the import
+    ///         }
+    ///         println!("batch {batch}");
+    ///     }
+    /// }
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     pub fn is_lost(&self) -> bool {
         self.held.is_lost()
     }
 
     /// Resolves when the lease is lost. If the lease is not lost, it never resolves.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// # use dspinlock::{Acquired, HashDSpinlock, Pool};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), dspinlock::Error> {
+    /// # let pool = Pool::open("sqlite::memory:")?;
+    /// async fn import() { /* the work */ }
+    ///
+    /// if let Acquired::Locked(lease) = HashDSpinlock::new("import").pool(&pool).acquire().await? {
+    ///     tokio::select! {
+    ///         () = lease.lost() => println!("the import was stopped: its lease is lost"),
+    ///         () = import() => lease.release().await?,
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancellation safety
     ///
@@ -98,6 +131,20 @@ impl Lease {
     }
 
     /// Marks the key as computed for its `ttl`, and releases the lock.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// # use dspinlock::{Acquired, HashDSpinlock, Pool};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), dspinlock::Error> {
+    /// # let pool = Pool::open("sqlite::memory:")?;
+    /// if let Acquired::Locked(lease) = HashDSpinlock::new("report").pool(&pool).acquire().await? {
+    ///     // the work
+    ///     lease.release().await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -121,6 +168,17 @@ impl Lease {
     }
 
     /// [`release`](Self::release) for callers without an executor. This method blocks the thread.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// # use dspinlock::{Acquired, HashDSpinlock, Pool};
+    /// # let pool = Pool::open("sqlite::memory:")?;
+    /// if let Acquired::Locked(lease) = HashDSpinlock::new("report").pool(&pool).acquire_blocking()? {
+    ///     // the work
+    ///     lease.release_blocking()?;
+    /// }
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

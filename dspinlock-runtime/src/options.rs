@@ -63,8 +63,26 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
     /// At most this long. With zero the call does not wait.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use std::time::Duration;
+    ///
+    /// use dspinlock::{Error, HashDSpinlock, Pool, Wait};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("report").wait(Wait::AtMost(Duration::ZERO)).pool(&pool);
+    /// let held = lock.acquire_blocking()?;
+    /// assert!(matches!(lock.acquire_blocking(), Err(Error::SpinlockTriesExceeded { .. })));
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     AtMost(Duration),
     /// Without a limit.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::{HashDSpinlock, Wait};
+    /// let lock = HashDSpinlock::new("report").wait(Wait::Forever);
+    /// ```
     Forever,
 }
 
@@ -81,6 +99,12 @@ const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 
 impl Options {
     /// The default options, as a constant.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Options;
+    /// const OPTIONS: Options = Options::DEFAULT;
+    /// assert_eq!(OPTIONS.prefix, "dspinlock");
+    /// ```
     pub const DEFAULT: Self = Self {
         prefix: Cow::Borrowed("dspinlock"),
         cached_if_computed: false,
@@ -95,12 +119,24 @@ impl Options {
     };
 
     /// Creates the default options.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Options;
+    /// # use std::time::Duration;
+    /// let options = Options::new();
+    /// assert_eq!(options.ttl, Duration::from_secs(3600));
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::DEFAULT
     }
 
     /// Sets [`prefix`](Self#structfield.prefix): 1 to 64 bytes without braces, commas or control characters.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Options;
+    /// let options = Options::new().prefix("billing");
+    /// ```
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<Cow<'static, str>>) -> Self {
         self.prefix = prefix.into();
@@ -108,6 +144,11 @@ impl Options {
     }
 
     /// Sets [`cached_if_computed`](Self#structfield.cached_if_computed).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Options;
+    /// let options = Options::new().cached_if_computed(true);
+    /// ```
     #[must_use]
     pub fn cached_if_computed(mut self, on: bool) -> Self {
         self.cached_if_computed = on;
@@ -115,6 +156,11 @@ impl Options {
     }
 
     /// Sets [`fail_if_key_exists`](Self#structfield.fail_if_key_exists).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Options;
+    /// let options = Options::new().fail_if_key_exists(true);
+    /// ```
     #[must_use]
     pub fn fail_if_key_exists(mut self, on: bool) -> Self {
         self.fail_if_key_exists = on;
@@ -122,6 +168,11 @@ impl Options {
     }
 
     /// Sets [`max_spinlock_tries`](Self#structfield.max_spinlock_tries), at least 1.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Options;
+    /// let options = Options::new().max_spinlock_tries(20);
+    /// ```
     #[must_use]
     pub fn max_spinlock_tries(mut self, tries: u32) -> Self {
         self.max_spinlock_tries = tries;
@@ -129,6 +180,12 @@ impl Options {
     }
 
     /// Sets [`spinlock_sleep_thresh`](Self#structfield.spinlock_sleep_thresh).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Options;
+    /// # use std::time::Duration;
+    /// let options = Options::new().spinlock_sleep_thresh(Duration::from_millis(100));
+    /// ```
     #[must_use]
     pub fn spinlock_sleep_thresh(mut self, sleep: Duration) -> Self {
         self.spinlock_sleep_thresh = sleep;
@@ -136,6 +193,12 @@ impl Options {
     }
 
     /// Sets [`wait`](Self#structfield.wait).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::{Options, Wait};
+    /// # use std::time::Duration;
+    /// let options = Options::new().wait(Wait::AtMost(Duration::from_secs(30)));
+    /// ```
     #[must_use]
     pub fn wait(mut self, wait: Wait) -> Self {
         self.wait = Some(wait);
@@ -143,6 +206,12 @@ impl Options {
     }
 
     /// Sets [`ttl`](Self#structfield.ttl).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Options;
+    /// # use std::time::Duration;
+    /// let options = Options::new().ttl(Duration::from_secs(600));
+    /// ```
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
@@ -150,6 +219,12 @@ impl Options {
     }
 
     /// Sets [`max_block_time`](Self#structfield.max_block_time).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Options;
+    /// # use std::time::Duration;
+    /// let options = Options::new().max_block_time(Duration::from_secs(300));
+    /// ```
     #[must_use]
     pub fn max_block_time(mut self, limit: Duration) -> Self {
         self.max_block_time = limit;
@@ -157,6 +232,12 @@ impl Options {
     }
 
     /// Sets [`lease`](Self#structfield.lease), at least 100 ms.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Options;
+    /// # use std::time::Duration;
+    /// let options = Options::new().lease(Duration::from_secs(5));
+    /// ```
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);
@@ -164,6 +245,11 @@ impl Options {
     }
 
     /// Sets [`replicas`](Self#structfield.replicas).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Options;
+    /// let options = Options::new().replicas(1);
+    /// ```
     #[must_use]
     pub fn replicas(mut self, replicas: u32) -> Self {
         self.replicas = replicas;

@@ -302,6 +302,13 @@ impl PoolBuilder {
     /// - hold or release locks,
     /// - mark a key as computed for callers that want no value,
     /// - restore an older value of the same key.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Pool;
+    /// let secret = [7; 32]; // random bytes in production
+    /// let pool = Pool::builder("sqlite::memory:").secret(secret).open()?;
+    /// # Ok::<(), dspinlock_runtime::Error>(())
+    /// ```
     pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Self {
         self.0.secret = Some(secret.as_ref().into());
         self
@@ -311,6 +318,12 @@ impl PoolBuilder {
     ///
     /// A larger value is not stored, and the call fails with [`Error::ValueTooLarge`]. A larger value that another process
     /// stored counts as absent.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Pool;
+    /// let pool = Pool::builder("sqlite::memory:").max_value_size(1 << 20).open()?;
+    /// # Ok::<(), dspinlock_runtime::Error>(())
+    /// ```
     pub fn max_value_size(mut self, bytes: usize) -> Self {
         self.0.max_value_size = bytes;
         self
@@ -320,6 +333,12 @@ impl PoolBuilder {
     ///
     /// The oldest value is evicted first, unless it was used recently. The sizes of values do not count. The near cache
     /// serves functions with `near_cache` if the server pushes invalidations. Otherwise each call reads the store.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Pool;
+    /// let pool = Pool::builder("sqlite::memory:").near_cache_size(1_000).open()?;
+    /// # Ok::<(), dspinlock_runtime::Error>(())
+    /// ```
     pub fn near_cache_size(mut self, entries: usize) -> Self {
         self.0.near_cache_size = entries;
         self
@@ -327,12 +346,29 @@ impl PoolBuilder {
 
     /// The TLS settings for a TLS URL (feature `tls`). Files that the URL names replace those of `tls`. Default:
     /// [`Tls::new`].
+    ///
+    /// ```no_run
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Pool, Tls};
+    ///
+    /// let tls = Tls::new().authorities(std::fs::read("/etc/redis/ca.pem")?);
+    /// let pool = Pool::builder("rediss://redis.example:6380").tls(tls).open()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn tls(mut self, tls: Tls) -> Self {
         self.0.tls = tls;
         self
     }
 
     /// Opens the store. The first request connects to the server.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Error, Pool};
+    ///
+    /// let builder = Pool::builder("sqlite::memory:").secret("too short");
+    /// assert!(matches!(builder.open(), Err(Error::InvalidOption { .. })));
+    /// ```
     ///
     /// # Errors
     ///
@@ -345,6 +381,16 @@ impl PoolBuilder {
     }
 }
 
+/// For a pool with custom settings for the server of these parameters.
+///
+/// ```no_run
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::{PoolBuilder, RedisParameters};
+///
+/// let parameters = RedisParameters::new().redis_host("redis.example");
+/// let pool = PoolBuilder::from(parameters).near_cache_size(1_000).open()?;
+/// # Ok::<(), dspinlock::Error>(())
+/// ```
 impl From<RedisParameters> for PoolBuilder {
     fn from(parameters: RedisParameters) -> Self {
         Self(Settings::new(Location::Redis(Box::new(parameters))))

@@ -29,13 +29,21 @@ pub fn current() -> Option<Current> {
 
 /// The lease of a running body, returned by [`current`].
 ///
-/// ```no_run
+/// ```
 /// # use dspinlock_runtime as dspinlock;
-/// # fn write(_: &str, _: u64) {}
-/// // In the body of a locked function:
-/// let lease = dspinlock::current().expect("the body of a locked function");
-/// // The storage refuses a fence that is smaller than the greatest one it has seen.
-/// write("report", lease.fence());
+/// struct Storage { fence: u64, report: String }
+///
+/// impl Storage {
+///     /// Called in the body of a locked function. Refuses a holder that was paused.
+///     fn write(&mut self, report: String) -> bool {
+///         let lease = dspinlock::current().expect("the body runs under a lease");
+///         let accepted = lease.fence() >= self.fence;
+///         if accepted {
+///             *self = Self { fence: lease.fence(), report };
+///         }
+///         accepted
+///     }
+/// }
 /// ```
 #[derive(Debug, Clone)]
 pub struct Current(Arc<Held>);
@@ -43,17 +51,49 @@ pub struct Current(Arc<Held>);
 impl Current {
     /// The fencing token: a number that grows with every grant of this key. A resource that stores the greatest fence it
     /// has seen can refuse a holder that was paused.
+    ///
+    /// ```no_run
+    /// # use dspinlock_runtime as dspinlock;
+    /// // In the body of a locked function:
+    /// let lease = dspinlock::current().expect("the body runs under a lease");
+    /// let update = format!("UPDATE report SET fence = {0} WHERE fence <= {0}", lease.fence());
+    /// ```
     pub fn fence(&self) -> u64 {
         self.0.fence
     }
 
     /// Whether the lease expired, or the key was deleted or taken over. The caller still receives the result, but the result
     /// is not stored.
+    ///
+    /// ```no_run
+    /// # use dspinlock_runtime as dspinlock;
+    /// // In the body of a locked function:
+    /// let lease = dspinlock::current().expect("the body runs under a lease");
+    /// for batch in 0..100 {
+    ///     if lease.is_lost() {
+    ///         break; // another caller may run the same function
+    ///     }
+    ///     println!("batch {batch}");
+    /// }
+    /// ```
     pub fn is_lost(&self) -> bool {
         self.0.is_lost()
     }
 
     /// Resolves when the lease is lost. If the lease is not lost, it never resolves.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::Current;
+    ///
+    /// /// Returns `None` if the lease is lost before the work is done.
+    /// async fn until_lost<T>(lease: &Current, work: impl Future<Output = T>) -> Option<T> {
+    ///     tokio::select! {
+    ///         () = lease.lost() => None,
+    ///         result = work => Some(result),
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Cancellation safety
     ///

@@ -24,6 +24,18 @@ use crate::tls::Tls;
 /// let pool = Pool::connect(parameters)?;
 /// # Ok::<(), dspinlock::Error>(())
 /// ```
+///
+/// A [`PoolBuilder`](crate::PoolBuilder) can be made from parameters. It adds the settings of the pool:
+///
+/// ```no_run
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::{PoolBuilder, RedisParameters};
+///
+/// let pool = PoolBuilder::from(RedisParameters::new().redis_host("redis.example"))
+///     .secret("32 random bytes from your secrets")
+///     .open()?;
+/// # Ok::<(), dspinlock::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisParameters {
@@ -66,12 +78,23 @@ impl Default for RedisParameters {
 
 impl RedisParameters {
     /// Creates the default parameters.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::RedisParameters;
+    /// let parameters = RedisParameters::new();
+    /// assert_eq!((&*parameters.redis_host, parameters.port), ("localhost", 6379));
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Sets [`redis_host`](Self#structfield.redis_host).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::RedisParameters;
+    /// let parameters = RedisParameters::new().redis_host("redis.example");
+    /// ```
     #[must_use]
     pub fn redis_host(mut self, host: impl Into<String>) -> Self {
         self.redis_host = host.into();
@@ -79,6 +102,11 @@ impl RedisParameters {
     }
 
     /// Sets [`rdb`](Self#structfield.rdb).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::RedisParameters;
+    /// let parameters = RedisParameters::new().rdb(1);
+    /// ```
     #[must_use]
     pub fn rdb(mut self, database: i64) -> Self {
         self.rdb = database;
@@ -86,6 +114,11 @@ impl RedisParameters {
     }
 
     /// Sets [`port`](Self#structfield.port).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::RedisParameters;
+    /// let parameters = RedisParameters::new().port(6380);
+    /// ```
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
@@ -93,6 +126,11 @@ impl RedisParameters {
     }
 
     /// Sets [`ssl`](Self#structfield.ssl).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::RedisParameters;
+    /// let parameters = RedisParameters::new().redis_host("redis.example").ssl(true);
+    /// ```
     #[must_use]
     pub fn ssl(mut self, on: bool) -> Self {
         self.ssl = on;
@@ -100,6 +138,13 @@ impl RedisParameters {
     }
 
     /// Sets [`tls`](Self#structfield.tls).
+    ///
+    /// ```no_run
+    /// # use dspinlock_runtime::{RedisParameters, Tls};
+    /// let tls = Tls::new().authorities(std::fs::read("/etc/redis/ca.pem")?);
+    /// let parameters = RedisParameters::new().ssl(true).tls(tls);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = tls;
@@ -107,6 +152,12 @@ impl RedisParameters {
     }
 
     /// Sets [`socket_connect_timeout`](Self#structfield.socket_connect_timeout).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::RedisParameters;
+    /// # use std::time::Duration;
+    /// let parameters = RedisParameters::new().socket_connect_timeout(Duration::from_secs(1));
+    /// ```
     #[must_use]
     pub fn socket_connect_timeout(mut self, timeout: Duration) -> Self {
         self.socket_connect_timeout = timeout;
@@ -114,6 +165,12 @@ impl RedisParameters {
     }
 
     /// Sets [`response_timeout`](Self#structfield.response_timeout).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::RedisParameters;
+    /// # use std::time::Duration;
+    /// let parameters = RedisParameters::new().response_timeout(Duration::from_secs(2));
+    /// ```
     #[must_use]
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;
@@ -121,6 +178,11 @@ impl RedisParameters {
     }
 
     /// Sets [`username`](Self#structfield.username).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::RedisParameters;
+    /// let parameters = RedisParameters::new().username("app").password("secret");
+    /// ```
     #[must_use]
     pub fn username(mut self, username: impl Into<String>) -> Self {
         self.username = Some(username.into());
@@ -128,6 +190,12 @@ impl RedisParameters {
     }
 
     /// Sets [`password`](Self#structfield.password).
+    ///
+    /// ```
+    /// # use dspinlock_runtime::RedisParameters;
+    /// let parameters = RedisParameters::new().password("secret");
+    /// assert!(!format!("{parameters:?}").contains("secret"));
+    /// ```
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
