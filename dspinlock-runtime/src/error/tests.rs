@@ -195,9 +195,8 @@ fn collect(tokens: TokenStream, texts: &mut Vec<String>) {
             TokenTree::Group(group)
                 if group.delimiter() == Delimiter::Bracket && is_skipped(group.stream()) =>
             {
-                if is(at + 1, "mod") && group.stream().to_string().starts_with("cfg") {
-                    at += 3;
-                }
+                let is_test = is(at + 1, "mod") && group.stream().to_string().starts_with("cfg");
+                at += if is_test { 3 } else { 0 };
             }
             TokenTree::Group(group) => collect(group.stream(), texts),
             TokenTree::Literal(literal) => {
