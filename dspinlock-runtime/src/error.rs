@@ -2,9 +2,6 @@
 //!
 //! A message says what failed, why, and what to do. It never contains an argument, a value or a password.
 
-#[cfg(test)]
-mod tests;
-
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;

@@ -17,6 +17,8 @@ mod pool;
 mod protocol;
 mod rt;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use error::{Error, KeyName, StoreFailure};

@@ -1,6 +1,6 @@
 //! Writes `docs/messages.md`: every message of the crate on one page, so that a change of wording shows in review.
 //!
-//! `UPDATE_EXPECT=1 cargo test -p dspinlock-runtime --lib error::` rewrites the page.
+//! `UPDATE_EXPECT=1 cargo test -p dspinlock-runtime --lib -- tests::every_message` rewrites the page.
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use expect_test::expect_file;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-use super::*;
+use crate::error::*;
 
 #[test]
 fn every_message_stands_on_one_page() {
@@ -35,7 +35,7 @@ fn every_message_stands_on_one_page() {
             }
         }
     }
-    expect_file!["../../../docs/messages.md"].assert_eq(&page);
+    expect_file!["../../docs/messages.md"].assert_eq(&page);
 }
 
 const HEADER: &str = "\
@@ -84,7 +84,7 @@ fn first_word(text: &str) -> String {
 
 /// The variants of an enum, read from the source.
 fn variants(name: &str) -> BTreeSet<String> {
-    let source = include_str!("../error.rs");
+    let source = include_str!("error.rs");
     let (_, body) = source
         .split_once(&format!("pub enum {name} {{"))
         .expect("the enum");
