@@ -148,7 +148,7 @@ fn stated_layers() -> Layers {
     lines.collect()
 }
 
-/// Every source file by its module. Test modules in files of their own belong to the module that they test.
+/// Every source file by its module, without files of tests.
 fn source_files() -> BTreeMap<Module, PathBuf> {
     let mut files = BTreeMap::from([(Module::new(), Path::new(SOURCES).join("lib.rs"))]);
     collect(Path::new(SOURCES), &Module::new(), &mut files);

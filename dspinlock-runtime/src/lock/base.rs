@@ -14,7 +14,7 @@ use crate::rt::op::Op;
 /// The site of explicit locks, for messages and for the holder's record.
 const SITE: &str = "explicit lock";
 
-/// Outcome of [`acquire`](HashDSpinlock::acquire).
+/// Outcome of [`acquire`](DSpinlockBase::acquire).
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
