@@ -12,7 +12,7 @@ pub enum Stage {
 /// What the proxy does with an intercepted step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Holds it, and everything after it on its connection, until [`Proxy::resume`].
+    /// Holds it, and everything after it on its connection, until `Proxy::resume`.
     Hold,
     /// Closes its connection; the step is lost.
     Disconnect,
