@@ -32,7 +32,10 @@ fuzz_target!(|text: &str| {
         Ok(expansion) => assert!(!is_function(&item) || is_function(&expansion), "{expansion}"),
         Err(_) => {
             let expansion = expand::expand(args, item.clone()).to_string();
-            assert!(expansion.starts_with(":: core :: compile_error ! {"), "{expansion}");
+            assert!(
+                expansion.starts_with(":: core :: compile_error ! {"),
+                "{expansion}"
+            );
             assert!(expansion.ends_with(&item.to_string()), "{expansion}");
         }
     }
