@@ -65,31 +65,6 @@ fn without_default_features_sqlite_is_not_a_dependency() {
     assert!(!has_sqlite("--no-default-features"));
 }
 
-#[test]
-fn check_runs_every_test_binary() {
-    let script = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/check")).expect("the script");
-    let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--format-version=1", "--no-deps"]))
-        .expect("cargo metadata prints JSON");
-    let list = |value: &Value| value.as_array().expect("a list").clone();
-    let targets = list(&metadata["packages"])
-        .iter()
-        .flat_map(|package| list(&package["targets"]))
-        .filter(|target| target["kind"][0] == "test")
-        .collect::<Vec<_>>();
-    assert!(targets.len() > 10, "{targets:?}");
-    for target in targets {
-        let option = format!("--test {}", target["name"].as_str().expect("a name"));
-        assert!(
-            script
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ")
-                .contains(&option),
-            "`check` does not run `{option}`"
-        );
-    }
-}
-
 /// Name and version of the crates that are built for a user of dspinlock. Features of dev-dependencies are not unified.
 fn dependencies(features: &str) -> BTreeSet<(String, String)> {
     let tree = cargo(&[
