@@ -79,8 +79,15 @@ impl Settings {
     }
 }
 
-/// Names the environment variable in the error of a pool that was opened from it.
+/// Names the environment variable in the error of the global pool, if the variable is set.
 pub(super) fn name_variable(error: Error) -> Error {
+    match std::env::var_os(VARIABLE) {
+        Some(_) => from_variable(error),
+        None => error,
+    }
+}
+
+fn from_variable(error: Error) -> Error {
     let named = |reason: String| format!("{reason} (from the environment variable `{VARIABLE}`)");
     match error {
         Error::InvalidUrl { reason } => Error::InvalidUrl {
@@ -102,6 +109,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_variable_that_is_not_set_is_not_blamed() {
+        assert!(
+            std::env::var_os(VARIABLE).is_none(),
+            "unset `{VARIABLE}` for the tests"
+        );
+        let unusable = Error::EmbeddedNotInitialized {
+            path: "locks.sqlite".into(),
+            reason: "permission denied".into(),
+        };
+        assert!(!name_variable(unusable).to_string().contains(VARIABLE));
+    }
+
+    #[test]
     fn an_unusable_variable_is_named_whatever_is_wrong_with_it() {
         for url in [
             "gopher://hole",
@@ -114,7 +134,7 @@ mod tests {
             let Err(error) = Settings::new(Location::Url(url.into())).open_store() else {
                 panic!("{url} is accepted")
             };
-            let message = name_variable(error).to_string();
+            let message = from_variable(error).to_string();
             assert!(message.contains("`DSPINLOCK_URL`"), "{url}: {message}");
         }
     }
