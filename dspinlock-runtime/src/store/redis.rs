@@ -26,7 +26,7 @@ use self::cluster::Cluster;
 #[cfg(feature = "sentinel")]
 use self::failover::sentinel::Sentinels;
 use self::per_runtime::{PerRuntime, Shared, start_background};
-use self::reader::sync_reader::SyncReader;
+use self::reader::blocking_reader::SyncReader;
 use self::reconnect::Locate;
 use self::timeouts::Timeouts;
 use self::url::address::Address;
