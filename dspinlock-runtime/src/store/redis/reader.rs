@@ -5,11 +5,8 @@
 //!
 //! Modules, top first: `async_reader`, `sync_reader`, `queue`, `stream`, `login`, `frame`, `health`, `admission`.
 
-#![allow(dead_code, unused_imports)]
-
 mod admission;
 mod async_reader;
-pub(crate) mod blocking_reader;
 mod frame;
 mod health;
 mod login;
@@ -24,9 +21,11 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use foldhash::fast::RandomState;
 use tokio::runtime::{Handle, Id};
+use tokio::sync::Notify;
 
 use self::admission::Admission;
 use self::async_reader::Driver;
@@ -39,17 +38,24 @@ pub(crate) use self::login::Server;
 pub(crate) use self::queue::Doubt;
 pub(crate) use self::stream::{Endpoint, Peer};
 
+/// Ticks are at least this far apart, in milliseconds, with some tolerance of timers.
+const TICK: u64 = 95;
+
 /// The readers of one server process.
 pub(crate) struct Readers(Arc<Shared>);
 
 struct Shared {
-    endpoint: Arc<Endpoint>,
+    /// `None`: there are no readers.
+    endpoint: Option<Arc<Endpoint>>,
     by_runtime: RwLock<HashMap<Id, Arc<Queue>, RandomState>>,
     sync: SyncReader,
     /// `None` stands for the sync callers.
     admissions: Mutex<HashMap<Option<Id>, Admission, RandomState>>,
-    /// The number of ticks.
+    created_at: Instant,
+    /// The time of the last tick, in milliseconds since `created_at`.
     now: AtomicU64,
+    /// Notified when a caller is admitted.
+    started: Notify,
     is_closed: AtomicBool,
 }
 
@@ -61,14 +67,16 @@ pub(crate) enum ReaderRead {
 }
 
 impl Readers {
-    /// Nothing connects before it is worth it. The background thread must run.
-    pub(crate) fn new(endpoint: Endpoint) -> Self {
+    /// Nothing connects before it is worth it. Without an endpoint, the background reads. The background thread must run.
+    pub(crate) fn new(endpoint: Option<Endpoint>) -> Self {
         Self(Arc::new(Shared {
-            endpoint: Arc::new(endpoint),
+            endpoint: endpoint.map(Arc::new),
             by_runtime: RwLock::default(),
             sync: SyncReader::default(),
             admissions: Mutex::default(),
+            created_at: Instant::now(),
             now: AtomicU64::new(0),
+            started: Notify::new(),
             is_closed: AtomicBool::new(false),
         }))
     }
@@ -90,8 +98,10 @@ impl Readers {
         {
             return queue.read(name, bound).map(ReaderRead::Async);
         }
-        if id != background::handle().id() && self.0.admit(Some(id)) {
-            runtime.spawn(Registration::new(&self.0, Some(id)).open_async(id));
+        if id != background::handle().id()
+            && let Some(registration) = self.0.admit(Some(id))
+        {
+            runtime.spawn(registration.open_async(id));
         }
         None
     }
@@ -104,15 +114,35 @@ impl Readers {
                 Err(Doubt)
             }));
         }
-        if self.0.admit(None) {
-            background::spawn(Registration::new(&self.0, None).open_sync());
+        if let Some(registration) = self.0.admit(None) {
+            background::spawn(registration.open_sync());
         }
         None
     }
 
-    /// The group calls this on the background every 100 ms.
-    pub(crate) fn tick(&self) {
-        self.0.tick();
+    /// Whether [`tick`](Self::tick) is needed every 100 ms.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.admissions().values().any(Admission::is_admitted)
+    }
+
+    /// Resolves when [`is_open`](Self::is_open) has become true. It does not keep the readers open.
+    pub(crate) fn started(&self) -> impl Future<Output = ()> + Send + use<> {
+        let shared = Arc::downgrade(&self.0);
+        async move {
+            match shared.upgrade() {
+                Some(shared) => shared.started.notified().await,
+                None => {}
+            }
+        }
+    }
+
+    /// The tick of the background. One that follows another within less than 100 ms has no effect.
+    pub(crate) fn tick(&self, now: Instant) {
+        let now = now.saturating_duration_since(self.0.created_at).as_millis() as u64;
+        if now >= self.0.now.load(Ordering::Relaxed) + TICK {
+            self.0.now.store(now, Ordering::Relaxed);
+            self.0.tick(now);
+        }
     }
 
     /// For ever. Waiting reads fail with [`Doubt`].
@@ -128,9 +158,21 @@ impl Drop for Readers {
 }
 
 impl Shared {
-    fn admit(&self, caller: Option<Id>) -> bool {
+    /// Counts a read that had no reader. `Some` if the caller gets one now.
+    fn admit(self: &Arc<Self>, caller: Option<Id>) -> Option<Registration> {
+        let endpoint = self.endpoint.as_ref()?.clone();
         let now = self.now.load(Ordering::Relaxed);
-        !self.is_closed.load(Ordering::Relaxed) && self.admissions().entry(caller).or_default().admit(now)
+        if self.is_closed.load(Ordering::Relaxed) || !self.admissions().entry(caller).or_default().admit(now)
+        {
+            return None;
+        }
+        self.started.notify_one();
+        Some(Registration {
+            shared: Arc::downgrade(self),
+            endpoint,
+            caller,
+            reader: Opened::No,
+        })
     }
 
     fn ended(&self, caller: Option<Id>, is_useless: bool) {
@@ -161,8 +203,7 @@ impl Shared {
         }
     }
 
-    fn tick(&self) {
-        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+    fn tick(&self, now: u64) {
         for (id, queue) in self.queues() {
             if let Some(end) = queue.tick() {
                 self.remove(id, &queue, end == End::Undriven || !queue.has_received());
@@ -211,15 +252,6 @@ enum Opened {
 }
 
 impl Registration {
-    fn new(shared: &Arc<Shared>, caller: Option<Id>) -> Self {
-        Self {
-            shared: Arc::downgrade(shared),
-            endpoint: shared.endpoint.clone(),
-            caller,
-            reader: Opened::No,
-        }
-    }
-
     /// Connects and drives the reader of the current runtime, whose id is `id`.
     async fn open_async(mut self, id: Id) {
         let Some(connection) = self.endpoint.connect().await else {

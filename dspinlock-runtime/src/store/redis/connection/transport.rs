@@ -1,10 +1,10 @@
-//! The byte stream to a server: TCP with `TCP_NODELAY`, TLS, or a unix socket. It counts the bytes that it reads.
+//! The byte stream to a server: TCP with `TCP_NODELAY`, TLS, or a unix socket. It counts the bytes of both directions.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,17 +16,26 @@ use crate::store::redis::url::address::{Address, Place};
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// An open stream that counts the bytes read.
+/// The bytes that a stream has moved.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) read: AtomicU64,
+    pub(crate) written: AtomicU64,
+    /// The address of the server; unset for a unix socket.
+    pub(crate) peer: OnceLock<SocketAddr>,
+}
+
+/// An open stream that counts its bytes.
 pub(crate) struct CountingStream {
     stream: Box<dyn Stream>,
-    read: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
 }
 
 impl CountingStream {
-    /// Opens a stream on the current runtime. `read` is the counter.
-    pub(crate) async fn open(address: &Address, read: Arc<AtomicU64>) -> Result<Self, String> {
-        let stream = open(address).await?;
-        Ok(Self { stream, read })
+    /// Opens a stream on the current runtime.
+    pub(crate) async fn open(address: &Address, traffic: Arc<Traffic>) -> Result<Self, String> {
+        let stream = open(address, &traffic).await?;
+        Ok(Self { stream, traffic })
     }
 
     /// After a failed write, the error of the read side is the better one: a TLS server sends an alert before it closes.
@@ -46,7 +55,7 @@ impl CountingStream {
     }
 }
 
-async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
+async fn open(address: &Address, traffic: &Traffic) -> Result<Box<dyn Stream>, String> {
     match &address.place {
         Place::Tcp { host, port } => {
             let addresses = lookup(host, *port)
@@ -54,6 +63,7 @@ async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
                 .map_err(|error| format!("{error}: check the host name in the URL"))?;
             let stream = TcpStream::connect(&addresses[..]).await.map_err(reason)?;
             stream.set_nodelay(true).map_err(reason)?;
+            let _ = stream.peer_addr().map(|peer| traffic.peer.set(peer));
             #[cfg(feature = "tls")]
             if let Some(tls) = &address.tls {
                 return Ok(Box::new(tls.wrap(host, stream).await?));
@@ -110,8 +120,8 @@ impl AsyncRead for CountingStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.read
-            .fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        let count = (buffer.filled().len() - before) as u64;
+        self.traffic.read.fetch_add(count, Ordering::Relaxed);
         poll
     }
 }
@@ -123,6 +133,9 @@ impl AsyncWrite for CountingStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if let Poll::Ready(Ok(count)) = &written {
+            self.traffic.written.fetch_add(*count as u64, Ordering::Relaxed);
+        }
         self.with_alert(context, written)
     }
 

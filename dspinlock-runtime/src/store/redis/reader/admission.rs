@@ -2,10 +2,10 @@
 
 /// Reads within [`WINDOW`] that are worth a connection. Short-lived runtimes make none.
 const READS: u32 = 8;
-/// In ticks of the background, which are 100 ms.
-const WINDOW: u64 = 100;
-/// How long a caller gets no reader after a useless one, in ticks. It doubles with each further one.
-const BAN: u64 = 100;
+/// In milliseconds, as all times here.
+const WINDOW: u64 = 10_000;
+/// How long a caller gets no reader after a useless one. It doubles with each further one.
+const BAN: u64 = 10_000;
 const MAX_DOUBLINGS: u32 = 6;
 
 #[derive(Debug, Default)]
@@ -33,6 +33,10 @@ impl Admission {
         self.is_admitted
     }
 
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.is_admitted
+    }
+
     /// The reader has ended. `is_useless`: it could not connect, served nothing, or was not driven.
     pub(crate) fn ended(&mut self, now: u64, is_useless: bool) {
         (self.is_admitted, self.reads) = (false, 0);
@@ -54,33 +58,36 @@ impl Admission {
 mod tests {
     use super::*;
 
-    /// The tick at which a caller that reads every `step` ticks gets a reader.
-    fn admitted(admission: &mut Admission, from: u64, step: u64) -> Option<u64> {
-        (from..from + 3000)
-            .step_by(usize::try_from(step).expect("a small number"))
+    /// The time at which a caller that reads every `step` milliseconds gets a reader.
+    fn admitted(admission: &mut Admission, from: u64, step: usize) -> Option<u64> {
+        (from..from + 300_000)
+            .step_by(step)
             .find(|now| admission.admit(*now))
     }
 
     #[test]
     fn eight_reads_within_ten_seconds_get_a_reader() {
-        assert_eq!(admitted(&mut Admission::default(), 5, 14), Some(5 + 7 * 14));
-        assert_eq!(admitted(&mut Admission::default(), 5, 15), None);
+        assert_eq!(
+            admitted(&mut Admission::default(), 500, 1400),
+            Some(500 + 7 * 1400)
+        );
+        assert_eq!(admitted(&mut Admission::default(), 500, 1500), None);
     }
 
     #[test]
     fn a_caller_has_one_reader_at_a_time() {
         let mut admission = Admission::default();
         assert_eq!(admitted(&mut admission, 0, 1), Some(7));
-        assert_eq!(admitted(&mut admission, 8, 1), None);
-        admission.ended(3008, false);
-        assert_eq!(admitted(&mut admission, 3008, 1), Some(3015));
+        assert_eq!(admitted(&mut admission, 8, 100), None);
+        admission.ended(9000, false);
+        assert_eq!(admitted(&mut admission, 9000, 1), Some(9007));
     }
 
     #[test]
     fn after_a_useless_reader_there_is_none_for_ten_seconds_and_then_twice_as_long() {
         let mut admission = Admission::default();
         let mut ended = admitted(&mut admission, 0, 1).expect("a reader");
-        for ban in [100, 200, 400] {
+        for ban in [10_000, 20_000, 40_000] {
             admission.ended(ended, true);
             let next = admitted(&mut admission, ended, 1).expect("a reader");
             assert_eq!(next, ended + ban + 7);
@@ -93,10 +100,10 @@ mod tests {
     #[test]
     fn an_entry_is_forgotten_when_its_ban_is_over() {
         let mut admission = Admission::default();
-        assert!(!admission.is_over(99) && admission.is_over(100));
+        assert!(!admission.is_over(9_999) && admission.is_over(10_000));
         assert!(admitted(&mut admission, 0, 1).is_some());
-        assert!(!admission.is_over(1000));
-        admission.ended(1000, true);
-        assert!(!admission.is_over(1199) && admission.is_over(1200));
+        assert!(!admission.is_over(50_000));
+        admission.ended(50_000, true);
+        assert!(!admission.is_over(69_999) && admission.is_over(70_000));
     }
 }

@@ -31,7 +31,13 @@ fn endpoint(server: &Redis) -> Endpoint {
 }
 
 fn readers(server: &Redis) -> Arc<Readers> {
-    Arc::new(Readers::new(endpoint(server)))
+    Arc::new(Readers::new(Some(endpoint(server))))
+}
+
+/// The next tick, 100 ms after the last one.
+fn tick(readers: &Readers) {
+    let now = readers.0.now.load(Ordering::Relaxed) + 100;
+    readers.tick(readers.0.created_at + Duration::from_millis(now));
 }
 
 fn one_thread() -> Runtime {
@@ -213,7 +219,7 @@ fn an_undriven_reader_fails_its_reads_within_300_ms() {
         async move {
             loop {
                 background::sleep(Duration::from_millis(100)).await;
-                readers.tick();
+                readers.tick(Instant::now());
             }
         }
     });
@@ -248,9 +254,9 @@ fn an_undriven_reader_closes_after_five_seconds_and_its_runtime_gets_none_for_te
     runtime.block_on(connected(&readers));
     let _context = runtime.enter();
     let reading = readers.read("none", 1).expect("a reader");
-    (0..50).for_each(|_| readers.tick());
+    (0..50).for_each(|_| tick(&readers));
     assert_eq!((wait(reading), clients(&server)), (Err(Doubt), 1));
-    readers.tick();
+    tick(&readers);
     eventually("the end of the connection", || {
         (clients(&server) == 0).then_some(())
     });
@@ -259,9 +265,9 @@ fn an_undriven_reader_closes_after_five_seconds_and_its_runtime_gets_none_for_te
         runtime.block_on(tokio::time::sleep(Duration::from_millis(100)));
         clients(&server)
     };
-    (0..99).for_each(|_| readers.tick());
+    (0..99).for_each(|_| tick(&readers));
     assert_eq!(attempt(), 0);
-    readers.tick();
+    tick(&readers);
     assert_eq!(attempt(), 1);
 }
 
@@ -290,14 +296,14 @@ fn a_silent_server_is_a_doubt_and_the_reader_closes() {
     one_thread().block_on(async {
         connected(&readers).await;
         assert_eq!(read(&readers, "none").await, Ok(None));
-        readers.tick();
+        tick(&readers);
         server.pause();
         let mut reading = pin!(readers.read("none", 1).expect("a reader"));
-        for tick in 1..=12 {
-            readers.tick();
+        for turn in 1..=12 {
+            tick(&readers);
             let is_ready = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context).is_ready())).await;
             // The driver is first polled after the first tick.
-            assert_eq!(is_ready, tick == 12, "{tick}");
+            assert_eq!(is_ready, turn == 12, "{turn}");
             // The driver runs.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -314,9 +320,9 @@ fn idle_readers_close_after_ten_seconds() {
     runtime.block_on(connected(&readers));
     connected_sync(&readers);
     assert_eq!(clients(&server), 2);
-    (0..99).for_each(|_| readers.tick());
+    (0..99).for_each(|_| tick(&readers));
     assert_eq!(clients(&server), 2);
-    (0..2).for_each(|_| readers.tick());
+    (0..2).for_each(|_| tick(&readers));
     eventually("no client", || (clients(&server) == 0).then_some(()));
 }
 
@@ -386,7 +392,7 @@ fn a_lost_connection_is_noticed_while_it_is_idle() {
     runtime.block_on(connected(&readers));
     connected_sync(&readers);
     server.restart();
-    readers.tick();
+    tick(&readers);
     assert_eq!(read_sync(&readers, "none"), None);
     runtime.block_on(async {
         // One turn of the driver.
@@ -403,7 +409,7 @@ fn a_reader_logs_in_and_selects_its_database() {
     for (password, works) in [("wrong", false), ("secret", true)] {
         let mut endpoint = endpoint(&server);
         endpoint.login = endpoint.login.set_password(password).set_db(3);
-        let readers = Readers::new(endpoint);
+        let readers = Readers::new(Some(endpoint));
         one_thread().block_on(async {
             if works {
                 connected(&readers).await;
@@ -434,7 +440,7 @@ fn a_reader_leads_to_the_server_of_its_group_only() {
             run_id: id.map(Into::into),
             role: Some("master".into()),
         };
-        let readers = Readers::new(endpoint);
+        let readers = Readers::new(Some(endpoint));
         one_thread().block_on(async {
             if works {
                 return connected(&readers).await;
@@ -454,7 +460,7 @@ fn a_unix_socket_works_like_tcp() {
     let long = fill(&server);
     let mut endpoint = endpoint(&server);
     endpoint.peer = Peer::Unix(server.socket());
-    assert_all(&Readers::new(endpoint), &long);
+    assert_all(&Readers::new(Some(endpoint)), &long);
 }
 
 #[cfg(feature = "tls")]
@@ -473,10 +479,10 @@ fn tls_works_like_tcp() {
         .expect("a port");
     endpoint.peer = Peer::Tcp(([127, 0, 0, 1], port.parse().expect("a port")).into());
     endpoint.tls = Some((connector, "localhost".into()));
-    let readers = Readers::new(endpoint);
+    let readers = Readers::new(Some(endpoint));
     connected_sync(&readers);
     // Session tickets are no bytes of the server.
-    (0..3).for_each(|_| readers.tick());
+    (0..3).for_each(|_| tick(&readers));
     assert_all(&readers, &long);
 }
 

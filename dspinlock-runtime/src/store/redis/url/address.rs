@@ -88,13 +88,6 @@ impl Address {
             login,
         })
     }
-
-    pub(crate) fn is_secure(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return self.tls.is_some();
-        #[cfg(not(feature = "tls"))]
-        return false;
-    }
 }
 
 #[cfg(any(feature = "sentinel", feature = "cluster"))]
