@@ -2,10 +2,10 @@
 //! a test selects.
 
 mod flow;
-mod rules;
+pub(crate) mod rules;
 mod state;
 mod types;
-mod wire;
+pub(crate) mod wire;
 
 pub use self::types::{Action, Stage};
 
