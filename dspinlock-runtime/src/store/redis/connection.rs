@@ -1,9 +1,11 @@
 //! One connection, from its login to its end. `reconnect` opens it and replaces it; it never reconnects by itself.
 //!
-//! Modules, top first: `login`, `transport`, `watchdog`, `identity`.
+//! Modules, top first: `login`, `transport`, `budget`, `resp`, `watchdog`, `identity`.
 
+mod budget;
 pub(crate) mod identity;
 pub(crate) mod login;
+mod resp;
 pub(crate) mod transport;
 mod watchdog;
 

@@ -1,4 +1,5 @@
-//! The byte stream to a server: TCP with `TCP_NODELAY`, TLS, or a unix socket. It counts the bytes that it reads.
+//! The byte stream to a server: TCP with `TCP_NODELAY`, TLS, or a unix socket. It counts the bytes that it reads, and ends
+//! the connection if the server sends more than it was asked for.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -11,22 +12,29 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
+use super::budget::Budget;
+use super::resp::Exceeded;
 use crate::store::redis::url::address::{Address, Place};
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// An open stream that counts the bytes read.
+/// An open stream that counts and bounds the bytes read.
 pub(crate) struct CountingStream {
     stream: Box<dyn Stream>,
     read: Arc<AtomicU64>,
+    budget: Budget,
 }
 
 impl CountingStream {
     /// Opens a stream on the current runtime. `read` is the counter.
     pub(crate) async fn open(address: &Address, read: Arc<AtomicU64>) -> Result<Self, String> {
         let stream = open(address).await?;
-        Ok(Self { stream, read })
+        Ok(Self {
+            stream,
+            read,
+            budget: Budget::default(),
+        })
     }
 
     /// After a failed write, the error of the read side is the better one: a TLS server sends an alert before it closes.
@@ -110,9 +118,15 @@ impl AsyncRead for CountingStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.read
-            .fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
-        poll
+        let received = &buffer.filled()[before..];
+        self.read.fetch_add(received.len() as u64, Ordering::Relaxed);
+        match self.budget.read(received) {
+            Ok(()) => poll,
+            Err(Exceeded) => {
+                log::warn!(target: "dspinlock", "a connection was closed: the server sent more than it was asked for");
+                Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
+            }
+        }
     }
 }
 
@@ -123,6 +137,9 @@ impl AsyncWrite for CountingStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if let Poll::Ready(Ok(length)) = &written {
+            self.budget.write(&bytes[..*length]);
+        }
         self.with_alert(context, written)
     }
 
