@@ -110,13 +110,13 @@ fn mute(client: &TcpStream) -> bool {
     false
 }
 
-/// Sends `first`, then `unit` without end, about 16 MiB a second.
+/// Sends `first`, then `unit` without end, about 25 MiB a second.
 fn flood(client: &mut TcpStream, first: &[u8], unit: &[u8]) -> bool {
     let chunk = unit.repeat((64 << 10) / unit.len());
     let mut open = client.write_all(first).is_ok();
     while open {
         open = client.write_all(&chunk).is_ok();
-        sleep(Duration::from_millis(4));
+        sleep(Duration::from_millis(2));
     }
     false
 }
