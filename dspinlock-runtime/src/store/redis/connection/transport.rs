@@ -1,5 +1,5 @@
-//! The byte stream to a server: TCP with `TCP_NODELAY`, TLS, or a unix socket. It counts the bytes that it reads, and ends
-//! the connection if the server sends more than it was asked for.
+//! The byte stream to a server: TCP with `TCP_NODELAY`, TLS, or a unix socket. It counts the bytes of both directions, and
+//! ends the connection if the server sends more than it was asked for.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -19,21 +19,29 @@ use crate::store::redis::url::address::{Address, Place};
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// An open stream that counts and bounds the bytes read.
+/// The bytes that a stream has moved.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) read: AtomicU64,
+    pub(crate) written: AtomicU64,
+}
+
+/// An open stream that counts its bytes, and bounds those of the server.
 pub(crate) struct CountingStream {
     stream: Box<dyn Stream>,
-    read: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
     budget: Budget,
 }
 
 impl CountingStream {
-    /// Opens a stream on the current runtime. `read` is the counter.
-    pub(crate) async fn open(address: &Address, read: Arc<AtomicU64>) -> Result<Self, String> {
+    /// Opens a stream on the current runtime.
+    pub(crate) async fn open(address: &Address, traffic: Arc<Traffic>) -> Result<Self, String> {
         let stream = open(address).await?;
+        let budget = Budget::default();
         Ok(Self {
             stream,
-            read,
-            budget: Budget::default(),
+            traffic,
+            budget,
         })
     }
 
@@ -119,7 +127,9 @@ impl AsyncRead for CountingStream {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
         let received = &buffer.filled()[before..];
-        self.read.fetch_add(received.len() as u64, Ordering::Relaxed);
+        self.traffic
+            .read
+            .fetch_add(received.len() as u64, Ordering::Relaxed);
         match self.budget.read(received) {
             Ok(()) => poll,
             Err(Exceeded) => {
@@ -137,8 +147,9 @@ impl AsyncWrite for CountingStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        if let Poll::Ready(Ok(length)) = &written {
-            self.budget.write(&bytes[..*length]);
+        if let Poll::Ready(Ok(count)) = &written {
+            self.traffic.written.fetch_add(*count as u64, Ordering::Relaxed);
+            self.budget.write(&bytes[..*count]);
         }
         self.with_alert(context, written)
     }

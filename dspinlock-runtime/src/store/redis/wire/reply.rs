@@ -256,7 +256,10 @@ mod tests {
     #[test]
     fn a_reply_that_no_script_sends_is_an_error() {
         let parse = |reply: &str| parse(parse_redis_value(reply.as_bytes()).expect("a reply"));
-        assert_eq!(parse("*2\r\n$8\r\nACQUIRED\r\n$1\r\n7\r\n"), Ok(Reply::Acquired(7)));
+        assert_eq!(
+            parse("*2\r\n$8\r\nACQUIRED\r\n$1\r\n7\r\n"),
+            Ok(Reply::Acquired(7))
+        );
         for reply in [
             ":1\r\n",
             "$-1\r\n",
