@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use dspinlock_testkit::{Attack, Hostile, Job, Redis, Target, Worker, eventually};
+use dspinlock_testkit::{Attack, Hostile, Job, Proxy, Redis, Target, Worker, eventually};
 
 use crate::common::worker::SECRET;
 
@@ -148,6 +148,15 @@ fn for_each(attacks: &[Attack], test: impl Fn(&Scene, Attack) + Sync) {
     });
 }
 
+/// The attacks that fit the reply of a script.
+const SCRIPTS: [Attack; 5] = [
+    Attack::Nil,
+    Attack::Computed,
+    Attack::Done,
+    Attack::Exists,
+    Attack::DeadHolder,
+];
+
 fn hits() -> [Job; 2] {
     ["cached", "cached_sync"].map(|function| Job::new(function, "hit").with("value", "stored"))
 }
@@ -159,7 +168,7 @@ fn a_hostile_reply_to_a_read_is_an_error_in_time() {
         let victim = scene.victim(&[]);
         victim.suffer(
             (Target::Reply("GETRANGE"), attack),
-            &hits(),
+            &hits()[..1],
             "stored",
             Duration::ZERO,
         );
@@ -169,8 +178,7 @@ fn a_hostile_reply_to_a_read_is_an_error_in_time() {
 
 #[test]
 fn a_hostile_reply_to_a_step_is_an_error_in_time() {
-    let more = [Attack::Nil, Attack::Computed, Attack::Cut, Attack::DeadHolder];
-    for_each(&[&ANY[..], &more].concat(), |scene, attack| {
+    for_each(&[&ANY[..], &SCRIPTS, &[Attack::Cut]].concat(), |scene, attack| {
         let victim = scene.victim(&[]);
         let jobs = ["cached", "cached_sync", "uncached"]
             .map(|function| Job::new(function, &format!("{attack:?}-{function}")).with("value", "own"));
@@ -198,16 +206,16 @@ fn a_hostile_reply_to_a_heartbeat_harms_no_call() {
 
 #[test]
 fn a_hostile_reply_to_a_waiting_call_is_an_error_in_time() {
-    let more = [Attack::Nil, Attack::Computed, Attack::DeadHolder];
-    let wait = Duration::from_secs(2);
-    for_each(&[&ANY[..], &more].concat(), |scene, attack| {
+    // Longer than the five seconds before a takeover.
+    let wait = Duration::from_secs(7);
+    for_each(&[&ANY[..], &SCRIPTS].concat(), |scene, attack| {
         let victim = scene.victim(&[]);
         let key = format!("{attack:?}-wait");
         let held = scene.honest.call(&Job::new("cached", &key).with("body", "gate"));
         held.started();
         let job = Job::new("cached", &key)
             .with("sleep", 500)
-            .with("tries", 4)
+            .with("tries", 14)
             .with("value", "own");
         victim.suffer((Target::Watched("ACQUIRE"), attack), &[job], "own", wait);
         held.open_gate();
@@ -305,4 +313,38 @@ fn with_a_secret_no_call_gets_the_value_of_another_key() {
             );
         }
     }
+}
+
+#[test]
+fn a_waiting_call_reads_a_value_above_its_bound_once() {
+    let server = Redis::start();
+    let proxy = Proxy::start(server.port());
+    let [holder, waiter] = [server.url(), proxy.url()].map(|url| Worker::start(&url));
+    let held = holder.call(&Job::new("cached", "long").with("body", "gate"));
+    held.started();
+    let job = Job::new("cached", "long").with("sleep", 50).with("value", "own");
+    let waiting = waiter.call(&job);
+    eventually("the call to wait", || {
+        (proxy.requests("ACQUIRE") > 1).then_some(())
+    });
+    let name = server.keys().into_iter().find(|name| name.ends_with(",value"));
+    server.raw(&[
+        "SET",
+        &name.expect("the entry of the value"),
+        &"x".repeat(9 << 20),
+    ]);
+    let reads = proxy.requests("GETRANGE");
+    eventually("some reads", || {
+        (proxy.requests("GETRANGE") > reads + 5).then_some(())
+    });
+    let sent = proxy.bytes_replied();
+    let reads = proxy.requests("GETRANGE");
+    eventually("more reads", || {
+        (proxy.requests("GETRANGE") > reads + 5).then_some(())
+    });
+    let sent = proxy.bytes_replied() - sent;
+    assert!(sent < 1 << 20, "{sent} bytes");
+    held.open_gate();
+    held.result().expect("an honest server");
+    waiting.cancel();
 }

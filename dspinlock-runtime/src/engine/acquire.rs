@@ -92,7 +92,7 @@ impl Attempt {
                 let sent = self.replicate(claim, fence).await?.unwrap_or(sent);
                 return Ok(TryOutcome::Ended(Ended::Granted(fence, sent)));
             }
-            Ok(Reply::Hit(hit, _)) => {
+            Ok(Reply::Hit(hit, _)) if self.want_value => {
                 return Ok(self
                     .verified(hit)?
                     .map_or(TryOutcome::Retry, |found| TryOutcome::Ended(Ended::Found(found))));
@@ -101,7 +101,9 @@ impl Attempt {
                 state.is_foreign = busy.foreign;
                 self.policy.busy(Instant::now(), &busy)
             }
-            Ok(Reply::Computed | Reply::Done) => return Ok(TryOutcome::Ended(Ended::Computed)),
+            Ok(Reply::Computed | Reply::Done) if self.spec.options.cached_if_computed => {
+                return Ok(TryOutcome::Ended(Ended::Computed));
+            }
             Ok(reply) => return Err(self.reply_error(reply)),
             // The store may be available again before a call that was waiting times out.
             Err(error)
@@ -196,10 +198,12 @@ impl Attempt {
     fn reply_error(&self, reply: Reply) -> Error {
         let key = self.name();
         match reply {
-            Reply::Exists(remaining) => Error::FailIfKeyExistsIsEnabled {
-                key,
-                remaining: remaining.map(Duration::from_millis),
-            },
+            Reply::Exists(remaining) if self.spec.options.fail_if_key_exists => {
+                Error::FailIfKeyExistsIsEnabled {
+                    key,
+                    remaining: remaining.map(Duration::from_millis),
+                }
+            }
             Reply::Bad(BadState::Number) => Error::AtomicQueryInvalidState { key },
             Reply::Bad(BadState::Malformed) => Error::InvalidValueEncounteredDuringUnpacking { key },
             _ => self.unexpected_reply(),

@@ -87,6 +87,11 @@ impl Proxy {
         self.shared.state().connections
     }
 
+    /// The bytes of all replies and pushes since the start.
+    pub fn bytes_replied(&self) -> usize {
+        self.shared.state().replied
+    }
+
     /// The number of requests for this step since the start.
     pub fn requests(&self, step: &str) -> usize {
         self.shared.state().rules.requests(step)

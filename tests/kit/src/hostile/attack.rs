@@ -42,6 +42,10 @@ pub enum Attack {
     Noise,
     /// COMPUTED, as a script says it.
     Computed,
+    /// DONE, as a script says it.
+    Done,
+    /// EXISTS, as a script says it.
+    Exists,
     /// The value that was read last, with a wrong last byte. To a script: as its hit.
     Damaged,
     /// The same, under another tag each time.
@@ -85,6 +89,8 @@ impl Attack {
             Self::Nil => client.write_all(b"$-1\r\n").is_ok(),
             Self::Noise => client.write_all(b"$5\r\n\xff,\n\0a\r\n").is_ok(),
             Self::Computed => client.write_all(b"*1\r\n$8\r\nCOMPUTED\r\n").is_ok(),
+            Self::Done => client.write_all(b"*1\r\n$4\r\nDONE\r\n").is_ok(),
+            Self::Exists => client.write_all(b"*2\r\n$6\r\nEXISTS\r\n:-1\r\n").is_ok(),
             Self::Damaged => client.write_all(&damaged(honest, None, shared)).is_ok(),
             Self::DamagedAnew => client.write_all(&damaged(honest, Some(before), shared)).is_ok(),
             Self::Foreign => client.write_all(&first(honest, shared)).is_ok(),

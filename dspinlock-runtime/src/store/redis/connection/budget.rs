@@ -140,9 +140,12 @@ mod tests {
 
     #[test]
     fn a_line_without_an_end_is_refused() {
-        let mut budget = asked(&[redis::cmd("PING")]);
-        assert_eq!(budget.read(b"+"), Ok(()));
-        assert_eq!(budget.read(&[b'x'; 60_000]), Ok(()));
-        assert_eq!(budget.read(&[b'x'; 60_000]), Err(Exceeded));
+        // Also if the request allows a long value.
+        for command in [redis::cmd("PING"), value_range("k", 1 << 20)] {
+            let mut budget = asked(&[command]);
+            assert_eq!(budget.read(b"+"), Ok(()));
+            assert_eq!(budget.read(&[b'x'; 60_000]), Ok(()));
+            assert_eq!(budget.read(&[b'x'; 60_000]), Err(Exceeded));
+        }
     }
 }

@@ -4,6 +4,8 @@
 /// What the client allocates for an element of an array at most, and for an array beyond its elements.
 const ELEMENT: u64 = 64;
 const ARRAY: u64 = 256;
+/// The longest line. Payloads are not lines.
+const MAX_LINE: u64 = 64 << 10;
 /// The longest name of a command and the longest number that are looked at.
 const MAX_WORD: usize = 32;
 
@@ -31,6 +33,7 @@ enum At {
         kind: u8,
         number: Number,
         after_cr: bool,
+        length: u64,
     },
     /// A payload of which so many bytes are missing, with its line end.
     Payload(u64),
@@ -69,6 +72,7 @@ impl Replies {
             kind,
             number: Number::default(),
             after_cr: false,
+            length: 0,
         };
         &bytes[1..]
     }
@@ -78,6 +82,7 @@ impl Replies {
             kind,
             mut number,
             mut after_cr,
+            mut length,
         } = self.at
         else {
             return Ok(bytes);
@@ -97,10 +102,15 @@ impl Replies {
             }
         }
         self.scan.cost += bytes.len() as u64;
+        length += bytes.len() as u64;
+        if length > MAX_LINE {
+            return Err(Exceeded);
+        }
         self.at = At::Line {
             kind,
             number,
             after_cr,
+            length,
         };
         Ok(&[])
     }
