@@ -1,7 +1,7 @@
 //! The first part of a call: read the value, or follow another call of this process. If neither gives a value, `acquire`
 //! continues. This module never sends an ACQUIRE.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -12,6 +12,7 @@ use crate::lease::claim::Claim;
 use crate::pool::flight::{Found, Handoff, Leader, Role};
 use crate::pool::near_cache::Placeholder;
 use crate::rt::background;
+use crate::rt::clock::Instant;
 
 /// Outcome of [`Attempt::begin`].
 enum Begun {
