@@ -39,7 +39,10 @@ fn a_waiter_gives_up_when_its_time_is_over() {
         let job = Job::new("cached", "key");
         let held = holder.call(&job.clone().with("body", "gate"));
         held.started();
-        waiter.call(&Job::new("cached", "first")).result().expect("a value");
+        waiter
+            .call(&Job::new("cached", "first"))
+            .result()
+            .expect("a value");
         let patient = job.with("tries", 1).with("sleep", 11_000);
         // One call waits for the other process, the other one for the first.
         let waiting = [waiter.call(&patient), waiter.call(&patient)];
