@@ -1,5 +1,7 @@
 //! A pool is not bound to a runtime: it works on other runtimes, in plain threads, and under other executors.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use dspinlock::{Acquired, Error, Pool, dspinlock};
@@ -127,12 +129,18 @@ fn a_call_whose_runtime_is_blocked_delays_no_call_of_another_runtime() {
     let leader = std::thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            // The first poll sends the read. Nothing polls the call when its reply arrives.
-            let (value, ()) = tokio::join!(shared_by_runtimes(), async {
-                blocks.send(()).unwrap();
-                std::thread::sleep(BLOCKED);
-            });
-            value
+            // The first poll sends the read. Rarely the reply is there at once.
+            let call = loop {
+                let mut call = Box::pin(shared_by_runtimes());
+                let mut is_pending = |context: &mut Context<'_>| call.as_mut().poll(context).is_pending();
+                if poll_fn(|context| Poll::Ready(is_pending(context))).await {
+                    break call;
+                }
+            };
+            blocks.send(()).unwrap();
+            // Nothing polls the call when the reply arrives.
+            std::thread::sleep(BLOCKED);
+            call.await
         })
     });
     blocked.recv().unwrap();
