@@ -2,7 +2,7 @@
 //!
 //! `follow` calls it. A wait never depends on the caller's runtime.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -17,6 +17,7 @@ use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
 use crate::protocol::{Acquire, Renew, Reply, Request};
 use crate::rt::background;
+use crate::rt::clock::Instant;
 use crate::store::Change;
 
 /// The pause before a waiter takes a key that a Python worker has released. py-dspinlock reads the key once more after its
@@ -48,7 +49,7 @@ impl Attempt {
                 TryOutcome::Ended(ended) => return Ok(self.end(claim, ended)),
                 TryOutcome::Retry => {}
                 TryOutcome::Held(rest) => {
-                    sleep(rest, state.change.take()).await;
+                    self.sleep(rest, state.change.take()).await;
                     if state.is_foreign {
                         background::sleep(PYTHON_PAUSE).await;
                     }
@@ -58,6 +59,18 @@ impl Attempt {
                 }
             }
         }
+    }
+
+    /// Pauses, then sleeps until `change`, for at most `rest` in all. A change during the pause is latched.
+    async fn sleep(&mut self, rest: Duration, change: Option<Change>) {
+        let pause = self.policy.pause().min(rest);
+        background::sleep(pause).await;
+        let start = Instant::now();
+        tokio::select! {
+            () = background::sleep(rest - pause) => {}
+            () = change.unwrap_or_else(|| Box::pin(std::future::pending())) => {}
+        }
+        self.policy.woken(start.elapsed());
     }
 
     /// Reads without a script, because the change that woke the waiter is usually a publish.
@@ -253,12 +266,5 @@ fn as_acquire(error: Error) -> Error {
             reason,
         },
         other => other,
-    }
-}
-
-async fn sleep(rest: Duration, change: Option<Change>) {
-    tokio::select! {
-        () = background::sleep(rest) => {}
-        () = change.unwrap_or_else(|| Box::pin(std::future::pending())) => {}
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! `acquire` calls it. It is pure: it reads no clock and does no I/O.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::{Error, StoreFailure};
+use crate::rt::clock::Instant;
 
 /// How long a waiting call tolerates a store that refuses to write. The store may be in a failover, or short of memory for a
 /// moment.
