@@ -45,6 +45,7 @@ pub(super) fn run(mut attempt: Attempt) -> impl Future<Output = Result<AttemptOu
 
 impl Attempt {
     async fn begin(&mut self) -> Result<Begun, Error> {
+        self.check_refusals()?;
         let mut leader = None;
         // A call with `fail_if_key_exists`, or with `wait = "0s"`, does not join a flight: it sends its own ACQUIRE.
         if !self.spec.options.fail_if_key_exists && self.policy.waits() {
@@ -64,7 +65,7 @@ impl Attempt {
         if reads
             && !leader.as_ref().is_some_and(Leader::knows_absent)
             && let Some((hit, placeholder)) = self.read().await?
-            && let Some(found) = self.verified(hit)
+            && let Some(found) = self.verified(hit)?
         {
             if let Some(leader) = leader {
                 leader.complete(&found);

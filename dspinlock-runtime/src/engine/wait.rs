@@ -81,6 +81,8 @@ impl WaitPolicy {
     pub(super) fn busy(&mut self, now: Instant, busy: &Busy) -> Next {
         let first_seen = self.see(now, busy);
         if self.is_stale(now - first_seen, busy) {
+            // A store that still has the same bytes afterwards has refused the takeover: the next one is not sent at once.
+            self.seen = Some((busy.raw.clone(), now));
             return Next::TakeOver(busy.raw.clone());
         }
         // Servers push an expiry late, so the call does not wait for the push.
@@ -258,6 +260,16 @@ mod tests {
             policy.busy(start + ms(5000), &old),
             Next::TakeOver(old.raw.clone())
         );
+    }
+
+    #[test]
+    fn a_takeover_that_has_no_effect_is_not_repeated_at_once() {
+        let (mut policy, start) = policy(|options| options.wait = Some(Wait::AtMost(ms(8000))));
+        let stale = busy(ms(1_800_001), None);
+        policy.busy(start, &stale);
+        assert!(matches!(policy.busy(start + ms(5000), &stale), Next::TakeOver(_)));
+        assert!(matches!(policy.busy(start + ms(5001), &stale), Next::Sleep(_)));
+        assert_eq!(policy.busy(start + ms(8000), &stale), Next::TimedOut(ms(8000)));
     }
 
     #[test]
