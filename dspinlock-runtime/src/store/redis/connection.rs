@@ -1,7 +1,8 @@
 //! One connection, from its login to its end. `reconnect` opens it and replaces it; it never reconnects by itself.
 //!
-//! Modules, top first: `login`, `transport`, `watchdog`, `identity`.
+//! Modules, top first: `login`, `transport`, `dial`, `watchdog`, `identity`.
 
+mod dial;
 pub(crate) mod identity;
 pub(crate) mod login;
 pub(crate) mod transport;

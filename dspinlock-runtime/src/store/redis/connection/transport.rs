@@ -1,16 +1,14 @@
-//! The byte stream to a server: TCP with `TCP_NODELAY`, TLS, or a unix socket. It counts the bytes that it reads.
+//! The byte stream to a server: TCP, TLS, or a unix socket. It counts the bytes that it reads.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 
+use super::dial;
 use crate::store::redis::url::address::{Address, Place};
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -49,57 +47,15 @@ impl CountingStream {
 async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
     match &address.place {
         Place::Tcp { host, port } => {
-            let addresses = lookup(host, *port)
-                .await
-                .map_err(|error| format!("{error}: check the host name in the URL"))?;
-            let stream = TcpStream::connect(&addresses[..]).await.map_err(reason)?;
-            stream.set_nodelay(true).map_err(reason)?;
+            let stream = dial::tcp(host, *port).await?;
             #[cfg(feature = "tls")]
             if let Some(tls) = &address.tls {
                 return Ok(Box::new(tls.wrap(host, stream).await?));
             }
             Ok(Box::new(stream))
         }
-        #[cfg(unix)]
-        Place::Unix(path) => Ok(Box::new(
-            tokio::net::UnixStream::connect(path).await.map_err(reason)?,
-        )),
-        #[cfg(not(unix))]
-        Place::Unix(_) => Err("this system has no unix sockets: use a host and a port".into()),
+        Place::Unix(path) => Ok(Box::new(dial::unix(path).await?)),
     }
-}
-
-fn reason(error: io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => {
-            "connection refused: check the address, and that the server is running".into()
-        }
-        io::ErrorKind::NotFound => "there is no socket with this path: check the URL".into(),
-        io::ErrorKind::PermissionDenied => {
-            "permission denied: check the mode of the socket, or the firewall".into()
-        }
-        _ => error.to_string(),
-    }
-}
-
-/// Looks up a host name on a separate thread. All threads of tokio's blocking pool may be waiting for this connection, and
-/// tokio panics if it cannot start another one.
-async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![(address, port).into()]);
-    }
-    let (sender, receiver) = oneshot::channel();
-    let host = host.to_owned();
-    std::thread::Builder::new()
-        .name("dspinlock-lookup".into())
-        .spawn(move || {
-            let addresses = (host.as_str(), port).to_socket_addrs();
-            // The receiver is gone if the attempt timed out.
-            let _ = sender.send(addresses.map(Vec::from_iter));
-        })?;
-    receiver
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
 }
 
 impl AsyncRead for CountingStream {
