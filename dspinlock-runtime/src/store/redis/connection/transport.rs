@@ -1,6 +1,7 @@
 //! The byte stream to a server: TCP, TLS, or a unix socket. It counts the bytes that it reads.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,14 +18,20 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 /// An open stream that counts the bytes read.
 pub(crate) struct CountingStream {
     stream: Box<dyn Stream>,
+    peer: Option<SocketAddr>,
     read: Arc<AtomicU64>,
 }
 
 impl CountingStream {
     /// Opens a stream on the current runtime. `read` is the counter.
     pub(crate) async fn open(address: &Address, read: Arc<AtomicU64>) -> Result<Self, String> {
-        let stream = open(address).await?;
-        Ok(Self { stream, read })
+        let (stream, peer) = open(address).await?;
+        Ok(Self { stream, peer, read })
+    }
+
+    /// The address of the server; `None` for a unix socket.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// After a failed write, the error of the read side is the better one: a TLS server sends an alert before it closes.
@@ -44,17 +51,22 @@ impl CountingStream {
     }
 }
 
-async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
+/// The stream, and the address of the peer of a TCP stream.
+async fn open(address: &Address) -> Result<(Box<dyn Stream>, Option<SocketAddr>), String> {
     match &address.place {
         Place::Tcp { host, port } => {
-            let stream = dial::tcp(host, *port).await?;
+            let stream = match address.peer {
+                Some(peer) => dial::one(peer).await?,
+                None => dial::tcp(host, *port).await?,
+            };
+            let peer = stream.peer_addr().ok();
             #[cfg(feature = "tls")]
             if let Some(tls) = &address.tls {
-                return Ok(Box::new(tls.wrap(host, stream).await?));
+                return Ok((Box::new(tls.wrap(host, stream).await?), peer));
             }
-            Ok(Box::new(stream))
+            Ok((Box::new(stream), peer))
         }
-        Place::Unix(path) => Ok(Box::new(dial::unix(path).await?)),
+        Place::Unix(path) => Ok((Box::new(dial::unix(path).await?), None)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The address of one server and the login to it, parsed from a URL. `Display` and `Debug` never show the login.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use redis::{ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
@@ -16,6 +17,8 @@ use crate::tls::Tls;
 #[derive(Clone)]
 pub(crate) struct Address {
     pub(crate) place: Place,
+    /// The address to connect to, if the name of the host is not to be looked up.
+    pub(crate) peer: Option<SocketAddr>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<tls::Connector>,
     pub(crate) login: RedisConnectionInfo,
@@ -83,10 +86,16 @@ impl Address {
         let login = login.set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
         Ok(Self {
             place,
+            peer: None,
             #[cfg(feature = "tls")]
             tls: tls.as_ref().map(tls::Connector::new).transpose()?,
             login,
         })
+    }
+
+    /// The same server and login by the address of an earlier connection, so that both lead to one server.
+    pub(crate) fn pinned(&self, peer: Option<SocketAddr>) -> Self {
+        Self { peer, ..self.clone() }
     }
 
     pub(crate) fn is_secure(&self) -> bool {
@@ -103,6 +112,7 @@ impl Address {
     pub(crate) fn at(&self, (host, port): HostPort) -> Self {
         let mut address = self.clone();
         address.place = Place::Tcp { host, port };
+        address.peer = None;
         address
     }
 
