@@ -18,8 +18,9 @@ use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisRes
 use tokio::task::AbortHandle;
 
 use self::identity::ServerIdentity;
-use self::login::login;
+use self::login::{Login, Pushes, login};
 use self::watchdog::{Action, Progress, SILENT_TICKS, Watchdog};
+use super::client_name::client_name;
 use super::timeouts::Timeouts;
 use super::tracking::Watches;
 use super::url::address::Address;
@@ -66,14 +67,16 @@ impl Connection {
         watches: Option<Arc<Watches>>,
     ) -> Result<Arc<Self>, String> {
         let bytes_read = Arc::<AtomicU64>::default();
-        let mut config = AsyncConnectionConfig::new().set_pipeline_buffer_size(1024);
-        if let Some(watches) = watches.clone() {
-            config = config.set_push_sender(move |push: PushInfo| {
-                watches.pushed(&push);
-                Ok::<(), ()>(())
-            });
-        }
-        let (multiplexed, driver) = login(address, config, bytes_read.clone()).await?;
+        let config = AsyncConnectionConfig::new().set_pipeline_buffer_size(1024);
+        let pushes = watches
+            .clone()
+            .map(|watches| -> Pushes { Arc::new(move |push: PushInfo| watches.pushed(&push)) });
+        let Login {
+            connection: multiplexed,
+            driver,
+            resp,
+            ..
+        } = login(address, config, pushes, bytes_read.clone()).await?;
         let closed = Arc::new(Latch::new());
         let guard = DriverGuard {
             closed: closed.clone(),
@@ -103,7 +106,10 @@ impl Connection {
             // Changes before this connection were not pushed to it.
             watches.wake_all();
         }
-        connection.prepare(watches.as_deref()).await;
+        if resp.has_setup() {
+            let watches = watches.filter(|_| resp.has_pushes());
+            connection.prepare(watches.as_deref()).await;
+        }
         let connection = Arc::new(connection);
         tokio::spawn(watch(Arc::downgrade(&connection)));
         Ok(connection)
@@ -115,6 +121,7 @@ impl Connection {
         let mut setup = Pipeline::new();
         setup.cmd("INFO").arg("replication");
         setup.cmd("INFO").arg("server");
+        setup.cmd("CLIENT").arg("SETNAME").arg(client_name());
         for script in scripts::all() {
             setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
         }
