@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, ProtocolVersion, PushInfo, RedisError};
 
-use super::transport::CountingStream;
+use super::transport::{CountingStream, Traffic};
 use crate::store::redis::client_name::client_name;
 use crate::store::redis::resp::{Refusal, Resp};
 use crate::store::redis::url::address::Address;
@@ -24,7 +23,6 @@ pub(crate) struct Login {
     pub(crate) driver: Pin<Box<dyn Future<Output = ()> + Send>>,
     pub(crate) resp: Resp,
     /// The address of the server; `None` for a unix socket.
-    #[expect(dead_code, reason = "the other connections of the group will connect to it")]
     pub(crate) peer: Option<SocketAddr>,
 }
 
@@ -33,14 +31,14 @@ pub(crate) async fn login(
     address: &Address,
     config: AsyncConnectionConfig,
     pushes: Option<Pushes>,
-    bytes_read: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
 ) -> Result<Login, String> {
     // The timer of the redis crate would need a tokio runtime around each call. The watchdog replaces it.
     let config = config.set_response_timeout(None);
     let mut version = address.resp.version();
     let mut refusal = None;
     loop {
-        let stream = CountingStream::open(address, bytes_read.clone()).await?;
+        let stream = CountingStream::open(address, traffic.clone()).await?;
         let error = match log_in(address, stream, version, &config, pushes.as_ref()).await {
             Ok(login) => {
                 address.resp.opened(version, refusal);

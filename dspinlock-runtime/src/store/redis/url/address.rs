@@ -99,7 +99,6 @@ impl Address {
     }
 
     /// The same server and login by the address of an earlier connection, so that both lead to one server.
-    #[expect(dead_code, reason = "the other connections of a group will use it")]
     pub(crate) fn pinned(&self, peer: Option<SocketAddr>) -> Self {
         Self { peer, ..self.clone() }
     }
