@@ -1,11 +1,12 @@
 //! Decides the outcome of a call: hit (return a stored value), lead (compute), or follow (wait for another call).
 //!
 //! `follow` reads the value or follows another call of this process, `acquire` acquires the lock or waits for it, `wait`
-//! decides how long, and `attempt` is the state that they share. The generic shell in `call` and the explicit API in
+//! decides how long, `failures` which errors a waiting call outlasts, and `attempt` is the state that they share. The generic shell in `call` and the explicit API in
 //! `lock` call this module. It is not generic: sync and async calls share it, and it knows no user types.
 
 mod acquire;
 mod attempt;
+mod failures;
 mod follow;
 mod wait;
 
@@ -49,7 +50,7 @@ pub(crate) struct Permit {
 /// Reads the value, waits for another call's result, or acquires the lock, in the global pool.
 pub(crate) fn enter(spec: Box<CallSpec>) -> Boxed<Result<Entered, Error>> {
     Box::pin(async move {
-        let pool = Pool::global()?.for_caller();
+        let pool = Pool::global()?.clone();
         let max_value_size = pool.max_value_size();
         let parent = Frame::current();
         match follow::run(Attempt::new(pool, spec, true)?).await? {
@@ -75,7 +76,7 @@ pub(crate) fn enter(spec: Box<CallSpec>) -> Boxed<Result<Entered, Error>> {
 
 /// Acquires the lock of `pool` for the explicit API. `None`: the key is computed.
 pub(crate) async fn acquire(pool: Pool, spec: Box<CallSpec>) -> Result<Option<Lease>, Error> {
-    match follow::run(Attempt::new(pool.for_caller(), spec, false)?).await? {
+    match follow::run(Attempt::new(pool, spec, false)?).await? {
         AttemptOutcome::Lease(lease) => Ok(Some(lease)),
         AttemptOutcome::Found(..) | AttemptOutcome::Computed(_) => Ok(None),
     }

@@ -21,3 +21,4 @@ mod near_cache;
 mod pool;
 mod python;
 mod round_trips;
+mod suspended;

@@ -2,21 +2,22 @@
 //!
 //! `follow` calls it. A wait never depends on the caller's runtime.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::attempt::{Attempt, AttemptOutcome};
+use super::failures::Failures;
 use super::wait::Next;
 use crate::error::Error;
 use crate::lease::Lease;
 use crate::lease::claim::Claim;
 use crate::lease::held::{Terms, deadline, holder, millis};
-use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
 use crate::protocol::{Acquire, Renew, Reply, Request};
 use crate::rt::background;
+use crate::rt::clock::Instant;
 use crate::store::Change;
 
 /// The pause before a waiter takes a key that a Python worker has released. py-dspinlock reads the key once more after its
@@ -24,13 +25,11 @@ use crate::store::Change;
 const PYTHON_PAUSE: Duration = Duration::from_millis(20);
 
 impl Attempt {
-    /// Sends an ACQUIRE by the caller's route. Waiting happens on the background thread, because the caller's runtime may
-    /// be busy or shut down.
+    /// Sends an ACQUIRE. Waiting happens on the background thread, because the caller's runtime may be busy or shut down.
     pub(super) async fn acquire(mut self, mut claim: Claim) -> Result<AttemptOutcome, Error> {
         let mut state = TryState::default();
-        let pool = self.pool.clone();
         loop {
-            match self.try_once(&pool, &mut claim, &mut state).await? {
+            match self.try_once(&mut claim, &mut state).await? {
                 TryOutcome::Ended(ended) => return Ok(self.end(claim, ended)),
                 TryOutcome::Retry => {}
                 TryOutcome::Held(_) => return background::run(self.wait(claim, state)).await,
@@ -41,21 +40,20 @@ impl Attempt {
     /// Tries again at every change of the record, and when the holder's lease expires. Each request also subscribes to the
     /// next change, so no change is missed.
     async fn wait(mut self, mut claim: Claim, mut state: TryState) -> Result<AttemptOutcome, Error> {
-        let pool = self.pool.in_background();
         if let Some(leader) = &mut claim.leader {
             leader.begin_watching();
         }
         state.subscribes = true;
         loop {
-            match self.try_once(&pool, &mut claim, &mut state).await? {
+            match self.try_once(&mut claim, &mut state).await? {
                 TryOutcome::Ended(ended) => return Ok(self.end(claim, ended)),
                 TryOutcome::Retry => {}
                 TryOutcome::Held(rest) => {
-                    sleep(rest, state.change.take()).await;
+                    self.sleep(rest, state.change.take()).await;
                     if state.is_foreign {
                         background::sleep(PYTHON_PAUSE).await;
                     }
-                    if let Some(found) = self.read_value(&pool, &mut claim).await {
+                    if let Some(found) = self.read_value(&mut claim).await? {
                         return Ok(self.end(claim, Ended::Found(found)));
                     }
                 }
@@ -63,28 +61,37 @@ impl Attempt {
         }
     }
 
+    /// Pauses, then sleeps until `change`, for at most `rest` in all. A change during the pause is latched.
+    async fn sleep(&mut self, rest: Duration, change: Option<Change>) {
+        let pause = self.policy.pause().min(rest);
+        background::sleep(pause).await;
+        let start = Instant::now();
+        tokio::select! {
+            () = background::sleep(rest - pause) => {}
+            () = change.unwrap_or_else(|| Box::pin(std::future::pending())) => {}
+        }
+        self.policy.woken(start.elapsed());
+    }
+
     /// Reads without a script, because the change that woke the waiter is usually a publish.
-    async fn read_value(&mut self, pool: &Pool, claim: &mut Claim) -> Option<Found> {
+    async fn read_value(&mut self, claim: &mut Claim) -> Result<Option<Found>, Error> {
         if !self.want_value || self.spec.shared || self.spec.refuse.is_some() {
-            return None;
+            return Ok(None);
         }
         if let Some(leader) = &mut claim.leader {
             leader.begin_request();
         }
         // An error is ignored: if the store still fails, the next ACQUIRE reports it.
-        let (hit, _) = self.read(pool).await.ok()??;
-        self.verified(hit)
+        match self.read().await {
+            Ok(Some((hit, _))) => self.verified(hit),
+            Ok(None) | Err(_) => Ok(None),
+        }
     }
 
     /// Sends one ACQUIRE and decides what follows.
-    async fn try_once(
-        &mut self,
-        pool: &Pool,
-        claim: &mut Claim,
-        state: &mut TryState,
-    ) -> Result<TryOutcome, Error> {
+    async fn try_once(&mut self, claim: &mut Claim, state: &mut TryState) -> Result<TryOutcome, Error> {
         let sent = Instant::now();
-        let next = match self.send(pool, claim, state).await {
+        let next = match self.send(claim, state).await {
             // The reply took so long that a renewal is due. A second ACQUIRE grants a full lease. There is no third one,
             // because the network may always be this slow.
             Ok(Reply::Acquired(_)) if !state.was_late && sent.elapsed() > self.lease / 3 => {
@@ -98,19 +105,23 @@ impl Attempt {
                 let sent = self.replicate(claim, fence).await?.unwrap_or(sent);
                 return Ok(TryOutcome::Ended(Ended::Granted(fence, sent)));
             }
-            Ok(Reply::Hit(hit, _)) => {
+            Ok(Reply::Hit(hit, _)) if self.want_value => {
                 return Ok(self
-                    .verified(hit)
+                    .verified(hit)?
                     .map_or(TryOutcome::Retry, |found| TryOutcome::Ended(Ended::Found(found))));
             }
             Ok(Reply::Busy(busy)) => {
                 state.is_foreign = busy.foreign;
                 self.policy.busy(Instant::now(), &busy)
             }
-            Ok(Reply::Computed | Reply::Done) => return Ok(TryOutcome::Ended(Ended::Computed)),
+            Ok(Reply::Computed | Reply::Done) if self.spec.options.cached_if_computed => {
+                return Ok(TryOutcome::Ended(Ended::Computed));
+            }
             Ok(reply) => return Err(self.reply_error(reply)),
             // The store may be available again before a call that was waiting times out.
-            Err(error) if is_store_error(&error) && self.policy.has_seen_holder() => {
+            Err(error)
+                if self.policy.has_seen_holder() && state.failures.may_pass(&error, Instant::now()) =>
+            {
                 self.policy.failed(Instant::now())
             }
             Err(error) => return Err(error),
@@ -126,7 +137,7 @@ impl Attempt {
     }
 
     /// Sends an ACQUIRE. The claim is armed before it, and disarmed by a reply that is not a grant.
-    async fn send(&self, pool: &Pool, claim: &mut Claim, state: &mut TryState) -> Result<Reply, Error> {
+    async fn send(&self, claim: &mut Claim, state: &mut TryState) -> Result<Reply, Error> {
         let options = &self.spec.options;
         let request = Request::Acquire(Acquire {
             tag: claim.tag.clone(),
@@ -138,16 +149,17 @@ impl Attempt {
             refuse: self.spec.refuse.clone(),
             stale: state.stale.take(),
             holder: holder(&self.spec.site),
-            bound: pool.bound(),
+            bound: self.pool.bound(),
         });
-        claim.arm(pool);
+        claim.arm();
         let reply = if state.subscribes {
-            let (reply, change) = pool.requests().send_watched(&self.key, request).await?;
+            let (reply, change) = self.pool.requests().send_watched(&self.key, request).await?;
             state.change = Some(change);
             reply
         } else {
-            pool.send(&self.key, request).await?
+            self.pool.send(&self.key, request).await?
         };
+        state.failures.succeeded();
         if !matches!(reply, Reply::Acquired(_)) {
             claim.disarm();
         }
@@ -177,8 +189,6 @@ impl Attempt {
     fn end(self, mut claim: Claim, ended: Ended) -> AttemptOutcome {
         match ended {
             Ended::Granted(fence, sent) => {
-                // The requests of the holder take the caller's route again.
-                claim.pool = self.pool;
                 let terms = Terms {
                     lease: self.lease,
                     ttl: self.spec.options.ttl,
@@ -201,10 +211,12 @@ impl Attempt {
     fn reply_error(&self, reply: Reply) -> Error {
         let key = self.name();
         match reply {
-            Reply::Exists(remaining) => Error::FailIfKeyExistsIsEnabled {
-                key,
-                remaining: remaining.map(Duration::from_millis),
-            },
+            Reply::Exists(remaining) if self.spec.options.fail_if_key_exists => {
+                Error::FailIfKeyExistsIsEnabled {
+                    key,
+                    remaining: remaining.map(Duration::from_millis),
+                }
+            }
             Reply::Bad(BadState::Number) => Error::AtomicQueryInvalidState { key },
             Reply::Bad(BadState::Malformed) => Error::InvalidValueEncounteredDuringUnpacking { key },
             _ => self.unexpected_reply(),
@@ -225,6 +237,7 @@ struct TryState {
     subscribes: bool,
     /// The next change, if the last request subscribed to it.
     change: Option<Change>,
+    failures: Failures,
 }
 
 /// Outcome of one try.
@@ -253,19 +266,5 @@ fn as_acquire(error: Error) -> Error {
             reason,
         },
         other => other,
-    }
-}
-
-fn is_store_error(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Store { .. } | Error::RedisNotInitialized { .. } | Error::EmbeddedNotInitialized { .. }
-    )
-}
-
-async fn sleep(rest: Duration, change: Option<Change>) {
-    tokio::select! {
-        () = background::sleep(rest) => {}
-        () = change.unwrap_or_else(|| Box::pin(std::future::pending())) => {}
     }
 }

@@ -250,6 +250,7 @@ pub(super) fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Po
             near_cache: None,
             shared: true,
             refuse: None,
+            refusals: 0,
         });
         Ok(engine::acquire(pool, spec)
             .await?
@@ -262,7 +263,7 @@ pub(super) fn delete_state(key: Result<Key, Error>, replicas: u32, pool: Option<
         let (key, pool) = (key?, pool.map_or_else(|| Pool::global().cloned(), Ok)?);
         let key = pool.store_key(key);
         let reply = match replicas {
-            0 => pool.for_caller().send(&key, Request::Delete).await,
+            0 => pool.send(&key, Request::Delete).await,
             replicas => {
                 pool.requests()
                     .send_replicated(&key, Request::Delete, replicas)
