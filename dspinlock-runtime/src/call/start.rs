@@ -103,6 +103,7 @@ impl Start {
             near_cache: self.near_cache,
             shared: self.site.is_shared(),
             refuse: None,
+            refusals: 0,
         }))
     }
 }

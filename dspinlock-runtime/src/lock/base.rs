@@ -250,6 +250,7 @@ pub(super) fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Po
             near_cache: None,
             shared: true,
             refuse: None,
+            refusals: 0,
         });
         Ok(engine::acquire(pool, spec)
             .await?

@@ -4,27 +4,23 @@
 //!
 //! `reconnect` opens a group and replaces it as a whole: if one connection ends, all do.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-
-use tokio::sync::OnceCell;
 
 use super::connection::watchdog::TICK;
 use super::connection::{Connection, Health};
-use super::reader::{Endpoint, Peer, Readers, Server};
+use super::reader::{Endpoint, Readers, Server};
 use super::timeouts::Timeouts;
 use super::tracking::Watches;
-use super::url::address::{Address, Place};
-use crate::error::StoreFailure;
+use super::url::address::Address;
 use crate::rt::background;
-use crate::store::api::Failure;
 
 /// How often an idle group is checked.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
 pub(crate) struct Group {
     steps: Arc<Connection>,
-    heartbeats: OnceCell<Arc<Connection>>,
+    heartbeats: OnceLock<Arc<Connection>>,
     readers: Readers,
     address: Address,
     timeouts: Timeouts,
@@ -41,7 +37,7 @@ impl Group {
         Ok(Arc::new(Self {
             readers: Readers::new(endpoint(&address, timeouts, &steps)),
             steps,
-            heartbeats: OnceCell::new(),
+            heartbeats: OnceLock::new(),
             address,
             timeouts,
         }))
@@ -52,24 +48,22 @@ impl Group {
         &self.steps
     }
 
-    /// The connection for RENEW, opened with the first call.
-    ///
-    /// If it leads to another server process than the steps, the group is closed.
-    pub(crate) async fn heartbeats(&self) -> Result<&Arc<Connection>, Failure> {
-        self.heartbeats
-            .get_or_try_init(|| async {
-                let opened = Connection::open(&self.address, self.timeouts, None).await;
-                let connection = opened.map_err(|reason| Failure::NotReady {
-                    address: self.address.to_string(),
-                    reason,
-                })?;
-                if !connection.is_same_process(&self.steps) {
-                    self.close();
-                    return Err(Failure::Unknown(StoreFailure::Disconnected));
-                }
-                Ok(connection)
-            })
-            .await
+    /// The connection for RENEW. Until it is open, that is the connection for steps.
+    pub(crate) fn heartbeats(&self) -> &Arc<Connection> {
+        self.heartbeats.get().unwrap_or(&self.steps)
+    }
+
+    /// Opens the connection for heartbeats. If it leads to another server process than the steps, the group is closed.
+    pub(crate) async fn open_heartbeats(&self) {
+        let address = self.address.pinned(self.steps.peer());
+        let Ok(connection) = Connection::open(&address, self.timeouts, None).await else {
+            return;
+        };
+        if connection.is_same_process(&self.steps) {
+            let _ = self.heartbeats.set(connection);
+        } else {
+            self.close();
+        }
     }
 
     /// For reads that may overtake the steps.
@@ -138,32 +132,18 @@ impl Group {
 }
 
 /// The readers connect to the peer of the steps, because the address may lead elsewhere by then.
-fn endpoint(address: &Address, timeouts: Timeouts, steps: &Connection) -> Option<Endpoint> {
-    let peer = match (&address.place, steps.peer()) {
-        (Place::Tcp { .. }, peer) => Peer::Tcp(peer?),
-        #[cfg(unix)]
-        (Place::Unix(path), _) => Peer::Unix(path.clone()),
-        #[cfg(not(unix))]
-        (Place::Unix(_), _) => return None,
-    };
+fn endpoint(address: &Address, timeouts: Timeouts, steps: &Connection) -> Endpoint {
     let identity = steps.identity();
     let run_id = identity.as_ref().and_then(|identity| identity.process());
     let is_master = identity.as_ref().is_some_and(|identity| identity.is_master());
-    Some(Endpoint {
-        peer,
-        login: address.login.clone(),
-        client_name: "dspinlock".into(),
+    Endpoint {
+        address: address.pinned(steps.peer()),
         server: Server {
             run_id: run_id.map(Into::into),
             role: is_master.then(|| "master".into()),
         },
         timeouts,
-        #[cfg(feature = "tls")]
-        tls: match (&address.tls, &address.place) {
-            (Some(tls), Place::Tcp { host, .. }) => Some((tls.clone(), host.clone())),
-            _ => None,
-        },
-    })
+    }
 }
 
 impl Drop for Group {

@@ -36,7 +36,7 @@ use crate::rt::{background, blocking};
 
 pub(crate) use self::login::Server;
 pub(crate) use self::queue::Doubt;
-pub(crate) use self::stream::{Endpoint, Peer};
+pub(crate) use self::stream::Endpoint;
 
 /// Ticks are at least this far apart, in milliseconds, with some tolerance of timers.
 const TICK: u64 = 95;
@@ -45,8 +45,7 @@ const TICK: u64 = 95;
 pub(crate) struct Readers(Arc<Shared>);
 
 struct Shared {
-    /// `None`: there are no readers.
-    endpoint: Option<Arc<Endpoint>>,
+    endpoint: Arc<Endpoint>,
     by_runtime: RwLock<HashMap<Id, Arc<Queue>, RandomState>>,
     sync: SyncReader,
     /// `None` stands for the sync callers.
@@ -67,10 +66,10 @@ pub(crate) enum ReaderRead {
 }
 
 impl Readers {
-    /// Nothing connects before it is worth it. Without an endpoint, the background reads. The background thread must run.
-    pub(crate) fn new(endpoint: Option<Endpoint>) -> Self {
+    /// Nothing connects before it is worth it. The background thread must run.
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
         Self(Arc::new(Shared {
-            endpoint: endpoint.map(Arc::new),
+            endpoint: Arc::new(endpoint),
             by_runtime: RwLock::default(),
             sync: SyncReader::default(),
             admissions: Mutex::default(),
@@ -84,6 +83,10 @@ impl Readers {
     /// Sends a read of at most `bound` bytes and one more, if the caller has a reader. `None`: the background has to read. In
     /// a blocking call the calling thread waits here.
     pub(crate) fn read(&self, name: &str, bound: usize) -> Option<ReaderRead> {
+        if !self.0.endpoint.timeouts.readers {
+            // Nothing of the caller's runtime is touched.
+            return None;
+        }
         if blocking::is_waiting() {
             return self.read_sync(name, bound).map(Some).map(ReaderRead::Sync);
         }
@@ -160,7 +163,6 @@ impl Drop for Readers {
 impl Shared {
     /// Counts a read that had no reader. `Some` if the caller gets one now.
     fn admit(self: &Arc<Self>, caller: Option<Id>) -> Option<Registration> {
-        let endpoint = self.endpoint.as_ref()?.clone();
         let now = self.now.load(Ordering::Relaxed);
         if self.is_closed.load(Ordering::Relaxed) || !self.admissions().entry(caller).or_default().admit(now)
         {
@@ -169,7 +171,7 @@ impl Shared {
         self.started.notify_one();
         Some(Registration {
             shared: Arc::downgrade(self),
-            endpoint,
+            endpoint: self.endpoint.clone(),
             caller,
             reader: Opened::No,
         })

@@ -1,16 +1,18 @@
-//! The byte stream to a server: TCP with `TCP_NODELAY`, TLS, or a unix socket. It counts the bytes of both directions.
+//! The byte stream to a server: TCP, TLS, or a unix socket. It counts the bytes of both directions, and ends the connection if
+//! the server sends more than it was asked for.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 
+use super::budget::Budget;
+use super::dial;
+use super::scanner::Exceeded;
 use crate::store::redis::url::address::{Address, Place};
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -21,21 +23,32 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub(crate) struct Traffic {
     pub(crate) read: AtomicU64,
     pub(crate) written: AtomicU64,
-    /// The address of the server; unset for a unix socket.
-    pub(crate) peer: OnceLock<SocketAddr>,
 }
 
-/// An open stream that counts its bytes.
+/// An open stream that counts its bytes, and bounds those of the server.
 pub(crate) struct CountingStream {
     stream: Box<dyn Stream>,
+    peer: Option<SocketAddr>,
     traffic: Arc<Traffic>,
+    budget: Budget,
 }
 
 impl CountingStream {
     /// Opens a stream on the current runtime.
     pub(crate) async fn open(address: &Address, traffic: Arc<Traffic>) -> Result<Self, String> {
-        let stream = open(address, &traffic).await?;
-        Ok(Self { stream, traffic })
+        let (stream, peer) = open(address).await?;
+        let budget = Budget::default();
+        Ok(Self {
+            stream,
+            peer,
+            traffic,
+            budget,
+        })
+    }
+
+    /// The address of the server; `None` for a unix socket.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// After a failed write, the error of the read side is the better one: a TLS server sends an alert before it closes.
@@ -55,61 +68,23 @@ impl CountingStream {
     }
 }
 
-async fn open(address: &Address, traffic: &Traffic) -> Result<Box<dyn Stream>, String> {
+/// The stream, and the address of the peer of a TCP stream.
+async fn open(address: &Address) -> Result<(Box<dyn Stream>, Option<SocketAddr>), String> {
     match &address.place {
         Place::Tcp { host, port } => {
-            let addresses = lookup(host, *port)
-                .await
-                .map_err(|error| format!("{error}: check the host name in the URL"))?;
-            let stream = TcpStream::connect(&addresses[..]).await.map_err(reason)?;
-            stream.set_nodelay(true).map_err(reason)?;
-            let _ = stream.peer_addr().map(|peer| traffic.peer.set(peer));
+            let stream = match address.peer {
+                Some(peer) => dial::one(peer).await?,
+                None => dial::tcp(host, *port).await?,
+            };
+            let peer = stream.peer_addr().ok();
             #[cfg(feature = "tls")]
             if let Some(tls) = &address.tls {
-                return Ok(Box::new(tls.wrap(host, stream).await?));
+                return Ok((Box::new(tls.wrap(host, stream).await?), peer));
             }
-            Ok(Box::new(stream))
+            Ok((Box::new(stream), peer))
         }
-        #[cfg(unix)]
-        Place::Unix(path) => Ok(Box::new(
-            tokio::net::UnixStream::connect(path).await.map_err(reason)?,
-        )),
-        #[cfg(not(unix))]
-        Place::Unix(_) => Err("this system has no unix sockets: use a host and a port".into()),
+        Place::Unix(path) => Ok((Box::new(dial::unix(path).await?), None)),
     }
-}
-
-fn reason(error: io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => {
-            "connection refused: check the address, and that the server is running".into()
-        }
-        io::ErrorKind::NotFound => "there is no socket with this path: check the URL".into(),
-        io::ErrorKind::PermissionDenied => {
-            "permission denied: check the mode of the socket, or the firewall".into()
-        }
-        _ => error.to_string(),
-    }
-}
-
-/// Looks up a host name on a separate thread. All threads of tokio's blocking pool may be waiting for this connection, and
-/// tokio panics if it cannot start another one.
-async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![(address, port).into()]);
-    }
-    let (sender, receiver) = oneshot::channel();
-    let host = host.to_owned();
-    std::thread::Builder::new()
-        .name("dspinlock-lookup".into())
-        .spawn(move || {
-            let addresses = (host.as_str(), port).to_socket_addrs();
-            // The receiver is gone if the attempt timed out.
-            let _ = sender.send(addresses.map(Vec::from_iter));
-        })?;
-    receiver
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
 }
 
 impl AsyncRead for CountingStream {
@@ -120,9 +95,17 @@ impl AsyncRead for CountingStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let count = (buffer.filled().len() - before) as u64;
-        self.traffic.read.fetch_add(count, Ordering::Relaxed);
-        poll
+        let received = &buffer.filled()[before..];
+        self.traffic
+            .read
+            .fetch_add(received.len() as u64, Ordering::Relaxed);
+        match self.budget.read(received) {
+            Ok(()) => poll,
+            Err(Exceeded) => {
+                log::warn!(target: "dspinlock", "a connection was closed: the server sent more than it was asked for");
+                Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
+            }
+        }
     }
 }
 
@@ -135,6 +118,7 @@ impl AsyncWrite for CountingStream {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         if let Poll::Ready(Ok(count)) = &written {
             self.traffic.written.fetch_add(*count as u64, Ordering::Relaxed);
+            self.budget.write(&bytes[..*count]);
         }
         self.with_alert(context, written)
     }

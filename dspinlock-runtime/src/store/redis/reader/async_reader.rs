@@ -1,14 +1,13 @@
 //! The driver of one async reader: a task on the runtime that reads. It writes requests and delivers replies; `reader` spawns
-//! it. Over plain sockets a caller writes its request itself if no reply is due. Over TLS the driver writes every request.
+//! it. Over plain sockets a lone caller writes its request itself. Over TLS the driver writes every request.
 
 use std::collections::VecDeque;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::ReadBuf;
-use tokio::task::yield_now;
 
 use super::frame::{Due, Frames};
 use super::queue::{Outcome, Queue, Request, outcome};
@@ -135,7 +134,9 @@ impl Future for Driver {
         };
         if due >= BATCH && !self.has_yielded {
             self.has_yielded = true;
-            return pin!(yield_now()).poll(context);
+            // One turn later. `yield_now` would also poll the I/O driver of the runtime before.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         self.has_yielded = false;
         self.run(context).map(drop)

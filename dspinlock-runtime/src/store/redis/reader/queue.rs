@@ -50,6 +50,8 @@ struct State {
     free: Vec<usize>,
     /// The number of replies that are due.
     due: usize,
+    /// The number of replies in the last batch.
+    batch: usize,
     /// For writes by callers and for the end; `None` after the end.
     socket: Option<Socket>,
     driver: Option<Waker>,
@@ -83,6 +85,7 @@ impl Queue {
                 slots: Vec::new(),
                 free: Vec::new(),
                 due: 0,
+                batch: 0,
                 socket: Some(socket),
                 driver: None,
                 is_woken: false,
@@ -141,6 +144,7 @@ impl Queue {
     /// Passes replies to their reads. Both vectors are empty afterwards.
     pub(crate) fn deliver(&self, replies: &mut Vec<(usize, Outcome)>, wakers: &mut Vec<Waker>) {
         let mut state = self.lock();
+        state.batch = replies.len();
         for (slot, outcome) in replies.drain(..) {
             state.due -= 1;
             wakers.extend(state.deliver(slot, outcome));
@@ -200,15 +204,17 @@ impl Queue {
 }
 
 impl State {
-    /// Adds a read, and writes it if no reply is due. Otherwise, the second value is the driver if it must be woken: one
-    /// write then carries the requests of all callers that run before it.
+    /// Adds a read. A lone caller writes it. Otherwise, the second value is the driver if it must be woken: one write then
+    /// carries the requests of all callers that run before it. If several callers got their replies at once, the first of
+    /// them must not write alone: each batch would be split in two.
     fn request(&mut self, name: &str, bound: usize) -> Option<(usize, Option<Waker>)> {
         let socket = self.socket.as_ref()?;
         if self.is_undriven || self.due >= MAX_DUE {
             return None;
         }
         pack(&mut self.packed, name, bound);
-        let is_written = self.due == 0 && socket.write(&mut self.packed);
+        let is_alone = self.due == 0 && self.batch <= 1;
+        let is_written = is_alone && socket.write(&mut self.packed);
         let slot = self.free.pop().unwrap_or(self.slots.len());
         let waiting = Slot {
             state: SlotState::Waiting(None),

@@ -4,11 +4,8 @@
 
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
-#[cfg(unix)]
-use std::path::PathBuf;
 use std::pin::Pin;
 
-use redis::RedisConnectionInfo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 #[cfg(unix)]
@@ -17,28 +14,17 @@ use tokio::net::UnixStream;
 use super::frame::Frames;
 use super::login::{Login, Server};
 use crate::rt::background;
+use crate::store::redis::client_name::client_name;
 use crate::store::redis::timeouts::Timeouts;
-#[cfg(feature = "tls")]
-use crate::store::redis::tls::Connector;
+use crate::store::redis::url::address::{Address, Place};
 
 /// Where readers connect to, and how.
 pub(crate) struct Endpoint {
-    pub(crate) peer: Peer,
-    pub(crate) login: RedisConnectionInfo,
-    pub(crate) client_name: String,
+    /// The address of the group, pinned to its peer.
+    pub(crate) address: Address,
     /// The server process of the group.
     pub(crate) server: Server,
     pub(crate) timeouts: Timeouts,
-    /// The connector, and the host in the server's certificate.
-    #[cfg(feature = "tls")]
-    pub(crate) tls: Option<(Connector, String)>,
-}
-
-/// The address of a connected server.
-pub(crate) enum Peer {
-    Tcp(SocketAddr),
-    #[cfg(unix)]
-    Unix(PathBuf),
 }
 
 /// A connection after its login.
@@ -79,7 +65,7 @@ impl Endpoint {
 
     async fn open(&self) -> io::Result<Connection> {
         let (mut stream, socket) = self.open_stream().await?;
-        let (mut login, packet) = Login::new(&self.login, &self.client_name, &self.server);
+        let (mut login, packet) = Login::new(&self.address.login, client_name(), &self.server);
         let mut io = stream.io();
         io.write_all(&packet).await?;
         io.flush().await?;
@@ -104,23 +90,10 @@ impl Endpoint {
     }
 
     async fn open_stream(&self) -> io::Result<(Stream, Socket)> {
-        match &self.peer {
-            Peer::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?.into_std()?;
-                stream.set_nodelay(true)?;
-                let raw = stream.try_clone()?.into();
-                let stream = TcpStream::from_std(stream)?;
-                #[cfg(feature = "tls")]
-                if let Some((connector, host)) = &self.tls {
-                    let stream = connector.wrap(host, stream).await.map_err(io::Error::other)?;
-                    let is_plain = false;
-                    return Ok((Stream::Tls(stream.into()), Socket { raw, is_plain }));
-                }
-                let is_plain = true;
-                Ok((Stream::Tcp(stream), Socket { raw, is_plain }))
-            }
+        match (&self.address.place, self.address.peer) {
+            (Place::Tcp { .. }, Some(peer)) => self.open_tcp(peer).await,
             #[cfg(unix)]
-            Peer::Unix(path) => {
+            (Place::Unix(path), _) => {
                 let stream = UnixStream::connect(path).await?.into_std()?;
                 let raw = stream.try_clone()?.into();
                 let is_plain = true;
@@ -129,7 +102,23 @@ impl Endpoint {
                     Socket { raw, is_plain },
                 ))
             }
+            _ => Err(io::ErrorKind::AddrNotAvailable.into()),
         }
+    }
+
+    async fn open_tcp(&self, peer: SocketAddr) -> io::Result<(Stream, Socket)> {
+        let stream = TcpStream::connect(peer).await?.into_std()?;
+        stream.set_nodelay(true)?;
+        let raw = stream.try_clone()?.into();
+        let stream = TcpStream::from_std(stream)?;
+        #[cfg(feature = "tls")]
+        if let (Some(tls), Place::Tcp { host, .. }) = (&self.address.tls, &self.address.place) {
+            let stream = tls.wrap(host, stream).await.map_err(io::Error::other)?;
+            let is_plain = false;
+            return Ok((Stream::Tls(stream.into()), Socket { raw, is_plain }));
+        }
+        let is_plain = true;
+        Ok((Stream::Tcp(stream), Socket { raw, is_plain }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Readers against real servers. A test moves the ticks itself, unless it measures a time.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -14,24 +15,26 @@ use tokio::runtime::{Builder, Runtime};
 use super::*;
 use crate::rt::blocking::wait;
 use crate::store::redis::timeouts::Timeouts;
+use crate::store::redis::url::address::{Address, Place};
 
 const BOUND: usize = 100_000;
 
 fn endpoint(server: &Redis) -> Endpoint {
     background::start().expect("the background thread");
+    let address = Address::tcp("localhost", server.port(), None, RedisConnectionInfo::default());
     Endpoint {
-        peer: Peer::Tcp(([127, 0, 0, 1], server.port()).into()),
-        login: RedisConnectionInfo::default(),
-        client_name: "reader-test".into(),
+        address: address.expect("no TLS").pinned(Some(local(server.port()))),
         server: Server::default(),
         timeouts: Timeouts::default(),
-        #[cfg(feature = "tls")]
-        tls: None,
     }
 }
 
+fn local(port: u16) -> SocketAddr {
+    ([127, 0, 0, 1], port).into()
+}
+
 fn readers(server: &Redis) -> Arc<Readers> {
-    Arc::new(Readers::new(Some(endpoint(server))))
+    Arc::new(Readers::new(endpoint(server)))
 }
 
 /// The next tick, 100 ms after the last one.
@@ -84,7 +87,7 @@ fn read_sync(readers: &Readers, name: &str) -> Option<Outcome> {
 
 fn clients(server: &Redis) -> usize {
     let list: String = redis::from_redis_value(server.raw(&["CLIENT", "LIST"])).expect("text");
-    list.matches("name=reader-test").count()
+    list.matches("name=dspinlock:").count()
 }
 
 fn found(text: impl Into<Bytes>) -> Outcome {
@@ -408,15 +411,15 @@ fn a_reader_logs_in_and_selects_its_database() {
     let server = Redis::with_args(&["--requirepass", "secret"]);
     for (password, works) in [("wrong", false), ("secret", true)] {
         let mut endpoint = endpoint(&server);
-        endpoint.login = endpoint.login.set_password(password).set_db(3);
-        let readers = Readers::new(Some(endpoint));
+        endpoint.address.login = endpoint.address.login.set_password(password).set_db(3);
+        let readers = Readers::new(endpoint);
         one_thread().block_on(async {
             if works {
                 connected(&readers).await;
                 assert_eq!(read(&readers, "none").await, Ok(None));
                 let list: String = redis::from_redis_value(server.raw(&["CLIENT", "LIST"])).expect("text");
                 assert!(
-                    list.contains("name=reader-test") && list.contains("db=3"),
+                    list.contains("name=dspinlock:") && list.contains("db=3"),
                     "{list}"
                 );
                 return;
@@ -440,7 +443,7 @@ fn a_reader_leads_to_the_server_of_its_group_only() {
             run_id: id.map(Into::into),
             role: Some("master".into()),
         };
-        let readers = Readers::new(Some(endpoint));
+        let readers = Readers::new(endpoint);
         one_thread().block_on(async {
             if works {
                 return connected(&readers).await;
@@ -459,8 +462,8 @@ fn a_unix_socket_works_like_tcp() {
     let server = Redis::start();
     let long = fill(&server);
     let mut endpoint = endpoint(&server);
-    endpoint.peer = Peer::Unix(server.socket());
-    assert_all(&Readers::new(Some(endpoint)), &long);
+    endpoint.address.place = Place::Unix(server.socket());
+    assert_all(&Readers::new(endpoint), &long);
 }
 
 #[cfg(feature = "tls")]
@@ -470,16 +473,13 @@ fn tls_works_like_tcp() {
     let long = fill(&server);
     let authority = std::fs::read(server.authority()).expect("the authority");
     let tls = crate::tls::Tls::new().authorities(authority);
-    let connector = crate::store::redis::tls::Connector::new(&tls).expect("a connector");
     let mut endpoint = endpoint(&server);
-    let (_, port) = server
-        .tls_url()
-        .rsplit_once(':')
-        .map(|(a, b)| (a.to_owned(), b.to_owned()))
-        .expect("a port");
-    endpoint.peer = Peer::Tcp(([127, 0, 0, 1], port.parse().expect("a port")).into());
-    endpoint.tls = Some((connector, "localhost".into()));
-    let readers = Readers::new(Some(endpoint));
+    let url = server.tls_url();
+    let (_, port) = url.rsplit_once(':').expect("a port");
+    endpoint.address = Address::parse(&url, tls)
+        .expect("a good URL")
+        .pinned(Some(local(port.parse().expect("a port"))));
+    let readers = Readers::new(endpoint);
     connected_sync(&readers);
     // Session tickets are no bytes of the server.
     (0..3).for_each(|_| tick(&readers));

@@ -7,7 +7,7 @@ use redis::{RedisError, Value};
 use crate::error::StoreFailure;
 use crate::protocol::record::{Record, Slot};
 use crate::protocol::state::BadState;
-use crate::protocol::value::Hit;
+use crate::protocol::value::{Hit, MAX_FENCE};
 use crate::protocol::{self, Busy, Read, Reply, Request};
 use crate::store::api::Failure;
 #[cfg(feature = "cluster")]
@@ -84,7 +84,7 @@ pub(crate) fn parse(reply: Value) -> Result<Reply, CommandError> {
     let mut items = items.into_iter();
     let word = text(items.next())?;
     Ok(match word.as_ref() {
-        b"ACQUIRED" => Reply::Acquired(number(items.next())?),
+        b"ACQUIRED" => Reply::Acquired(fence(items.next())?),
         b"HIT" => {
             let hit = Hit::parse(&text(items.next())?).ok_or_else(unexpected)?;
             Reply::Hit(hit, remaining(items.next())?)
@@ -127,9 +127,29 @@ pub(crate) fn refused(error: &RedisError) -> CommandError {
         }
         "OOM" | "READONLY" | "LOADING" | "MISCONF" | "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN"
         | "TRYAGAIN" | "BUSY" => StoreFailure::Unavailable(code.into()),
-        _ => StoreFailure::Refused(code.into()),
+        _ => StoreFailure::Refused(match unknown_command(error) {
+            Some(command) => format!("{code}: unknown command `{command}`"),
+            None => code.into(),
+        }),
     };
     Failure::Refused(reason).into()
+}
+
+/// Whether the server, or a proxy before it, does not know a command.
+pub(crate) fn is_unknown_command(error: &RedisError) -> bool {
+    let starts = |text: &str| text.starts_with("unknown command") || text.starts_with("unsupported command");
+    error.detail().is_some_and(starts)
+}
+
+/// The command in ``unknown command 'EVAL', with args beginning with: `` if it is one of this crate. The rest of the text
+/// quotes arguments.
+fn unknown_command(error: &RedisError) -> Option<&'static str> {
+    const COMMANDS: [&str; 6] = ["EVALSHA", "EVAL", "GETRANGE", "CLIENT", "WAIT", "ASKING"];
+    let detail = error.detail().filter(|_| is_unknown_command(error))?;
+    let name = detail.split(['\'', '`', ',']).nth(1)?;
+    COMMANDS
+        .into_iter()
+        .find(|command| command.eq_ignore_ascii_case(name))
 }
 
 /// The code of an error reply. A first word that is not a code is not shown: it may be a quoted argument.
@@ -187,8 +207,17 @@ fn redirect(code: &str, detail: &str) -> Option<Redirect> {
     }
 }
 
-pub(crate) fn is_unknown_script(answer: &Answer) -> bool {
-    matches!(answer, Err(error) if is_refused(error, "NOSCRIPT"))
+/// Whether to send the text of a script instead of its digest: the server does not have the script, does not know
+/// `EVALSHA`, or the user may not run it.
+pub(crate) fn needs_text(answer: &Answer) -> bool {
+    let Err(CommandError::Failed(Failure::Refused(reason))) = answer else {
+        return false;
+    };
+    match reason {
+        StoreFailure::Refused(code) => code == "NOSCRIPT" || code.ends_with("unknown command `EVALSHA`"),
+        StoreFailure::PermissionDenied(reason) => reason.contains("`evalsha`"),
+        _ => false,
+    }
 }
 
 fn is_refused(error: &CommandError, with: &str) -> bool {
@@ -197,6 +226,7 @@ fn is_refused(error: &CommandError, with: &str) -> bool {
 
 fn slot(answer: Answer) -> Result<Slot, CommandError> {
     match answer {
+        Ok(Value::Nil) => Ok(Slot::Absent),
         Ok(Value::BulkString(bytes)) if bytes.is_empty() => Ok(Slot::Absent),
         Ok(Value::BulkString(bytes)) => Ok(Slot::Bytes {
             bytes: bytes.into(),
@@ -227,6 +257,11 @@ fn number(item: Option<Value>) -> Result<u64, CommandError> {
     }
 }
 
+/// A fence that a script can compare.
+fn fence(item: Option<Value>) -> Result<u64, CommandError> {
+    number(item).and_then(|fence| (fence <= MAX_FENCE).then_some(fence).ok_or_else(unexpected))
+}
+
 /// A time in milliseconds. A negative number means that there is no expiry.
 fn remaining(item: Option<Value>) -> Result<Option<u64>, CommandError> {
     match item {
@@ -252,6 +287,41 @@ mod tests {
             other => panic!("{other:?} is not an error"),
         };
         refused(&error.into()).into()
+    }
+
+    #[test]
+    fn a_reply_that_no_script_sends_is_an_error() {
+        let parse = |reply: &str| parse(parse_redis_value(reply.as_bytes()).expect("a reply"));
+        assert_eq!(
+            parse("*2\r\n$8\r\nACQUIRED\r\n$1\r\n7\r\n"),
+            Ok(Reply::Acquired(7))
+        );
+        for reply in [
+            ":1\r\n",
+            "$-1\r\n",
+            "*0\r\n",
+            "*-1\r\n",
+            "*1\r\n:1\r\n",
+            "*1\r\n$5\r\nOTHER\r\n",
+            "*1\r\n$8\r\nACQUIRED\r\n",
+            "*2\r\n$8\r\nACQUIRED\r\n:-1\r\n",
+            "*2\r\n$8\r\nACQUIRED\r\n$16\r\n9007199254740992\r\n",
+            "*3\r\n$3\r\nHIT\r\n$5\r\nvalue\r\n:1\r\n",
+            "*2\r\n$4\r\nBUSY\r\n$1\r\na\r\n",
+            "*2\r\n$7\r\nABORTED\r\n_\r\n",
+        ] {
+            assert_eq!(parse(reply), Err(unexpected()), "{reply:?}");
+        }
+    }
+
+    #[test]
+    fn a_nil_for_a_range_is_an_absent_entry() {
+        for absent in [Value::Nil, Value::BulkString(Vec::new())] {
+            assert_eq!(slot(Ok(absent)), Ok(Slot::Absent));
+        }
+        for other in [Value::Okay, Value::Int(1), Value::Array(Vec::new())] {
+            assert_eq!(slot(Ok(other)), Err(unexpected()));
+        }
     }
 
     #[test]
