@@ -4,6 +4,8 @@
 const SECOND: u32 = 10;
 /// How long a reader may be silent while a reply is due. The first tick may follow the request immediately.
 const SILENT: u32 = SECOND + 1;
+/// Fewer bytes in a tick are no progress.
+pub(crate) const MIN_BYTES: u64 = 64;
 /// How long an undriven reader is kept.
 const UNDRIVEN: u32 = 5 * SECOND;
 /// How long an unused reader is kept.
@@ -14,6 +16,7 @@ const IDLE: u32 = 10 * SECOND;
 pub(crate) struct Progress {
     pub(crate) bytes: u64,
     pub(crate) reads: u64,
+    pub(crate) replies: u64,
     /// How often the driver was polled.
     pub(crate) polls: u64,
 }
@@ -23,7 +26,7 @@ pub(crate) struct Progress {
 pub(crate) enum End {
     /// Nobody reads.
     Idle,
-    /// It is driven, and the server sends nothing.
+    /// It is driven, and the server sends nothing, or almost nothing.
     Silent,
     /// Its runtime does not poll the driver.
     Undriven,
@@ -54,7 +57,8 @@ impl Health {
         let is_driven = now.polls != self.seen.polls;
         let count = |ticks: u32, counts: bool| if counts { ticks + 1 } else { 0 };
         self.undriven = count(self.undriven, is_due && self.is_woken && !is_driven);
-        self.silent = count(self.silent, is_due && is_driven && now.bytes == self.seen.bytes);
+        let has_moved = now.replies != self.seen.replies || now.bytes >= self.seen.bytes + MIN_BYTES;
+        self.silent = count(self.silent, is_due && is_driven && !has_moved);
         self.idle = count(self.idle, now.reads == self.seen.reads);
         (self.seen, self.is_woken) = (now, is_due);
         match () {
@@ -100,16 +104,29 @@ mod tests {
     #[test]
     fn a_driven_reader_that_gets_no_byte_closes_after_a_second() {
         assert_eq!(verdicts(true, driven)[0], (11, Verdict::Close(End::Silent)));
+        let dripping = |tick| Progress {
+            bytes: tick,
+            ..driven(tick)
+        };
+        assert_eq!(verdicts(true, dripping)[0], (11, Verdict::Close(End::Silent)));
     }
 
     #[test]
     fn a_slow_reader_is_kept() {
         let slow = |tick| Progress {
-            bytes: tick / 10,
+            bytes: tick / 10 * MIN_BYTES,
             reads: tick / 50,
             polls: tick,
+            ..Progress::default()
         };
         assert_eq!(verdicts(true, slow), []);
+        let short_replies = |tick| Progress {
+            bytes: tick,
+            reads: tick,
+            replies: tick / 10,
+            polls: tick,
+        };
+        assert_eq!(verdicts(true, short_replies), []);
     }
 
     #[test]

@@ -159,6 +159,7 @@ impl Queue {
         let now = Progress {
             bytes: self.bytes_read.load(Ordering::Relaxed),
             reads: state.reads,
+            replies: state.reads - state.due as u64,
             polls: state.polls,
         };
         let is_due = state.due > 0;

@@ -10,13 +10,14 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::frame::{Due, Frames};
+use super::health::MIN_BYTES;
 use super::queue::{Outcome, outcome, pack};
 use super::stream::{Connection, Stream};
 
 /// How long one system call waits.
 const SLICE: Duration = Duration::from_millis(100);
-/// How many slices without a byte are too many.
-const SILENT: u32 = 10;
+/// How long a server may send nothing, or almost nothing.
+const SILENT: Duration = Duration::from_secs(1);
 /// How many ticks without a read close the connection.
 const IDLE: u32 = 100;
 /// The slowest line for which a long value is awaited, in bytes per second.
@@ -139,7 +140,7 @@ impl SyncConnection {
         self.idle = 0;
         self.packed.clear();
         pack(&mut self.packed, name, bound);
-        let wait = Wait::new(is_closed, self.response_timeout);
+        let mut wait = Wait::new(is_closed, self.response_timeout);
         let mut written = 0;
         while written < self.packed.len() {
             let rest = &self.packed[written..];
@@ -204,34 +205,49 @@ struct Wait<'a> {
     is_closed: &'a AtomicBool,
     response_timeout: Duration,
     started_at: Instant,
+    /// When the last progress was made, and the bytes since then.
+    moved_at: Instant,
+    bytes: u64,
 }
 
 impl<'a> Wait<'a> {
     fn new(is_closed: &'a AtomicBool, response_timeout: Duration) -> Self {
+        let now = Instant::now();
         Self {
             is_closed,
             response_timeout,
-            started_at: Instant::now(),
+            started_at: now,
+            moved_at: now,
+            bytes: 0,
         }
     }
 
     /// Repeats a system call until it has moved a byte. `announced` is the length of the reply, which a slow line may need.
-    fn progress(&self, announced: usize, mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    fn progress(
+        &mut self,
+        announced: usize,
+        mut call: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
         use io::ErrorKind::{Interrupted, TimedOut, UnexpectedEof, WouldBlock};
         let limit = self.response_timeout + Duration::from_millis(announced as u64 * 1000 / SLOWEST);
-        let mut silent = 0;
-        while silent < SILENT && !self.is_closed.load(Ordering::Relaxed) && self.started_at.elapsed() < limit
-        {
+        loop {
+            let now = Instant::now();
+            if self.bytes >= MIN_BYTES {
+                (self.moved_at, self.bytes) = (now, 0);
+            }
+            let is_over = now - self.moved_at >= SILENT || now - self.started_at >= limit;
+            if is_over || self.is_closed.load(Ordering::Relaxed) {
+                return Err(TimedOut.into());
+            }
             match call() {
                 Ok(0) => return Err(UnexpectedEof.into()),
-                Ok(count) => return Ok(count),
-                Err(error) => match error.kind() {
-                    TimedOut | WouldBlock => silent += 1,
-                    Interrupted => {}
-                    _ => return Err(error),
-                },
+                Ok(count) => {
+                    self.bytes += count as u64;
+                    return Ok(count);
+                }
+                Err(error) if matches!(error.kind(), TimedOut | WouldBlock | Interrupted) => {}
+                Err(error) => return Err(error),
             }
         }
-        Err(TimedOut.into())
     }
 }
