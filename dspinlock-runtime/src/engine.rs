@@ -49,7 +49,7 @@ pub(crate) struct Permit {
 /// Reads the value, waits for another call's result, or acquires the lock, in the global pool.
 pub(crate) fn enter(spec: Box<CallSpec>) -> Boxed<Result<Entered, Error>> {
     Box::pin(async move {
-        let pool = Pool::global()?.for_caller();
+        let pool = Pool::global()?.clone();
         let max_value_size = pool.max_value_size();
         let parent = Frame::current();
         match follow::run(Attempt::new(pool, spec, true)?).await? {
@@ -75,7 +75,7 @@ pub(crate) fn enter(spec: Box<CallSpec>) -> Boxed<Result<Entered, Error>> {
 
 /// Acquires the lock of `pool` for the explicit API. `None`: the key is computed.
 pub(crate) async fn acquire(pool: Pool, spec: Box<CallSpec>) -> Result<Option<Lease>, Error> {
-    match follow::run(Attempt::new(pool.for_caller(), spec, false)?).await? {
+    match follow::run(Attempt::new(pool, spec, false)?).await? {
         AttemptOutcome::Lease(lease) => Ok(Some(lease)),
         AttemptOutcome::Found(..) | AttemptOutcome::Computed(_) => Ok(None),
     }

@@ -15,15 +15,15 @@ use bytes::Bytes;
 use once_cell::sync::OnceCell;
 
 use self::flight::Flights;
-use self::near_cache::{NearCache, Placeholder};
+use self::near_cache::NearCache;
 use self::open::{Location, Settings};
 use self::request::Requests;
 use self::secret::{SIGNATURE_SIZE, Secret};
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::value::{Hit, MAX_HEADER};
-use crate::protocol::{Read, Reply, Request};
-use crate::store::{RedisParameters, Route};
+use crate::protocol::{Reply, Request};
+use crate::store::RedisParameters;
 use crate::tls::Tls;
 
 static GLOBAL: OnceCell<Pool> = OnceCell::new();
@@ -69,8 +69,6 @@ pub fn init(pool: Pool) -> Result<(), Error> {
 #[derive(Clone)]
 pub struct Pool {
     shared: Arc<Shared>,
-    /// The connection that carries the requests of this handle.
-    route: Route,
 }
 
 struct Shared {
@@ -154,10 +152,7 @@ impl Pool {
             near_cache,
             secret,
         });
-        Ok(Self {
-            shared,
-            route: Route::Background,
-        })
+        Ok(Self { shared })
     }
 
     /// The global pool. Opens it if `init` was not called.
@@ -178,42 +173,12 @@ impl Pool {
         &self.shared.flights
     }
 
-    /// This pool with the fastest route for the calling thread.
-    pub(crate) fn for_caller(&self) -> Self {
-        Self {
-            shared: self.shared.clone(),
-            route: Route::for_caller(),
-        }
-    }
-
-    /// This pool with the background thread's route, which depends on no runtime of the user.
-    pub(crate) fn in_background(&self) -> Self {
-        Self {
-            shared: self.shared.clone(),
-            route: Route::Background,
-        }
-    }
-
     /// See [`Requests::send`].
     pub(crate) fn send(&self, key: &Key, request: Request) -> impl Future<Output = Result<Reply, Error>> {
-        self.shared.requests.send(&self.route, key, request)
+        self.shared.requests.send(key, request)
     }
 
-    /// See [`Requests::read`].
-    pub(crate) fn read(&self, key: &Key, read: Read) -> impl Future<Output = Result<Reply, Error>> {
-        self.shared.requests.read(&self.route, key, read)
-    }
-
-    /// See [`Requests::read_tracked`].
-    pub(crate) fn read_tracked(
-        &self,
-        key: &Key,
-        read: Read,
-    ) -> impl Future<Output = Result<(Reply, Option<Placeholder>), Error>> {
-        self.shared.requests.read_tracked(&self.route, key, read)
-    }
-
-    /// For requests that always use the background thread's route.
+    /// The requests to the store.
     pub(crate) fn requests(&self) -> &Requests {
         &self.shared.requests
     }

@@ -14,7 +14,7 @@ use std::any::Any;
 use crate::error::Error;
 use crate::tls::Tls;
 
-pub use self::api::{Boxed, Change, Failure, Listener, Route, SharedStore, Store, Tracked};
+pub use self::api::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
 pub use self::redis::RedisParameters;
 
 /// Opens the store behind a URL.

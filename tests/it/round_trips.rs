@@ -50,7 +50,7 @@ fn an_uncached_call_is_two_round_trips() {
 }
 
 #[test]
-fn a_process_needs_one_connection() {
+fn a_process_needs_two_connections() {
     let Proxied {
         server: _server,
         proxy,
@@ -62,7 +62,7 @@ fn a_process_needs_one_connection() {
     for call in calls {
         call.result().unwrap();
     }
-    assert_eq!(proxy.connections(), 1);
+    assert_eq!(proxy.connections(), 2, "one for steps, one for heartbeats");
 }
 
 #[test]
@@ -78,8 +78,8 @@ fn a_sync_hit_survives_the_loss_of_its_own_connection() {
     }
     assert_eq!(
         proxy.connections(),
-        2,
-        "one connection of the background thread, and one of sync hits"
+        3,
+        "for steps, for heartbeats, and for sync hits"
     );
     let other = job.with("value", "second");
     for round in 0..20 {

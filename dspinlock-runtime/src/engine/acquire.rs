@@ -12,7 +12,6 @@ use crate::error::Error;
 use crate::lease::Lease;
 use crate::lease::claim::Claim;
 use crate::lease::held::{Terms, deadline, holder, millis};
-use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
 use crate::protocol::{Acquire, Renew, Reply, Request};
@@ -24,13 +23,11 @@ use crate::store::Change;
 const PYTHON_PAUSE: Duration = Duration::from_millis(20);
 
 impl Attempt {
-    /// Sends an ACQUIRE by the caller's route. Waiting happens on the background thread, because the caller's runtime may
-    /// be busy or shut down.
+    /// Sends an ACQUIRE. Waiting happens on the background thread, because the caller's runtime may be busy or shut down.
     pub(super) async fn acquire(mut self, mut claim: Claim) -> Result<AttemptOutcome, Error> {
         let mut state = TryState::default();
-        let pool = self.pool.clone();
         loop {
-            match self.try_once(&pool, &mut claim, &mut state).await? {
+            match self.try_once(&mut claim, &mut state).await? {
                 TryOutcome::Ended(ended) => return Ok(self.end(claim, ended)),
                 TryOutcome::Retry => {}
                 TryOutcome::Held(_) => return background::run(self.wait(claim, state)).await,
@@ -41,13 +38,12 @@ impl Attempt {
     /// Tries again at every change of the record, and when the holder's lease expires. Each request also subscribes to the
     /// next change, so no change is missed.
     async fn wait(mut self, mut claim: Claim, mut state: TryState) -> Result<AttemptOutcome, Error> {
-        let pool = self.pool.in_background();
         if let Some(leader) = &mut claim.leader {
             leader.begin_watching();
         }
         state.subscribes = true;
         loop {
-            match self.try_once(&pool, &mut claim, &mut state).await? {
+            match self.try_once(&mut claim, &mut state).await? {
                 TryOutcome::Ended(ended) => return Ok(self.end(claim, ended)),
                 TryOutcome::Retry => {}
                 TryOutcome::Held(rest) => {
@@ -55,7 +51,7 @@ impl Attempt {
                     if state.is_foreign {
                         background::sleep(PYTHON_PAUSE).await;
                     }
-                    if let Some(found) = self.read_value(&pool, &mut claim).await {
+                    if let Some(found) = self.read_value(&mut claim).await {
                         return Ok(self.end(claim, Ended::Found(found)));
                     }
                 }
@@ -64,7 +60,7 @@ impl Attempt {
     }
 
     /// Reads without a script, because the change that woke the waiter is usually a publish.
-    async fn read_value(&mut self, pool: &Pool, claim: &mut Claim) -> Option<Found> {
+    async fn read_value(&mut self, claim: &mut Claim) -> Option<Found> {
         if !self.want_value || self.spec.shared || self.spec.refuse.is_some() {
             return None;
         }
@@ -72,19 +68,14 @@ impl Attempt {
             leader.begin_request();
         }
         // An error is ignored: if the store still fails, the next ACQUIRE reports it.
-        let (hit, _) = self.read(pool).await.ok()??;
+        let (hit, _) = self.read().await.ok()??;
         self.verified(hit)
     }
 
     /// Sends one ACQUIRE and decides what follows.
-    async fn try_once(
-        &mut self,
-        pool: &Pool,
-        claim: &mut Claim,
-        state: &mut TryState,
-    ) -> Result<TryOutcome, Error> {
+    async fn try_once(&mut self, claim: &mut Claim, state: &mut TryState) -> Result<TryOutcome, Error> {
         let sent = Instant::now();
-        let next = match self.send(pool, claim, state).await {
+        let next = match self.send(claim, state).await {
             // The reply took so long that a renewal is due. A second ACQUIRE grants a full lease. There is no third one,
             // because the network may always be this slow.
             Ok(Reply::Acquired(_)) if !state.was_late && sent.elapsed() > self.lease / 3 => {
@@ -126,7 +117,7 @@ impl Attempt {
     }
 
     /// Sends an ACQUIRE. The claim is armed before it, and disarmed by a reply that is not a grant.
-    async fn send(&self, pool: &Pool, claim: &mut Claim, state: &mut TryState) -> Result<Reply, Error> {
+    async fn send(&self, claim: &mut Claim, state: &mut TryState) -> Result<Reply, Error> {
         let options = &self.spec.options;
         let request = Request::Acquire(Acquire {
             tag: claim.tag.clone(),
@@ -138,15 +129,15 @@ impl Attempt {
             refuse: self.spec.refuse.clone(),
             stale: state.stale.take(),
             holder: holder(&self.spec.site),
-            bound: pool.bound(),
+            bound: self.pool.bound(),
         });
-        claim.arm(pool);
+        claim.arm();
         let reply = if state.subscribes {
-            let (reply, change) = pool.requests().send_watched(&self.key, request).await?;
+            let (reply, change) = self.pool.requests().send_watched(&self.key, request).await?;
             state.change = Some(change);
             reply
         } else {
-            pool.send(&self.key, request).await?
+            self.pool.send(&self.key, request).await?
         };
         if !matches!(reply, Reply::Acquired(_)) {
             claim.disarm();
@@ -177,8 +168,6 @@ impl Attempt {
     fn end(self, mut claim: Claim, ended: Ended) -> AttemptOutcome {
         match ended {
             Ended::Granted(fence, sent) => {
-                // The requests of the holder take the caller's route again.
-                claim.pool = self.pool;
                 let terms = Terms {
                     lease: self.lease,
                     ttl: self.spec.options.ttl,

@@ -85,14 +85,15 @@ impl Attempt {
     }
 
     /// The hit path: one round trip, no lock.
-    pub(super) async fn read(&self, pool: &Pool) -> Result<Option<(Hit, Option<Placeholder>)>, Error> {
+    pub(super) async fn read(&self) -> Result<Option<(Hit, Option<Placeholder>)>, Error> {
         let request = Read {
             shared: self.spec.shared,
-            bound: pool.bound(),
+            bound: self.pool.bound(),
         };
+        let requests = self.pool.requests();
         let (reply, placeholder) = match self.spec.near_cache {
-            Some(_) => Box::pin(pool.read_tracked(&self.key, request)).await?,
-            None => (pool.read(&self.key, request).await?, None),
+            Some(_) => Box::pin(requests.read_tracked(&self.key, request)).await?,
+            None => (requests.read(&self.key, request).await?, None),
         };
         match reply {
             Reply::Hit(hit, _) => Ok(Some((hit, placeholder))),

@@ -62,7 +62,7 @@ impl Attempt {
         let reads = self.want_value && !self.spec.options.fail_if_key_exists && self.spec.refuse.is_none();
         if reads
             && !leader.as_ref().is_some_and(Leader::knows_absent)
-            && let Some((hit, placeholder)) = self.read(&self.pool).await?
+            && let Some((hit, placeholder)) = self.read().await?
             && let Some(found) = self.verified(hit)
         {
             if let Some(leader) = leader {

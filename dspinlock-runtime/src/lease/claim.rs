@@ -14,10 +14,9 @@ use crate::rt::{background, blocking};
 
 /// The tag of a call, under which the store may hold the key, and the call's leadership of its flight.
 ///
-/// Dropping an armed claim sends an ABORT from the background thread. The ABORT uses the connection of the last request, so
-/// it never overtakes that request. After the reply, the leadership passes to the next follower.
+/// Dropping an armed claim sends an ABORT from the background thread. Every step travels on the same connection, so the ABORT
+/// never overtakes its ACQUIRE. After the reply, the leadership passes to the next follower.
 pub(crate) struct Claim {
-    /// The pool by the route of the last request.
     pub(crate) pool: Pool,
     pub(crate) key: Key,
     pub(crate) tag: String,
@@ -41,9 +40,8 @@ impl Claim {
         }
     }
 
-    /// An ACQUIRE is about to be sent by the route of `pool`.
-    pub(crate) fn arm(&mut self, pool: &Pool) {
-        self.pool = pool.clone();
+    /// An ACQUIRE is about to be sent.
+    pub(crate) fn arm(&mut self) {
         self.armed = true;
         if let Some(leader) = &mut self.leader {
             leader.begin_request();
@@ -69,12 +67,7 @@ impl Drop for Claim {
             return;
         }
         let panicking = std::thread::panicking();
-        // A panicking thread blocks below. If it drives the caller's connection, that connection makes no progress.
-        let pool = if panicking {
-            self.pool.in_background()
-        } else {
-            self.pool.clone()
-        };
+        let pool = self.pool.clone();
         let (key, tag) = (self.key.clone(), std::mem::take(&mut self.tag));
         let (leader, lease) = (self.leader.take(), self.lease);
         let done = background::spawn(async move {

@@ -33,7 +33,6 @@ pub(crate) type ScheduleKey = (Instant, u64);
 
 /// A granted lock.
 pub(crate) struct Held {
-    /// Sends on the background thread's connection, because the heartbeat must not depend on the caller's runtime.
     pub(super) pool: Pool,
     pub(crate) key: Key,
     pub(super) tag: String,
@@ -54,7 +53,7 @@ impl Held {
     /// The state of a lock that the store granted to `claim`. `sent` is when the request was sent.
     pub(super) fn new(claim: &Claim, fence: u64, sent: Instant, terms: Terms) -> Self {
         Self {
-            pool: claim.pool.in_background(),
+            pool: claim.pool.clone(),
             key: claim.key.clone(),
             tag: claim.tag.clone(),
             fence,

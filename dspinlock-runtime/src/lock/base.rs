@@ -262,7 +262,7 @@ pub(super) fn delete_state(key: Result<Key, Error>, replicas: u32, pool: Option<
         let (key, pool) = (key?, pool.map_or_else(|| Pool::global().cloned(), Ok)?);
         let key = pool.store_key(key);
         let reply = match replicas {
-            0 => pool.for_caller().send(&key, Request::Delete).await,
+            0 => pool.send(&key, Request::Delete).await,
             replicas => {
                 pool.requests()
                     .send_replicated(&key, Request::Delete, replicas)

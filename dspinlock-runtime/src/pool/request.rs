@@ -10,7 +10,7 @@ use super::near_cache::{NearCache, Placeholder};
 use crate::error::{Error, KeyName, StoreFailure};
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
-use crate::store::{self, Change, Failure, Route, SharedStore, Tracked};
+use crate::store::{self, Change, Failure, SharedStore, Tracked};
 
 pub(crate) struct Requests {
     store: SharedStore,
@@ -22,29 +22,25 @@ impl Requests {
         Self { store, near_cache }
     }
 
-    /// Executes a step on the store, by `route`.
-    ///
-    /// If the connection is lost, or its runtime shuts down, the background thread sends the request again. Its connection
-    /// may be lost too, which is noticed only by this request, so there is a second retry on a new connection.
-    pub(super) async fn send(&self, route: &Route, key: &Key, request: Request) -> Result<Reply, Error> {
+    /// Executes a step on the store. If the connection is lost, the request is sent again on a new connection. That one may
+    /// be lost too, so there is a second retry.
+    pub(super) async fn send(&self, key: &Key, request: Request) -> Result<Reply, Error> {
         let operation = operation(&request);
-        let mut answer = self.store.step(key, request.clone(), route).await;
-        let is_background = matches!(route, Route::Background);
-        for _ in 0..1 + u8::from(!is_background) {
+        let mut answer = self.store.step(key, request.clone()).await;
+        for _ in 0..2 {
             if !is_disconnected(&answer) {
                 break;
             }
-            answer = self.store.step(key, request.clone(), &Route::Background).await;
+            answer = self.store.step(key, request.clone()).await;
         }
         self.forget_own_write(key, &answer);
         answer.map_err(|failure| into_error(operation, key, failure))
     }
 
-    /// [`send`](Self::send) for a read, with a small future, because the future of every hit contains it.
-    pub(super) async fn read(&self, route: &Route, key: &Key, read: Read) -> Result<Reply, Error> {
-        let request = Request::Read(read.clone());
-        match self.store.step(key, request, route).await {
-            answer if is_disconnected(&answer) => Box::pin(self.send(route, key, Request::Read(read))).await,
+    /// Reads for the calling thread. A small future, because the future of every hit contains it.
+    pub(crate) async fn read(&self, key: &Key, read: Read) -> Result<Reply, Error> {
+        match self.store.read(key, read.clone()).await {
+            answer if is_disconnected(&answer) => Box::pin(self.send(key, Request::Read(read))).await,
             answer => {
                 self.forget_own_write(key, &answer);
                 answer.map_err(|failure| into_error("read", key, failure))
@@ -85,9 +81,8 @@ impl Requests {
     /// read is sent, so an invalidation that overtakes the reply removes the reservation.
     ///
     /// If the store pushes no invalidations, this is [`read`](Self::read).
-    pub(super) async fn read_tracked(
+    pub(crate) async fn read_tracked(
         &self,
-        route: &Route,
         key: &Key,
         read: Read,
     ) -> Result<(Reply, Option<Placeholder>), Error> {
@@ -109,7 +104,7 @@ impl Requests {
             }
         }
         drop(placeholder);
-        Ok((self.read(route, key, read).await?, None))
+        Ok((self.read(key, read).await?, None))
     }
 
     /// The number of names whose next change a call waits for.

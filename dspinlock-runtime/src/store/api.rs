@@ -6,12 +6,9 @@ use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-
 use crate::error::StoreFailure;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
-use crate::rt::blocking;
 
 /// A future that borrows nothing: any thread and any executor may poll it.
 pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -25,24 +22,29 @@ pub type Change = Boxed<()>;
 /// Keeps records and executes the steps of the protocol on them.
 ///
 /// Required are [`step`](Self::step) and [`step_watched`](Self::step_watched). The other methods have defaults for a store
-/// that has no replicas and pushes no changes.
+/// without readers and replicas that pushes no changes.
 pub trait Store: Any + Send + Sync {
     /// Executes one step atomically, within the time limit of the store.
     ///
     /// # Cancellation safety
     ///
-    /// If the future is dropped, the step may or may not be executed. Steps on one route are executed in the order in
-    /// which their futures are first polled.
-    fn step(&self, key: &Key, request: Request, route: &Route) -> Boxed<Result<Reply, Failure>>;
+    /// If the future is dropped, the step may or may not be executed. Steps are executed in the order in which their
+    /// futures are first polled.
+    fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>>;
 
-    /// Executes a step on [`Route::Background`] and watches the record. The [`Change`] resolves with the first change
-    /// after the step, also if that change precedes its first poll. If the store pushes no changes, it never resolves.
+    /// Reads for the calling thread. It may overtake steps, and a sync caller may be blocked by this call.
+    fn read(&self, key: &Key, read: Read) -> Boxed<Result<Reply, Failure>> {
+        self.step(key, Request::Read(read))
+    }
+
+    /// Executes a step and watches the record. The [`Change`] resolves with the first change after the step, also if that
+    /// change precedes its first poll. If the store pushes no changes, it never resolves.
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>>;
 
     /// Executes a step that writes whenever it succeeds, then waits until `replicas` replicas have acknowledged this
     /// write and all earlier ones.
     fn step_replicated(&self, key: &Key, request: Request, replicas: u32) -> Boxed<Result<Reply, Failure>> {
-        let step = self.step(key, request, &Route::Background);
+        let step = self.step(key, request);
         Box::pin(async move {
             step.await?;
             Err(Failure::Refused(StoreFailure::TooFewReplicas {
@@ -52,7 +54,7 @@ pub trait Store: Any + Send + Sync {
         })
     }
 
-    /// Reads on [`Route::Background`] and registers the record, so that the [`Listener`] is notified of its next change.
+    /// Reads and registers the record, so that the [`Listener`] is notified of its next change.
     /// If the store pushes no changes, it returns `None` and reads nothing.
     fn read_tracked(&self, _: &Key, _: Read) -> Boxed<Result<Option<Tracked>, Failure>> {
         Box::pin(std::future::ready(Ok(None)))
@@ -60,36 +62,6 @@ pub trait Store: Any + Send + Sync {
 
     /// Sets the listener of all later changes. Only the first call has an effect.
     fn listen(&self, _: Arc<dyn Listener>) {}
-}
-
-/// The connection that carries a step. A call chooses it once: steps of one call must not overtake one another.
-#[derive(Debug, Clone, Default)]
-pub enum Route {
-    /// The connection of the caller's runtime, or of the background thread if there is no runtime.
-    Caller(Option<Handle>),
-    /// For sync callers: a read may block the calling thread on its own connection. Other steps use the background thread.
-    Sync,
-    /// The connection of the background thread.
-    #[default]
-    Background,
-}
-
-impl Route {
-    /// The fastest route for the calling thread.
-    pub fn for_caller() -> Self {
-        if blocking::is_waiting() {
-            return Self::Sync;
-        }
-        Self::Caller(Handle::try_current().ok())
-    }
-
-    /// The runtime whose connection carries the step; `None` is the background thread.
-    pub(crate) fn runtime(&self) -> Option<&Handle> {
-        match self {
-            Self::Caller(runtime) => runtime.as_ref(),
-            Self::Sync | Self::Background => None,
-        }
-    }
 }
 
 /// Receives the changes that a store pushes.

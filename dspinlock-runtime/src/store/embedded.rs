@@ -31,7 +31,7 @@ use self::open_error::OpenError;
 use self::table::Table;
 use self::watch::Watch;
 use self::worker::{Job, Message, Worker};
-use super::api::{Boxed, Change, Failure, Route, SharedStore, Store};
+use super::api::{Boxed, Change, Failure, SharedStore, Store};
 use crate::error::{Error, StoreFailure};
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
@@ -152,7 +152,7 @@ impl Embedded {
 impl Store for Embedded {
     /// Steps are executed in the order of the calls, except that a [`Request::Read`] may overtake steps that wait for
     /// another process.
-    fn step(&self, key: &Key, request: Request, _: &Route) -> Boxed<Result<Reply, Failure>> {
+    fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
         if std::process::id() != self.process {
             return self
                 .not_ready("the pool was opened before `fork()`: open a new pool in the child process");
@@ -176,7 +176,7 @@ impl Store for Embedded {
 
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
         let changed = self.changed();
-        let reply = self.step(key, request, &Route::Background);
+        let reply = self.step(key, request);
         Box::pin(async move { Ok((reply.await?, changed)) })
     }
 }

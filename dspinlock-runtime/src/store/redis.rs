@@ -1,14 +1,14 @@
 //! The store on Redis or Valkey. `store` opens it. No module outside of this folder imports the redis crate.
 //!
-//! Modules, top first: `cluster`, `per_runtime`, `node`, `failover`, `reconnect`, `reader`, `connection`, `tracking`, `wire`,
-//! `url`, `tls`, `timeouts`, `redact`. Imports point downwards.
+//! Modules, top first: `cluster`, `node`, `failover`, `reconnect`, `group`, `reader`, `connection`, `tracking`, `wire`, `url`,
+//! `tls`, `timeouts`, `redact`. Imports point downwards.
 
 #[cfg(feature = "cluster")]
 mod cluster;
 mod connection;
 mod failover;
+mod group;
 mod node;
-mod per_runtime;
 mod reader;
 mod reconnect;
 mod redact;
@@ -25,16 +25,17 @@ use std::sync::Arc;
 use self::cluster::Cluster;
 #[cfg(feature = "sentinel")]
 use self::failover::sentinel::Sentinels;
-use self::per_runtime::{PerRuntime, Shared, start_background};
+use self::node::{Node, Shared};
 use self::reader::sync_reader::SyncReader;
-use self::reconnect::Locate;
+use self::reconnect::{Locate, start_background};
 use self::timeouts::Timeouts;
 use self::url::address::Address;
 use self::url::scheme::Scheme;
-use super::api::{Boxed, Change, Failure, Listener, Route, SharedStore, Store, Tracked};
+use super::api::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
+use crate::rt::blocking;
 use crate::tls::Tls;
 
 pub use self::url::parameters::RedisParameters;
@@ -60,8 +61,8 @@ impl RedisParameters {
 
 /// One Redis server. It connects with the first step.
 pub struct RedisStore {
-    connections: Arc<PerRuntime>,
-    /// For [`Route::Sync`]; `None` with TLS and with Sentinel.
+    node: Arc<Node>,
+    /// For sync callers; `None` with TLS and with Sentinel.
     sync_reader: Option<SyncReader>,
 }
 
@@ -99,56 +100,53 @@ impl RedisStore {
     ) -> Result<Self, Error> {
         start_background(&server)?;
         Ok(Self {
-            connections: PerRuntime::new(server, timeouts, Shared::default()),
+            node: Node::new(server, timeouts, Shared::default()),
             sync_reader,
         })
     }
 
     /// The number of names that calls wait for.
     pub(crate) fn watched_names(&self) -> usize {
-        let watches = self.connections.background().watches.as_ref();
-        watches.map_or(0, |watches| watches.count())
+        self.node.shared.watches.count()
     }
 
     /// Blocks the calling thread. `None` if the background thread has to serve the read.
-    fn read_sync(&self, key: &Key, request: &Request) -> Option<Result<Reply, Failure>> {
-        match request {
-            Request::Read(read) if !read.shared => {
-                let reader = self.sync_reader.as_ref()?;
-                let connection = self.connections.background().reconnecting.current()?;
-                reader.read(key, read, &connection)
-            }
-            _ => None,
+    fn read_sync(&self, key: &Key, read: &Read) -> Option<Result<Reply, Failure>> {
+        if read.shared || !blocking::is_waiting() {
+            return None;
         }
+        let reader = self.sync_reader.as_ref()?;
+        let group = self.node.reconnecting.current()?;
+        reader.read(key, read, group.steps())
     }
 }
 
 impl Store for RedisStore {
-    fn step(&self, key: &Key, request: Request, route: &Route) -> Boxed<Result<Reply, Failure>> {
-        if matches!(route, Route::Sync)
-            && let Some(answer) = self.read_sync(key, &request)
-        {
-            return Box::pin(std::future::ready(answer));
+    fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
+        self.node.step(key, request)
+    }
+
+    fn read(&self, key: &Key, read: Read) -> Boxed<Result<Reply, Failure>> {
+        match self.read_sync(key, &read) {
+            Some(answer) => Box::pin(std::future::ready(answer)),
+            None => self.node.read(key, read),
         }
-        self.connections.at(route).step(key, request)
     }
 
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
-        self.connections.background().step_watched(key, request)
+        self.node.step_watched(key, request)
     }
 
     fn step_replicated(&self, key: &Key, request: Request, replicas: u32) -> Boxed<Result<Reply, Failure>> {
-        self.connections.step_replicated(key, request, replicas, false)
+        self.node.step_replicated(key, request, replicas, false)
     }
 
     fn read_tracked(&self, key: &Key, request: Read) -> Boxed<Result<Option<Tracked>, Failure>> {
-        self.connections.background().read_tracked(key, request)
+        self.node.read_tracked(key, request)
     }
 
     fn listen(&self, listener: Arc<dyn Listener>) {
-        if let Some(watches) = &self.connections.background().watches {
-            watches.listen(listener);
-        }
+        self.node.shared.watches.listen(listener);
     }
 }
 
@@ -165,8 +163,8 @@ mod tests {
     fn an_abort_without_a_connection_ends_its_grant() {
         let mut server = Redis::start();
         let store = RedisStore::open(&server.url()).expect("a good URL");
-        let step = |key: &Key, request| wait(store.step(key, request, &Route::Background));
-        let known = || store.connections.background().grants.count();
+        let step = |key: &Key, request| wait(store.step(key, request));
+        let known = || store.node.shared.grants.count();
         let key = Key::new("dspinlock".into(), [1; 32]);
         let acquire = Request::Acquire(Acquire {
             tag: "tag".into(),

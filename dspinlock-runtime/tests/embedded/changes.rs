@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use dspinlock_runtime::internals::protocol::Reply;
 use dspinlock_runtime::internals::store::embedded::Embedded;
-use dspinlock_runtime::internals::store::{Boxed, Route, Store};
+use dspinlock_runtime::internals::store::{Boxed, Store};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -57,7 +57,7 @@ fn a_change_after_the_recheck_wakes_a_waiter() {
     for round in 0..200 {
         let tag = round.to_string();
         let fence = grant(&writer, &key(1), &tag);
-        let release = writer.step(&key(1), publish(&tag, fence, tag.as_bytes()), &Route::Background);
+        let release = writer.step(&key(1), publish(&tag, fence, tag.as_bytes()));
         // Races with the calls below.
         let racing = std::thread::spawn(|| wait(release));
         loop {

@@ -17,7 +17,7 @@ use dspinlock_runtime::internals::key::Key;
 use dspinlock_runtime::internals::protocol::value::Holder;
 use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
 use dspinlock_runtime::internals::store::embedded::{Embedded, TIME_LIMIT};
-use dspinlock_runtime::internals::store::{Failure, Route, Store};
+use dspinlock_runtime::internals::store::{Failure, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -97,7 +97,7 @@ fn holder() -> Holder {
 }
 
 fn step(store: &Embedded, key: &Key, request: Request) -> Result<Reply, Failure> {
-    wait(store.step(key, request, &Route::Background))
+    wait(store.step(key, request))
 }
 
 #[track_caller]

@@ -47,10 +47,6 @@ impl Pool {
         self.record.lock().expect("no step panics").clone()
     }
 
-    pub(crate) fn in_background(&self) -> Self {
-        self.clone()
-    }
-
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.record, &other.record)
     }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use self::nodes::Nodes;
 use self::slot_map::{Member, slot};
 use super::node::never;
-use super::per_runtime::start_background;
+use super::reconnect::start_background;
 use super::timeouts::Timeouts;
 use super::url::multi_host::MultiHost;
 use super::wire::reply::{CommandError, Redirect};
@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
 use crate::rt::background;
-use crate::store::api::{Boxed, Change, Failure, Listener, Route, Store, Tracked};
+use crate::store::api::{Boxed, Change, Failure, Listener, Store, Tracked};
 use crate::tls::Tls;
 
 /// How many redirects a step follows.
@@ -60,11 +60,11 @@ impl Cluster {
 }
 
 impl Store for Cluster {
-    fn step(&self, key: &Key, request: Request, route: &Route) -> Boxed<Result<Reply, Failure>> {
-        let (nodes, key, route) = (self.nodes.clone(), key.clone(), route.clone());
+    fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
+        let (nodes, key) = (self.nodes.clone(), key.clone());
         Box::pin(async move {
             let send = |member: &Member, is_asking: bool| -> Boxed<Result<Reply, CommandError>> {
-                let node = member.connections.at(&route);
+                let node = member.node.clone();
                 match &request {
                     _ if is_asking => asking::step(node, &key, request.clone()),
                     Request::Publish(_) => {
@@ -86,7 +86,7 @@ impl Store for Cluster {
         let (nodes, key) = (self.nodes.clone(), key.clone());
         Box::pin(async move {
             let send = |member: &Member, is_asking: bool| -> Boxed<Result<(Reply, Change), CommandError>> {
-                let node = member.connections.background().clone();
+                let node = member.node.clone();
                 if !is_asking {
                     return node.step_watched(&key, request.clone());
                 }
@@ -103,7 +103,7 @@ impl Store for Cluster {
         Box::pin(async move {
             let send = |member: &Member, is_asking: bool| {
                 member
-                    .connections
+                    .node
                     .step_replicated(&key, request.clone(), replicas, is_asking)
             };
             send_to_owner(&nodes, &key, send).await
@@ -114,7 +114,7 @@ impl Store for Cluster {
         let (nodes, key) = (self.nodes.clone(), key.clone());
         Box::pin(async move {
             let send = |member: &Member, is_asking: bool| -> Boxed<Result<Option<Tracked>, CommandError>> {
-                let node = member.connections.background().clone();
+                let node = member.node.clone();
                 if !is_asking {
                     return node.read_tracked(&key, request.clone());
                 }

@@ -1,24 +1,30 @@
-//! One connection, from its login to its end. `reconnect` opens it and replaces it; it never reconnects by itself.
+//! One connection, from its login to its end. The background thread drives it. It never reconnects by itself.
+//!
+//! `group` opens it and calls [`Connection::tick`].
 //!
 //! Modules, top first: `login`, `transport`, `watchdog`, `identity`.
 
 pub(crate) mod identity;
 pub(crate) mod login;
 pub(crate) mod transport;
-mod watchdog;
+pub(crate) mod watchdog;
 
-use std::pin::pin;
+use std::collections::BTreeMap;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use self::identity::ServerIdentity;
 use self::login::login;
-use self::watchdog::{Action, Progress, SILENT_TICKS, Watchdog};
+use self::transport::Traffic;
+use self::watchdog::{Action, Progress, Sent, Watchdog};
 use super::timeouts::Timeouts;
 use super::tracking::Watches;
 use super::url::address::Address;
@@ -33,28 +39,43 @@ use crate::store::api::Failure;
 /// How long a connection to a server that refuses writes is kept. The address may lead to another server by then.
 const DEMOTED_FOR: Duration = Duration::from_millis(500);
 
-/// A connection after its login, with the scripts loaded. The runtime that opened it drives it.
+/// From this many requests in flight on, the driver yields before each turn.
+const MANY: usize = 4;
+
+/// A connection that owes a reply for so long is silent.
+#[cfg(feature = "cluster")]
+const SILENT_FOR: Duration = Duration::from_secs(1);
+
+/// A connection after its login, with the scripts loaded. The background thread drives it.
 pub(crate) struct Connection {
     multiplexed: MultiplexedConnection,
     driver: AbortHandle,
     /// Closed when the driver ends, which wakes every request.
     closed: Arc<Latch>,
-    bytes_read: Arc<AtomicU64>,
-    in_flight: AtomicUsize,
-    replies: AtomicU64,
-    /// A reply is due, and no byte has arrived since the last tick of the watchdog.
-    #[cfg(feature = "cluster")]
-    silent: AtomicBool,
+    traffic: Arc<Traffic>,
+    /// The bytes of pushes, roughly.
+    pushed: Arc<AtomicU64>,
+    in_flight: InFlight,
+    watchdog: Mutex<Watchdog>,
+    /// The server pushes changes to them.
+    watches: Option<Arc<Watches>>,
     /// The watchdog has closed the connection.
     timed_out: AtomicBool,
-    response_timeout: Duration,
-    /// The server pushes changes to this connection.
     tracking: AtomicBool,
     created_at: Instant,
     /// The server has refused a write because it is a replica.
     demoted: AtomicBool,
-    /// Unset if the user may not run `INFO`.
-    identity: OnceLock<ServerIdentity>,
+    /// `None` until the server has answered `INFO`.
+    identity: Mutex<Option<Arc<ServerIdentity>>>,
+}
+
+/// The state of a connection. A later one is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Health {
+    Good,
+    /// A request follows a quiet time and is not answered: another connection may be better.
+    Doubtful,
+    Closed,
 }
 
 impl Connection {
@@ -64,78 +85,149 @@ impl Connection {
         timeouts: Timeouts,
         watches: Option<Arc<Watches>>,
     ) -> Result<Arc<Self>, String> {
-        let bytes_read = Arc::<AtomicU64>::default();
+        let traffic = Arc::<Traffic>::default();
+        let pushed = Arc::<AtomicU64>::default();
         let mut config = AsyncConnectionConfig::new().set_pipeline_buffer_size(1024);
         if let Some(watches) = watches.clone() {
+            let pushed = pushed.clone();
             config = config.set_push_sender(move |push: PushInfo| {
+                pushed.fetch_add(size(&push.data), Ordering::Relaxed);
                 watches.pushed(&push);
                 Ok::<(), ()>(())
             });
         }
-        let (multiplexed, driver) = login(address, config, bytes_read.clone()).await?;
+        let (multiplexed, driver) = login(address, config, traffic.clone()).await?;
         let closed = Arc::new(Latch::new());
         let guard = DriverGuard {
             closed: closed.clone(),
             watches: watches.clone(),
         };
+        let in_flight = InFlight::default();
+        let driver = Driver {
+            driver: Box::pin(driver),
+            in_flight: in_flight.clone(),
+            has_yielded: false,
+        };
         let driver = tokio::spawn(async move {
             let _guard = guard;
             driver.await;
         });
+        let now = Instant::now();
         let connection = Self {
             multiplexed,
             driver: driver.abort_handle(),
             closed,
-            bytes_read,
-            in_flight: AtomicUsize::new(0),
-            replies: AtomicU64::new(0),
-            #[cfg(feature = "cluster")]
-            silent: AtomicBool::new(false),
+            traffic,
+            pushed,
+            in_flight,
+            watchdog: Mutex::new(Watchdog::new(timeouts.response, now)),
+            watches,
             timed_out: AtomicBool::new(false),
-            response_timeout: timeouts.response,
             tracking: AtomicBool::new(false),
-            created_at: Instant::now(),
+            created_at: now,
             demoted: AtomicBool::new(false),
-            identity: OnceLock::new(),
+            identity: Mutex::default(),
         };
-        if let Some(watches) = &watches {
+        if let Some(watches) = &connection.watches {
             // Changes before this connection were not pushed to it.
             watches.wake_all();
         }
-        connection.prepare(watches.as_deref()).await;
-        let connection = Arc::new(connection);
-        tokio::spawn(watch(Arc::downgrade(&connection)));
-        Ok(connection)
+        connection.prepare().await;
+        Ok(Arc::new(connection))
     }
 
-    /// Asks for the server's identity and loads the scripts, so that no call has to. If the user may not load scripts,
-    /// steps fall back to `EVAL`. If the server refuses to push changes, waiting callers poll.
-    async fn prepare(&self, watches: Option<&Watches>) {
-        let mut setup = Pipeline::new();
-        setup.cmd("INFO").arg("replication");
-        setup.cmd("INFO").arg("server");
+    /// Loads the scripts, so that no call has to, and learns what it can. If the user may not load scripts, steps fall back
+    /// to `EVAL`.
+    async fn prepare(&self) {
+        let mut setup = self.questions();
         for script in scripts::all() {
             setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
         }
-        if watches.is_some() {
+        if let Ok(answers) = self.pipeline(setup).await {
+            self.learn(&answers);
+        }
+        if let Some(watches) = self.watches.as_ref().filter(|_| !self.is_tracking()) {
+            watches.warn();
+        }
+    }
+
+    /// Asks for the server's identity, and to push changes unless it does. If the server refuses, waiting callers poll.
+    fn questions(&self) -> Pipeline {
+        let mut questions = Pipeline::new();
+        questions.cmd("INFO").arg("replication");
+        questions.cmd("INFO").arg("server");
+        if self.watches.is_some() && !self.is_tracking() {
             // Not NOLOOP: a change by this connection may have been for a caller that no longer waits.
-            setup.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN");
+            questions.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN");
         }
-        let Ok(answers) = self.pipeline(setup).await else {
+        questions
+    }
+
+    /// Reads the answers to [`questions`](Self::questions). If the server is not the master any more, the connection closes.
+    fn learn(&self, answers: &[Answer]) {
+        let [replication, server, others @ ..] = answers else {
             return;
         };
-        if let [replication, server, ..] = answers.as_slice()
-            && let Some(identity) = ServerIdentity::parse(replication, Some(server))
+        if let Some(identity) = ServerIdentity::parse(replication, Some(server)) {
+            let mut known = lock(&self.identity);
+            if known.as_ref().is_none_or(|known| known.may_become(&identity)) {
+                *known = Some(Arc::new(identity));
+            } else {
+                drop(known);
+                self.close();
+            }
+        }
+        if let Some(watches) = &self.watches
+            && matches!(others.first(), Some(Ok(_)))
+            && !self.tracking.swap(true, Ordering::Relaxed)
         {
-            let _ = self.identity.set(identity);
+            // Earlier changes were not pushed.
+            watches.wake_all();
         }
-        let Some(watches) = watches else {
-            return;
-        };
-        match answers.last() {
-            Some(Ok(_)) => self.tracking.store(true, Ordering::Relaxed),
-            _ => watches.warn(),
+    }
+
+    fn knows_all(&self) -> bool {
+        let knows_master = lock(&self.identity)
+            .as_ref()
+            .is_some_and(|identity| identity.is_master());
+        knows_master && (self.watches.is_none() || self.is_tracking())
+    }
+
+    /// Checks the connection, and asks the server again for what is not known.
+    pub(crate) fn tick(self: &Arc<Self>, now: Instant) -> Health {
+        if !self.is_open() {
+            return Health::Closed;
         }
+        let action = lock(&self.watchdog).tick(now, self.progress(), self.in_flight.head(), self.knows_all());
+        match action {
+            Action::Nothing => {}
+            Action::Replace => return Health::Doubtful,
+            Action::Close => {
+                self.timed_out.store(true, Ordering::Relaxed);
+                self.close();
+                return Health::Closed;
+            }
+            Action::Learn => {
+                let connection = self.clone();
+                background::spawn(async move {
+                    if let Ok(answers) = connection.pipeline(connection.questions()).await {
+                        connection.learn(&answers);
+                    }
+                });
+            }
+        }
+        Health::Good
+    }
+
+    /// Resolves when a request is sent while none is in flight.
+    pub(crate) fn woken(&self) -> impl Future<Output = ()> + Send + use<> {
+        let in_flight = self.in_flight.clone();
+        async move { in_flight.0.began.notified().await }
+    }
+
+    /// Whether requests are in flight.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.in_flight.count() > 0
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -153,24 +245,32 @@ impl Connection {
         self.tracking.load(Ordering::Relaxed)
     }
 
-    /// Whether a reply is due and no byte has arrived since the last tick of the watchdog.
+    /// Whether a reply is due, and no byte has arrived for some ticks.
     #[cfg(feature = "cluster")]
     pub(crate) fn is_silent(&self) -> bool {
-        self.silent.load(Ordering::Relaxed)
+        let head = self.in_flight.head();
+        head.is_some_and(|head| head.at.elapsed() > SILENT_FOR && head.progress.read == self.progress().read)
     }
 
     /// The current minute of the server's clock, by the local monotonic clock. Unknown if the user may not run `INFO`.
     pub(crate) fn server_minute(&self) -> Option<Minute> {
-        Some(self.identity.get()?.clock?.minute(Instant::now()))
+        Some(self.identity()?.clock?.minute(Instant::now()))
     }
 
     /// Unknown if the user may not run `INFO`.
-    pub(crate) fn identity(&self) -> Option<&ServerIdentity> {
-        self.identity.get()
+    pub(crate) fn identity(&self) -> Option<Arc<ServerIdentity>> {
+        lock(&self.identity).clone()
+    }
+
+    /// Whether both lead to one server process, or one of them does not know.
+    pub(crate) fn is_same_process(&self, other: &Self) -> bool {
+        match (self.identity(), other.identity()) {
+            (Some(own), Some(other)) => own.is_same_process(&other),
+            _ => true,
+        }
     }
 
     /// Resolves when the connection is closed. The future does not keep the connection open.
-    #[cfg(feature = "sentinel")]
     pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
         let closed = self.closed.clone();
         async move { closed.wait().await }
@@ -192,16 +292,13 @@ impl Connection {
         Ok(replies.into_iter().map(|reply| self.check(reply)).collect())
     }
 
-    /// Waits for the reply or for the end of the connection, which [`watch`] closes when a reply is overdue. (A request
+    /// Waits for the reply or for the end of the connection, which [`tick`](Self::tick) closes when a reply is overdue. (A request
     /// future of the redis crate may hang forever if its driver ends.)
     async fn call<T>(&self, exchange: impl Future<Output = RedisResult<T>>) -> Result<T, CommandError> {
-        let _in_flight = InFlight::enter(&self.in_flight);
+        let _request = self.in_flight.enter(self.progress());
         tokio::select! {
             biased;
-            reply = exchange => {
-                self.replies.fetch_add(1, Ordering::Relaxed);
-                reply.map_err(|error| self.classify(&error))
-            }
+            reply = exchange => reply.map_err(|error| self.classify(&error)),
             () = self.closed.wait() => Err(self.lost()),
         }
     }
@@ -246,9 +343,11 @@ impl Connection {
     }
 
     fn progress(&self) -> Progress {
+        let read = self.traffic.read.load(Ordering::Relaxed);
         Progress {
-            bytes: self.bytes_read.load(Ordering::Relaxed),
-            replies: self.replies.load(Ordering::Relaxed),
+            replied: read.saturating_sub(self.pushed.load(Ordering::Relaxed)),
+            read,
+            written: self.traffic.written.load(Ordering::Relaxed),
         }
     }
 }
@@ -275,50 +374,84 @@ impl Drop for DriverGuard {
     }
 }
 
-struct InFlight<'a>(&'a AtomicUsize);
+/// The requests of a connection that have no reply yet.
+#[derive(Clone, Default)]
+struct InFlight(Arc<Requests>);
 
-impl<'a> InFlight<'a> {
-    fn enter(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
+#[derive(Default)]
+struct Requests {
+    count: AtomicUsize,
+    /// Notified when the first request is sent.
+    began: Notify,
+    /// In the order in which they were sent.
+    sent: Mutex<(u64, BTreeMap<u64, Sent>)>,
 }
 
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Runs the watchdog of a connection, on the runtime that drives it: one timer for all requests.
-async fn watch(connection: Weak<Connection>) {
-    let Some(tick) = connection
-        .upgrade()
-        .map(|connection| connection.response_timeout / SILENT_TICKS)
-    else {
-        return;
-    };
-    let mut watchdog = Watchdog::default();
-    loop {
-        background::sleep(tick).await;
-        let Some(connection) = connection.upgrade().filter(|connection| connection.is_open()) else {
-            return;
-        };
-        let is_due = connection.in_flight.load(Ordering::Relaxed) > 0;
-        let action = watchdog.tick(connection.progress(), is_due);
-        #[cfg(feature = "cluster")]
-        connection.silent.store(watchdog.is_silent(), Ordering::Relaxed);
-        match action {
-            Action::Nothing => {}
-            Action::Close => {
-                connection.timed_out.store(true, Ordering::Relaxed);
-                connection.close();
-            }
-            Action::Ping => {
-                tokio::spawn(async move {
-                    let _ = connection.send(&redis::cmd("PING")).await;
-                });
-            }
+impl InFlight {
+    fn enter(&self, progress: Progress) -> Request<'_> {
+        if self.0.count.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.0.began.notify_one();
         }
+        let at = Instant::now();
+        let mut sent = lock(&self.0.sent);
+        sent.0 += 1;
+        let id = sent.0;
+        sent.1.insert(id, Sent { at, progress });
+        Request(&self.0, id)
     }
+
+    fn count(&self) -> usize {
+        self.0.count.load(Ordering::Relaxed)
+    }
+
+    fn head(&self) -> Option<Sent> {
+        lock(&self.0.sent).1.values().next().copied()
+    }
+}
+
+/// A request in flight, until it is dropped.
+struct Request<'a>(&'a Requests, u64);
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.sent).1.remove(&self.1);
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The driver of a connection. While several requests are in flight, it lets other tasks run before each turn, so that it
+/// writes more requests at once.
+struct Driver<D> {
+    driver: Pin<Box<D>>,
+    in_flight: InFlight,
+    has_yielded: bool,
+}
+
+impl<D: Future<Output = ()>> Future for Driver<D> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.in_flight.count() >= MANY && !self.has_yielded {
+            self.has_yielded = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.has_yielded = false;
+        self.driver.as_mut().poll(context)
+    }
+}
+
+/// The size of a push, roughly and not too small.
+fn size(values: &[Value]) -> u64 {
+    const HEADER: u64 = 32;
+    let one = |value: &Value| match value {
+        Value::Array(items) => size(items),
+        Value::BulkString(bytes) => bytes.len() as u64 + HEADER,
+        _ => HEADER,
+    };
+    HEADER + values.iter().map(one).sum::<u64>()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
-//! One server, reached by one connection: executes steps in the order in which their futures are first polled.
+//! One server: executes steps in the order in which their futures are first polled. RENEW has a connection of its own.
 //!
-//! `per_runtime` creates one for each runtime. It never follows a redirect; `cluster` does.
+//! It never follows a redirect; `cluster` does.
 
 pub(crate) mod tracked_read;
 
@@ -10,7 +10,9 @@ use redis::{Cmd, Pipeline};
 
 use super::connection::Connection;
 use super::failover::grants::{self, Grants};
-use super::reconnect::Reconnecting;
+use super::failover::replicas::{ReplicaWaits, Replicated};
+use super::reconnect::{Locate, Reconnecting};
+use super::timeouts::Timeouts;
 use super::tracking::Watches;
 use super::wire::command::{Step, state_range, value_range};
 use super::wire::reply::{self, Answer, CommandError};
@@ -18,42 +20,87 @@ use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
 use crate::store::api::{Boxed, Change, Tracked};
 
-/// A server by one connection.
+/// What all nodes of a pool share.
+#[derive(Clone, Default)]
+pub(crate) struct Shared {
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) watches: Arc<Watches>,
+}
+
+/// A server and its connections.
 pub(crate) struct Node {
     pub(crate) reconnecting: Reconnecting,
-    pub(crate) grants: Arc<Grants>,
-    /// Only on the connection of the background thread.
-    pub(crate) watches: Option<Arc<Watches>>,
+    pub(crate) shared: Shared,
+    replica_waits: ReplicaWaits,
 }
 
 /// The methods return the error type of their caller: `cluster` follows a redirect, other callers see a refusal.
 impl Node {
+    pub(crate) fn new(server: Arc<dyn Locate>, timeouts: Timeouts, shared: Shared) -> Arc<Self> {
+        Arc::new(Self {
+            reconnecting: Reconnecting::new(server.clone(), timeouts, Some(shared.watches.clone())),
+            shared,
+            replica_waits: ReplicaWaits::new(server, timeouts),
+        })
+    }
+
     pub(crate) fn step<E>(&self, key: &Key, request: Request) -> Boxed<Result<Reply, E>>
     where
         E: From<CommandError> + Send + 'static,
     {
         // An ABORT ends its grant, also if there is no connection for it.
-        self.grants.end(&request);
+        self.shared.grants.end(&request);
+        let is_renewal = matches!(request, Request::Renew(_));
         match Step::new(key, request) {
             Err(request) => self.read(key, request),
             Ok(step) => {
-                let (reconnecting, grants) = (self.reconnecting.clone(), self.grants.clone());
+                let (reconnecting, grants) = (self.reconnecting.clone(), self.shared.grants.clone());
                 Box::pin(async move {
-                    let connection = reconnecting.connection().await.map_err(CommandError::from)?;
-                    Ok(execute(&connection, &grants, step).await?)
+                    let group = reconnecting.group().await.map_err(CommandError::from)?;
+                    let connection = match is_renewal {
+                        true => group.heartbeats().await.map_err(CommandError::from)?,
+                        false => group.steps(),
+                    };
+                    Ok(execute(connection, &grants, step).await?)
                 })
             }
         }
     }
 
-    fn read<E>(&self, key: &Key, request: Read) -> Boxed<Result<Reply, E>>
+    /// Executes a step and waits for replicas. `is_asking`: the slot of the key is migrating to this server.
+    pub(crate) fn step_replicated<E>(
+        self: &Arc<Self>,
+        key: &Key,
+        request: Request,
+        replicas: u32,
+        is_asking: bool,
+    ) -> Boxed<Result<Reply, E>>
+    where
+        E: From<CommandError> + Send + 'static,
+    {
+        let step = match Step::new(key, request) {
+            Ok(step) => step,
+            // A read writes nothing that a replica could acknowledge.
+            Err(request) => return self.read(key, request),
+        };
+        let replicated = Replicated {
+            step,
+            replicas,
+            is_asking,
+        };
+        let this = self.clone();
+        Box::pin(async move { Ok(this.replica_waits.execute(replicated).await?) })
+    }
+
+    /// Reads in order with the steps.
+    pub(crate) fn read<E>(&self, key: &Key, request: Read) -> Boxed<Result<Reply, E>>
     where
         E: From<CommandError> + Send + 'static,
     {
         let state = request.shared.then(|| key.state_name());
         let value = key.value_name();
-        if let Some(connection) = self.reconnecting.current() {
-            return Box::pin(read(connection, state, value, request));
+        if let Some(group) = self.reconnecting.current() {
+            return Box::pin(read(group.steps().clone(), state, value, request));
         }
         let reconnecting = self.reconnecting.clone();
         Box::pin(async move {
@@ -91,18 +138,16 @@ impl Node {
         };
         let (reconnecting, watches, grants) = (
             self.reconnecting.clone(),
-            self.watches.clone(),
-            self.grants.clone(),
+            self.shared.watches.clone(),
+            self.shared.grants.clone(),
         );
         Box::pin(async move {
             let connection = reconnecting.connection().await.map_err(CommandError::from)?;
             // Subscribed before the request is sent, so that a push right after the reply is not missed.
-            let watched = watches
-                .filter(|_| connection.is_tracking())
-                .map(|watches| watches.subscribe(&step.names()[0]));
-            let Some(watched) = watched else {
+            if !connection.is_tracking() {
                 return Ok((execute(&connection, &grants, step).await?, never()));
-            };
+            }
+            let watched = watches.subscribe(&step.names()[0]);
             let mut answer = register(&connection, step.by_hash(connection.server_minute())).await;
             if reply::is_unknown_script(&answer) {
                 answer = register(&connection, step.by_text(connection.server_minute())).await;

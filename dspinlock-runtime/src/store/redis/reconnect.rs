@@ -1,20 +1,40 @@
-//! A connection on one runtime that is opened with the first request and again after each failure.
+//! The group of connections to a server that is opened with the first request, and again after each failure.
 //!
-//! `node` and `failover` send on it. A request is sent on one connection and fails with it; it is never sent twice.
+//! `node` and `failover` send on it. A request is sent on one connection and fails with it; it is never sent twice here.
+//!
+//! ```text
+//! Down ──request──▶ Connecting ──▶ Up ──closed, request──▶ Connecting
+//!                       └────────▶ Failed ──pause, request──▶ Connecting
+//! ```
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::connection::Connection;
+use super::connection::{Connection, Health};
+use super::group::Group;
 use super::timeouts::Timeouts;
 use super::tracking::Watches;
 use super::url::address::Address;
-use crate::error::StoreFailure;
+use crate::error::Error;
 use crate::rt::background;
 use crate::store::api::{Boxed, Failure};
+
+/// The pause after a failed attempt to connect. It doubles with each failure.
+const MIN_PAUSE: Duration = Duration::from_millis(20);
+const MAX_PAUSE: Duration = Duration::from_millis(250);
+/// How often a lasting outage is logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Starts the background thread, which every connection to `server` needs.
+pub(crate) fn start_background(server: &impl fmt::Display) -> Result<(), Error> {
+    background::start().map_err(|error| Error::RedisNotInitialized {
+        address: server.to_string(),
+        reason: format!("cannot start the background thread ({error}): raise the limits of the process"),
+    })
+}
 
 /// Finds the server to connect to. Messages show its `Display`.
 pub(crate) trait Locate: fmt::Display + Send + Sync + 'static {
@@ -36,74 +56,64 @@ impl Locate for Address {
     }
 }
 
-/// The current connection to a server from one runtime.
+/// The current connections to a server.
 #[derive(Clone)]
 pub(crate) struct Reconnecting(Arc<Inner>);
 
 struct Inner {
     server: Arc<dyn Locate>,
     timeouts: Timeouts,
-    /// Drives the connection.
-    runtime: Handle,
     watches: Option<Arc<Watches>>,
     state: watch::Sender<State>,
-}
-
-impl Inner {
-    async fn connect(&self) -> Result<Arc<Connection>, String> {
-        let address = self.server.clone().locate(self.timeouts).await?;
-        let connection = Connection::open(&address, self.timeouts, self.watches.clone()).await?;
-        self.server.clone().admit(connection.clone(), address).await?;
-        Ok(connection)
-    }
+    outage: Mutex<Option<Outage>>,
 }
 
 enum State {
     Down,
     Connecting,
-    Up(Arc<Connection>),
-    Failed(Failure),
-    /// The runtime has shut down.
-    Retired,
+    Up(Arc<Group>),
+    /// No attempt starts before the instant.
+    Failed(Failure, Instant),
+}
+
+/// A time without a connection.
+struct Outage {
+    failures: u32,
+    logged_at: Instant,
 }
 
 impl Reconnecting {
-    pub(crate) fn new(
-        server: Arc<dyn Locate>,
-        timeouts: Timeouts,
-        runtime: Handle,
-        watches: Option<Arc<Watches>>,
-    ) -> Self {
+    /// With `watches`, the server is asked to push changes to them, and the group has a connection for heartbeats.
+    pub(crate) fn new(server: Arc<dyn Locate>, timeouts: Timeouts, watches: Option<Arc<Watches>>) -> Self {
         Self(Arc::new(Inner {
             server,
             timeouts,
-            runtime,
             watches,
             state: watch::Sender::new(State::Down),
+            outage: Mutex::default(),
         }))
     }
 
-    /// The connection, if it is up.
-    pub(crate) fn current(&self) -> Option<Arc<Connection>> {
+    /// The group, if it is up.
+    pub(crate) fn current(&self) -> Option<Arc<Group>> {
         match &*self.0.state.borrow() {
-            State::Up(connection) if connection.is_current() => Some(connection.clone()),
+            State::Up(group) if group.is_current() => Some(group.clone()),
             _ => None,
         }
     }
 
-    /// The connection, if it is up; otherwise the outcome of an attempt that started after the last failure.
-    pub(crate) async fn connection(&self) -> Result<Arc<Connection>, Failure> {
-        if let Some(connection) = self.current() {
-            return Ok(connection);
+    /// The group, if it is up; otherwise the outcome of the next attempt. Shortly after a failed attempt there is no other
+    /// one: the result is its failure.
+    pub(crate) async fn group(&self) -> Result<Arc<Group>, Failure> {
+        if let Some(group) = self.current() {
+            return Ok(group);
         }
         let mut states = self.0.state.subscribe();
         self.start_attempt();
         loop {
             match &*states.borrow_and_update() {
-                State::Up(connection) => return Ok(connection.clone()),
-                State::Failed(failure) => return Err(failure.clone()),
-                // The pool retries this failure on the background thread. Nothing was sent.
-                State::Retired => return Err(Failure::Unknown(StoreFailure::Disconnected)),
+                State::Up(group) => return Ok(group.clone()),
+                State::Failed(failure, _) => return Err(failure.clone()),
                 State::Down | State::Connecting => {}
             }
             // `self` keeps the sender alive.
@@ -111,42 +121,38 @@ impl Reconnecting {
         }
     }
 
-    /// Whether the runtime has shut down, or cannot drive a connection.
-    pub(crate) fn is_retired(&self) -> bool {
-        matches!(&*self.0.state.borrow(), State::Retired)
+    /// The connection for steps; see [`group`](Self::group).
+    pub(crate) async fn connection(&self) -> Result<Arc<Connection>, Failure> {
+        Ok(self.group().await?.steps().clone())
     }
 
     /// Whether a reply is due and the server is silent.
     #[cfg(feature = "cluster")]
     pub(crate) fn is_silent(&self) -> bool {
-        matches!(&*self.0.state.borrow(), State::Up(connection) if connection.is_silent())
+        matches!(&*self.0.state.borrow(), State::Up(group) if group.is_silent())
     }
 
     #[cfg(feature = "cluster")]
     pub(crate) fn is_up(&self) -> bool {
-        matches!(&*self.0.state.borrow(), State::Up(connection) if connection.is_open())
+        matches!(&*self.0.state.borrow(), State::Up(group) if group.is_open())
     }
 
-    /// Closes the current connection. The next request opens another one.
+    /// Closes the current group. The next request opens another one.
     #[cfg(feature = "cluster")]
     pub(crate) fn close(&self) {
-        if let State::Up(connection) = &*self.0.state.borrow() {
-            connection.close();
+        if let State::Up(group) = &*self.0.state.borrow() {
+            group.close();
         }
     }
 
-    /// No further connection is opened.
-    pub(crate) fn retire(&self) {
-        self.0.state.send_replace(State::Retired);
-    }
-
-    /// Starts an attempt unless one is running.
+    /// Starts an attempt unless one is running, or one has failed just now.
     fn start_attempt(&self) {
         let start = self.0.state.send_if_modified(|state| {
             let start = match state {
-                State::Connecting | State::Retired => false,
-                State::Up(connection) => !connection.is_current(),
-                State::Down | State::Failed(_) => true,
+                State::Connecting => false,
+                State::Up(group) => !group.is_current(),
+                State::Down => true,
+                State::Failed(_, until) => Instant::now() >= *until,
             };
             if start {
                 *state = State::Connecting;
@@ -154,46 +160,129 @@ impl Reconnecting {
             start
         });
         if start {
-            let attempt = ConnectAttempt {
-                target: self.clone(),
-                outcome: None,
-            };
-            self.0.runtime.spawn(attempt.run());
+            let inner = self.0.clone();
+            background::spawn(async move {
+                let state = match inner.connect().await {
+                    Ok(group) => inner.up(group),
+                    Err(reason) => inner.failed(reason),
+                };
+                inner.state.send_replace(state);
+            });
         }
     }
 }
 
-/// One attempt to connect. If the runtime shuts down or has no I/O driver, it drops the attempt, and no other one follows.
-struct ConnectAttempt {
-    target: Reconnecting,
-    outcome: Option<State>,
-}
-
-impl ConnectAttempt {
-    async fn run(mut self) {
-        let inner = self.target.0.clone();
-        let outcome = tokio::select! {
-            outcome = inner.connect() => outcome,
-            () = background::time_limit(inner.timeouts.connect) => {
-                Err(format!("no answer within {:?}: check the address and the network", inner.timeouts.connect))
-            }
+impl Inner {
+    async fn connect(&self) -> Result<Arc<Group>, String> {
+        let limit = self.timeouts.connect;
+        let attempt = async {
+            let address = self.server.clone().locate(self.timeouts).await?;
+            let group = Group::open(address.clone(), self.timeouts, self.watches.clone()).await?;
+            self.server.clone().admit(group.steps().clone(), address).await?;
+            Ok(group)
         };
-        self.outcome = Some(match outcome {
-            Ok(connection) => State::Up(connection),
-            Err(reason) => {
-                log::warn!(target: "dspinlock", "cannot connect to `{}`: {reason}", inner.server);
-                State::Failed(Failure::NotReady {
-                    address: inner.server.to_string(),
-                    reason,
-                })
+        tokio::select! {
+            outcome = attempt => outcome,
+            () = background::time_limit(limit) => {
+                Err(format!("no answer within {limit:?}: check the address and the network"))
             }
+        }
+    }
+
+    fn up(self: &Arc<Self>, group: Arc<Group>) -> State {
+        if self.outage().take().is_some() {
+            log::warn!(target: "dspinlock", "connected to `{}` again", self.server);
+        }
+        background::spawn(supervise(Arc::downgrade(self), Arc::downgrade(&group)));
+        if self.watches.is_some() {
+            let group = group.clone();
+            background::spawn(async move {
+                // A failure is not final: the first heartbeat tries again.
+                let _ = group.heartbeats().await;
+            });
+        }
+        State::Up(group)
+    }
+
+    fn failed(&self, reason: String) -> State {
+        let now = Instant::now();
+        let mut outage = self.outage();
+        let failures = outage.as_ref().map_or(0, |outage| outage.failures);
+        let is_logged = outage
+            .as_ref()
+            .is_some_and(|outage| now < outage.logged_at + LOG_INTERVAL);
+        if !is_logged {
+            log::warn!(target: "dspinlock", "cannot connect to `{}`: {reason}", self.server);
+        }
+        *outage = Some(Outage {
+            failures: failures.saturating_add(1),
+            logged_at: outage
+                .as_ref()
+                .filter(|_| is_logged)
+                .map_or(now, |outage| outage.logged_at),
         });
+        let failure = Failure::NotReady {
+            address: self.server.to_string(),
+            reason,
+        };
+        State::Failed(failure, now + pause(failures))
+    }
+
+    fn outage(&self) -> std::sync::MutexGuard<'_, Option<Outage>> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens another group beside one that may be dead, and closes that one if it succeeds.
+    async fn replace(self: &Arc<Self>, doubtful: &Arc<Group>) {
+        let Ok(group) = self.connect().await else {
+            return;
+        };
+        let up = self.up(group);
+        self.state.send_if_modified(|state| {
+            let is_current = matches!(state, State::Up(current) if Arc::ptr_eq(current, doubtful));
+            if is_current {
+                *state = up;
+            }
+            is_current
+        });
+        doubtful.close();
     }
 }
 
-impl Drop for ConnectAttempt {
-    fn drop(&mut self) {
-        let outcome = self.outcome.take().unwrap_or(State::Retired);
-        self.target.0.state.send_replace(outcome);
+/// The pause after so many failures: random, so that processes do not connect at the same time.
+fn pause(failures: u32) -> Duration {
+    let pause = MAX_PAUSE.min(MIN_PAUSE * 2_u32.saturating_pow(failures.min(16)));
+    // The random bits of a fresh tag; nothing here needs a generator of its own.
+    let random = uuid::Uuid::new_v4().as_bytes()[0];
+    pause / 2 + pause / 2 * u32::from(random) / 255
+}
+
+/// Checks a group until it is closed or replaced. Every connection of it then ends.
+async fn supervise(owner: Weak<Inner>, group: Weak<Group>) {
+    let Some(closed) = group.upgrade().map(|group| group.closed()) else {
+        return;
+    };
+    tokio::pin!(closed);
+    let mut was_replaced = false;
+    loop {
+        let Some(pause) = group.upgrade().map(|group| group.next_tick()) else {
+            return;
+        };
+        tokio::select! {
+            () = &mut closed => {}
+            () = pause => {}
+        }
+        let Some(group) = group.upgrade() else { return };
+        match group.tick(Instant::now()) {
+            Health::Good => was_replaced = false,
+            Health::Doubtful if was_replaced => {}
+            Health::Doubtful => {
+                was_replaced = true;
+                if let Some(owner) = owner.upgrade() {
+                    background::spawn(async move { owner.replace(&group).await });
+                }
+            }
+            Health::Closed => return,
+        }
     }
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use dspinlock_runtime::internals::key::Key;
 use dspinlock_runtime::internals::protocol::record::{Record, Slot};
 use dspinlock_runtime::internals::protocol::{Reply, Request};
+use dspinlock_runtime::internals::store::Store;
 use dspinlock_runtime::internals::store::embedded::{Clock, Embedded as EmbeddedStore, TIME_LIMIT};
-use dspinlock_runtime::internals::store::{Route, Store};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 use tempfile::TempDir;
@@ -60,9 +60,7 @@ impl Embedded {
 impl Rig for Embedded {
     fn step(&mut self, key: &Key, request: Request) -> Reply {
         self.clock.fetch_add(TICK, Ordering::SeqCst);
-        let reply = self
-            .runtime
-            .block_on(self.store.step(key, request, &Route::Background));
+        let reply = self.runtime.block_on(self.store.step(key, request));
         reply.expect("the embedded store replies")
     }
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use dspinlock_runtime::internals::key::Key;
 use dspinlock_runtime::internals::protocol::record::{Record, Slot};
 use dspinlock_runtime::internals::protocol::{Reply, Request};
+use dspinlock_runtime::internals::store::Store;
 use dspinlock_runtime::internals::store::redis::RedisStore;
-use dspinlock_runtime::internals::store::{Route, Store};
 use redis::{Client, Connection, cmd, pipe};
 use tokio::runtime::Runtime;
 
@@ -73,9 +73,7 @@ impl Redis {
 impl Rig for Redis {
     fn step(&mut self, key: &Key, request: Request) -> Reply {
         self.names.extend([key.state_name(), key.value_name()]);
-        let reply = self
-            .runtime
-            .block_on(self.store.step(key, request, &Route::Background));
+        let reply = self.runtime.block_on(self.store.step(key, request));
         reply.expect("the server replies")
     }
 

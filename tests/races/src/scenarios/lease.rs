@@ -31,7 +31,7 @@ fn terms() -> Terms {
 fn lease(pool: &Pool) -> Lease {
     let sent = Instant::now();
     let mut claim = Claim::new(pool, &key(), LEASE, None);
-    claim.arm(pool);
+    claim.arm();
     let request = Acquire {
         tag: claim.tag.clone(),
         lease: millis(LEASE),

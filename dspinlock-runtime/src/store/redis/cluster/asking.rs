@@ -22,11 +22,13 @@ pub(crate) fn step(node: Arc<Node>, key: &Key, request: Request) -> Boxed<Result
         let read = match step {
             Err(read) => read,
             Ok(step) => {
-                node.grants.end(step.request());
+                node.shared.grants.end(step.request());
                 add(&mut pipeline, step.by_text(connection.server_minute()));
                 let answer = connection.pipeline(pipeline).await?.pop();
                 let reply = reply::parse(answer.unwrap_or_else(|| Err(reply::unexpected()))?)?;
-                node.grants.note(grants::tag(step.request()), &reply, &connection);
+                node.shared
+                    .grants
+                    .note(grants::tag(step.request()), &reply, &connection);
                 return Ok(reply);
             }
         };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuar
 use tokio::sync::{Notify, watch};
 
 use super::slot_map::{Member, SlotMap};
-use crate::store::redis::per_runtime::{PerRuntime, Shared};
+use crate::store::redis::node::{Node, Shared};
 use crate::store::redis::timeouts::Timeouts;
 use crate::store::redis::url::address::{Address, HostPort};
 
@@ -55,7 +55,7 @@ impl Nodes {
         let connect = |host_port: HostPort| {
             // Every node has the login of the URL.
             let address = Arc::new(self.seeds[0].at(host_port));
-            PerRuntime::new(address, self.timeouts, self.shared.clone())
+            Node::new(address, self.timeouts, self.shared.clone())
         };
         self.write().member(host_port, connect)
     }

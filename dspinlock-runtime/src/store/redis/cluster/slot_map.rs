@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use redis::Value;
 
-use crate::store::redis::per_runtime::PerRuntime;
+use crate::store::redis::node::Node;
 use crate::store::redis::url::address::HostPort;
 
 /// The number of slots of every cluster.
 pub(crate) const SLOTS: usize = 16_384;
 
-/// A member of the cluster and its connections.
+/// A member of the cluster.
 #[derive(Clone)]
 pub(crate) struct Member {
     pub(crate) host_port: HostPort,
-    pub(crate) connections: Arc<PerRuntime>,
+    pub(crate) node: Arc<Node>,
 }
 
 impl Member {
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.connections, &other.connections)
+        Arc::ptr_eq(&self.node, &other.node)
     }
 }
 
@@ -50,14 +50,14 @@ impl SlotMap {
     pub(crate) fn member(
         &mut self,
         host_port: HostPort,
-        connect: impl FnOnce(HostPort) -> Arc<PerRuntime>,
+        connect: impl FnOnce(HostPort) -> Arc<Node>,
     ) -> Member {
         if let Some(member) = self.members.iter().find(|member| member.host_port == host_port) {
             return member.clone();
         }
         let member = Member {
             host_port: host_port.clone(),
-            connections: connect(host_port),
+            node: connect(host_port),
         };
         self.members.push(member.clone());
         member
@@ -77,7 +77,7 @@ impl SlotMap {
         let former_owners = self.members.iter().filter(has_lost).cloned().collect();
         let slots = &self.slots;
         self.members
-            .retain(|member| member.connections.is_up() || is_owner(slots, member));
+            .retain(|member| member.node.reconnecting.is_up() || is_owner(slots, member));
         let is_same = |(one, two): (&Option<Member>, &Option<Member>)| match (one, two) {
             (Some(one), Some(two)) => one.is(two),
             (one, two) => one.is_none() && two.is_none(),

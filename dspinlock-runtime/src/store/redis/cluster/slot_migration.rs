@@ -37,7 +37,7 @@ pub(crate) async fn follow(
     let (host, port) = host_port;
     let is_this_node = port == member.host_port.1 && (host.is_empty() || host == member.host_port.0);
     let was_replica = match (current.identity(), granted.identity()) {
-        (Some(current), Some(granted)) => current.succeeds(granted),
+        (Some(current), Some(granted)) => current.succeeds(&granted),
         _ => false,
     };
     if is_this_node && !was_replica {

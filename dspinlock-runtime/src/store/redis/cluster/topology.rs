@@ -52,7 +52,7 @@ async fn run(nodes: Weak<Nodes>, wanted: Arc<Notify>, interval: Duration) {
                 .read()
                 .members()
                 .iter()
-                .any(|member| member.connections.is_silent())
+                .any(|member| member.node.reconnecting.is_silent())
         };
         if is_wanted || idle >= IDLE_CHECKS || is_silent() {
             idle = 0;
@@ -72,7 +72,7 @@ async fn load(nodes: &Nodes) {
     }
     let mut members = nodes.read().members().to_vec();
     // A silent node would use up its time limit.
-    members.sort_by_key(|member| member.connections.is_silent());
+    members.sort_by_key(|member| member.node.reconnecting.is_silent());
     for batch in members.chunks(AT_ONCE) {
         let mut requests = JoinSet::new();
         for member in batch.iter().cloned() {
@@ -108,20 +108,14 @@ fn replace(nodes: &Nodes, by: &Member, ranges: Vec<Range>) {
     };
     let silent = former_owners
         .iter()
-        .filter(|member| member.connections.is_silent());
-    silent.for_each(|member| member.connections.close());
+        .filter(|member| member.node.reconnecting.is_silent());
+    silent.for_each(|member| member.node.reconnecting.close());
     // The new owner of a slot does not push changes of names that were registered at the former owner.
     nodes.shared.watches.wake_all();
 }
 
 async fn ask(member: &Member) -> Option<Vec<Range>> {
-    let connection = member
-        .connections
-        .background()
-        .reconnecting
-        .connection()
-        .await
-        .ok()?;
+    let connection = member.node.reconnecting.connection().await.ok()?;
     let mut command = redis::cmd("CLUSTER");
     command.arg("SLOTS");
     let reply: Value = connection.send(&command).await.ok()?;

@@ -57,6 +57,21 @@ impl ServerIdentity {
         })
     }
 
+    pub(crate) fn is_master(&self) -> bool {
+        self.history.is_some()
+    }
+
+    /// Whether both are one process, as far as it is known.
+    pub(crate) fn is_same_process(&self, other: &Self) -> bool {
+        self.process == other.process
+    }
+
+    /// Whether a connection may stay open after this identity has changed to `later`: a replica may be promoted, but a master
+    /// must stay the same.
+    pub(crate) fn may_become(&self, later: &Self) -> bool {
+        !self.is_master() || later.continues(self)
+    }
+
     /// Whether this server knows every write that `earlier` acknowledged. A master that gets its first replica, or had
     /// none for a long time, takes a new ID but loses nothing: it is the same process and was never promoted.
     pub(crate) fn continues(&self, earlier: &Self) -> bool {

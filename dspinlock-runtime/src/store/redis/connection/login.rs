@@ -1,12 +1,11 @@
 //! The login to a server or a sentinel.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, RedisError};
 
-use super::transport::CountingStream;
+use super::transport::{CountingStream, Traffic};
 use crate::store::redis::url::address::Address;
 use crate::store::redis::wire::reply;
 
@@ -14,9 +13,9 @@ use crate::store::redis::wire::reply;
 pub(crate) async fn login(
     address: &Address,
     config: AsyncConnectionConfig,
-    bytes_read: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
 ) -> Result<(MultiplexedConnection, impl Future<Output = ()> + Send + 'static), String> {
-    let stream = CountingStream::open(address, bytes_read).await?;
+    let stream = CountingStream::open(address, traffic).await?;
     // The timer of the redis crate would need a tokio runtime around each call. The watchdog replaces it.
     let config = config.set_response_timeout(None);
     MultiplexedConnection::new_with_config(&address.login, stream, config)

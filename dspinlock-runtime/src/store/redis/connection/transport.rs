@@ -1,4 +1,4 @@
-//! The byte stream to a server: TCP with `TCP_NODELAY`, TLS, or a unix socket. It counts the bytes that it reads.
+//! The byte stream to a server: TCP with `TCP_NODELAY`, TLS, or a unix socket. It counts the bytes of both directions.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -16,17 +16,24 @@ use crate::store::redis::url::address::{Address, Place};
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// An open stream that counts the bytes read.
+/// The bytes that a stream has moved.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) read: AtomicU64,
+    pub(crate) written: AtomicU64,
+}
+
+/// An open stream that counts its bytes.
 pub(crate) struct CountingStream {
     stream: Box<dyn Stream>,
-    read: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
 }
 
 impl CountingStream {
-    /// Opens a stream on the current runtime. `read` is the counter.
-    pub(crate) async fn open(address: &Address, read: Arc<AtomicU64>) -> Result<Self, String> {
+    /// Opens a stream on the current runtime.
+    pub(crate) async fn open(address: &Address, traffic: Arc<Traffic>) -> Result<Self, String> {
         let stream = open(address).await?;
-        Ok(Self { stream, read })
+        Ok(Self { stream, traffic })
     }
 
     /// After a failed write, the error of the read side is the better one: a TLS server sends an alert before it closes.
@@ -110,8 +117,8 @@ impl AsyncRead for CountingStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.read
-            .fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        let count = (buffer.filled().len() - before) as u64;
+        self.traffic.read.fetch_add(count, Ordering::Relaxed);
         poll
     }
 }
@@ -123,6 +130,9 @@ impl AsyncWrite for CountingStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if let Poll::Ready(Ok(count)) = &written {
+            self.traffic.written.fetch_add(*count as u64, Ordering::Relaxed);
+        }
         self.with_alert(context, written)
     }
 

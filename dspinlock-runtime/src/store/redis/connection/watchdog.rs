@@ -1,60 +1,115 @@
-//! Decides, tick by tick, whether a connection is dead. It counts ticks instead of elapsed time, because a starved
-//! runtime is not a dead connection. It does no I/O; `connection` calls it.
+//! Decides, tick by tick, whether a connection is dead. It does no I/O and reads no clock; `connection` calls it.
 
-/// How many ticks without a byte are too many while a reply is due. Together they are the response timeout.
-pub(crate) const SILENT_TICKS: u32 = 5;
-/// How many ticks without a complete reply are too many while bytes arrive: a long value, or pushes.
-const UNANSWERED_TICKS: u32 = 4 * SILENT_TICKS;
-/// After how many idle ticks the connection gets a `PING`.
-const IDLE_TICKS: u32 = 15;
+use std::time::{Duration, Instant};
 
-/// The counters of a connection at one tick.
+/// How often a connection is checked while a request is in flight.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+/// A request may take longer by the time that the bytes of its connection need at this rate: 256 KiB/s.
+const BYTES_PER_MILLISECOND: u64 = 256 * 1024 / 1000;
+/// A NAT or a proxy may have dropped a connection that was quiet for so long.
+const QUIET: Duration = Duration::from_secs(5);
+/// The longest wait for the first byte after the quiet.
+const FIRST_BYTE: Duration = Duration::from_millis(500);
+/// An idle connection is asked for its role.
+const IDLE: Duration = Duration::from_secs(15);
+/// What a connection could not learn at its start is asked again.
+const RELEARN: Duration = Duration::from_secs(10);
+
+/// The bytes that a connection has moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    pub(crate) bytes: u64,
-    pub(crate) replies: u64,
+    /// Without pushes.
+    pub(crate) replied: u64,
+    pub(crate) read: u64,
+    pub(crate) written: u64,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Watchdog {
-    seen: Progress,
-    silent: u32,
-    unanswered: u32,
-    idle: u32,
+impl Progress {
+    fn moved_since(self, earlier: Self) -> u64 {
+        let replied = self.replied.saturating_sub(earlier.replied);
+        replied + self.written.saturating_sub(earlier.written)
+    }
+}
+
+/// A request in flight.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sent {
+    pub(crate) at: Instant,
+    pub(crate) progress: Progress,
 }
 
 /// What to do after a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Nothing,
-    /// The connection is idle: send a `PING`.
-    Ping,
+    /// The connection is idle, or has something to learn: send `INFO`.
+    Learn,
+    /// No byte came after a long quiet: the connection may be dead.
+    Replace,
     /// A reply is overdue.
     Close,
 }
 
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    response: Duration,
+    read: u64,
+    /// When a byte arrived last, to the precision of a tick.
+    read_at: Instant,
+    asked_at: Instant,
+}
+
 impl Watchdog {
-    /// `is_due` says whether a request waits for its reply.
-    pub(crate) fn tick(&mut self, now: Progress, is_due: bool) -> Action {
-        let count = |ticks: u32, counts: bool| if counts { ticks + 1 } else { 0 };
-        self.silent = count(self.silent, is_due && now.bytes == self.seen.bytes);
-        self.unanswered = count(self.unanswered, is_due && now.replies == self.seen.replies);
-        self.idle = count(self.idle, !is_due && now == self.seen);
-        self.seen = now;
-        if self.silent >= SILENT_TICKS || self.unanswered >= UNANSWERED_TICKS {
+    /// `response` is the time limit of a request.
+    pub(crate) fn new(response: Duration, now: Instant) -> Self {
+        Self {
+            response,
+            read: 0,
+            read_at: now,
+            asked_at: now,
+        }
+    }
+
+    /// `head` is the oldest request in flight. `knows_all`: there is nothing to learn.
+    pub(crate) fn tick(
+        &mut self,
+        now: Instant,
+        progress: Progress,
+        head: Option<Sent>,
+        knows_all: bool,
+    ) -> Action {
+        if progress.read != self.read {
+            (self.read, self.read_at) = (progress.read, now);
+        }
+        match head {
+            Some(head) => self.check(now, progress, head),
+            None => self.idle(now, knows_all),
+        }
+    }
+
+    fn check(&self, now: Instant, progress: Progress, head: Sent) -> Action {
+        let waited = now.saturating_duration_since(head.at);
+        let moved = progress.moved_since(head.progress);
+        if waited >= self.response + Duration::from_millis(moved / BYTES_PER_MILLISECOND) {
             return Action::Close;
         }
-        if self.idle >= IDLE_TICKS {
-            self.idle = 0;
-            return Action::Ping;
+        let is_after_quiet = head.at.saturating_duration_since(self.read_at) >= QUIET;
+        if is_after_quiet && waited >= FIRST_BYTE {
+            return Action::Replace;
         }
         Action::Nothing
     }
 
-    /// Whether a reply is due and no byte has arrived since the last tick.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn is_silent(&self) -> bool {
-        self.silent > 0
+    fn idle(&mut self, now: Instant, knows_all: bool) -> Action {
+        let (since, pause) = match knows_all {
+            true => (self.asked_at.max(self.read_at), IDLE),
+            false => (self.asked_at, RELEARN),
+        };
+        if now.saturating_duration_since(since) < pause {
+            return Action::Nothing;
+        }
+        self.asked_at = now;
+        Action::Learn
     }
 }
 
@@ -62,49 +117,58 @@ impl Watchdog {
 mod tests {
     use super::*;
 
-    fn ticks(
-        watchdog: &mut Watchdog,
-        is_due: bool,
-        mut progress: impl FnMut(u64) -> Progress,
-    ) -> Option<(u64, Action)> {
-        (1..=100)
-            .map(|tick| (tick, watchdog.tick(progress(tick), is_due)))
-            .find(|(_, action)| *action != Action::Nothing)
-    }
+    const RESPONSE: Duration = Duration::from_secs(5);
 
-    #[test]
-    fn a_silent_connection_is_closed_when_a_reply_is_due() {
-        let still = |_| Progress::default();
-        assert_eq!(
-            ticks(&mut Watchdog::default(), true, still),
-            Some((5, Action::Close))
-        );
-    }
-
-    #[test]
-    fn bytes_without_a_reply_are_not_enough_for_ever() {
-        let bytes = |bytes| Progress { bytes, replies: 0 };
-        assert_eq!(
-            ticks(&mut Watchdog::default(), true, bytes),
-            Some((20, Action::Close))
-        );
-    }
-
-    #[test]
-    fn an_idle_connection_is_pinged_and_not_closed() {
-        let mut watchdog = Watchdog::default();
-        let still = |_| Progress::default();
-        for _ in 0..3 {
-            assert_eq!(ticks(&mut watchdog, false, still), Some((15, Action::Ping)));
-        }
-    }
-
-    #[test]
-    fn a_connection_that_answers_is_left_alone() {
-        let answers = |tick| Progress {
-            bytes: tick,
-            replies: tick,
+    /// Ticks until something happens. `read` gives the bytes that have arrived after so many milliseconds.
+    fn first_action(sent_after: u64, read: impl Fn(u64) -> u64) -> Option<(u64, Action)> {
+        let start = Instant::now();
+        let mut watchdog = Watchdog::new(RESPONSE, start);
+        let sent = Sent {
+            at: start + Duration::from_millis(sent_after),
+            progress: Progress::default(),
         };
-        assert_eq!(ticks(&mut Watchdog::default(), true, answers), None);
+        (sent_after..sent_after + 60_000).step_by(100).find_map(|at| {
+            let read = read(at);
+            let progress = Progress {
+                replied: read,
+                read,
+                written: 0,
+            };
+            let now = start + Duration::from_millis(at);
+            match watchdog.tick(now, progress, Some(sent), true) {
+                Action::Nothing => None,
+                action => Some((at, action)),
+            }
+        })
+    }
+
+    #[test]
+    fn a_mute_or_dripping_server_is_given_up_at_the_deadline() {
+        assert_eq!(first_action(0, |_| 0), Some((5000, Action::Close)));
+        assert_eq!(first_action(0, |at| at / 1000), Some((5000, Action::Close)));
+    }
+
+    #[test]
+    fn a_long_reply_that_makes_progress_is_not_given_up() {
+        assert_eq!(first_action(0, |at| at * 400), None);
+    }
+
+    #[test]
+    fn a_connection_that_stays_silent_after_a_quiet_time_is_replaced() {
+        assert_eq!(first_action(30_000, |_| 0), Some((30_500, Action::Replace)));
+        assert_eq!(first_action(4_000, |_| 0), Some((9_000, Action::Close)));
+    }
+
+    #[test]
+    fn an_idle_connection_learns_its_role_and_what_is_missing_sooner() {
+        for (knows_all, expected) in [(true, 15), (false, 10)] {
+            let start = Instant::now();
+            let mut watchdog = Watchdog::new(RESPONSE, start);
+            let learns = |at: &u64| {
+                let now = start + Duration::from_secs(*at);
+                watchdog.tick(now, Progress::default(), None, knows_all) == Action::Learn
+            };
+            assert_eq!((0..60).find(learns), Some(expected));
+        }
     }
 }

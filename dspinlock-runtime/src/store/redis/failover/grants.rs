@@ -79,7 +79,7 @@ fn is_same_master(granted: &Arc<Connection>, current: &Arc<Connection>) -> bool 
         return true;
     }
     match (granted.identity(), current.identity()) {
-        (Some(granted), Some(current)) => current.continues(granted),
+        (Some(granted), Some(current)) => current.continues(&granted),
         _ => true,
     }
 }

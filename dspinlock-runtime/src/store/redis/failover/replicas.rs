@@ -1,7 +1,7 @@
 //! Steps that wait for replicas. `WAIT` blocks its connection, so each of these steps has a separate connection while it
-//! waits. `per_runtime` calls it.
+//! waits. `node` calls it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value};
@@ -11,7 +11,8 @@ use crate::error::StoreFailure;
 use crate::protocol::{Reply, Request};
 use crate::store::api::Failure;
 use crate::store::redis::connection::Connection;
-use crate::store::redis::reconnect::Reconnecting;
+use crate::store::redis::reconnect::{Locate, Reconnecting};
+use crate::store::redis::timeouts::Timeouts;
 use crate::store::redis::wire::command::Step;
 use crate::store::redis::wire::reply::{self, Answer, CommandError};
 
@@ -22,17 +23,10 @@ const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// The connections for `WAIT`, opened as needed.
 pub(crate) struct ReplicaWaits {
+    server: Arc<dyn Locate>,
+    timeouts: Timeouts,
     idle: Mutex<Vec<Reconnecting>>,
     permits: Semaphore,
-}
-
-impl Default for ReplicaWaits {
-    fn default() -> Self {
-        Self {
-            idle: Mutex::default(),
-            permits: Semaphore::new(MAX_CONNECTIONS),
-        }
-    }
 }
 
 /// A step, and how many replicas have to acknowledge it.
@@ -44,23 +38,28 @@ pub(crate) struct Replicated {
 }
 
 impl ReplicaWaits {
+    pub(crate) fn new(server: Arc<dyn Locate>, timeouts: Timeouts) -> Self {
+        Self {
+            server,
+            timeouts,
+            idle: Mutex::default(),
+            permits: Semaphore::new(MAX_CONNECTIONS),
+        }
+    }
+
     /// Executes a step that writes whenever it succeeds, and waits until the replicas have acknowledged this write and all
     /// earlier ones.
-    pub(crate) async fn execute(
-        &self,
-        connect: impl FnOnce() -> Reconnecting,
-        response_timeout: Duration,
-        replicated: Replicated,
-    ) -> Result<Reply, CommandError> {
+    pub(crate) async fn execute(&self, replicated: Replicated) -> Result<Reply, CommandError> {
         let _permit = self.permits.acquire().await;
-        let target = self.idle().pop().unwrap_or_else(connect);
+        let idle = self.idle().pop();
+        let target = idle.unwrap_or_else(|| Reconnecting::new(self.server.clone(), self.timeouts, None));
         let connection = target.connection().await?;
         let Replicated {
             step,
             replicas,
             is_asking,
         } = replicated;
-        let max_wait = (response_timeout / 2).min(MAX_WAIT);
+        let max_wait = (self.timeouts.response / 2).min(MAX_WAIT);
         let max_wait = match step.request() {
             // A grant that is confirmed late has little time left.
             Request::Renew(renew) => max_wait.min(Duration::from_millis(renew.lease / 3)),

@@ -1,0 +1,131 @@
+//! The connections to one server process: *steps*, which carries every request that changes a record, and *heartbeats*, which
+//! carries RENEW alone, so that a renewal never waits behind a payload. The background thread drives both.
+//!
+//! `reconnect` opens a group and replaces it as a whole: if one connection ends, all do.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::OnceCell;
+
+use super::connection::watchdog::TICK;
+use super::connection::{Connection, Health};
+use super::timeouts::Timeouts;
+use super::tracking::Watches;
+use super::url::address::Address;
+use crate::error::StoreFailure;
+use crate::rt::background;
+use crate::store::api::Failure;
+
+/// How often an idle group is checked.
+const IDLE_TICK: Duration = Duration::from_secs(1);
+
+pub(crate) struct Group {
+    steps: Arc<Connection>,
+    heartbeats: OnceCell<Arc<Connection>>,
+    address: Address,
+    timeouts: Timeouts,
+}
+
+impl Group {
+    /// Connects on the current runtime. With `watches`, the server is asked to push changes to them.
+    pub(crate) async fn open(
+        address: Address,
+        timeouts: Timeouts,
+        watches: Option<Arc<Watches>>,
+    ) -> Result<Arc<Self>, String> {
+        let steps = Connection::open(&address, timeouts, watches).await?;
+        Ok(Arc::new(Self {
+            steps,
+            heartbeats: OnceCell::new(),
+            address,
+            timeouts,
+        }))
+    }
+
+    /// The connection for every step except RENEW.
+    pub(crate) fn steps(&self) -> &Arc<Connection> {
+        &self.steps
+    }
+
+    /// The connection for RENEW, opened with the first call.
+    ///
+    /// If it leads to another server process than the steps, the group is closed.
+    pub(crate) async fn heartbeats(&self) -> Result<&Arc<Connection>, Failure> {
+        self.heartbeats
+            .get_or_try_init(|| async {
+                let opened = Connection::open(&self.address, self.timeouts, None).await;
+                let connection = opened.map_err(|reason| Failure::NotReady {
+                    address: self.address.to_string(),
+                    reason,
+                })?;
+                if !connection.is_same_process(&self.steps) {
+                    self.close();
+                    return Err(Failure::Unknown(StoreFailure::Disconnected));
+                }
+                Ok(connection)
+            })
+            .await
+    }
+
+    fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        [&self.steps].into_iter().chain(self.heartbeats.get())
+    }
+
+    /// Whether requests may use this group.
+    pub(crate) fn is_current(&self) -> bool {
+        self.steps.is_current()
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(crate) fn is_open(&self) -> bool {
+        self.steps.is_open()
+    }
+
+    /// Whether a reply is due on a connection that has been silent since the last tick.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn is_silent(&self) -> bool {
+        self.connections().any(|connection| connection.is_silent())
+    }
+
+    /// Resolves when the next [`tick`](Self::tick) is due. It does not keep the group open.
+    pub(crate) fn next_tick(&self) -> impl Future<Output = ()> + Send + use<> {
+        let steps = self.steps.woken();
+        let is_busy = self.connections().any(|connection| connection.is_busy());
+        async move {
+            if is_busy {
+                return background::sleep(TICK).await;
+            }
+            tokio::select! {
+                () = background::sleep(IDLE_TICK) => {}
+                () = steps => {}
+            }
+        }
+    }
+
+    /// Checks every connection. The worst state counts; a group with a dead connection is closed.
+    pub(crate) fn tick(&self, now: Instant) -> Health {
+        let health = self.connections().map(|connection| connection.tick(now)).max();
+        let health = health.unwrap_or(Health::Good);
+        if health == Health::Closed {
+            self.close();
+        }
+        health
+    }
+
+    /// Resolves when the steps are closed.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.steps.closed()
+    }
+
+    /// Requests in flight fail.
+    pub(crate) fn close(&self) {
+        self.connections().for_each(|connection| connection.close());
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
