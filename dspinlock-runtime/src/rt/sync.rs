@@ -6,5 +6,4 @@ pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) use std::time::Instant;
 
 pub(crate) use ::papaya;
-pub(crate) use once_cell::sync::Lazy;
 pub(crate) use tokio::sync::{Notify, Semaphore, oneshot, watch};
