@@ -187,7 +187,9 @@ pub enum Error {
     ///
     /// The connections and the threads of a pool cannot be used in two processes. The global pool opens itself again in the
     /// child. So only a pool that the program passes itself gives this error, and a future that was polled before the `fork`.
-    #[error("the pool or the call is of the parent process: after `fork`, open a new pool in the child, and start the call there")]
+    #[error(
+        "the pool or the call is of the parent process: after `fork`, open a new pool in the child, and start the call there"
+    )]
     Forked,
     /// A store URL cannot be used.
     #[error("invalid store URL: {reason}")]

@@ -241,7 +241,11 @@ impl Pool {
     ///
     /// [`Error::Forked`] in a forked child.
     pub(crate) fn own(self) -> Result<Self, Error> {
-        if self.is_inherited() { Err(Error::Forked) } else { Ok(self) }
+        if self.is_inherited() {
+            Err(Error::Forked)
+        } else {
+            Ok(self)
+        }
     }
 
     pub(crate) fn near_cache(&self) -> &Arc<NearCache> {

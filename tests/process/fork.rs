@@ -33,7 +33,10 @@ const SHORT_LEASE: Duration = Duration::from_millis(600);
 
 pub(crate) fn a_forked_child_and_its_parent_work_at_once() {
     for round in 0..4 {
-        on_each(&format!("busy {}", if round % 2 == 0 { "main" } else { "thread" }));
+        on_each(&format!(
+            "busy {}",
+            if round % 2 == 0 { "main" } else { "thread" }
+        ));
     }
 }
 
@@ -61,11 +64,18 @@ pub(crate) fn a_lock_of_a_forked_child_is_renewed() {
 /// Runs the program on a new server and on a new file.
 fn on_each(words: &str) {
     let (server, folder) = (Redis::start(), tempfile::tempdir().expect("a temporary folder"));
-    for url in [server.url(), format!("sqlite:{}/locks.db", folder.path().display())] {
+    for url in [
+        server.url(),
+        format!("sqlite:{}/locks.db", folder.path().display()),
+    ] {
         let start = Instant::now();
         let status = command(&format!("fork {words}"), &url).status();
         let status = status.expect("the program starts");
-        println!("fork {words} on {}: {:.1?}", url.split(':').next().unwrap_or_default(), start.elapsed());
+        println!(
+            "fork {words} on {}: {:.1?}",
+            url.split(':').next().unwrap_or_default(),
+            start.elapsed()
+        );
         assert!(status.success(), "fork {words} on {url}: {status}");
     }
 }
@@ -73,7 +83,9 @@ fn on_each(words: &str) {
 pub(crate) fn program(words: &[&str]) {
     match words {
         ["busy", "main"] => busy(),
-        ["busy", "thread"] => thread::spawn(busy).join().expect("the thread that forks succeeds"),
+        ["busy", "thread"] => thread::spawn(busy)
+            .join()
+            .expect("the thread that forks succeeds"),
         ["first"] => first(),
         ["inherited"] => inherited(),
         ["global"] => global(),
@@ -120,12 +132,18 @@ fn lease(key: &str) -> Lease {
 
 fn try_lock(key: &str) -> Result<Acquired, Error> {
     let wait = Wait::AtMost(Duration::ZERO);
-    HashDSpinlock::new(key).lease(SHORT_LEASE).wait(wait).acquire_blocking()
+    HashDSpinlock::new(key)
+        .lease(SHORT_LEASE)
+        .wait(wait)
+        .acquire_blocking()
 }
 
 fn is_held_async(key: &'static str) -> bool {
     let mut call: Call = Box::pin(try_call(key));
-    matches!(poll_for(&mut call, Duration::from_secs(5)), Some(Err(Error::SpinlockTriesExceeded { .. })))
+    matches!(
+        poll_for(&mut call, Duration::from_secs(5)),
+        Some(Err(Error::SpinlockTriesExceeded { .. }))
+    )
 }
 
 fn is_held(key: &str) -> bool {
@@ -172,7 +190,12 @@ fn busy() {
     let threads: Vec<_> = (0..8).map(|number| caller(number, &stop, &hits)).collect();
     let held = lease("parent");
     let other = Pool::open(&url()).expect("the store opens");
-    drop(HashDSpinlock::new("other").pool(&other).acquire_blocking().expect("the store works"));
+    drop(
+        HashDSpinlock::new("other")
+            .pool(&other)
+            .acquire_blocking()
+            .expect("the store works"),
+    );
     let mut inside = call("inside");
     assert!(poll_for(&mut inside, Duration::from_millis(500)).is_none());
     while hits.load(Ordering::Relaxed) < 2000 {
@@ -230,7 +253,10 @@ fn caller(number: u32, stop: &Arc<AtomicBool>, hits: &Arc<AtomicU64>) -> thread:
     static MISSES: AtomicU32 = AtomicU32::new(1000);
     let (stop, hits) = (stop.clone(), hits.clone());
     thread::spawn(move || {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         for round in 0.. {
             if stop.load(Ordering::Relaxed) {
                 return;
@@ -287,13 +313,24 @@ fn inherited() {
     let lock = |key: &str| HashDSpinlock::new(key).pool(&pool);
     drop(lock("key").acquire_blocking().expect("the store works"));
     let Some(child) = forked() else {
-        for result in [lock("key").acquire_blocking().map(drop), lock("key").delete_state_blocking().map(drop)] {
+        for result in [
+            lock("key").acquire_blocking().map(drop),
+            lock("key").delete_state_blocking().map(drop),
+        ] {
             let error = result.expect_err("the pool belongs to the parent");
             assert!(matches!(error, Error::Forked), "{error:?}");
-            assert!(error.to_string().contains("open a new pool in the child"), "{error}");
+            assert!(
+                error.to_string().contains("open a new pool in the child"),
+                "{error}"
+            );
         }
         let own = Pool::open(&url()).expect("the store opens");
-        drop(HashDSpinlock::new("key").pool(&own).acquire_blocking().expect("the new pool works"));
+        drop(
+            HashDSpinlock::new("key")
+                .pool(&own)
+                .acquire_blocking()
+                .expect("the new pool works"),
+        );
         let Some(grandchild) = forked() else {
             let result = HashDSpinlock::new("key").pool(&own).acquire_blocking();
             assert!(matches!(result, Err(Error::Forked)), "{result:?}");
@@ -304,7 +341,11 @@ fn inherited() {
         exit(0);
     };
     child.join();
-    drop(lock("key").acquire_blocking().expect("the pool of the parent works"));
+    drop(
+        lock("key")
+            .acquire_blocking()
+            .expect("the pool of the parent works"),
+    );
 }
 
 fn global() {
@@ -327,7 +368,12 @@ fn global() {
 /// A global pool with a secret opens itself again with the same secret, or `init` sets another one.
 fn init() {
     let secret = "a secret of sixteen bytes or more";
-    let open = || Pool::builder(&url()).secret(secret).open().expect("the store opens");
+    let open = || {
+        Pool::builder(&url())
+            .secret(secret)
+            .open()
+            .expect("the store opens")
+    };
     dspinlock::init(open()).expect("the first pool");
     value_sync(1).expect("the store works");
     let is_stored = || {
@@ -343,7 +389,8 @@ fn init() {
     };
     child.join();
     let Some(child) = forked() else {
-        dspinlock::init(Pool::open(&url()).expect("the store opens")).expect("the child has no global pool yet");
+        dspinlock::init(Pool::open(&url()).expect("the store opens"))
+            .expect("the child has no global pool yet");
         assert!(!is_stored(), "the child has no secret");
         exit(0);
     };
@@ -372,7 +419,10 @@ fn harmless() {
         assert!(poll_for(call, Duration::from_millis(300)).is_none());
     }
     let Some(child) = forked() else {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         for lease in [&held, &dropped, &released] {
             assert!(lease.is_lost());
             runtime.block_on(lease.lost());

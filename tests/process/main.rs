@@ -14,13 +14,34 @@ use std::process::{Command, ExitCode};
 const PROGRAM: &str = "DSPINLOCK_TEST_PROGRAM";
 
 const TESTS: &[(&str, fn())] = &[
-    ("a_forked_child_and_its_parent_work_at_once", fork::a_forked_child_and_its_parent_work_at_once),
-    ("a_forked_child_may_open_the_first_pool", fork::a_forked_child_may_open_the_first_pool),
-    ("a_pool_of_the_parent_is_an_error_in_the_child", fork::a_pool_of_the_parent_is_an_error_in_the_child),
-    ("the_global_pool_opens_itself_again_in_the_child", fork::the_global_pool_opens_itself_again_in_the_child),
-    ("a_forked_child_changes_nothing_of_its_parent", fork::a_forked_child_changes_nothing_of_its_parent),
-    ("a_lock_of_a_forked_child_is_renewed", fork::a_lock_of_a_forked_child_is_renewed),
-    ("a_process_that_ends_frees_its_keys", end::a_process_that_ends_frees_its_keys),
+    (
+        "a_forked_child_and_its_parent_work_at_once",
+        fork::a_forked_child_and_its_parent_work_at_once,
+    ),
+    (
+        "a_forked_child_may_open_the_first_pool",
+        fork::a_forked_child_may_open_the_first_pool,
+    ),
+    (
+        "a_pool_of_the_parent_is_an_error_in_the_child",
+        fork::a_pool_of_the_parent_is_an_error_in_the_child,
+    ),
+    (
+        "the_global_pool_opens_itself_again_in_the_child",
+        fork::the_global_pool_opens_itself_again_in_the_child,
+    ),
+    (
+        "a_forked_child_changes_nothing_of_its_parent",
+        fork::a_forked_child_changes_nothing_of_its_parent,
+    ),
+    (
+        "a_lock_of_a_forked_child_is_renewed",
+        fork::a_lock_of_a_forked_child_is_renewed,
+    ),
+    (
+        "a_process_that_ends_frees_its_keys",
+        end::a_process_that_ends_frees_its_keys,
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -35,10 +56,19 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let is_listed = arguments.iter().any(|argument| argument == "--list");
     let is_exact = arguments.iter().any(|argument| argument == "--exact");
-    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let filters: Vec<&String> = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
     let is_chosen = |name: &str| {
         filters.is_empty()
-            || filters.iter().any(|filter| if is_exact { name == *filter } else { name.contains(filter.as_str()) })
+            || filters.iter().any(|filter| {
+                if is_exact {
+                    name == *filter
+                } else {
+                    name.contains(filter.as_str())
+                }
+            })
     };
     let mut failed = Vec::new();
     for (name, test) in TESTS.iter().filter(|(name, _)| is_chosen(name)) {
@@ -51,12 +81,19 @@ fn main() -> ExitCode {
             failed.push(name);
         }
     }
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// The command of a program that uses the store at `url`.
 fn program(words: &str, url: &str) -> Command {
     let mut command = Command::new(env::current_exe().expect("the path of the test binary"));
-    command.env(PROGRAM, words).env("DSPINLOCK_URL", url).env("RUST_BACKTRACE", "0");
+    command
+        .env(PROGRAM, words)
+        .env("DSPINLOCK_URL", url)
+        .env("RUST_BACKTRACE", "0");
     command
 }

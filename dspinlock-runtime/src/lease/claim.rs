@@ -11,8 +11,8 @@ use crate::key::Key;
 use crate::pool::Pool;
 use crate::pool::flight::Leader;
 use crate::protocol::Request;
-use crate::rt::sync::Instant;
 use crate::rt::background;
+use crate::rt::sync::Instant;
 use crate::rt::thread_end::{self, QueuedAbort};
 
 /// The tag of a call, under which the store may hold the key, and the call's leadership of its flight.

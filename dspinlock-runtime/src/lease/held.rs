@@ -14,10 +14,10 @@ use crate::key::Key;
 use crate::pool::Pool;
 use crate::protocol::value::Holder;
 use crate::protocol::{Renew, Reply, Request};
-use crate::rt::latch::Latch;
 use crate::rt::in_flight::InFlight;
-use crate::rt::{background, process, thread_end};
+use crate::rt::latch::Latch;
 use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Ordering, PoisonError};
+use crate::rt::{background, process, thread_end};
 
 /// The options of the call that its lease needs.
 #[derive(Debug, Clone)]

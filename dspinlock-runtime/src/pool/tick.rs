@@ -70,7 +70,11 @@ async fn run(tick: Weak<Tick>) {
         }
         let until = tick.millis(Instant::now() + MAX_AGE);
         tick.valid_until.store(until, Ordering::Relaxed);
-        idle = if tick.is_used.swap(false, Ordering::Relaxed) { 0 } else { idle + 1 };
+        idle = if tick.is_used.swap(false, Ordering::Relaxed) {
+            0
+        } else {
+            idle + 1
+        };
         drop(tick);
         background::sleep(PERIOD).await;
     }

@@ -45,7 +45,10 @@ impl<T> Future for InFlight<'_, T> {
             self.forget();
             return Poll::Ready(Err(Error::Forked));
         }
-        let future = self.future.as_mut().expect("the future is not polled after its end");
+        let future = self
+            .future
+            .as_mut()
+            .expect("the future is not polled after its end");
         let polled = future.as_mut().poll(context);
         if polled.is_ready() {
             self.future = None;
