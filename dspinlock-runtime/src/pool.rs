@@ -11,7 +11,6 @@ mod tick;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use once_cell::sync::OnceCell;
@@ -26,6 +25,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::value::{Hit, MAX_HEADER};
 use crate::protocol::{Reply, Request};
+use crate::rt::clock::Instant;
 use crate::rt::process::{self, Owned, PerProcess};
 use crate::rt::thread_end;
 use crate::store::RedisParameters;

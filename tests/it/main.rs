@@ -20,3 +20,4 @@ mod near_cache;
 mod pool;
 mod python;
 mod round_trips;
+mod suspended;

@@ -13,35 +13,21 @@ use std::process::{Command, ExitCode};
 /// The environment variable with the words of a program: its name, then its arguments.
 const PROGRAM: &str = "DSPINLOCK_TEST_PROGRAM";
 
-const TESTS: &[(&str, fn())] = &[
-    (
-        "a_forked_child_and_its_parent_work_at_once",
-        fork::a_forked_child_and_its_parent_work_at_once,
-    ),
-    (
-        "a_forked_child_may_open_the_first_pool",
-        fork::a_forked_child_may_open_the_first_pool,
-    ),
-    (
-        "a_pool_of_the_parent_is_an_error_in_the_child",
-        fork::a_pool_of_the_parent_is_an_error_in_the_child,
-    ),
-    (
-        "the_global_pool_opens_itself_again_in_the_child",
-        fork::the_global_pool_opens_itself_again_in_the_child,
-    ),
-    (
-        "a_forked_child_changes_nothing_of_its_parent",
-        fork::a_forked_child_changes_nothing_of_its_parent,
-    ),
-    (
-        "a_lock_of_a_forked_child_is_renewed",
-        fork::a_lock_of_a_forked_child_is_renewed,
-    ),
-    (
-        "a_process_that_ends_frees_its_keys",
-        end::a_process_that_ends_frees_its_keys,
-    ),
+/// The tests, with their names.
+macro_rules! list {
+    ($($module:ident::$name:ident,)*) => {
+        &[$((stringify!($name), $module::$name as fn())),*]
+    };
+}
+
+const TESTS: &[(&str, fn())] = list![
+    fork::a_forked_child_and_its_parent_work_at_once,
+    fork::a_forked_child_may_open_the_first_pool,
+    fork::a_pool_of_the_parent_is_an_error_in_the_child,
+    fork::the_global_pool_opens_itself_again_in_the_child,
+    fork::a_forked_child_changes_nothing_of_its_parent,
+    fork::a_lock_of_a_forked_child_is_renewed,
+    end::a_process_that_ends_frees_its_keys,
 ];
 
 fn main() -> ExitCode {

@@ -170,6 +170,7 @@ mod tests {
             near_cache: None,
             shared: false,
             refuse: None,
+            refusals: 0,
         }
     }
 

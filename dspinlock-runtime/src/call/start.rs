@@ -3,7 +3,7 @@
 //! `call` and `future` call it. It is not generic, so that it is compiled once.
 
 use std::any::Any;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::key::{Key, KeyHasher};
 use crate::options::Options;
 use crate::pool::Pool;
+use crate::rt::clock::Instant;
 use crate::rt::in_flight::InFlight;
 
 /// A call whose options and key are being set.
@@ -105,6 +106,7 @@ impl Start {
             near_cache: self.near_cache,
             shared: self.site.is_shared(),
             refuse: None,
+            refusals: 0,
         }))
     }
 }

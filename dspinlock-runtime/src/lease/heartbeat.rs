@@ -41,8 +41,9 @@ struct Schedule {
     was_extended: bool,
 }
 
-/// While entries are inserted, the task wakes this often by itself, so that a new lease rarely has to wake it.
-const BUSY_PERIOD: Duration = Duration::from_millis(100);
+/// While there are entries, the task wakes this often by itself. So a new lease rarely has to wake it, and it notices a lease
+/// that has expired while the machine was suspended, because timers do not count that time.
+const PERIOD: Duration = Duration::from_millis(100);
 
 /// Schedules the renewals of `held`, until [`stop`].
 pub(super) fn start(held: &Arc<Held>) {
@@ -104,11 +105,9 @@ async fn run() {
         let (due, next) = heartbeat().take_due(now);
         // Dropped before the sleep, because a lease keeps its pool open.
         due.into_iter().for_each(|held| handle_due(&held, now));
-        let rest = next.map_or(Duration::MAX, |next| {
-            next.saturating_duration_since(Instant::now())
-        });
+        let rest = next.map(|next| next.saturating_duration_since(Instant::now()));
         tokio::select! {
-            () = background::sleep(rest.min(Duration::from_secs(3600))) => {}
+            () = background::sleep(rest.unwrap_or_default()), if rest.is_some() => {}
             () = heartbeat().wake.notified() => {}
         }
     }
@@ -152,7 +151,8 @@ impl Heartbeat {
             .map(|(_, held)| held.clone())
             .collect();
         let next = schedule.due.range((now, u64::MAX)..).next().map(|(key, _)| key.0);
-        let soon = std::mem::take(&mut schedule.was_extended).then(|| now + BUSY_PERIOD);
+        let is_live = std::mem::take(&mut schedule.was_extended) || !schedule.due.is_empty();
+        let soon = is_live.then(|| now + PERIOD);
         schedule.asleep_until = [next, soon].into_iter().flatten().min();
         (due, schedule.asleep_until)
     }

@@ -254,6 +254,7 @@ pub(super) fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Po
             near_cache: None,
             shared: true,
             refuse: None,
+            refusals: 0,
         });
         Ok(engine::acquire(pool, spec)
             .await?

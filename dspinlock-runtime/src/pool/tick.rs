@@ -5,9 +5,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::rt::background;
+use crate::rt::clock::Instant;
 
 const PERIOD: Duration = Duration::from_millis(100);
 

@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
+use super::clock::Instant;
 use super::process::PerProcess;
 
 /// A forked child has no thread of its parent, so it starts its own.
@@ -93,8 +94,22 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-/// A timer of the background thread. It may be polled under any executor.
-pub(crate) fn sleep(duration: Duration) -> Sleep {
+/// The longest timer. tokio's timers stand still while the machine is suspended, so a longer sleep reads the clock this often.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// Sleeps for `duration` by [`clock`](super::clock). After the machine was suspended, it wakes at most [`SLICE`] late. It may
+/// be polled under any executor.
+pub(crate) async fn sleep(duration: Duration) {
+    let start = Instant::now();
+    let mut rest = duration;
+    while !rest.is_zero() {
+        timer(rest.min(SLICE)).await;
+        rest = duration.saturating_sub(start.elapsed());
+    }
+}
+
+/// A timer of the background thread.
+fn timer(duration: Duration) -> Sleep {
     let _context = handle().enter();
     tokio::time::sleep(duration)
 }

@@ -5,13 +5,14 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::open_error::OpenError;
 use crate::error::Error;
+use crate::rt::clock::Instant;
 use crate::rt::process::PerProcess;
 
 /// "dspl" in SQLite's header marks a file of this store.

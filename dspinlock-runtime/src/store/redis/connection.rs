@@ -2,10 +2,12 @@
 //!
 //! `group` opens it and calls [`Connection::tick`].
 //!
-//! Modules, top first: `login`, `transport`, `watchdog`, `identity`.
+//! Modules, top first: `login`, `transport`, `budget`, `resp`, `watchdog`, `identity`.
 
+mod budget;
 pub(crate) mod identity;
 pub(crate) mod login;
+mod resp;
 pub(crate) mod transport;
 pub(crate) mod watchdog;
 

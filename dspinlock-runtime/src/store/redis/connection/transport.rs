@@ -1,4 +1,5 @@
-//! The byte stream to a server: TCP with `TCP_NODELAY`, TLS, or a unix socket. It counts the bytes of both directions.
+//! The byte stream to a server: TCP with `TCP_NODELAY`, TLS, or a unix socket. It counts the bytes of both directions, and
+//! ends the connection if the server sends more than it was asked for.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -11,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
+use super::budget::Budget;
+use super::resp::Exceeded;
 use crate::store::redis::url::address::{Address, Place};
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -23,17 +26,23 @@ pub(crate) struct Traffic {
     pub(crate) written: AtomicU64,
 }
 
-/// An open stream that counts its bytes.
+/// An open stream that counts its bytes, and bounds those of the server.
 pub(crate) struct CountingStream {
     stream: Box<dyn Stream>,
     traffic: Arc<Traffic>,
+    budget: Budget,
 }
 
 impl CountingStream {
     /// Opens a stream on the current runtime.
     pub(crate) async fn open(address: &Address, traffic: Arc<Traffic>) -> Result<Self, String> {
         let stream = open(address).await?;
-        Ok(Self { stream, traffic })
+        let budget = Budget::default();
+        Ok(Self {
+            stream,
+            traffic,
+            budget,
+        })
     }
 
     /// After a failed write, the error of the read side is the better one: a TLS server sends an alert before it closes.
@@ -117,9 +126,17 @@ impl AsyncRead for CountingStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let count = (buffer.filled().len() - before) as u64;
-        self.traffic.read.fetch_add(count, Ordering::Relaxed);
-        poll
+        let received = &buffer.filled()[before..];
+        self.traffic
+            .read
+            .fetch_add(received.len() as u64, Ordering::Relaxed);
+        match self.budget.read(received) {
+            Ok(()) => poll,
+            Err(Exceeded) => {
+                log::warn!(target: "dspinlock", "a connection was closed: the server sent more than it was asked for");
+                Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
+            }
+        }
     }
 }
 
@@ -132,6 +149,7 @@ impl AsyncWrite for CountingStream {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         if let Poll::Ready(Ok(count)) = &written {
             self.traffic.written.fetch_add(*count as u64, Ordering::Relaxed);
+            self.budget.write(&bytes[..*count]);
         }
         self.with_alert(context, written)
     }
