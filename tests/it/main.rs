@@ -4,6 +4,7 @@
 //! processes (`common/worker.rs`). Tests of the explicit API run in this process.
 
 mod attribute;
+mod borders;
 #[path = "../common/mod.rs"]
 mod common;
 mod docs;

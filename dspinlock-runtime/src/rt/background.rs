@@ -13,8 +13,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
 use super::clock::Instant;
+use super::process::PerProcess;
 
-static RUNTIME: OnceCell<Handle> = OnceCell::new();
+/// A forked child has no thread of its parent, so it starts its own.
+static RUNTIME: PerProcess<OnceCell<Handle>> = PerProcess::new(|_| OnceCell::new());
 
 /// Starts the thread if it is not running. Every store calls this when it is opened, and everything else in this module
 /// requires an open store.
@@ -23,7 +25,7 @@ static RUNTIME: OnceCell<Handle> = OnceCell::new();
 ///
 /// If the process is out of threads or descriptors. A later call tries again.
 pub(crate) fn start() -> io::Result<()> {
-    RUNTIME.get_or_try_init(spawn_thread).map(drop)
+    RUNTIME.get().get_or_try_init(spawn_thread).map(drop)
 }
 
 /// The runtime is built and dropped on its own thread, because dropping it inside another runtime panics.
@@ -52,12 +54,14 @@ fn spawn_thread() -> io::Result<Handle> {
 pub(crate) fn handle() -> &'static Handle {
     RUNTIME
         .get()
+        .get()
         .expect("opening a store starts the background thread")
 }
 
 /// The number of live tasks on the background thread.
 pub(crate) fn tasks() -> usize {
     RUNTIME
+        .get()
         .get()
         .map_or(0, |runtime| runtime.metrics().num_alive_tasks())
 }
