@@ -1,11 +1,12 @@
 //! Decides the outcome of a call: hit (return a stored value), lead (compute), or follow (wait for another call).
 //!
 //! `follow` reads the value or follows another call of this process, `acquire` acquires the lock or waits for it, `wait`
-//! decides how long, and `attempt` is the state that they share. The generic shell in `call` and the explicit API in
+//! decides how long, `failures` which errors a waiting call outlasts, and `attempt` is the state that they share. The generic shell in `call` and the explicit API in
 //! `lock` call this module. It is not generic: sync and async calls share it, and it knows no user types.
 
 mod acquire;
 mod attempt;
+mod failures;
 mod follow;
 mod wait;
 

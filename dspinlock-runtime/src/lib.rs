@@ -45,6 +45,9 @@ pub mod __private {
 #[doc(hidden)]
 #[allow(missing_docs)]
 pub mod internals {
+    pub mod clock {
+        pub use crate::rt::clock::advance;
+    }
     pub mod key {
         pub use crate::key::*;
     }

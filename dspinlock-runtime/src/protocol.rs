@@ -105,6 +105,8 @@ pub struct Publish {
 pub enum Reply {
     /// There is no computed value.
     Miss,
+    /// There is no computed value that is within the bound of the read: the entry is longer.
+    TooLong,
     /// The computed value, and its remaining milliseconds if the request looks them up.
     Hit(Hit, Option<u64>),
     /// The caller holds the lock, with this fence.
@@ -176,7 +178,11 @@ fn read(record: &Record, request: &Read) -> Reply {
         };
         visible.then(|| header.hit(bytes))?
     };
-    hit().map_or(Reply::Miss, |hit| Reply::Hit(hit, None))
+    match hit() {
+        Some(hit) => Reply::Hit(hit, None),
+        None if record.value.is_longer(request.bound) => Reply::TooLong,
+        None => Reply::Miss,
+    }
 }
 
 fn acquire(record: Record, now: u64, request: &Acquire) -> (Record, Reply) {

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use std::{env, io, process, thread};
 
 use dspinlock::{Error, HashDSpinlock, Pool, dspinlock};
+use dspinlock_runtime::internals::clock;
 use dspinlock_testkit::Journal;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
@@ -60,6 +61,10 @@ fn main() {
             "tasks" => {
                 let own = runtime.metrics().num_alive_tasks();
                 report(id, own + dspinlock::__private::in_use().tasks);
+            }
+            time if time.starts_with("suspend ") => {
+                clock::advance(milliseconds(&time["suspend ".len()..]));
+                report(id, "end");
             }
             limit if limit.starts_with("limit ") => {
                 dspinlock_testkit::apply_limit(&limit["limit ".len()..]);
@@ -337,6 +342,11 @@ impl Job {
                 ("lost", _) => {
                     lease.as_ref().expect("a body has a lease").lost().await;
                     report(self.id, "lost");
+                }
+                ("suspend", time) => {
+                    clock::advance(milliseconds(time));
+                    let is_lost = lease.as_ref().is_some_and(|lease| lease.is_lost());
+                    report(self.id, if is_lost { "is lost" } else { "is held" });
                 }
                 ("clock", _) => {
                     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

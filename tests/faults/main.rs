@@ -8,6 +8,7 @@ mod common;
 mod entries;
 mod fixture;
 mod holder;
+mod hostile;
 mod network;
 mod resources;
 mod server;

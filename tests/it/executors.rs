@@ -1,6 +1,8 @@
 //! A pool is not bound to a runtime: it works on other runtimes, in plain threads, and under other executors.
 
-use std::time::Duration;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use dspinlock::{Acquired, Error, Pool, dspinlock};
 use futures_executor::{LocalPool, block_on};
@@ -110,6 +112,52 @@ async fn a_paused_tokio_clock_does_not_affect_a_waiter() {
     std::thread::sleep(Duration::from_millis(100));
     assert!(matches!(lock.acquire().await.unwrap(), Acquired::Locked(_)));
     thread.join().unwrap();
+}
+
+#[dspinlock(cached_if_computed, spinlock_sleep_thresh = "10s", on_error = panic)]
+async fn shared_by_runtimes() -> u32 {
+    42
+}
+
+/// Calls of one process for one key share the request of their leader.
+#[test]
+fn a_call_whose_runtime_is_blocked_delays_no_call_of_another_runtime() {
+    const BLOCKED: Duration = Duration::from_secs(3);
+    init_in_memory();
+    assert_eq!(block_on(shared_by_runtimes()), 42);
+    let (blocks, blocked) = std::sync::mpsc::channel();
+    let leader = std::thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            // The first poll sends the read. Rarely the reply is there at once.
+            let call = loop {
+                let mut call = Box::pin(shared_by_runtimes());
+                let mut is_pending = |context: &mut Context<'_>| call.as_mut().poll(context).is_pending();
+                if poll_fn(|context| Poll::Ready(is_pending(context))).await {
+                    break call;
+                }
+            };
+            blocks.send(()).unwrap();
+            // Nothing polls the call when the reply arrives.
+            std::thread::sleep(BLOCKED);
+            call.await
+        })
+    });
+    blocked.recv().unwrap();
+    let start = Instant::now();
+    let values = full().block_on(async {
+        let calls: Vec<_> = (0..8).map(|_| tokio::spawn(shared_by_runtimes())).collect();
+        let mut values = Vec::new();
+        for call in calls {
+            values.push(call.await.unwrap());
+        }
+        values
+    });
+    let elapsed = start.elapsed();
+    println!("answered after {elapsed:?}");
+    assert_eq!(values, [42; 8]);
+    assert!(elapsed < BLOCKED / 2, "{elapsed:?}");
+    assert_eq!(leader.join().unwrap(), 42);
 }
 
 /// A tokio task has a budget of operations, which is refilled when it yields. A sync call never yields.

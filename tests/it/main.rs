@@ -4,6 +4,7 @@
 //! processes (`common/worker.rs`). Tests of the explicit API run in this process.
 
 mod attribute;
+mod borders;
 #[path = "../common/mod.rs"]
 mod common;
 mod docs;
@@ -20,3 +21,4 @@ mod near_cache;
 mod pool;
 mod python;
 mod round_trips;
+mod suspended;

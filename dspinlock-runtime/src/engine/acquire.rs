@@ -2,11 +2,12 @@
 //!
 //! `follow` calls it. A wait never depends on the caller's runtime.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::attempt::{Attempt, AttemptOutcome};
+use super::failures::Failures;
 use super::wait::Next;
 use crate::error::Error;
 use crate::lease::Lease;
@@ -16,6 +17,7 @@ use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
 use crate::protocol::{Acquire, Renew, Reply, Request};
 use crate::rt::background;
+use crate::rt::clock::Instant;
 use crate::store::Change;
 
 /// The pause before a waiter takes a key that a Python worker has released. py-dspinlock reads the key once more after its
@@ -47,11 +49,11 @@ impl Attempt {
                 TryOutcome::Ended(ended) => return Ok(self.end(claim, ended)),
                 TryOutcome::Retry => {}
                 TryOutcome::Held(rest) => {
-                    sleep(rest, state.change.take()).await;
+                    self.sleep(rest, state.change.take()).await;
                     if state.is_foreign {
                         background::sleep(PYTHON_PAUSE).await;
                     }
-                    if let Some(found) = self.read_value(&mut claim).await {
+                    if let Some(found) = self.read_value(&mut claim).await? {
                         return Ok(self.end(claim, Ended::Found(found)));
                     }
                 }
@@ -59,17 +61,31 @@ impl Attempt {
         }
     }
 
+    /// Pauses, then sleeps until `change`, for at most `rest` in all. A change during the pause is latched.
+    async fn sleep(&mut self, rest: Duration, change: Option<Change>) {
+        let pause = self.policy.pause().min(rest);
+        background::sleep(pause).await;
+        let start = Instant::now();
+        tokio::select! {
+            () = background::sleep(rest - pause) => {}
+            () = change.unwrap_or_else(|| Box::pin(std::future::pending())) => {}
+        }
+        self.policy.woken(start.elapsed());
+    }
+
     /// Reads without a script, because the change that woke the waiter is usually a publish.
-    async fn read_value(&mut self, claim: &mut Claim) -> Option<Found> {
+    async fn read_value(&mut self, claim: &mut Claim) -> Result<Option<Found>, Error> {
         if !self.want_value || self.spec.shared || self.spec.refuse.is_some() {
-            return None;
+            return Ok(None);
         }
         if let Some(leader) = &mut claim.leader {
             leader.begin_request();
         }
         // An error is ignored: if the store still fails, the next ACQUIRE reports it.
-        let (hit, _) = self.read().await.ok()??;
-        self.verified(hit)
+        match self.read().await {
+            Ok(Some((hit, _))) => self.verified(hit),
+            Ok(None) | Err(_) => Ok(None),
+        }
     }
 
     /// Sends one ACQUIRE and decides what follows.
@@ -89,19 +105,23 @@ impl Attempt {
                 let sent = self.replicate(claim, fence).await?.unwrap_or(sent);
                 return Ok(TryOutcome::Ended(Ended::Granted(fence, sent)));
             }
-            Ok(Reply::Hit(hit, _)) => {
+            Ok(Reply::Hit(hit, _)) if self.want_value => {
                 return Ok(self
-                    .verified(hit)
+                    .verified(hit)?
                     .map_or(TryOutcome::Retry, |found| TryOutcome::Ended(Ended::Found(found))));
             }
             Ok(Reply::Busy(busy)) => {
                 state.is_foreign = busy.foreign;
                 self.policy.busy(Instant::now(), &busy)
             }
-            Ok(Reply::Computed | Reply::Done) => return Ok(TryOutcome::Ended(Ended::Computed)),
+            Ok(Reply::Computed | Reply::Done) if self.spec.options.cached_if_computed => {
+                return Ok(TryOutcome::Ended(Ended::Computed));
+            }
             Ok(reply) => return Err(self.reply_error(reply)),
             // The store may be available again before a call that was waiting times out.
-            Err(error) if is_store_error(&error) && self.policy.has_seen_holder() => {
+            Err(error)
+                if self.policy.has_seen_holder() && state.failures.may_pass(&error, Instant::now()) =>
+            {
                 self.policy.failed(Instant::now())
             }
             Err(error) => return Err(error),
@@ -139,6 +159,7 @@ impl Attempt {
         } else {
             self.pool.send(&self.key, request).await?
         };
+        state.failures.succeeded();
         if !matches!(reply, Reply::Acquired(_)) {
             claim.disarm();
         }
@@ -190,10 +211,12 @@ impl Attempt {
     fn reply_error(&self, reply: Reply) -> Error {
         let key = self.name();
         match reply {
-            Reply::Exists(remaining) => Error::FailIfKeyExistsIsEnabled {
-                key,
-                remaining: remaining.map(Duration::from_millis),
-            },
+            Reply::Exists(remaining) if self.spec.options.fail_if_key_exists => {
+                Error::FailIfKeyExistsIsEnabled {
+                    key,
+                    remaining: remaining.map(Duration::from_millis),
+                }
+            }
             Reply::Bad(BadState::Number) => Error::AtomicQueryInvalidState { key },
             Reply::Bad(BadState::Malformed) => Error::InvalidValueEncounteredDuringUnpacking { key },
             _ => self.unexpected_reply(),
@@ -214,6 +237,7 @@ struct TryState {
     subscribes: bool,
     /// The next change, if the last request subscribed to it.
     change: Option<Change>,
+    failures: Failures,
 }
 
 /// Outcome of one try.
@@ -242,19 +266,5 @@ fn as_acquire(error: Error) -> Error {
             reason,
         },
         other => other,
-    }
-}
-
-fn is_store_error(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Store { .. } | Error::RedisNotInitialized { .. } | Error::EmbeddedNotInitialized { .. }
-    )
-}
-
-async fn sleep(rest: Duration, change: Option<Change>) {
-    tokio::select! {
-        () = background::sleep(rest) => {}
-        () = change.unwrap_or_else(|| Box::pin(std::future::pending())) => {}
     }
 }

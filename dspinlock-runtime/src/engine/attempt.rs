@@ -12,7 +12,7 @@ use crate::options::{Options, check_length};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::pool::near_cache::Placeholder;
-use crate::protocol::value::Hit;
+use crate::protocol::value::{Hit, MAX_HEADER};
 use crate::protocol::{Read, Reply};
 
 /// What a call asks for.
@@ -28,14 +28,21 @@ pub(crate) struct CallSpec {
     pub shared: bool,
     /// The tag of a stored value that this call does not accept, because it is damaged or cannot be decoded.
     pub refuse: Option<String>,
+    /// How many values this call has refused.
+    pub refusals: u8,
 }
 
 impl CallSpec {
     /// Excludes the stored value with this tag.
     pub(crate) fn refuse(&mut self, tag: &[u8]) {
         self.refuse = Some(String::from_utf8_lossy(tag).into_owned());
+        self.refusals = self.refusals.saturating_add(1);
     }
 }
+
+/// How many values a call refuses at most. A store does not return a value that the call has refused, so more of them are a
+/// fault of the store.
+const MAX_REFUSALS: u8 = 3;
 
 /// Outcome of an attempt.
 pub(super) enum AttemptOutcome {
@@ -57,6 +64,8 @@ pub(super) struct Attempt {
     /// The length of the lease.
     pub(super) lease: Duration,
     pub(super) policy: WaitPolicy,
+    /// A read has found a value above the bound. Later reads look at the header alone.
+    is_too_long: bool,
 }
 
 impl Attempt {
@@ -81,14 +90,18 @@ impl Attempt {
             want_value,
             lease,
             policy,
+            is_too_long: false,
         })
     }
 
     /// The hit path: one round trip, no lock.
-    pub(super) async fn read(&self) -> Result<Option<(Hit, Option<Placeholder>)>, Error> {
+    pub(super) async fn read(&mut self) -> Result<Option<(Hit, Option<Placeholder>)>, Error> {
         let request = Read {
             shared: self.spec.shared,
-            bound: self.pool.bound(),
+            bound: match self.is_too_long {
+                true => MAX_HEADER.min(self.pool.bound()),
+                false => self.pool.bound(),
+            },
         };
         let requests = self.pool.requests();
         let (reply, placeholder) = match self.spec.near_cache {
@@ -97,19 +110,37 @@ impl Attempt {
         };
         match reply {
             Reply::Hit(hit, _) => Ok(Some((hit, placeholder))),
-            _ => Ok(None),
+            reply => {
+                self.is_too_long |= reply == Reply::TooLong;
+                Ok(None)
+            }
         }
     }
 
     /// The value of a hit. A damaged or forged value is refused from now on.
-    pub(super) fn verified(&mut self, mut hit: Hit) -> Option<Found> {
+    ///
+    /// # Errors
+    ///
+    /// The store has returned too many such values.
+    pub(super) fn verified(&mut self, mut hit: Hit) -> Result<Option<Found>, Error> {
         let is_valid = self.pool.verify(&self.key, &mut hit);
         let Hit { payload, tag, .. } = hit;
         if is_valid {
-            return Some(Found { payload, tag });
+            return Ok(Some(Found { payload, tag }));
         }
         self.spec.refuse(&tag);
-        None
+        self.check_refusals()?;
+        Ok(None)
+    }
+
+    /// # Errors
+    ///
+    /// This call has refused too many values.
+    pub(super) fn check_refusals(&self) -> Result<(), Error> {
+        if self.spec.refusals < MAX_REFUSALS {
+            return Ok(());
+        }
+        Err(self.refused("the store returns damaged values"))
     }
 
     pub(super) fn name(&self) -> KeyName {
@@ -124,10 +155,14 @@ impl Attempt {
     }
 
     pub(super) fn unexpected_reply(&self) -> Error {
+        self.refused("unexpected reply from the store")
+    }
+
+    fn refused(&self, reason: &str) -> Error {
         Error::Store {
             operation: "acquire",
             key: self.name(),
-            reason: StoreFailure::Refused("unexpected reply from the store".into()),
+            reason: StoreFailure::Refused(reason.into()),
         }
     }
 }

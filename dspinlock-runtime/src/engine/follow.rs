@@ -1,7 +1,7 @@
 //! The first part of a call: read the value, or follow another call of this process. If neither gives a value, `acquire`
 //! continues. This module never sends an ACQUIRE.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -9,9 +9,10 @@ use super::attempt::{Attempt, AttemptOutcome};
 use super::wait::Next;
 use crate::error::Error;
 use crate::lease::claim::Claim;
-use crate::pool::flight::{Found, Handoff, Leader, Role};
+use crate::pool::flight::{FIRST_PROBE, Found, Handoff, Leader, Probe, Role};
 use crate::pool::near_cache::Placeholder;
 use crate::rt::background;
+use crate::rt::clock::Instant;
 
 /// Outcome of [`Attempt::begin`].
 enum Begun {
@@ -44,6 +45,7 @@ pub(super) fn run(mut attempt: Attempt) -> impl Future<Output = Result<AttemptOu
 
 impl Attempt {
     async fn begin(&mut self) -> Result<Begun, Error> {
+        self.check_refusals()?;
         let mut leader = None;
         // A call with `fail_if_key_exists`, or with `wait = "0s"`, does not join a flight: it sends its own ACQUIRE.
         if !self.spec.options.fail_if_key_exists && self.policy.waits() {
@@ -63,7 +65,7 @@ impl Attempt {
         if reads
             && !leader.as_ref().is_some_and(Leader::knows_absent)
             && let Some((hit, placeholder)) = self.read().await?
-            && let Some(found) = self.verified(hit)
+            && let Some(found) = self.verified(hit)?
         {
             if let Some(leader) = leader {
                 leader.complete(&found);
@@ -78,8 +80,9 @@ impl Attempt {
         self.pool.flights().join(&self.key, accepts_value)
     }
 
-    /// Waits for the leader's value or its leadership. After each sleep, one follower at a time probes the store.
+    /// Waits for the leader's value or its leadership. If the leader makes no progress, one follower at a time probes the store.
     async fn follow(&mut self, mut handoff: oneshot::Receiver<Handoff>) -> Result<Handoff, Error> {
+        let (mut seen, mut pause) = (None, FIRST_PROBE);
         loop {
             let rest = match self.policy.following(Instant::now()) {
                 Next::Sleep(rest) => rest,
@@ -96,10 +99,12 @@ impl Attempt {
                         Role::Follower(next) => handoff = next,
                     },
                 },
-                () = background::sleep(rest) => {}
+                () = background::sleep(rest.min(pause)) => {}
             }
-            if let Some(probe) = self.pool.flights().probe(&self.key) {
-                return Ok(Handoff::Lead(probe));
+            let longest = self.spec.options.spinlock_sleep_thresh;
+            match self.pool.flights().probe(&self.key, &mut seen, longest) {
+                Probe::Lead(probe) => return Ok(Handoff::Lead(probe)),
+                Probe::Later(time) => pause = time,
             }
         }
     }

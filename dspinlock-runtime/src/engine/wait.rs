@@ -2,17 +2,29 @@
 //!
 //! `acquire` and `follow` call it. It is pure: it reads no clock and does no I/O.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::options::{Options, Wait};
 use crate::protocol::Busy;
 use crate::protocol::state::State;
+use crate::rt::clock::Instant;
 
 /// The same stale bytes must be seen for this long before a key is taken over. A holder whose clock was wrong when it wrote
 /// its timestamp has this time to renew or release.
 const STALE_AFTER: Duration = Duration::from_secs(5);
+
+/// The pauses after looks that found nothing new. A server with a small `tracking-table-max-keys` pushes an invalidation after
+/// each look, and the embedded store wakes every waiter at each change of its file.
+const MIN_PAUSE: Duration = Duration::from_millis(1);
+const MAX_PAUSE: Duration = Duration::from_millis(50);
+
+/// After so long without a wake-up the pauses begin anew.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// The longest sleep after the store has failed.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 /// How one call waits for one key.
 #[derive(Debug)]
@@ -26,6 +38,10 @@ pub(super) struct WaitPolicy {
     since: Option<Instant>,
     /// The bytes of the last state, and when they were first seen.
     seen: Option<(Bytes, Instant)>,
+    /// The pause after the last look.
+    pause: Duration,
+    /// How long the call slept after its last pause, until it was woken.
+    slept: Option<Duration>,
 }
 
 /// What a waiting call does next.
@@ -56,12 +72,17 @@ impl WaitPolicy {
             max_block: options.max_block_time,
             since: None,
             seen: None,
+            pause: Duration::ZERO,
+            slept: None,
         }
     }
 
     /// Another caller holds the key.
     pub(super) fn busy(&mut self, now: Instant, busy: &Busy) -> Next {
-        if self.is_stale(now, busy) {
+        let first_seen = self.see(now, busy);
+        if self.is_stale(now - first_seen, busy) {
+            // A store that still has the same bytes afterwards has refused the takeover: the next one is not sent at once.
+            self.seen = Some((busy.raw.clone(), now));
             return Next::TakeOver(busy.raw.clone());
         }
         // Servers push an expiry late, so the call does not wait for the push.
@@ -73,7 +94,17 @@ impl WaitPolicy {
 
     /// The store failed for a call that was waiting.
     pub(super) fn failed(&mut self, now: Instant) -> Next {
-        self.sleep(now, Duration::MAX)
+        self.sleep(now, RETRY_AFTER)
+    }
+
+    /// The part of the next sleep that no change of the key ends.
+    pub(super) fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    /// The call was woken so long after its pause.
+    pub(super) fn woken(&mut self, slept: Duration) {
+        self.slept = Some(slept);
     }
 
     /// The call follows another call of this process.
@@ -104,16 +135,25 @@ impl WaitPolicy {
         }
     }
 
+    /// Records the state that a look found, and chooses the pause after it. Returns when this state was first seen.
+    fn see(&mut self, now: Instant, busy: &Busy) -> Instant {
+        let known = self.seen.as_ref().filter(|(raw, _)| *raw == busy.raw);
+        let first_seen = known.map(|(_, first_seen)| *first_seen);
+        self.pause = match (first_seen, self.slept.take()) {
+            (Some(_), Some(slept)) if slept < QUIET => (self.pause * 2).clamp(MIN_PAUSE, MAX_PAUSE),
+            // No wake-up preceded this look: the call begins to wait, or looks again after a failure.
+            (Some(_), None) => self.pause,
+            _ => Duration::ZERO,
+        };
+        first_seen.unwrap_or_else(|| {
+            self.seen = Some((busy.raw.clone(), now));
+            now
+        })
+    }
+
     /// A state is stale if its timestamp is older than `max_block_time` by the store's clock and its bytes have not changed
     /// for [`STALE_AFTER`], or if they have not changed for `max_block_time`. The latter covers timestamps in the future.
-    fn is_stale(&mut self, now: Instant, busy: &Busy) -> bool {
-        let first = match &self.seen {
-            Some((raw, first)) if *raw == busy.raw => *first,
-            _ => {
-                self.seen = Some((busy.raw.clone(), now));
-                now
-            }
-        };
+    fn is_stale(&self, seen: Duration, busy: &Busy) -> bool {
         let Ok(state) = State::parse(&busy.raw) else {
             return false;
         };
@@ -121,7 +161,6 @@ impl WaitPolicy {
             .unwrap_or(i64::MAX)
             .saturating_sub(state.timestamp);
         let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
-        let seen = now - first;
         seen >= STALE_AFTER && age > self.max_block || seen > self.max_block.max(STALE_AFTER)
     }
 }
@@ -224,6 +263,16 @@ mod tests {
     }
 
     #[test]
+    fn a_takeover_that_has_no_effect_is_not_repeated_at_once() {
+        let (mut policy, start) = policy(|options| options.wait = Some(Wait::AtMost(ms(8000))));
+        let stale = busy(ms(1_800_001), None);
+        policy.busy(start, &stale);
+        assert!(matches!(policy.busy(start + ms(5000), &stale), Next::TakeOver(_)));
+        assert!(matches!(policy.busy(start + ms(5001), &stale), Next::Sleep(_)));
+        assert_eq!(policy.busy(start + ms(8000), &stale), Next::TimedOut(ms(8000)));
+    }
+
+    #[test]
     fn a_holder_keeps_the_key_until_the_end_of_max_block_time() {
         let (mut policy, start) = policy(|options| options.wait = Some(Wait::Forever));
         let last_moment = busy(ms(1_800_000), None);
@@ -292,5 +341,57 @@ mod tests {
             assert!(matches!(policy.busy(start + ms(4999), &stale), Next::Sleep(_)));
             assert!(matches!(policy.busy(start + ms(5001), &stale), Next::TakeOver(_)));
         }
+    }
+
+    /// The pauses after looks that find these states, each woken after so many milliseconds.
+    fn pauses(looks: &[(&Busy, u64)]) -> Vec<Duration> {
+        let (mut policy, start) = policy(|_| {});
+        policy.busy(start, looks[0].0);
+        assert_eq!(policy.pause(), Duration::ZERO, "the first look");
+        let pause = |&(busy, slept): &(&Busy, u64)| {
+            policy.woken(ms(slept));
+            policy.busy(start, busy);
+            policy.pause()
+        };
+        looks.iter().map(pause).collect()
+    }
+
+    #[test]
+    fn looks_that_find_the_same_holder_are_followed_by_doubling_pauses() {
+        let same = busy(ms(1), None);
+        let expected = [1, 2, 4, 8, 16, 32, 50, 50].map(ms);
+        assert_eq!(pauses(&[(&same, 0); 8]), expected);
+        assert_eq!(pauses(&[(&same, 99); 8]), expected);
+    }
+
+    #[test]
+    fn another_holder_or_a_quiet_time_ends_the_pauses() {
+        let (first, second) = (busy(ms(1), None), busy(ms(2), None));
+        let looks = [(&first, 0), (&first, 0), (&second, 0), (&second, 0)];
+        assert_eq!(pauses(&looks), [1, 2, 0, 1].map(ms));
+        let looks = [(&first, 0), (&first, 0), (&first, 100), (&first, 0)];
+        assert_eq!(pauses(&looks), [1, 2, 0, 1].map(ms));
+    }
+
+    #[test]
+    fn a_look_without_a_wake_up_keeps_the_pause() {
+        let (mut policy, start) = policy(|_| {});
+        let same = busy(ms(1), None);
+        policy.busy(start, &same);
+        // The look that subscribes to changes follows at once.
+        policy.busy(start, &same);
+        assert_eq!(policy.pause(), Duration::ZERO);
+        policy.woken(ms(0));
+        policy.busy(start, &same);
+        policy.busy(start, &same);
+        assert_eq!(policy.pause(), ms(1));
+    }
+
+    #[test]
+    fn a_failed_store_is_asked_again_after_a_quarter_of_a_second() {
+        let (mut policy, start) = policy(|_| {});
+        assert_eq!(policy.failed(start), Next::Sleep(ms(250)));
+        let (mut policy, start) = self::policy(|options| options.wait = Some(Wait::AtMost(ms(100))));
+        assert_eq!(policy.failed(start), Next::Sleep(ms(100)));
     }
 }

@@ -9,22 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::held::{Held, ScheduleKey};
-use crate::rt::background;
-use crate::rt::sync::{Instant, Lazy, Mutex, MutexGuard, Notify, PoisonError};
+use crate::rt::process::PerProcess;
+use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Notify, Ordering, PoisonError};
+use crate::rt::{background, thread_end};
 
-static HEARTBEAT: Lazy<Heartbeat> = Lazy::new(|| {
-    background::spawn(run());
-    Heartbeat {
-        schedule: Mutex::default(),
-        wake: Notify::new(),
-    }
+static HEARTBEAT: PerProcess<Heartbeat> = PerProcess::new(|_| Heartbeat {
+    is_running: AtomicBool::new(false),
+    schedule: Mutex::default(),
+    wake: Notify::new(),
 });
 
 fn heartbeat() -> &'static Heartbeat {
-    Lazy::force(&HEARTBEAT)
+    HEARTBEAT.get()
 }
 
 struct Heartbeat {
+    is_running: AtomicBool,
     schedule: Mutex<Schedule>,
     /// Wakes the task, because a new entry is due before its sleep ends.
     wake: Notify,
@@ -41,11 +41,16 @@ struct Schedule {
     was_extended: bool,
 }
 
-/// While entries are inserted, the task wakes this often by itself, so that a new lease rarely has to wake it.
-const BUSY_PERIOD: Duration = Duration::from_millis(100);
+/// While there are entries, the task wakes this often by itself. So a new lease rarely has to wake it, and it notices a lease
+/// that has expired while the machine was suspended, because timers do not count that time.
+const PERIOD: Duration = Duration::from_millis(100);
 
 /// Schedules the renewals of `held`, until [`stop`].
 pub(super) fn start(held: &Arc<Held>) {
+    if !heartbeat().is_running.swap(true, Ordering::SeqCst) {
+        background::spawn(run());
+        thread_end::at_end_of_process(give_up);
+    }
     let mut schedule = heartbeat().lock();
     schedule.next_id += 1;
     let key = (held.first_renewal(), schedule.next_id);
@@ -57,6 +62,15 @@ pub(super) fn stop(held: &Held) {
     let mut schedule = heartbeat().lock();
     if let Some(key) = held.schedule_key().take() {
         schedule.due.remove(&key);
+    }
+}
+
+/// Aborts every lock that is held, because the process ends.
+fn give_up() {
+    let leases: Vec<_> = heartbeat().lock().due.values().cloned().collect();
+    for held in leases {
+        stop(&held);
+        held.give_up();
     }
 }
 
@@ -91,11 +105,9 @@ async fn run() {
         let (due, next) = heartbeat().take_due(now);
         // Dropped before the sleep, because a lease keeps its pool open.
         due.into_iter().for_each(|held| handle_due(&held, now));
-        let rest = next.map_or(Duration::MAX, |next| {
-            next.saturating_duration_since(Instant::now())
-        });
+        let rest = next.map(|next| next.saturating_duration_since(Instant::now()));
         tokio::select! {
-            () = background::sleep(rest.min(Duration::from_secs(3600))) => {}
+            () = background::sleep(rest.unwrap_or_default()), if rest.is_some() => {}
             () = heartbeat().wake.notified() => {}
         }
     }
@@ -139,7 +151,8 @@ impl Heartbeat {
             .map(|(_, held)| held.clone())
             .collect();
         let next = schedule.due.range((now, u64::MAX)..).next().map(|(key, _)| key.0);
-        let soon = std::mem::take(&mut schedule.was_extended).then(|| now + BUSY_PERIOD);
+        let is_live = std::mem::take(&mut schedule.was_extended) || !schedule.due.is_empty();
+        let soon = is_live.then(|| now + PERIOD);
         schedule.asleep_until = [next, soon].into_iter().flatten().min();
         (due, schedule.asleep_until)
     }

@@ -2,9 +2,10 @@
 //!
 //! The first call of a flight is its leader and sends the request. It passes the reply to every follower that joined before
 //! the request was sent. A later follower never receives that reply: it may have seen a newer value.
-//! When the leader finishes or is dropped, the next follower in order of arrival becomes the leader. If a leader takes long,
-//! one follower at a time probes the store, because the leader may have lost the lock, or may run on a blocked thread. A
-//! leader that waits on the background thread is not probed, because nothing blocks it.
+//! When the leader finishes or is dropped, the next follower in order of arrival becomes the leader. If a leader makes no
+//! progress, one follower at a time probes the store, because the leader may run on a blocked thread, or may have lost the
+//! lock. A probe that gets the value or the lock replaces the leader. A leader that waits on the background thread is not
+//! probed, because nothing blocks it.
 //!
 //! `engine` and `lease` call this module. It sends no requests itself.
 
@@ -13,6 +14,7 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
@@ -22,6 +24,10 @@ use crate::rt::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, onesh
 
 /// The number of locks, so that calls for different keys rarely contend.
 const SHARDS: usize = 16;
+
+/// A leader that makes no progress for so long between two steps is probed. Each probe of a flight doubles the time, because
+/// the store may be slow.
+pub(crate) const FIRST_PROBE: Duration = Duration::from_millis(100);
 
 type Shard = HashMap<Key, Flight, RandomState>;
 
@@ -45,8 +51,36 @@ struct Flight {
     joined: u64,
     followers: VecDeque<Follower>,
     is_probed: bool,
-    /// The leader waits on the background thread and sees every change.
-    is_watching: bool,
+    /// The number of probes so far.
+    probes: u32,
+    activity: Activity,
+    /// The number of steps that the leader and its predecessors have begun, and of probes.
+    steps: u64,
+}
+
+/// What the leader of a flight does.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Activity {
+    /// It sends requests from the runtime of its caller, which may be blocked.
+    #[default]
+    Asking,
+    /// It waits on the background thread and sees every change.
+    Watching,
+    /// It runs its body.
+    Computing,
+}
+
+/// How far the leader of a flight had come when a follower looked: the id of the flight and the number of steps.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct Progress(u64, u64);
+
+/// What a follower does that has slept.
+#[derive(Debug)]
+pub(crate) enum Probe {
+    /// It leads beside the leader, which makes no progress.
+    Lead(Leader),
+    /// It looks again after this time.
+    Later(Duration),
 }
 
 struct Follower {
@@ -122,29 +156,49 @@ impl Flights {
         }
     }
 
-    /// Lets a follower that has waited long probe the store. `None` if another one does, or if the leader watches the key.
-    pub(crate) fn probe(&self, key: &Key) -> Option<Leader> {
+    /// Lets a follower that has slept probe the store, if the leader has made no progress since it last looked. `seen` is what
+    /// it saw then. `longest` is the time between two probes of a leader that computes.
+    pub(crate) fn probe(&self, key: &Key, seen: &mut Option<Progress>, longest: Duration) -> Probe {
         let mut shard = self.shard(key);
-        let flight = shard
-            .get_mut(key)
-            .filter(|flight| !flight.is_probed && !flight.is_watching)?;
-        flight.is_probed = true;
-        let mut leader = Leader::new(self.clone(), key.clone(), flight.id);
-        (leader.is_probe, leader.known_absent) = (true, true);
-        Some(leader)
+        let Some(flight) = shard.get_mut(key) else {
+            return Probe::Later(longest);
+        };
+        let progress = Progress(flight.id, flight.steps);
+        let is_stuck = seen.replace(progress) == Some(progress);
+        if is_stuck && !flight.is_probed && flight.activity != Activity::Watching {
+            flight.is_probed = true;
+            flight.probes += 1;
+            // The other followers wait anew.
+            flight.steps += 1;
+            let mut leader = Leader::new(self.clone(), key.clone(), flight.id);
+            leader.is_probe = true;
+            leader.known_absent = flight.activity == Activity::Computing;
+            return Probe::Lead(leader);
+        }
+        Probe::Later(match flight.activity {
+            Activity::Asking => FIRST_PROBE
+                .saturating_mul(1 << flight.probes.min(16))
+                .min(longest),
+            Activity::Watching | Activity::Computing => longest,
+        })
     }
 
     /// Removes the leader, because it has lost the lock. Its followers, and calls that join later, continue without it.
     pub(crate) fn disband(&self, key: &Key) {
         let mut shard = self.shard(key);
         let Some(flight) = shard.get_mut(key) else { return };
-        flight.id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
-        (flight.is_probed, flight.is_watching) = (false, false);
+        self.without_leader(flight);
         let mut leader = Leader::new(self.clone(), key.clone(), flight.id);
         leader.known_absent = true;
         drop(shard);
         // The drop passes the leadership to the first follower.
         drop(leader);
+    }
+
+    /// Takes the flight from its leader and its probe.
+    fn without_leader(&self, flight: &mut Flight) {
+        flight.id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+        (flight.is_probed, flight.activity) = (false, Activity::Asking);
     }
 
     /// The number of flights.
@@ -181,33 +235,59 @@ impl Leader {
 
     /// Call this before each request: its reply serves every follower that has joined before.
     pub(crate) fn begin_request(&mut self) {
-        let joined = self.with_flight(|flight| flight.joined);
+        let is_probe = self.is_probe;
+        let joined = self.with_flight(|flight| {
+            if !is_probe {
+                flight.steps += 1;
+                if flight.activity == Activity::Computing {
+                    flight.activity = Activity::Asking;
+                }
+            }
+            flight.joined
+        });
         self.served_up_to = joined.unwrap_or(0);
     }
 
     /// Call this when the leader waits on the background thread: then no follower probes.
     pub(crate) fn begin_watching(&mut self) {
         if !self.is_probe {
-            self.with_flight(|flight| flight.is_watching = true);
+            self.with_flight(|flight| flight.activity = Activity::Watching);
         }
     }
 
-    /// Call this when the leader runs its body: then there is no value to read, and followers probe again.
+    /// Call this when the leader runs its body: then there is no value to read, and followers probe rarely.
     pub(crate) fn begin_computing(&mut self) {
         self.known_absent = true;
+        self.replace_leader();
+        self.with_flight(|flight| {
+            flight.steps += 1;
+            flight.activity = Activity::Computing;
+        });
+    }
+
+    /// A probe that has the value or the lock becomes the leader. The former one goes on without followers.
+    fn replace_leader(&mut self) {
         if !self.is_probe {
-            self.with_flight(|flight| flight.is_watching = false);
+            return;
         }
+        let mut shard = self.flights.shard(&self.key);
+        if let Some(flight) = self.own_flight(&mut shard) {
+            self.flights.without_leader(flight);
+            self.flight_id = flight.id;
+        }
+        // If the flight was disbanded, this leader has no flight either.
+        self.is_probe = false;
     }
 
     /// Passes the value to every follower that may receive it, and the leadership to the next one.
     pub(crate) fn complete(mut self, found: &Found) {
         self.known_absent = false;
+        self.replace_leader();
         let mut shard = self.flights.shard(&self.key);
         let Some(flight) = self.own_flight(&mut shard) else {
             return;
         };
-        if flight.followers.is_empty() && !self.is_probe {
+        if flight.followers.is_empty() {
             // The same as `pass`, but under one lock, because most hits have no followers.
             shard.remove(&self.key);
             self.has_passed = true;
@@ -244,7 +324,8 @@ impl Leader {
             let Some(flight) = self.own_flight(&mut shard) else {
                 return;
             };
-            flight.is_watching = false;
+            flight.activity = Activity::Asking;
+            flight.steps += 1;
             let Some(next) = flight.followers.pop_front() else {
                 shard.remove(&self.key);
                 return;
@@ -301,6 +382,18 @@ mod tests {
         }
     }
 
+    const LONGEST: Duration = Duration::from_secs(60);
+
+    /// The second look of a follower.
+    fn probe(flights: &Flights) -> Result<Leader, Duration> {
+        let mut seen = None;
+        flights.probe(&key(), &mut seen, LONGEST);
+        match flights.probe(&key(), &mut seen, LONGEST) {
+            Probe::Lead(leader) => Ok(leader),
+            Probe::Later(time) => Err(time),
+        }
+    }
+
     fn receive_lead(handoff: oneshot::Receiver<Handoff>) -> Leader {
         match blocking::wait(handoff) {
             Ok(Handoff::Lead(leader)) => leader,
@@ -335,15 +428,76 @@ mod tests {
         let flights = Flights::default();
         let leader = lead(&flights);
         let follower = follow(&flights, true);
-        let mut probe = flights.probe(&key()).expect("the first probe");
-        assert!(flights.probe(&key()).is_none());
+        let mut probe = probe(&flights).expect("the first probe");
+        assert!(self::probe(&flights).is_err());
         drop(probe);
-        probe = flights.probe(&key()).expect("a probe after the first has ended");
+        probe = self::probe(&flights).expect("a probe after the first has ended");
         probe.begin_request();
         probe.complete(&found());
         assert!(matches!(blocking::wait(follower), Ok(Handoff::Value(_))));
-        drop(leader);
         assert!(flights.shard(&key()).is_empty());
+        drop(leader);
+    }
+
+    #[test]
+    fn a_leader_that_makes_progress_is_not_probed() {
+        let flights = Flights::default();
+        let mut leader = lead(&flights);
+        let mut seen = None;
+        let mut look = || flights.probe(&key(), &mut seen, LONGEST);
+        for _ in 0..3 {
+            assert!(matches!(look(), Probe::Later(FIRST_PROBE)));
+            leader.begin_request();
+        }
+        assert!(matches!(look(), Probe::Later(FIRST_PROBE)));
+        assert!(matches!(look(), Probe::Lead(_)));
+    }
+
+    #[test]
+    fn each_probe_of_a_flight_doubles_the_time_to_the_next() {
+        let flights = Flights::default();
+        let _leader = lead(&flights);
+        let (mut seen, longest) = (None, 10 * FIRST_PROBE);
+        for factor in [1, 2, 4, 8, 10, 10] {
+            let looked = flights.probe(&key(), &mut seen, longest);
+            assert!(matches!(looked, Probe::Later(time) if time == factor * FIRST_PROBE));
+            drop(probe(&flights));
+        }
+    }
+
+    #[test]
+    fn a_probe_with_the_value_replaces_the_leader() {
+        let flights = Flights::default();
+        let mut stuck = lead(&flights);
+        let mut probe = probe(&flights).expect("a probe");
+        assert!(!probe.knows_absent(), "the leader may be stuck behind its read");
+        probe.begin_request();
+        let late = follow(&flights, true);
+        probe.complete(&found());
+        let next = receive_lead(late);
+        stuck.begin_request();
+        stuck.complete(&found());
+        assert_eq!(
+            flights.count(),
+            1,
+            "the former leader ended a flight that is not its own"
+        );
+        drop(next);
+        assert_eq!(flights.count(), 0);
+    }
+
+    #[test]
+    fn a_probe_with_the_lock_replaces_the_leader() {
+        let flights = Flights::default();
+        let stuck = lead(&flights);
+        let mut probe = probe(&flights).expect("a probe");
+        let follower = follow(&flights, true);
+        probe.begin_computing();
+        drop(stuck);
+        probe.begin_request();
+        probe.complete(&found());
+        assert!(matches!(blocking::wait(follower), Ok(Handoff::Value(_))));
+        assert_eq!(flights.count(), 0);
     }
 
     #[test]
@@ -352,19 +506,20 @@ mod tests {
         let mut first = lead(&flights);
         let follower = follow(&flights, true);
         first.begin_watching();
-        assert!(flights.probe(&key()).is_none());
+        assert!(matches!(probe(&flights), Err(LONGEST)));
         first.begin_computing();
-        assert!(
-            flights.probe(&key()).is_some(),
-            "a leader that computes may lose the key"
-        );
+        let mut seen = None;
+        assert!(matches!(
+            flights.probe(&key(), &mut seen, LONGEST),
+            Probe::Later(LONGEST)
+        ));
+        let computing = probe(&flights).expect("a leader that computes may lose the key");
+        assert!(computing.knows_absent());
+        drop(computing);
         first.begin_watching();
         drop(first);
         let second = receive_lead(follower);
-        assert!(
-            flights.probe(&key()).is_some(),
-            "the next leader does not watch yet"
-        );
+        assert!(probe(&flights).is_ok(), "the next leader does not watch yet");
         second.flights.disband(&key());
     }
 

@@ -115,10 +115,10 @@ impl Requests {
     /// Read-your-writes: the near cache forgets the key before the caller sees the reply to its write. Pushes report the
     /// writes of other processes and of dropped callers.
     fn forget_own_write(&self, key: &Key, answer: &Result<Reply, Failure>) {
-        use Reply::{Bad, Busy, Computed, Exists, Hit, Miss, Renewed};
+        use Reply::{Bad, Busy, Computed, Exists, Hit, Miss, Renewed, TooLong};
         if !matches!(
             answer,
-            Ok(Miss | Hit(..) | Busy(_) | Exists(_) | Computed | Bad(_) | Renewed)
+            Ok(Miss | TooLong | Hit(..) | Busy(_) | Exists(_) | Computed | Bad(_) | Renewed)
         ) {
             self.near_cache.forget(key);
         }

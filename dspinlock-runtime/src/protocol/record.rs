@@ -85,6 +85,15 @@ impl Slot {
         }
     }
 
+    /// Whether this slot has more than `bound` bytes.
+    pub(crate) fn is_longer(&self, bound: usize) -> bool {
+        match self {
+            Self::Bytes { bytes, .. } => bytes.len() > bound,
+            Self::Long { .. } => true,
+            Self::Absent | Self::WrongType => false,
+        }
+    }
+
     /// The header of the value in this slot, of a long value too. Content that is not a value counts as absent.
     pub(crate) fn as_header(&self) -> Option<HeaderRef<'_>> {
         match self {

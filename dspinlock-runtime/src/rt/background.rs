@@ -12,7 +12,11 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
-static RUNTIME: OnceCell<Handle> = OnceCell::new();
+use super::clock::Instant;
+use super::process::PerProcess;
+
+/// A forked child has no thread of its parent, so it starts its own.
+static RUNTIME: PerProcess<OnceCell<Handle>> = PerProcess::new(|_| OnceCell::new());
 
 /// Starts the thread if it is not running. Every store calls this when it is opened, and everything else in this module
 /// requires an open store.
@@ -21,7 +25,7 @@ static RUNTIME: OnceCell<Handle> = OnceCell::new();
 ///
 /// If the process is out of threads or descriptors. A later call tries again.
 pub(crate) fn start() -> io::Result<()> {
-    RUNTIME.get_or_try_init(spawn_thread).map(drop)
+    RUNTIME.get().get_or_try_init(spawn_thread).map(drop)
 }
 
 /// The runtime is built and dropped on its own thread, because dropping it inside another runtime panics.
@@ -50,12 +54,14 @@ fn spawn_thread() -> io::Result<Handle> {
 pub(crate) fn handle() -> &'static Handle {
     RUNTIME
         .get()
+        .get()
         .expect("opening a store starts the background thread")
 }
 
 /// The number of live tasks on the background thread.
 pub(crate) fn tasks() -> usize {
     RUNTIME
+        .get()
         .get()
         .map_or(0, |runtime| runtime.metrics().num_alive_tasks())
 }
@@ -88,8 +94,22 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-/// A timer of the background thread. It may be polled under any executor.
-pub(crate) fn sleep(duration: Duration) -> Sleep {
+/// The longest timer. tokio's timers stand still while the machine is suspended, so a longer sleep reads the clock this often.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// Sleeps for `duration` by [`clock`](super::clock). After the machine was suspended, it wakes at most [`SLICE`] late. It may
+/// be polled under any executor.
+pub(crate) async fn sleep(duration: Duration) {
+    let start = Instant::now();
+    let mut rest = duration;
+    while !rest.is_zero() {
+        timer(rest.min(SLICE)).await;
+        rest = duration.saturating_sub(start.elapsed());
+    }
+}
+
+/// A timer of the background thread.
+fn timer(duration: Duration) -> Sleep {
     let _context = handle().enter();
     tokio::time::sleep(duration)
 }

@@ -181,6 +181,55 @@ fn a_redirected_address_is_followed_within_a_second() {
     assert!(!new.keys().is_empty());
 }
 
+/// The longest wait: a call that is not refused fails the test.
+const FOR_EVER: u32 = 1_000_000;
+
+#[test]
+fn a_permission_that_is_withdrawn_is_an_error_for_a_waiting_call() {
+    let server = Redis::start();
+    let rights = ["on", "nopass", "~*", "&*", "+@all"];
+    server.raw(&[&["ACL", "SETUSER", "waiter"], &rights[..]].concat());
+    let (holder, waiter) = (
+        Worker::start(&server.url()),
+        Worker::start(&server.url_for("waiter", "any")),
+    );
+    let job = Job::new("cached", "withdrawn").with("sleep", 100);
+    let held = holder.call(&job.clone().with("body", "gate"));
+    held.started();
+    let waiting = waiter.call(&job.with("tries", FOR_EVER));
+    sleep(Duration::from_millis(300));
+    assert!(waiting.is_pending());
+    server.raw(&["ACL", "SETUSER", "waiter", "-evalsha"]);
+    let start = Instant::now();
+    assert_eq!(waiting.result(), Err("Store".into()));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    held.open_gate();
+    held.result().unwrap();
+}
+
+#[test]
+fn a_server_that_stays_read_only_is_an_error_for_a_waiting_call() {
+    let server = Redis::start();
+    let (holder, waiter) = (Worker::start(&server.url()), Worker::start(&server.url()));
+    let job = Job::new("cached", "readonly")
+        .with("sleep", 100)
+        .with("lease", 1000);
+    let held = holder.call(&job.clone().with("body", "gate"));
+    held.started();
+    let waiting = waiter.call(&job.with("tries", FOR_EVER));
+    sleep(Duration::from_millis(300));
+    assert!(waiting.is_pending());
+    server.raw(&["REPLICAOF", "127.0.0.1", "1"]);
+    let start = Instant::now();
+    assert_eq!(waiting.result(), Err("Store".into()));
+    let elapsed = start.elapsed();
+    println!("read-only: an error after {elapsed:?}");
+    // The lease of the holder ends first: until then the server says who holds the key.
+    assert!((4..9).contains(&elapsed.as_secs()), "{elapsed:?}");
+    held.open_gate();
+    held.result().unwrap();
+}
+
 fn cycle(lock: &HashDSpinlock) -> Result<(), Error> {
     match lock.acquire_blocking()? {
         Acquired::Locked(lease) => lease.release_blocking(),

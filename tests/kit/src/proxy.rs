@@ -2,10 +2,10 @@
 //! a test selects.
 
 mod flow;
-mod rules;
+pub(crate) mod rules;
 mod state;
 mod types;
-mod wire;
+pub(crate) mod wire;
 
 pub use self::types::{Action, Stage};
 
@@ -85,6 +85,11 @@ impl Proxy {
     /// The number of connections since the start.
     pub fn connections(&self) -> usize {
         self.shared.state().connections
+    }
+
+    /// The bytes of all replies and pushes since the start.
+    pub fn bytes_replied(&self) -> usize {
+        self.shared.state().replied
     }
 
     /// The number of requests for this step since the start.

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::Resource;
 
@@ -147,6 +148,12 @@ impl Worker {
     /// Sends SIGCONT.
     pub fn resume(&self) {
         self.child.resume();
+    }
+
+    /// Moves the worker's clock on, as if its machine had been suspended for this time.
+    pub fn suspended(&self, time: Duration) {
+        let call = self.request(&format!("suspend {}", time.as_millis()));
+        assert_eq!(call.event().as_deref(), Some("end"));
     }
 
     /// Sends SIGKILL and does not wait. Calls may be pending.

@@ -19,6 +19,11 @@ fn no_follower_receives_a_value_older_than_its_call() {
 }
 
 #[test]
+fn a_probe_replaces_the_leader_of_a_flight() {
+    check(flight::a_probe_replaces_the_leader_of_a_flight);
+}
+
+#[test]
 fn every_follower_of_a_disbanded_flight_finishes() {
     check(flight::every_follower_of_a_disbanded_flight_finishes);
 }

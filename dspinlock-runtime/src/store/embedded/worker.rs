@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -13,6 +13,7 @@ use super::table::{Step, Table};
 use super::watch::Watch;
 use crate::error::StoreFailure;
 use crate::protocol::{Reply, Request};
+use crate::rt::clock::Instant;
 use crate::store::api::Failure;
 
 /// How often the file is polled for changes of other processes while a caller waits for one.

@@ -2,11 +2,13 @@
 //!
 //! `group` opens it and calls [`Connection::tick`].
 //!
-//! Modules, top first: `login`, `transport`, `dial`, `watchdog`, `identity`.
+//! Modules, top first: `login`, `transport`, `budget`, `scanner`, `dial`, `watchdog`, `identity`.
 
+mod budget;
 mod dial;
 pub(crate) mod identity;
 pub(crate) mod login;
+mod scanner;
 pub(crate) mod transport;
 pub(crate) mod watchdog;
 

@@ -3,26 +3,22 @@
 //!
 //! `reconnect` opens a group and replaces it as a whole: if one connection ends, all do.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-
-use tokio::sync::OnceCell;
 
 use super::connection::watchdog::TICK;
 use super::connection::{Connection, Health};
 use super::timeouts::Timeouts;
 use super::tracking::Watches;
 use super::url::address::Address;
-use crate::error::StoreFailure;
 use crate::rt::background;
-use crate::store::api::Failure;
 
 /// How often an idle group is checked.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
 pub(crate) struct Group {
     steps: Arc<Connection>,
-    heartbeats: OnceCell<Arc<Connection>>,
+    heartbeats: OnceLock<Arc<Connection>>,
     address: Address,
     timeouts: Timeouts,
 }
@@ -37,7 +33,7 @@ impl Group {
         let steps = Connection::open(&address, timeouts, watches).await?;
         Ok(Arc::new(Self {
             steps,
-            heartbeats: OnceCell::new(),
+            heartbeats: OnceLock::new(),
             address,
             timeouts,
         }))
@@ -48,25 +44,22 @@ impl Group {
         &self.steps
     }
 
-    /// The connection for RENEW, opened with the first call.
-    ///
-    /// If it leads to another server process than the steps, the group is closed.
-    pub(crate) async fn heartbeats(&self) -> Result<&Arc<Connection>, Failure> {
-        self.heartbeats
-            .get_or_try_init(|| async {
-                let address = self.address.pinned(self.steps.peer());
-                let opened = Connection::open(&address, self.timeouts, None).await;
-                let connection = opened.map_err(|reason| Failure::NotReady {
-                    address: self.address.to_string(),
-                    reason,
-                })?;
-                if !connection.is_same_process(&self.steps) {
-                    self.close();
-                    return Err(Failure::Unknown(StoreFailure::Disconnected));
-                }
-                Ok(connection)
-            })
-            .await
+    /// The connection for RENEW. Until it is open, that is the connection for steps.
+    pub(crate) fn heartbeats(&self) -> &Arc<Connection> {
+        self.heartbeats.get().unwrap_or(&self.steps)
+    }
+
+    /// Opens the connection for heartbeats. If it leads to another server process than the steps, the group is closed.
+    pub(crate) async fn open_heartbeats(&self) {
+        let address = self.address.pinned(self.steps.peer());
+        let Ok(connection) = Connection::open(&address, self.timeouts, None).await else {
+            return;
+        };
+        if connection.is_same_process(&self.steps) {
+            let _ = self.heartbeats.set(connection);
+        } else {
+            self.close();
+        }
     }
 
     fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {

@@ -58,7 +58,7 @@ impl Node {
                 Box::pin(async move {
                     let group = reconnecting.group().await.map_err(CommandError::from)?;
                     let connection = match is_renewal {
-                        true => group.heartbeats().await.map_err(CommandError::from)?,
+                        true => group.heartbeats(),
                         false => group.steps(),
                     };
                     Ok(execute(connection, &grants, step).await?)

@@ -195,10 +195,12 @@ impl Inner {
         }
         background::spawn(supervise(Arc::downgrade(self), Arc::downgrade(&group)));
         if self.watches.is_some() {
-            let group = group.clone();
+            let (group, limit) = (group.clone(), self.timeouts.connect);
             background::spawn(async move {
-                // A failure is not final: the first heartbeat tries again.
-                let _ = group.heartbeats().await;
+                tokio::select! {
+                    () = group.open_heartbeats() => {}
+                    () = background::time_limit(limit) => {}
+                }
             });
         }
         State::Up(group)

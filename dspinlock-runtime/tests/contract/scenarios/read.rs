@@ -10,7 +10,7 @@ super::list! {
         reading_a_key_without_a_value_is_a_miss,
         a_computed_value_is_read,
         the_next_grant_removes_the_value,
-        a_value_above_the_bound_is_a_miss,
+        a_value_above_the_bound_is_not_returned,
     }
     raw access {
         a_key_with_a_site_name_needs_no_state,
@@ -48,13 +48,13 @@ fn the_next_grant_removes_the_value(lock: &mut Lock<'_>) {
     assert_eq!(lock.read(false), Reply::Miss);
 }
 
-fn a_value_above_the_bound_is_a_miss(lock: &mut Lock<'_>) {
+fn a_value_above_the_bound_is_not_returned(lock: &mut Lock<'_>) {
     lock.compute("a", Some(b"value"));
     let size = lock.size();
     for shared in [false, true] {
         hit(lock.read_within(shared, size));
-        assert_eq!(lock.read_within(shared, size - 1), Reply::Miss);
-        assert_eq!(lock.read_within(shared, 0), Reply::Miss);
+        assert_eq!(lock.read_within(shared, size - 1), Reply::TooLong);
+        assert_eq!(lock.read_within(shared, 0), Reply::TooLong);
     }
 }
 

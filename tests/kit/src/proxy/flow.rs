@@ -75,8 +75,9 @@ fn pump(mut from: TcpStream, to: TcpStream, connection: Arc<Connection>, stage: 
         let mut buffer = vec![0; 1 << 16];
         'open: while let Ok(length @ 1..) = from.read(&mut buffer) {
             let complete = frames.take(&buffer[..length]);
-            if stage == Stage::Request {
-                connection.count(&complete);
+            match stage {
+                Stage::Request => connection.count(&complete),
+                Stage::Reply => connection.shared.set(|state| state.replied += length),
             }
             for frame in complete {
                 match connection.decide(&frame, stage) {

@@ -15,7 +15,7 @@ const SCRIPTS: [(&str, &str); 5] = [
 ];
 
 #[derive(Debug, Default)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     pattern: Option<(String, Stage, Action)>,
     matched: bool,
     /// The steps of the scripts, by SHA-1.
@@ -25,34 +25,34 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn intercept(&mut self, step: &str, stage: Stage, action: Action) {
+    pub(crate) fn intercept(&mut self, step: &str, stage: Stage, action: Action) {
         self.pattern = Some((step.into(), stage, action));
         self.matched = false;
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.pattern = None;
     }
 
-    pub(super) fn is_matched(&self) -> bool {
+    pub(crate) fn is_matched(&self) -> bool {
         self.matched
     }
 
     /// Whether the intercepted step is still held.
-    pub(super) fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         self.matched && self.pattern.is_some()
     }
 
-    pub(super) fn requests(&self, step: &str) -> usize {
+    pub(crate) fn requests(&self, step: &str) -> usize {
         self.counts.get(step).copied().unwrap_or(0)
     }
 
-    pub(super) fn last_request(&self, step: &str) -> Option<Vec<u8>> {
+    pub(crate) fn last_request(&self, step: &str) -> Option<Vec<u8>> {
         self.last.get(step).cloned()
     }
 
     /// Returns the step of this request, and counts it.
-    pub(super) fn step(&mut self, request: &[u8]) -> String {
+    pub(crate) fn step(&mut self, request: &[u8]) -> String {
         let words = wire::words(request);
         let word = |at: usize| String::from_utf8_lossy(words.get(at).unwrap_or(&&b""[..]));
         let name = wire::name(request);
@@ -69,7 +69,7 @@ impl Rules {
     }
 
     /// Learns the hash of a script from the reply to SCRIPT LOAD.
-    pub(super) fn learn(&mut self, step: &str, reply: &[u8]) {
+    pub(crate) fn learn(&mut self, step: &str, reply: &[u8]) {
         let loaded = SCRIPTS
             .iter()
             .find(|(_, name)| step.strip_prefix("LOAD ") == Some(name));
@@ -80,7 +80,7 @@ impl Rules {
     }
 
     /// Returns the action for this step if it matches. Only its first occurrence matches.
-    pub(super) fn apply(&mut self, step: &str, stage: Stage) -> Option<Action> {
+    pub(crate) fn apply(&mut self, step: &str, stage: Stage) -> Option<Action> {
         let (name, wanted, action) = self.pattern.as_ref()?;
         if self.matched || name != step || *wanted != stage {
             return None;

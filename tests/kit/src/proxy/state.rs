@@ -19,6 +19,8 @@ pub(super) struct State {
     pub(super) trips: Vec<Vec<String>>,
     pub(super) open: Vec<Open>,
     pub(super) connections: usize,
+    /// The bytes of all replies and pushes.
+    pub(super) replied: usize,
     pub(super) requests_stalled: bool,
     pub(super) replies_stalled: bool,
     pub(super) pushes_dropped: bool,

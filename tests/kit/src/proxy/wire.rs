@@ -2,14 +2,14 @@
 
 /// Splits a byte stream into frames: requests, replies, pushes. Other protocols, such as TLS, pass unchanged.
 #[derive(Default)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     buffer: Vec<u8>,
     foreign: bool,
 }
 
 impl Frames {
     /// Adds bytes and returns the frames that are complete.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         self.buffer.extend_from_slice(bytes);
         self.foreign |= !b"*$+-:_#,(!=%~>|".contains(&self.buffer[0]);
         if self.foreign {
@@ -25,18 +25,18 @@ impl Frames {
 }
 
 /// Whether the frame is a push.
-pub(super) fn is_push(frame: &[u8]) -> bool {
+pub(crate) fn is_push(frame: &[u8]) -> bool {
     frame.first() == Some(&b'>')
 }
 
 /// The command name of a request, in upper case.
-pub(super) fn name(request: &[u8]) -> String {
+pub(crate) fn name(request: &[u8]) -> String {
     let name = words(request).first().copied().unwrap_or_default();
     String::from_utf8_lossy(name).to_uppercase()
 }
 
 /// The words of a request, which is an array of bulk strings.
-pub(super) fn words(request: &[u8]) -> Vec<&[u8]> {
+pub(crate) fn words(request: &[u8]) -> Vec<&[u8]> {
     let Some((b'*', count, mut at)) = header(request) else {
         return Vec::new();
     };

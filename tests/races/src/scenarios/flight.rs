@@ -1,12 +1,13 @@
 //! Single flight: calls of one process for one key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::thread;
 
 use super::key;
-use crate::pool::flight::{Flights, Found, Handoff, Leader, Role};
+use crate::pool::flight::{Flights, Found, Handoff, Leader, Probe, Role};
 use crate::rt::blocking;
 
 /// A key whose value is its version.
@@ -14,8 +15,9 @@ use crate::rt::blocking;
 struct World {
     flights: Flights,
     version: AtomicU64,
-    /// Number of leaders. A flight that is never disbanded has at most one.
+    /// Number of leaders. A flight that is never disbanded or probed has at most one.
     leaders: AtomicU64,
+    is_probed: bool,
 }
 
 impl World {
@@ -51,7 +53,7 @@ impl World {
 
     fn lead(&self, mut leader: Leader) {
         let others = self.leaders.fetch_add(1, Ordering::SeqCst);
-        assert_eq!(others, 0, "two calls lead one flight");
+        assert!(others == 0 || self.is_probed, "two calls lead one flight");
         leader.begin_request();
         let tag = self.version.load(Ordering::SeqCst).to_string();
         let (payload, tag) = (tag.clone().into(), tag.into());
@@ -75,6 +77,42 @@ pub fn no_follower_receives_a_value_older_than_its_call() {
         })
     };
     for thread in calls.into_iter().chain([writer]) {
+        thread.join().expect("no call panics");
+    }
+    assert_no_flight_remains(&world.flights);
+}
+
+/// A follower probes while calls lead and join. A probe with the value replaces the leader. Every call returns, no value is
+/// older than the call that receives it, and no flight remains.
+pub fn a_probe_replaces_the_leader_of_a_flight() {
+    let world = Arc::new(World {
+        is_probed: true,
+        ..World::default()
+    });
+    let calls = [false, false, true].map(|leaves| {
+        let world = world.clone();
+        thread::spawn(move || world.call(leaves))
+    });
+    let probes = {
+        let world = world.clone();
+        thread::spawn(move || {
+            let mut seen = None;
+            for _ in 0..3 {
+                let longest = Duration::from_secs(60);
+                if let Probe::Lead(leader) = world.flights.probe(&key(), &mut seen, longest) {
+                    world.lead(leader);
+                }
+                thread::yield_now();
+            }
+        })
+    };
+    let writer = {
+        let world = world.clone();
+        thread::spawn(move || {
+            world.version.fetch_add(1, Ordering::SeqCst);
+        })
+    };
+    for thread in calls.into_iter().chain([probes, writer]) {
         thread.join().expect("no call panics");
     }
     assert_no_flight_remains(&world.flights);

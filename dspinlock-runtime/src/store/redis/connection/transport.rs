@@ -1,4 +1,5 @@
-//! The byte stream to a server: TCP, TLS, or a unix socket. It counts the bytes of both directions.
+//! The byte stream to a server: TCP, TLS, or a unix socket. It counts the bytes of both directions, and ends the connection if
+//! the server sends more than it was asked for.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +10,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::budget::Budget;
 use super::dial;
+use super::scanner::Exceeded;
 use crate::store::redis::url::address::{Address, Place};
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -22,21 +25,24 @@ pub(crate) struct Traffic {
     pub(crate) written: AtomicU64,
 }
 
-/// An open stream that counts its bytes.
+/// An open stream that counts its bytes, and bounds those of the server.
 pub(crate) struct CountingStream {
     stream: Box<dyn Stream>,
     peer: Option<SocketAddr>,
     traffic: Arc<Traffic>,
+    budget: Budget,
 }
 
 impl CountingStream {
     /// Opens a stream on the current runtime.
     pub(crate) async fn open(address: &Address, traffic: Arc<Traffic>) -> Result<Self, String> {
         let (stream, peer) = open(address).await?;
+        let budget = Budget::default();
         Ok(Self {
             stream,
             peer,
             traffic,
+            budget,
         })
     }
 
@@ -89,9 +95,17 @@ impl AsyncRead for CountingStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let count = (buffer.filled().len() - before) as u64;
-        self.traffic.read.fetch_add(count, Ordering::Relaxed);
-        poll
+        let received = &buffer.filled()[before..];
+        self.traffic
+            .read
+            .fetch_add(received.len() as u64, Ordering::Relaxed);
+        match self.budget.read(received) {
+            Ok(()) => poll,
+            Err(Exceeded) => {
+                log::warn!(target: "dspinlock", "a connection was closed: the server sent more than it was asked for");
+                Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
+            }
+        }
     }
 }
 
@@ -104,6 +118,7 @@ impl AsyncWrite for CountingStream {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         if let Poll::Ready(Ok(count)) = &written {
             self.traffic.written.fetch_add(*count as u64, Ordering::Relaxed);
+            self.budget.write(&bytes[..*count]);
         }
         self.with_alert(context, written)
     }

@@ -88,6 +88,24 @@ pub(crate) fn value_range(name: &str, bound: usize) -> Cmd {
     command
 }
 
+/// How long the reply to a command may be, beyond what any reply may be. `None` if the reply is a push. The last word of an
+/// ACQUIRE and of a range is the bound of its value.
+pub(crate) fn max_reply(name: &[u8], last: &[u8]) -> Option<u64> {
+    /// The slot map of a large cluster.
+    const MAX_SLOTS: u64 = 16 << 20;
+    match name {
+        b"GETRANGE" | b"EVALSHA" | b"EVAL" => {
+            let bound = std::str::from_utf8(last)
+                .ok()
+                .and_then(|text| text.parse::<u64>().ok());
+            Some(bound.map_or(0, |bound| bound.saturating_add(1)))
+        }
+        b"CLUSTER" => Some(MAX_SLOTS),
+        b"SUBSCRIBE" => None,
+        _ => Some(0),
+    }
+}
+
 fn acquire(command: &mut Cmd, request: &Acquire, minute: Option<Minute>) {
     command
         .arg(&request.tag)
@@ -134,4 +152,42 @@ fn publish(command: &mut Cmd, request: &Publish, minute: Option<Minute>) {
 fn add_minute(command: &mut Cmd, minute: Option<Minute>) -> &mut Cmd {
     let minute = minute.unwrap_or(Minute::of(0));
     command.arg(minute.number).arg(minute.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::value::Holder;
+
+    #[test]
+    fn the_bound_of_a_value_is_the_last_word_of_its_command() {
+        let key = Key::custom("key").expect("a name");
+        let request = Request::Acquire(Acquire {
+            tag: "tag".into(),
+            lease: 1,
+            max_block: 2,
+            cached: true,
+            fail_if_key_exists: false,
+            want_value: true,
+            refuse: None,
+            stale: None,
+            holder: Holder::new(1, "host", "site"),
+            bound: 12_345,
+        });
+        let step = Step::new(&key, request).expect("a script");
+        for command in [
+            step.by_hash(None),
+            step.by_text(None),
+            value_range("name", 12_345),
+        ] {
+            let words: Vec<_> = command
+                .args_iter()
+                .map(|word| match word {
+                    redis::Arg::Simple(word) => word.to_vec(),
+                    _ => Vec::new(),
+                })
+                .collect();
+            assert_eq!(max_reply(&words[0], &words[words.len() - 1]), Some(12_346));
+        }
+    }
 }

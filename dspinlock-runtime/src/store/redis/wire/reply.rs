@@ -7,7 +7,7 @@ use redis::{RedisError, Value};
 use crate::error::StoreFailure;
 use crate::protocol::record::{Record, Slot};
 use crate::protocol::state::BadState;
-use crate::protocol::value::Hit;
+use crate::protocol::value::{Hit, MAX_FENCE};
 use crate::protocol::{self, Busy, Read, Reply, Request};
 use crate::store::api::Failure;
 #[cfg(feature = "cluster")]
@@ -77,7 +77,7 @@ pub(crate) fn parse(reply: Value) -> Result<Reply, CommandError> {
     let mut items = items.into_iter();
     let word = text(items.next())?;
     Ok(match word.as_ref() {
-        b"ACQUIRED" => Reply::Acquired(number(items.next())?),
+        b"ACQUIRED" => Reply::Acquired(fence(items.next())?),
         b"HIT" => {
             let hit = Hit::parse(&text(items.next())?).ok_or_else(unexpected)?;
             Reply::Hit(hit, remaining(items.next())?)
@@ -222,6 +222,7 @@ fn is_refused(error: &CommandError, with: &str) -> bool {
 
 fn slot(answer: Answer) -> Result<Slot, CommandError> {
     match answer {
+        Ok(Value::Nil) => Ok(Slot::Absent),
         Ok(Value::BulkString(bytes)) if bytes.is_empty() => Ok(Slot::Absent),
         Ok(Value::BulkString(bytes)) => Ok(Slot::Bytes {
             bytes: bytes.into(),
@@ -252,6 +253,11 @@ fn number(item: Option<Value>) -> Result<u64, CommandError> {
     }
 }
 
+/// A fence that a script can compare.
+fn fence(item: Option<Value>) -> Result<u64, CommandError> {
+    number(item).and_then(|fence| (fence <= MAX_FENCE).then_some(fence).ok_or_else(unexpected))
+}
+
 /// A time in milliseconds. A negative number means that there is no expiry.
 fn remaining(item: Option<Value>) -> Result<Option<u64>, CommandError> {
     match item {
@@ -277,6 +283,41 @@ mod tests {
             other => panic!("{other:?} is not an error"),
         };
         refused(&error.into()).into()
+    }
+
+    #[test]
+    fn a_reply_that_no_script_sends_is_an_error() {
+        let parse = |reply: &str| parse(parse_redis_value(reply.as_bytes()).expect("a reply"));
+        assert_eq!(
+            parse("*2\r\n$8\r\nACQUIRED\r\n$1\r\n7\r\n"),
+            Ok(Reply::Acquired(7))
+        );
+        for reply in [
+            ":1\r\n",
+            "$-1\r\n",
+            "*0\r\n",
+            "*-1\r\n",
+            "*1\r\n:1\r\n",
+            "*1\r\n$5\r\nOTHER\r\n",
+            "*1\r\n$8\r\nACQUIRED\r\n",
+            "*2\r\n$8\r\nACQUIRED\r\n:-1\r\n",
+            "*2\r\n$8\r\nACQUIRED\r\n$16\r\n9007199254740992\r\n",
+            "*3\r\n$3\r\nHIT\r\n$5\r\nvalue\r\n:1\r\n",
+            "*2\r\n$4\r\nBUSY\r\n$1\r\na\r\n",
+            "*2\r\n$7\r\nABORTED\r\n_\r\n",
+        ] {
+            assert_eq!(parse(reply), Err(unexpected()), "{reply:?}");
+        }
+    }
+
+    #[test]
+    fn a_nil_for_a_range_is_an_absent_entry() {
+        for absent in [Value::Nil, Value::BulkString(Vec::new())] {
+            assert_eq!(slot(Ok(absent)), Ok(Slot::Absent));
+        }
+        for other in [Value::Okay, Value::Int(1), Value::Array(Vec::new())] {
+            assert_eq!(slot(Ok(other)), Err(unexpected()));
+        }
     }
 
     #[test]

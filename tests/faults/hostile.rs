@@ -1,0 +1,350 @@
+//! A server that lies. A call gets its value or a typed error in time, memory stays bounded, and nothing panics.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use dspinlock_testkit::{Attack, Hostile, Job, Proxy, Redis, Target, Worker, eventually};
+
+use crate::common::worker::SECRET;
+
+/// The request limit of a pool, and a margin for a loaded machine.
+const DEADLINE: Duration = Duration::from_secs(12);
+/// What an attack may use, in KiB.
+const MAX_MEMORY: usize = 16 << 10;
+/// The errors that a hostile server may cause.
+const ERRORS: [&str; 4] = [
+    "Store",
+    "RedisNotInitialized",
+    "SpinlockTriesExceeded",
+    "LeaseLost",
+];
+
+/// The attacks that fit every reply.
+const ANY: [Attack; 11] = [
+    Attack::Mute,
+    Attack::Drip,
+    Attack::EndlessBulk,
+    Attack::EndlessLine,
+    Attack::HugeArray,
+    Attack::NestedArrays,
+    Attack::Replies,
+    Attack::Pushes,
+    Attack::HugePush,
+    Attack::WrongType,
+    Attack::Noise,
+];
+
+/// A server, an honest worker on it, and the value `stored` under the key `hit`.
+struct Scene {
+    server: Redis,
+    honest: Worker,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let server = Redis::start();
+        let honest = Worker::start(&server.url());
+        let stored = honest.call(&Job::new("cached", "hit").with("value", "stored"));
+        stored.result().expect("an honest server");
+        drop(stored);
+        Self { server, honest }
+    }
+
+    /// A worker behind a hostile server that is still honest. Its connections are open, and its readers have read.
+    fn victim(&self, environment: &[(&str, &str)]) -> Victim {
+        let hostile = Hostile::start(self.server.port());
+        let worker = Worker::with_env(&hostile.url(), environment);
+        for function in ["cached", "cached_sync"] {
+            for _ in 0..10 {
+                let warm = worker.call(&Job::new(function, "warm").with("value", "warm"));
+                assert_eq!(warm.result().as_deref(), Ok("warm"));
+            }
+        }
+        Victim { hostile, worker }
+    }
+}
+
+struct Victim {
+    hostile: Hostile,
+    worker: Worker,
+}
+
+impl Victim {
+    /// Makes calls under attack. Each returns `value` or an error that `ERRORS` has, within `DEADLINE` and `extra`. Returns
+    /// the results.
+    fn suffer(
+        &self,
+        (target, attack): (Target, Attack),
+        jobs: &[Job],
+        value: &str,
+        extra: Duration,
+    ) -> Vec<String> {
+        let name = format!("{attack:?} at {target:?}");
+        let before = self.worker.usage().memory;
+        self.hostile.attack(target, attack);
+        let start = Instant::now();
+        let (over, worker) = (AtomicBool::new(false), &self.worker);
+        let (results, peak) = scope(|threads| {
+            let peak = threads.spawn(|| {
+                let mut peak = 0;
+                while !over.load(Ordering::Relaxed) {
+                    peak = peak.max(worker.usage().memory);
+                    sleep(Duration::from_millis(10));
+                }
+                peak
+            });
+            let results: Vec<_> = {
+                // Also if a call does not return.
+                let _over = Set(&over);
+                let calls: Vec<_> = jobs.iter().map(|job| worker.call(job)).collect();
+                calls.iter().map(|call| call.result()).collect()
+            };
+            (results, peak.join().expect("no thread panicked"))
+        });
+        let (elapsed, grown) = (start.elapsed(), peak.saturating_sub(before));
+        let attacks = self.hostile.attacks();
+        println!("{name}: {results:?} after {elapsed:.1?}, {attacks} attacks, {grown} KiB");
+        for result in &results {
+            match result {
+                Ok(found) => assert_eq!(found, value, "{name}"),
+                Err(error) => assert!(ERRORS.contains(&error.as_str()), "{name}: {error}"),
+            }
+        }
+        assert!(elapsed < DEADLINE + extra, "{name}: {elapsed:?}");
+        assert!(grown < MAX_MEMORY, "{name}: {grown} KiB");
+        assert!(attacks > 0, "{name}: nothing was attacked");
+        results
+            .into_iter()
+            .map(|result| result.unwrap_or_else(|error| error))
+            .collect()
+    }
+
+    /// The server is honest again: a call that returns `value` succeeds.
+    fn recover(&self, job: &Job, value: &str) {
+        self.hostile.reform();
+        eventually("the server to be used again", || {
+            (self.worker.call(job).result().as_deref() == Ok(value)).then_some(())
+        });
+    }
+}
+
+/// Sets a flag when it is dropped.
+struct Set<'a>(&'a AtomicBool);
+
+impl Drop for Set<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs a test for each attack at the same time, because it mostly waits.
+fn for_each(attacks: &[Attack], test: impl Fn(&Scene, Attack) + Sync) {
+    let (scene, test) = (&Scene::new(), &test);
+    scope(|threads| {
+        for attack in attacks {
+            threads.spawn(move || test(scene, *attack));
+        }
+    });
+}
+
+/// The attacks that fit the reply of a script.
+const SCRIPTS: [Attack; 5] = [
+    Attack::Nil,
+    Attack::Computed,
+    Attack::Done,
+    Attack::Exists,
+    Attack::DeadHolder,
+];
+
+fn hits() -> [Job; 2] {
+    ["cached", "cached_sync"].map(|function| Job::new(function, "hit").with("value", "stored"))
+}
+
+#[test]
+fn a_hostile_reply_to_a_read_is_an_error_in_time() {
+    let more = [Attack::Nil, Attack::Computed, Attack::Cut];
+    for_each(&[&ANY[..], &more].concat(), |scene, attack| {
+        let victim = scene.victim(&[]);
+        victim.suffer(
+            (Target::Reply("GETRANGE"), attack),
+            &hits()[..1],
+            "stored",
+            Duration::ZERO,
+        );
+        victim.recover(&hits()[0], "stored");
+    });
+}
+
+#[test]
+fn a_hostile_reply_to_a_step_is_an_error_in_time() {
+    for_each(&[&ANY[..], &SCRIPTS, &[Attack::Cut]].concat(), |scene, attack| {
+        let victim = scene.victim(&[]);
+        let jobs = ["cached", "cached_sync", "uncached"]
+            .map(|function| Job::new(function, &format!("{attack:?}-{function}")).with("value", "own"));
+        let jobs = jobs.map(|job| job.with("tries", 4));
+        victim.suffer((Target::Reply("ACQUIRE"), attack), &jobs, "own", Duration::ZERO);
+        victim.recover(
+            &Job::new("cached", &format!("{attack:?}-after")).with("value", "own"),
+            "own",
+        );
+    });
+}
+
+#[test]
+fn a_hostile_reply_to_a_heartbeat_harms_no_call() {
+    let body = Duration::from_secs(2);
+    for_each(&ANY, |scene, attack| {
+        let victim = scene.victim(&[]);
+        let job = Job::new("cached", &format!("{attack:?}-beat")).with("value", "own");
+        let job = job.with("lease", 1000).with("body", "sleep:2000");
+        let results = victim.suffer((Target::Reply("RENEW"), attack), &[job], "own", body);
+        assert_eq!(results, ["own"], "{attack:?}: the caller has computed its value");
+        victim.recover(&hits()[0], "stored");
+    });
+}
+
+#[test]
+fn a_hostile_reply_to_a_waiting_call_is_an_error_in_time() {
+    // Longer than the five seconds before a takeover.
+    let wait = Duration::from_secs(7);
+    for_each(&[&ANY[..], &SCRIPTS].concat(), |scene, attack| {
+        let victim = scene.victim(&[]);
+        let key = format!("{attack:?}-wait");
+        let held = scene.honest.call(&Job::new("cached", &key).with("body", "gate"));
+        held.started();
+        let job = Job::new("cached", &key)
+            .with("sleep", 500)
+            .with("tries", 14)
+            .with("value", "own");
+        victim.suffer((Target::Watched("ACQUIRE"), attack), &[job], "own", wait);
+        held.open_gate();
+        held.result().expect("an honest server");
+        victim.recover(&hits()[0], "stored");
+    });
+}
+
+#[test]
+fn a_hostile_login_is_an_error_in_time() {
+    for target in [Target::Accept, Target::Reply("HELLO"), Target::Reply("INFO")] {
+        for_each(&ANY, |scene, attack| {
+            let hostile = Hostile::start(scene.server.port());
+            let worker = Worker::start(&hostile.url());
+            let victim = Victim { hostile, worker };
+            // The worker is up.
+            victim.worker.logs();
+            victim.suffer((target, attack), &hits(), "stored", Duration::ZERO);
+            victim.recover(&hits()[0], "stored");
+        });
+    }
+}
+
+#[test]
+fn a_flood_to_an_idle_client_fills_no_memory() {
+    let attacks = [Attack::IdlePushes, Attack::IdleReplies, Attack::IdleBulk];
+    for_each(&attacks, |scene, attack| {
+        let victim = scene.victim(&[]);
+        let before = victim.worker.usage().memory;
+        victim.hostile.attack(Target::Reply("ACQUIRE"), attack);
+        let job = Job::new("cached", &format!("{attack:?}-idle")).with("value", "own");
+        let first = victim.worker.call(&job).result();
+        let mut peak = 0_usize;
+        for _ in 0..100 {
+            peak = peak.max(victim.worker.usage().memory);
+            sleep(Duration::from_millis(20));
+        }
+        let grown = peak.saturating_sub(before);
+        println!("{attack:?}: {first:?}, {grown} KiB while idle");
+        assert!(grown < MAX_MEMORY, "{attack:?}: {grown} KiB");
+        victim.suffer(
+            (Target::Reply("ACQUIRE"), attack),
+            &hits(),
+            "stored",
+            Duration::ZERO,
+        );
+        victim.recover(&hits()[0], "stored");
+    });
+}
+
+#[test]
+fn a_damaged_value_for_ever_is_an_error_in_time() {
+    let attacks = [Attack::Damaged, Attack::DamagedAnew];
+    for_each(&attacks, |scene, attack| {
+        // Every reply that could have the value has a damaged one.
+        let victim = scene.victim(&[]);
+        let jobs = hits();
+        victim.suffer(
+            (Target::Reply("GETRANGE"), attack),
+            &jobs,
+            "stored",
+            Duration::ZERO,
+        );
+        let attacks = victim.hostile.attacks();
+        let jobs = jobs.map(|job| job.with("tries", 4));
+        let cold = Job::new("cached", &format!("{attack:?}-cold")).with("tries", 4);
+        let jobs = [&jobs[..], &[cold]].concat();
+        let results = victim.suffer(
+            (Target::Reply("ACQUIRE"), attack),
+            &jobs,
+            "stored",
+            Duration::ZERO,
+        );
+        assert_eq!(results[2], "Store", "{attack:?}");
+        let attacks = victim.hostile.attacks() - attacks;
+        assert!(attacks < 20, "{attack:?}: {attacks} requests");
+        victim.recover(&hits()[0], "stored");
+    });
+}
+
+#[test]
+fn with_a_secret_no_call_gets_the_value_of_another_key() {
+    let scene = Scene::new();
+    let victim = scene.victim(&[(SECRET, "a secret of the worker")]);
+    // Reading another key teaches the server a value, which it then gives for every key.
+    victim.hostile.attack(Target::Reply("GETRANGE"), Attack::Foreign);
+    for function in ["cached", "cached_sync"] {
+        for key in ["one", "two"] {
+            let call = victim.worker.call(&Job::new(function, key).with("value", key));
+            let result = call.result().unwrap_or_else(|error| error);
+            println!("{function} {key}: {result}");
+            assert!(
+                [key, "Store"].contains(&result.as_str()),
+                "{function} {key}: {result}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_waiting_call_reads_a_value_above_its_bound_once() {
+    let server = Redis::start();
+    let proxy = Proxy::start(server.port());
+    let [holder, waiter] = [server.url(), proxy.url()].map(|url| Worker::start(&url));
+    let held = holder.call(&Job::new("cached", "long").with("body", "gate"));
+    held.started();
+    let job = Job::new("cached", "long").with("sleep", 50).with("value", "own");
+    let waiting = waiter.call(&job);
+    eventually("the call to wait", || {
+        (proxy.requests("ACQUIRE") > 1).then_some(())
+    });
+    let name = server.keys().into_iter().find(|name| name.ends_with(",value"));
+    server.raw(&[
+        "SET",
+        &name.expect("the entry of the value"),
+        &"x".repeat(9 << 20),
+    ]);
+    let reads = proxy.requests("GETRANGE");
+    eventually("some reads", || {
+        (proxy.requests("GETRANGE") > reads + 5).then_some(())
+    });
+    let sent = proxy.bytes_replied();
+    let reads = proxy.requests("GETRANGE");
+    eventually("more reads", || {
+        (proxy.requests("GETRANGE") > reads + 5).then_some(())
+    });
+    let sent = proxy.bytes_replied() - sent;
+    assert!(sent < 1 << 20, "{sent} bytes");
+    held.open_gate();
+    held.result().expect("an honest server");
+    waiting.cancel();
+}

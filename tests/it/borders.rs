@@ -1,0 +1,34 @@
+//! A call or a lease may cross any border of the user's program: another runtime, one that stands still or has ended, a
+//! plain thread, another executor, a blocking call inside a task.
+//!
+//! Annotated functions use the pool of their process, so each test runs in a child process (`process`).
+
+mod cell;
+mod first_call;
+mod functions;
+mod matrix;
+mod operation;
+mod place;
+mod process;
+mod release_time;
+mod runtime;
+
+use crate::common::store::Store;
+
+#[test]
+fn every_operation_crosses_every_border() {
+    Store::on_each(|store| process::run("matrix", &store));
+}
+
+#[test]
+fn a_dropped_call_or_lease_frees_its_key_whatever_its_runtime_does() {
+    Store::on_each(|store| process::run("release_time", &store));
+}
+
+/// Another executor blocks the thread of a tokio runtime, which therefore cannot drive anything.
+#[test]
+fn the_first_call_of_a_process_ends_under_a_foreign_executor_on_a_tokio_thread() {
+    for task in first_call::TASKS {
+        Store::on_each(|store| process::run(task, &store));
+    }
+}

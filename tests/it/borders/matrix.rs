@@ -1,0 +1,67 @@
+//! Runs every cell of the matrix: operations, places, and the runtimes that begin them.
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::cell::{Cell, WARM};
+use super::functions::{Gate, compute_blocking};
+use super::process::{fail, is_long, note};
+
+/// How long an operation may take behind the border.
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// Every cell is run once in the short suite, 100 times in the long one.
+fn rounds() -> usize {
+    if is_long() { 100 } else { 1 }
+}
+
+pub(super) fn run() {
+    let start = Instant::now();
+    compute_blocking(WARM, &Gate::default()).expect("the store works");
+    let cells = Cell::all();
+    let count = cells.len();
+    let queue = Mutex::new(cells.into_iter());
+    let slowest = Mutex::new(Duration::ZERO);
+    thread::scope(|scope| {
+        // Two at a time, because most cells wait for the store.
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(cell) = next(&queue) {
+                    let elapsed = run_rounds(cell);
+                    let mut slowest = slowest.lock().expect("no thread panicked");
+                    *slowest = elapsed.max(*slowest);
+                }
+            });
+        }
+    });
+    note(format_args!(
+        "{count} cells × {} rounds in {:.1?}, the slowest took {:.1?}",
+        rounds(),
+        start.elapsed(),
+        slowest.into_inner().expect("no thread panicked")
+    ));
+}
+
+fn next(queue: &Mutex<std::vec::IntoIter<Cell>>) -> Option<Cell> {
+    queue.lock().expect("no thread panicked").next()
+}
+
+/// Returns the time of the slowest round. Stops at the first failure.
+fn run_rounds(cell: Cell) -> Duration {
+    let mut slowest = Duration::ZERO;
+    for round in 0..rounds() {
+        match cell.run() {
+            Ok(elapsed) if elapsed <= LIMIT => slowest = slowest.max(elapsed),
+            Ok(elapsed) => {
+                fail(format_args!("{cell}: took {elapsed:.1?} in round {round}"));
+                return elapsed;
+            }
+            Err(what) => {
+                fail(format_args!("{cell}: {what} in round {round}"));
+                return slowest;
+            }
+        }
+    }
+    slowest
+}
