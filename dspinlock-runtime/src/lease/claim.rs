@@ -3,7 +3,6 @@
 //! A call can be dropped at any moment. The drop of its claim sends an ABORT, so no dropped call keeps its lock.
 
 use std::mem;
-use std::pin::pin;
 use std::time::Duration;
 
 use crate::error::{Error, StoreFailure};
@@ -13,12 +12,12 @@ use crate::pool::flight::Leader;
 use crate::protocol::Request;
 use crate::rt::background;
 use crate::rt::sync::Instant;
-use crate::rt::thread_end::{self, QueuedAbort};
+use crate::rt::thread_end;
 
 /// The tag of a call, under which the store may hold the key, and the call's leadership of its flight.
 ///
-/// Dropping an armed claim sends an ABORT from the background thread. Every step travels on the same connection, so the ABORT
-/// never overtakes its ACQUIRE. The drop waits for nothing.
+/// Dropping an armed claim sends an ABORT. Every step travels on the same connection, so the ABORT does not overtake its ACQUIRE,
+/// and no later request of this thread overtakes the ABORT. The drop waits for nothing.
 pub(crate) struct Claim {
     pub(crate) pool: Pool,
     pub(crate) key: Key,
@@ -71,39 +70,18 @@ impl Drop for Claim {
             mem::forget(self.leader.take());
         } else if self.armed {
             let queued = thread_end::queue_abort();
-            background::spawn(abort_dropped(
-                self.pool.clone(),
-                self.key.clone(),
-                mem::take(&mut self.tag),
-                self.lease,
-                self.leader.take(),
-                queued,
-            ));
+            let (pool, key, lease) = (self.pool.clone(), self.key.clone(), self.lease);
+            let tag = mem::take(&mut self.tag);
+            background::start_here(async move {
+                let first = abort(&pool, &key, &tag).await;
+                drop(queued);
+                if let Err(error) = first {
+                    retry_abort(&pool, &key, &tag, lease, error).await;
+                }
+            });
+            // The request of the next leader is behind the ABORT.
+            drop(self.leader.take());
         }
-    }
-}
-
-/// The leadership passes on as soon as the ABORT is sent: the request of the next leader is behind it.
-async fn abort_dropped(
-    pool: Pool,
-    key: Key,
-    tag: String,
-    lease: Duration,
-    leader: Option<Leader>,
-    queued: QueuedAbort,
-) {
-    let mut sending = pin!(abort(&pool, &key, &tag));
-    let first = tokio::select! {
-        biased;
-        first = &mut sending => first,
-        () = std::future::ready(()) => {
-            drop(leader);
-            sending.await
-        }
-    };
-    drop(queued);
-    if let Err(error) = first {
-        retry_abort(&pool, &key, &tag, lease, error).await;
     }
 }
 

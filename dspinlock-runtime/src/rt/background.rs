@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::mpsc::channel;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
@@ -72,6 +73,16 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     handle().spawn(future)
+}
+
+/// Polls `future` once on this thread, so that it sends its request now, and spawns the rest on the background thread.
+pub(crate) fn start_here(future: impl Future<Output = ()> + Send + 'static) {
+    // Inside a tokio task, the future must not depend on that task's budget.
+    let mut future = Box::pin(tokio::task::unconstrained(future));
+    let mut context = Context::from_waker(Waker::noop());
+    if future.as_mut().poll(&mut context).is_pending() {
+        spawn(future);
+    }
 }
 
 /// Runs `future` on the background thread and waits for its output. Dropping the returned future drops `future`.

@@ -142,7 +142,7 @@ fn is_main() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use crate::rt::clock::Instant;
 
     use super::*;
 
