@@ -11,6 +11,7 @@ mod tick;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use once_cell::sync::OnceCell;
@@ -409,6 +410,51 @@ impl PoolBuilder {
         self
     }
 
+    /// The time limit of an attempt to connect, from the lookup of the host name to the end of the login. Default: 2 s.
+    ///
+    /// `socket_connect_timeout` in the URL, in seconds, replaces it.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Pool;
+    /// # use std::time::Duration;
+    /// let pool = Pool::builder("redis://localhost").connect_timeout(Duration::from_millis(500)).open()?;
+    /// # Ok::<(), dspinlock_runtime::Error>(())
+    /// ```
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.0.limits.connect = Some(timeout);
+        self
+    }
+
+    /// The time limit of a request, until its reply. Default: 5 s.
+    ///
+    /// `socket_timeout` in the URL, in seconds, replaces it.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Pool;
+    /// # use std::time::Duration;
+    /// let pool = Pool::builder("redis://localhost").request_timeout(Duration::from_secs(1)).open()?;
+    /// # Ok::<(), dspinlock_runtime::Error>(())
+    /// ```
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.0.limits.request = Some(timeout);
+        self
+    }
+
+    /// Whether runtimes and sync callers may have connections of their own, which make reads faster. Default: `true`.
+    ///
+    /// Set it to `false` if calls are made on a tokio runtime without IO (`enable_time()` alone): tokio panics if a
+    /// connection is opened there. Then every request travels on the connections of the background thread.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Pool;
+    /// let pool = Pool::builder("redis://localhost").readers(false).open()?;
+    /// # Ok::<(), dspinlock_runtime::Error>(())
+    /// ```
+    pub fn readers(mut self, on: bool) -> Self {
+        self.0.limits.readers = on;
+        self
+    }
+
     /// Opens the store. The first request connects to the server.
     ///
     /// ```
@@ -422,7 +468,8 @@ impl PoolBuilder {
     /// # Errors
     ///
     /// - The errors of [`Pool::open`] and [`Pool::connect`].
-    /// - [`Error::InvalidOption`] if the secret has less than 16 bytes.
+    /// - [`Error::InvalidOption`] if the secret has less than 16 bytes, if a time limit is zero, or if an option of a
+    ///   connection is set for a `sqlite:` URL.
     /// - [`Error::InvalidUrl`] or [`Error::InvalidOption`] if [`tls`](Self::tls) is set, but the URL or the parameters do
     ///   not use TLS.
     pub fn open(self) -> Result<Pool, Error> {

@@ -71,6 +71,20 @@ fn the_top_of_the_runtime_has_at_most_fifteen_modules() {
     assert!(top <= 15, "{top} modules");
 }
 
+/// The standard clock does not count the time of a suspended machine.
+#[test]
+fn every_module_reads_the_clock_of_the_runtime() {
+    let mut files = source_files();
+    files.retain(|module, _| !module.starts_with(&["store".into(), "redis".into()]));
+    files.remove(&["rt".to_owned(), "clock".into()][..]);
+    assert!(files.len() > 50, "{} files", files.len());
+    for file in files.values() {
+        let text = std::fs::read_to_string(file).expect("a source file");
+        let reads = |line: &&str| line.contains("std::time::") && line.contains("Instant");
+        assert_eq!(text.lines().find(reads), None, "{}", file.display());
+    }
+}
+
 #[test]
 fn an_upward_import_is_found_wherever_it_stands() {
     let (layers, files) = (stated_layers(), source_files());

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::resp::{Exceeded, Replies, Requests, Scan};
+use super::scanner::{Exceeded, Replies, Requests, Scan};
 use crate::store::redis::wire::command::max_reply;
 
 /// What any reply or push may cost, and what a reply may cost beyond the bound of its request.
