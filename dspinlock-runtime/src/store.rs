@@ -2,15 +2,17 @@
 //!
 //! Every store implements the trait [`Store`]. A store knows nothing of pools, calls and user types.
 //!
-//! Modules, top first: `redis`, `embedded`, `api`. Imports point downwards.
+//! Modules, top first: `redis`, `embedded`, `api`, `limits`. Imports point downwards.
 
 mod api;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+pub(crate) mod limits;
 pub mod redis;
 
 use std::any::Any;
 
+use self::limits::Limits;
 use crate::error::Error;
 use crate::tls::Tls;
 
@@ -18,8 +20,12 @@ pub use self::api::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracke
 pub use self::redis::RedisParameters;
 
 /// Opens the store behind a URL.
-pub(crate) fn open(url: &str, tls: Tls) -> Result<SharedStore, Error> {
+pub(crate) fn open(url: &str, tls: Tls, limits: Limits) -> Result<SharedStore, Error> {
     match url.strip_prefix("sqlite:") {
+        #[cfg(feature = "embedded")]
+        Some(_) if limits != Limits::default() => Err(Error::option(
+            "`connect_timeout`, `request_timeout` and `readers` are options of a connection, but a `sqlite:` URL has none: remove them",
+        )),
         #[cfg(feature = "embedded")]
         Some(path) if tls == Tls::default() => embedded::open(path),
         #[cfg(feature = "embedded")]
@@ -31,7 +37,7 @@ pub(crate) fn open(url: &str, tls: Tls) -> Result<SharedStore, Error> {
             reason: "`sqlite:` needs the feature `embedded` of dspinlock: enable it, or use a `redis:` URL"
                 .into(),
         }),
-        None => redis::open(url, tls),
+        None => redis::open(url, tls, limits),
     }
 }
 

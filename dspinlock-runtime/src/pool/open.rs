@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::near_cache;
 use crate::error::Error;
+use crate::store::limits::Limits;
 use crate::store::{self, RedisParameters, SharedStore};
 use crate::tls::Tls;
 
@@ -18,6 +19,7 @@ const MAX_VALUE_SIZE: usize = 8 << 20;
 pub(super) struct Settings {
     location: Location,
     pub(super) tls: Tls,
+    pub(super) limits: Limits,
     pub(super) secret: Option<Box<[u8]>>,
     pub(super) max_value_size: usize,
     pub(super) near_cache_size: usize,
@@ -34,6 +36,7 @@ impl Settings {
         Self {
             location,
             tls: Tls::default(),
+            limits: Limits::default(),
             secret: None,
             max_value_size: MAX_VALUE_SIZE,
             near_cache_size: near_cache::DEFAULT_SIZE,
@@ -66,14 +69,15 @@ impl Settings {
     }
 
     pub(super) fn open_store(&self) -> Result<SharedStore, Error> {
+        let limits = self.limits.check()?;
         match &self.location {
-            Location::Url(url) => store::open(url, self.tls.clone()),
+            Location::Url(url) => store::open(url, self.tls.clone(), limits),
             Location::Redis(parameters) => {
                 let mut parameters = RedisParameters::clone(parameters);
                 if self.tls != Tls::default() {
                     parameters.tls = self.tls.clone();
                 }
-                parameters.open()
+                parameters.open(limits)
             }
         }
     }

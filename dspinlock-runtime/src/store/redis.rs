@@ -1,8 +1,9 @@
 //! The store on Redis or Valkey. `store` opens it. No module outside of this folder imports the redis crate.
 //!
 //! Modules, top first: `cluster`, `node`, `failover`, `reconnect`, `group`, `reader`, `connection`, `tracking`, `wire`, `url`,
-//! `tls`, `timeouts`, `redact`. Imports point downwards.
+//! `tls`, `client_name`, `resp`, `timeouts`, `redact`. Imports point downwards.
 
+mod client_name;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod connection;
@@ -12,6 +13,7 @@ mod node;
 mod reader;
 mod reconnect;
 mod redact;
+mod resp;
 mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
@@ -30,8 +32,10 @@ use self::reader::sync_reader::SyncReader;
 use self::reconnect::{Locate, start_background};
 use self::timeouts::Timeouts;
 use self::url::address::Address;
+use self::url::limits::timeouts;
 use self::url::scheme::Scheme;
 use super::api::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
+use super::limits::Limits;
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
@@ -41,21 +45,22 @@ use crate::tls::Tls;
 pub use self::url::parameters::RedisParameters;
 
 /// Opens the server, the master of sentinels or the cluster behind a URL.
-pub(crate) fn open(url: &str, tls: Tls) -> Result<SharedStore, Error> {
+pub(crate) fn open(url: &str, tls: Tls, limits: Limits) -> Result<SharedStore, Error> {
+    let timeouts = timeouts(url, limits)?;
     Ok(match Scheme::of(url)? {
-        Scheme::Server => Arc::new(RedisStore::open_tls(url, tls)?),
+        Scheme::Server => Arc::new(RedisStore::at(Address::parse(url, tls)?, timeouts)?),
         #[cfg(feature = "sentinel")]
-        Scheme::Sentinel => Arc::new(RedisStore::by_sentinels(url, tls)?),
+        Scheme::Sentinel => Arc::new(RedisStore::by_sentinels(url, tls, timeouts)?),
         #[cfg(feature = "cluster")]
-        Scheme::Cluster => Arc::new(Cluster::open(url, tls)?),
+        Scheme::Cluster => Arc::new(Cluster::open(url, tls, timeouts)?),
     })
 }
 
 impl RedisParameters {
     /// Opens the server that the parameters name.
-    pub(crate) fn open(self) -> Result<SharedStore, Error> {
+    pub(crate) fn open(self, limits: Limits) -> Result<SharedStore, Error> {
         let (address, timeouts) = self.resolve()?;
-        Ok(Arc::new(RedisStore::at(address, timeouts)?))
+        Ok(Arc::new(RedisStore::at(address, timeouts.with(limits))?))
     }
 }
 
@@ -74,23 +79,20 @@ impl RedisStore {
     /// [`Error::InvalidUrl`] if the URL is invalid; [`Error::RedisNotInitialized`] if the background thread cannot be
     /// started.
     pub fn open(url: &str) -> Result<Self, Error> {
-        Self::open_tls(url, Tls::default())
-    }
-
-    fn open_tls(url: &str, tls: Tls) -> Result<Self, Error> {
-        Self::at(Address::parse(url, tls)?, Timeouts::default())
+        let timeouts = timeouts(url, Limits::default())?;
+        Self::at(Address::parse(url, Tls::default())?, timeouts)
     }
 
     fn at(address: Address, timeouts: Timeouts) -> Result<Self, Error> {
-        let sync_reader = SyncReader::new(&address, timeouts);
+        let sync_reader = SyncReader::new(&address, timeouts).filter(|_| timeouts.readers);
         Self::new(Arc::new(address), timeouts, sync_reader)
     }
 
     /// The master that the sentinels of a URL name.
     #[cfg(feature = "sentinel")]
-    fn by_sentinels(url: &str, tls: Tls) -> Result<Self, Error> {
+    fn by_sentinels(url: &str, tls: Tls, timeouts: Timeouts) -> Result<Self, Error> {
         let sentinels = Sentinels::parse(url, tls)?;
-        Self::new(Arc::new(sentinels), Timeouts::default(), None)
+        Self::new(Arc::new(sentinels), timeouts, None)
     }
 
     fn new(
@@ -218,7 +220,8 @@ mod tests {
             #[cfg(feature = "cluster")]
             "redis+cluster:",
         ] {
-            let Err(Error::InvalidUrl { reason: message }) = open(url, Tls::default()) else {
+            let Err(Error::InvalidUrl { reason: message }) = open(url, Tls::default(), Limits::default())
+            else {
                 panic!("{url} is accepted")
             };
             assert!(!message.contains("secret"), "{message}");

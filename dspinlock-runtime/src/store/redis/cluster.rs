@@ -45,7 +45,7 @@ impl Cluster {
     ///
     /// [`Error::InvalidUrl`] if the URL is invalid; [`Error::RedisNotInitialized`] if the background thread cannot be
     /// started.
-    pub(crate) fn open(url: &str, tls: Tls) -> Result<Self, Error> {
+    pub(crate) fn open(url: &str, tls: Tls, timeouts: Timeouts) -> Result<Self, Error> {
         let url = MultiHost::parse(url, tls);
         if !matches!(url.path, "" | "0") {
             return Err(Error::InvalidUrl {
@@ -54,7 +54,7 @@ impl Cluster {
         }
         let seeds = url.addresses(6379)?;
         start_background(&seeds[0])?;
-        let nodes = Arc::new(Nodes::new(seeds, Timeouts::default()));
+        let nodes = Arc::new(Nodes::new(seeds, timeouts));
         Ok(Self { nodes })
     }
 }

@@ -2,16 +2,18 @@
 //!
 //! `group` opens it and calls [`Connection::tick`].
 //!
-//! Modules, top first: `login`, `transport`, `budget`, `resp`, `watchdog`, `identity`.
+//! Modules, top first: `login`, `transport`, `budget`, `scanner`, `dial`, `watchdog`, `identity`.
 
 mod budget;
+mod dial;
 pub(crate) mod identity;
 pub(crate) mod login;
-mod resp;
+mod scanner;
 pub(crate) mod transport;
 pub(crate) mod watchdog;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,9 +26,11 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use self::identity::ServerIdentity;
-use self::login::login;
+use self::login::{Login, Pushes, login};
 use self::transport::Traffic;
 use self::watchdog::{Action, Progress, Sent, Watchdog};
+use super::client_name::client_name;
+use super::resp::Resp;
 use super::timeouts::Timeouts;
 use super::tracking::Watches;
 use super::url::address::Address;
@@ -61,6 +65,8 @@ pub(crate) struct Connection {
     watchdog: Mutex<Watchdog>,
     /// The server pushes changes to them.
     watches: Option<Arc<Watches>>,
+    resp: Resp,
+    peer: Option<SocketAddr>,
     /// The watchdog has closed the connection.
     timed_out: AtomicBool,
     tracking: AtomicBool,
@@ -89,16 +95,20 @@ impl Connection {
     ) -> Result<Arc<Self>, String> {
         let traffic = Arc::<Traffic>::default();
         let pushed = Arc::<AtomicU64>::default();
-        let mut config = AsyncConnectionConfig::new().set_pipeline_buffer_size(1024);
-        if let Some(watches) = watches.clone() {
+        let config = AsyncConnectionConfig::new().set_pipeline_buffer_size(1024);
+        let pushes = watches.clone().map(|watches| -> Pushes {
             let pushed = pushed.clone();
-            config = config.set_push_sender(move |push: PushInfo| {
+            Arc::new(move |push: PushInfo| {
                 pushed.fetch_add(size(&push.data), Ordering::Relaxed);
                 watches.pushed(&push);
-                Ok::<(), ()>(())
-            });
-        }
-        let (multiplexed, driver) = login(address, config, traffic.clone()).await?;
+            })
+        });
+        let Login {
+            connection: multiplexed,
+            driver,
+            resp,
+            peer,
+        } = login(address, config, pushes, traffic.clone()).await?;
         let closed = Arc::new(Latch::new());
         let guard = DriverGuard {
             closed: closed.clone(),
@@ -106,7 +116,7 @@ impl Connection {
         };
         let in_flight = InFlight::default();
         let driver = Driver {
-            driver: Box::pin(driver),
+            driver,
             in_flight: in_flight.clone(),
             has_yielded: false,
         };
@@ -123,7 +133,9 @@ impl Connection {
             pushed,
             in_flight,
             watchdog: Mutex::new(Watchdog::new(timeouts.response, now)),
-            watches,
+            watches: watches.filter(|_| resp.has_pushes()),
+            resp,
+            peer,
             timed_out: AtomicBool::new(false),
             tracking: AtomicBool::new(false),
             created_at: now,
@@ -142,8 +154,11 @@ impl Connection {
     /// to `EVAL`.
     async fn prepare(&self) {
         let mut setup = self.questions();
-        for script in scripts::all() {
-            setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
+        if self.resp.has_setup() {
+            setup.cmd("CLIENT").arg("SETNAME").arg(client_name());
+            for script in scripts::all() {
+                setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
+            }
         }
         if let Ok(answers) = self.pipeline(setup).await {
             self.learn(&answers);
@@ -156,6 +171,10 @@ impl Connection {
     /// Asks for the server's identity, and to push changes unless it does. If the server refuses, waiting callers poll.
     fn questions(&self) -> Pipeline {
         let mut questions = Pipeline::new();
+        if !self.resp.has_setup() {
+            questions.cmd("PING");
+            return questions;
+        }
         questions.cmd("INFO").arg("replication");
         questions.cmd("INFO").arg("server");
         if self.watches.is_some() && !self.is_tracking() {
@@ -189,6 +208,9 @@ impl Connection {
     }
 
     fn knows_all(&self) -> bool {
+        if !self.resp.has_setup() {
+            return true;
+        }
         let knows_master = lock(&self.identity)
             .as_ref()
             .is_some_and(|identity| identity.is_master());
@@ -257,6 +279,11 @@ impl Connection {
     /// The current minute of the server's clock, by the local monotonic clock. Unknown if the user may not run `INFO`.
     pub(crate) fn server_minute(&self) -> Option<Minute> {
         Some(self.identity()?.clock?.minute(Instant::now()))
+    }
+
+    /// The address of the server; `None` for a unix socket.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// Unknown if the user may not run `INFO`.
@@ -423,13 +450,13 @@ impl Drop for Request<'_> {
 
 /// The driver of a connection. While several requests are in flight, it lets other tasks run before each turn, so that it
 /// writes more requests at once.
-struct Driver<D> {
-    driver: Pin<Box<D>>,
+struct Driver {
+    driver: Pin<Box<dyn Future<Output = ()> + Send>>,
     in_flight: InFlight,
     has_yielded: bool,
 }
 
-impl<D: Future<Output = ()>> Future for Driver<D> {
+impl Future for Driver {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {

@@ -51,7 +51,8 @@ impl Group {
 
     /// Opens the connection for heartbeats. If it leads to another server process than the steps, the group is closed.
     pub(crate) async fn open_heartbeats(&self) {
-        let Ok(connection) = Connection::open(&self.address, self.timeouts, None).await else {
+        let address = self.address.pinned(self.steps.peer());
+        let Ok(connection) = Connection::open(&address, self.timeouts, None).await else {
             return;
         };
         if connection.is_same_process(&self.steps) {

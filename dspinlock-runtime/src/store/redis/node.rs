@@ -149,7 +149,7 @@ impl Node {
             }
             let watched = watches.subscribe(&step.names()[0]);
             let mut answer = register(&connection, step.by_hash(connection.server_minute())).await;
-            if reply::is_unknown_script(&answer) {
+            if reply::needs_text(&answer) {
                 answer = register(&connection, step.by_text(connection.server_minute())).await;
             }
             let reply = reply::parse(answer?)?;
@@ -206,7 +206,7 @@ async fn execute(connection: &Arc<Connection>, grants: &Grants, step: Step) -> R
         return Ok(Reply::Lost);
     }
     let mut answer = connection.send(&step.by_hash(connection.server_minute())).await;
-    if reply::is_unknown_script(&answer) {
+    if reply::needs_text(&answer) {
         answer = connection.send(&step.by_text(connection.server_minute())).await;
     }
     let reply = reply::parse(answer?)?;

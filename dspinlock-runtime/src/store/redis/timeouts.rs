@@ -1,6 +1,8 @@
-//! The time limits of a connection. Plain data, which `url` fills in.
+//! The limits of a connection. Plain data, which `url` fills in.
 
 use std::time::Duration;
+
+use crate::store::limits::Limits;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeouts {
@@ -8,6 +10,8 @@ pub(crate) struct Timeouts {
     pub(crate) connect: Duration,
     /// From a request to its reply.
     pub(crate) response: Duration,
+    /// Whether runtimes and sync callers may have connections for reads.
+    pub(crate) readers: bool,
 }
 
 impl Default for Timeouts {
@@ -15,6 +19,18 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(2),
             response: Duration::from_secs(5),
+            readers: true,
+        }
+    }
+}
+
+impl Timeouts {
+    /// Replaces the limits that are set.
+    pub(crate) fn with(self, limits: Limits) -> Self {
+        Self {
+            connect: limits.connect.unwrap_or(self.connect),
+            response: limits.request.unwrap_or(self.response),
+            readers: limits.readers,
         }
     }
 }

@@ -1,19 +1,18 @@
-//! The byte stream to a server: TCP with `TCP_NODELAY`, TLS, or a unix socket. It counts the bytes of both directions, and
-//! ends the connection if the server sends more than it was asked for.
+//! The byte stream to a server: TCP, TLS, or a unix socket. It counts the bytes of both directions, and ends the connection if
+//! the server sends more than it was asked for.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 
 use super::budget::Budget;
-use super::resp::Exceeded;
+use super::dial;
+use super::scanner::Exceeded;
 use crate::store::redis::url::address::{Address, Place};
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -29,6 +28,7 @@ pub(crate) struct Traffic {
 /// An open stream that counts its bytes, and bounds those of the server.
 pub(crate) struct CountingStream {
     stream: Box<dyn Stream>,
+    peer: Option<SocketAddr>,
     traffic: Arc<Traffic>,
     budget: Budget,
 }
@@ -36,13 +36,19 @@ pub(crate) struct CountingStream {
 impl CountingStream {
     /// Opens a stream on the current runtime.
     pub(crate) async fn open(address: &Address, traffic: Arc<Traffic>) -> Result<Self, String> {
-        let stream = open(address).await?;
+        let (stream, peer) = open(address).await?;
         let budget = Budget::default();
         Ok(Self {
             stream,
+            peer,
             traffic,
             budget,
         })
+    }
+
+    /// The address of the server; `None` for a unix socket.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// After a failed write, the error of the read side is the better one: a TLS server sends an alert before it closes.
@@ -62,60 +68,23 @@ impl CountingStream {
     }
 }
 
-async fn open(address: &Address) -> Result<Box<dyn Stream>, String> {
+/// The stream, and the address of the peer of a TCP stream.
+async fn open(address: &Address) -> Result<(Box<dyn Stream>, Option<SocketAddr>), String> {
     match &address.place {
         Place::Tcp { host, port } => {
-            let addresses = lookup(host, *port)
-                .await
-                .map_err(|error| format!("{error}: check the host name in the URL"))?;
-            let stream = TcpStream::connect(&addresses[..]).await.map_err(reason)?;
-            stream.set_nodelay(true).map_err(reason)?;
+            let stream = match address.peer {
+                Some(peer) => dial::one(peer).await?,
+                None => dial::tcp(host, *port).await?,
+            };
+            let peer = stream.peer_addr().ok();
             #[cfg(feature = "tls")]
             if let Some(tls) = &address.tls {
-                return Ok(Box::new(tls.wrap(host, stream).await?));
+                return Ok((Box::new(tls.wrap(host, stream).await?), peer));
             }
-            Ok(Box::new(stream))
+            Ok((Box::new(stream), peer))
         }
-        #[cfg(unix)]
-        Place::Unix(path) => Ok(Box::new(
-            tokio::net::UnixStream::connect(path).await.map_err(reason)?,
-        )),
-        #[cfg(not(unix))]
-        Place::Unix(_) => Err("this system has no unix sockets: use a host and a port".into()),
+        Place::Unix(path) => Ok((Box::new(dial::unix(path).await?), None)),
     }
-}
-
-fn reason(error: io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => {
-            "connection refused: check the address, and that the server is running".into()
-        }
-        io::ErrorKind::NotFound => "there is no socket with this path: check the URL".into(),
-        io::ErrorKind::PermissionDenied => {
-            "permission denied: check the mode of the socket, or the firewall".into()
-        }
-        _ => error.to_string(),
-    }
-}
-
-/// Looks up a host name on a separate thread. All threads of tokio's blocking pool may be waiting for this connection, and
-/// tokio panics if it cannot start another one.
-async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![(address, port).into()]);
-    }
-    let (sender, receiver) = oneshot::channel();
-    let host = host.to_owned();
-    std::thread::Builder::new()
-        .name("dspinlock-lookup".into())
-        .spawn(move || {
-            let addresses = (host.as_str(), port).to_socket_addrs();
-            // The receiver is gone if the attempt timed out.
-            let _ = sender.send(addresses.map(Vec::from_iter));
-        })?;
-    receiver
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
 }
 
 impl AsyncRead for CountingStream {

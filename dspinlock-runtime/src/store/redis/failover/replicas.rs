@@ -73,7 +73,7 @@ impl ReplicaWaits {
         let mut answers = wait
             .send(&connection, step.by_hash(connection.server_minute()))
             .await?;
-        if reply::is_unknown_script(&answers.0) {
+        if reply::needs_text(&answers.0) {
             answers = wait
                 .send(&connection, step.by_text(connection.server_minute()))
                 .await?;

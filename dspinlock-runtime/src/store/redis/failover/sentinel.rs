@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::rt::background;
 use crate::store::api::Boxed;
 use crate::store::redis::connection::Connection;
-use crate::store::redis::connection::login::login;
+use crate::store::redis::connection::login::{Pushes, login};
 use crate::store::redis::reconnect::Locate;
 use crate::store::redis::redact::redact;
 use crate::store::redis::timeouts::Timeouts;
@@ -166,8 +166,10 @@ async fn follow(sentinels: &Weak<Sentinels>, sentinel: &Address, limit: Duration
     let (sender, mut pushes) = mpsc::unbounded_channel();
     let subscribed = async {
         let mut client = SentinelClient::connect(sentinel, Some(sender)).await?;
-        let subscribed = client.connection.subscribe("+switch-master").await;
-        subscribed.map_err(|error| failure("SUBSCRIBE", &error))?;
+        if client.has_pushes {
+            let subscribed = client.connection.subscribe("+switch-master").await;
+            subscribed.map_err(|error| failure("SUBSCRIBE", &error))?;
+        }
         Ok(client)
     };
     let mut client = within(limit, subscribed).await?;
@@ -185,7 +187,7 @@ async fn follow(sentinels: &Weak<Sentinels>, sentinel: &Address, limit: Duration
         }
         tokio::select! {
             () = background::sleep(POLL_INTERVAL) => {}
-            push = pushes.recv() => if push.is_none() { return Ok(()) },
+            push = pushes.recv(), if client.has_pushes => if push.is_none() { return Ok(()) },
         }
     }
 }
@@ -204,6 +206,7 @@ impl fmt::Display for Sentinels {
 struct SentinelClient {
     connection: MultiplexedConnection,
     driver: AbortHandle,
+    has_pushes: bool,
 }
 
 impl SentinelClient {
@@ -211,13 +214,18 @@ impl SentinelClient {
         sentinel: &Address,
         pushes: Option<mpsc::UnboundedSender<PushInfo>>,
     ) -> Result<Self, String> {
-        let mut config = AsyncConnectionConfig::new();
-        if let Some(pushes) = pushes {
-            config = config.set_push_sender(pushes);
-        }
-        let (connection, driver) = login(sentinel, config, Arc::default()).await?;
-        let driver = tokio::spawn(driver).abort_handle();
-        Ok(Self { connection, driver })
+        let pushes = pushes.map(|sender| -> Pushes {
+            Arc::new(move |push| {
+                // The receiver is gone if the subscription has ended.
+                let _ = sender.send(push);
+            })
+        });
+        let login = login(sentinel, AsyncConnectionConfig::new(), pushes, Arc::default()).await?;
+        Ok(Self {
+            connection: login.connection,
+            driver: tokio::spawn(login.driver).abort_handle(),
+            has_pushes: login.resp.has_pushes(),
+        })
     }
 
     async fn master(&mut self, name: &str) -> Result<HostPort, String> {

@@ -1,13 +1,15 @@
 //! The address of one server and the login to it, parsed from a URL. `Display` and `Debug` never show the login.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use redis::{ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
 use url::Url;
 
 use crate::error::Error;
 use crate::store::redis::redact::redact;
+use crate::store::redis::resp::{Resp, SharedResp};
 #[cfg(feature = "tls")]
 use crate::store::redis::tls;
 use crate::tls::Tls;
@@ -16,9 +18,12 @@ use crate::tls::Tls;
 #[derive(Clone)]
 pub(crate) struct Address {
     pub(crate) place: Place,
+    /// The address to connect to, if the name of the host is not to be looked up.
+    pub(crate) peer: Option<SocketAddr>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<tls::Connector>,
     pub(crate) login: RedisConnectionInfo,
+    pub(crate) resp: SharedResp,
 }
 
 /// The host and port, or the socket path, of a server.
@@ -59,7 +64,9 @@ impl Address {
             ConnectionAddr::Unix(path) => Place::Unix(path.clone()),
             _ => return Err(invalid("it names neither a host nor a unix socket")),
         };
-        Self::new(place, tls, info.redis_settings().clone())
+        let mut address = Self::new(place, tls, info.redis_settings().clone())?;
+        address.resp = SharedResp::new(resp_of(url));
+        Ok(address)
     }
 
     /// The server at a host and a port.
@@ -80,13 +87,20 @@ impl Address {
                 "TLS needs the feature `tls` of dspinlock: enable it",
             ));
         }
-        let login = login.set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
+        let login = login.set_skip_set_lib_name();
         Ok(Self {
             place,
+            peer: None,
             #[cfg(feature = "tls")]
             tls: tls.as_ref().map(tls::Connector::new).transpose()?,
             login,
+            resp: SharedResp::new(None),
         })
+    }
+
+    /// The same server and login by the address of an earlier connection, so that both lead to one server.
+    pub(crate) fn pinned(&self, peer: Option<SocketAddr>) -> Self {
+        Self { peer, ..self.clone() }
     }
 
     pub(crate) fn is_secure(&self) -> bool {
@@ -103,6 +117,7 @@ impl Address {
     pub(crate) fn at(&self, (host, port): HostPort) -> Self {
         let mut address = self.clone();
         address.place = Place::Tcp { host, port };
+        address.peer = None;
         address
     }
 
@@ -113,6 +128,17 @@ impl Address {
             Place::Unix(_) => None,
         }
     }
+}
+
+/// The version of RESP that a URL asks for. The redis crate has refused other values.
+fn resp_of(url: &str) -> Option<Resp> {
+    let url = Url::parse(url).ok()?;
+    let (_, version) = url.query_pairs().find(|(name, _)| name == "protocol")?;
+    Some(if version.ends_with('2') {
+        Resp::V2
+    } else {
+        Resp::V3
+    })
 }
 
 /// The TLS options of a URL; `None` for a scheme without TLS. The parameters have the names of Python's redis package.

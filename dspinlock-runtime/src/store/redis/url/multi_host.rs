@@ -55,18 +55,25 @@ impl<'a> MultiHost<'a> {
             } else {
                 format!(":{port}")
             };
-            let parameters = self.tls_parameters();
+            let parameters = self.parameters();
             let url = format!("{}://{credentials}{host}{port}?{parameters}", self.scheme);
             Address::parse(&url, self.tls.clone())
         };
-        self.hosts.split(',').map(address).collect()
+        let mut addresses: Vec<Address> = self.hosts.split(',').map(address).collect::<Result<_, Error>>()?;
+        if let [first, others @ ..] = &mut addresses[..] {
+            others
+                .iter_mut()
+                .for_each(|other| other.resp = first.resp.clone());
+        }
+        Ok(addresses)
     }
 
-    fn tls_parameters(&self) -> String {
+    /// The parameters of one server: TLS and the version of RESP.
+    fn parameters(&self) -> String {
         let parameters: Vec<&str> = self
             .query
             .split('&')
-            .filter(|pair| pair.starts_with("ssl"))
+            .filter(|pair| pair.starts_with("ssl") || pair.starts_with("protocol="))
             .collect();
         parameters.join("&")
     }
@@ -74,7 +81,7 @@ impl<'a> MultiHost<'a> {
     /// The login and the database of a server that the URL does not name.
     #[cfg(feature = "sentinel")]
     pub(crate) fn template(&self, database: &str) -> Result<Address, Error> {
-        let (credentials, parameters) = (self.credentials, self.tls_parameters());
+        let (credentials, parameters) = (self.credentials, self.parameters());
         let url = format!("{}://{credentials}localhost/{database}?{parameters}", self.scheme);
         Address::parse(&url, self.tls.clone())
     }

@@ -236,6 +236,7 @@ impl RedisParameters {
         let timeouts = Timeouts {
             connect: self.socket_connect_timeout,
             response: self.response_timeout,
+            readers: true,
         };
         Ok((Address::tcp(&self.redis_host, self.port, tls, login)?, timeouts))
     }

@@ -120,9 +120,29 @@ pub(crate) fn refused(error: &RedisError) -> CommandError {
         }
         "OOM" | "READONLY" | "LOADING" | "MISCONF" | "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN"
         | "TRYAGAIN" | "BUSY" => StoreFailure::Unavailable(code.into()),
-        _ => StoreFailure::Refused(code.into()),
+        _ => StoreFailure::Refused(match unknown_command(error) {
+            Some(command) => format!("{code}: unknown command `{command}`"),
+            None => code.into(),
+        }),
     };
     Failure::Refused(reason).into()
+}
+
+/// Whether the server, or a proxy before it, does not know a command.
+pub(crate) fn is_unknown_command(error: &RedisError) -> bool {
+    let starts = |text: &str| text.starts_with("unknown command") || text.starts_with("unsupported command");
+    error.detail().is_some_and(starts)
+}
+
+/// The command in ``unknown command 'EVAL', with args beginning with: `` if it is one of this crate. The rest of the text
+/// quotes arguments.
+fn unknown_command(error: &RedisError) -> Option<&'static str> {
+    const COMMANDS: [&str; 6] = ["EVALSHA", "EVAL", "GETRANGE", "CLIENT", "WAIT", "ASKING"];
+    let detail = error.detail().filter(|_| is_unknown_command(error))?;
+    let name = detail.split(['\'', '`', ',']).nth(1)?;
+    COMMANDS
+        .into_iter()
+        .find(|command| command.eq_ignore_ascii_case(name))
 }
 
 /// The code of an error reply. A first word that is not a code is not shown: it may be a quoted argument.
@@ -147,7 +167,10 @@ fn denied(code: &str, detail: &str) -> String {
         None if detail.contains("key") => {
             "the user may not access this key: grant it with `ACL SETUSER`".into()
         }
-        None => "the user may not run a command of this step: grant it with `ACL SETUSER`".into(),
+        // The server does not say which one.
+        None => "the user may not run a command of the scripts, which are `exists`, `get`, `getrange`, `pexpireat`, \
+                 `pttl`, `set`, `strlen`, `time` and `unlink`: grant it with `ACL SETUSER`"
+            .into(),
     }
 }
 
@@ -180,8 +203,17 @@ fn redirect(code: &str, detail: &str) -> Option<Redirect> {
     }
 }
 
-pub(crate) fn is_unknown_script(answer: &Answer) -> bool {
-    matches!(answer, Err(error) if is_refused(error, "NOSCRIPT"))
+/// Whether to send the text of a script instead of its digest: the server does not have the script, does not know
+/// `EVALSHA`, or the user may not run it.
+pub(crate) fn needs_text(answer: &Answer) -> bool {
+    let Err(CommandError::Failed(Failure::Refused(reason))) = answer else {
+        return false;
+    };
+    match reason {
+        StoreFailure::Refused(code) => code == "NOSCRIPT" || code.ends_with("unknown command `EVALSHA`"),
+        StoreFailure::PermissionDenied(reason) => reason.contains("`evalsha`"),
+        _ => false,
+    }
 }
 
 fn is_refused(error: &CommandError, with: &str) -> bool {
