@@ -45,7 +45,10 @@ fn large_values_on_a_slow_line_cost_no_lease_and_no_time_out() {
     let readers: Vec<Call<'_>> = (0..READERS).map(|at| far.call(&value(at))).collect();
     let (done, ended) = channel();
     scope(|threads| {
-        let small = threads.spawn(|| small_calls(&far, &ended));
+        let small = threads.spawn({
+            let far = &far;
+            move || small_calls(far, &ended)
+        });
         for (at, reader) in readers.iter().enumerate() {
             let (bodies, result) = reader.outcome();
             assert!(
