@@ -186,7 +186,7 @@ impl<R, P> Returning<R, P> {
         }
         let mut entering = start.enter(type_name::<F>());
         let permit = loop {
-            let entered = blocking::wait(entering.future.as_mut());
+            let entered = blocking::wait(&mut entering.future);
             match self.steps.entered(&mut entering, entered) {
                 Decision::Retry => {}
                 Decision::Return(outcome) => return outcome,

@@ -183,6 +183,14 @@ pub enum Error {
     /// The global pool already exists with another URL or other settings.
     #[error("the global pool is already initialized; call `init` once, before the first locked call")]
     AlreadyInitialized,
+    /// The pool, or the call, belongs to the parent process: it was opened or started before a `fork`.
+    ///
+    /// The connections and the threads of a pool cannot be used in two processes. The global pool opens itself again in the
+    /// child. So only a pool that the program passes itself gives this error, and a future that was polled before the `fork`.
+    #[error(
+        "the pool or the call is of the parent process: after `fork`, open a new pool in the child, and start the call there"
+    )]
+    Forked,
     /// A store URL cannot be used.
     #[error("invalid store URL: {reason}")]
     #[non_exhaustive]
@@ -224,6 +232,7 @@ impl Error {
             | Self::EmbeddedNotInitialized { .. }
             | Self::ProvidedObjectIsNotHashable { .. }
             | Self::AlreadyInitialized
+            | Self::Forked
             | Self::InvalidUrl { .. } => {}
         }
         self

@@ -189,6 +189,9 @@ impl Lease {
 
     /// Aborts the lock and waits until the store has replied.
     pub(crate) async fn abort(mut self) {
+        if self.held.is_inherited() {
+            return;
+        }
         heartbeat::stop(&self.held);
         self.claim.abort().await;
     }
@@ -235,7 +238,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        heartbeat::stop(&self.held);
+        if !self.held.is_inherited() {
+            heartbeat::stop(&self.held);
+        }
     }
 }
 

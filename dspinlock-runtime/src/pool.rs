@@ -7,6 +7,7 @@ pub(crate) mod near_cache;
 mod open;
 mod request;
 mod secret;
+mod tick;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,14 +21,52 @@ use self::near_cache::NearCache;
 use self::open::{Location, Settings};
 use self::request::Requests;
 use self::secret::{SIGNATURE_SIZE, Secret};
+use self::tick::Tick;
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::value::{Hit, MAX_HEADER};
 use crate::protocol::{Reply, Request};
+use crate::rt::clock::Instant;
+use crate::rt::process::{self, Owned, PerProcess};
+use crate::rt::thread_end;
 use crate::store::RedisParameters;
 use crate::tls::Tls;
 
-static GLOBAL: OnceCell<Pool> = OnceCell::new();
+static GLOBAL: PerProcess<Global> = PerProcess::new(Global::inherit);
+
+/// The global pool of one process.
+struct Global {
+    pool: OnceCell<Pool>,
+    /// What a forked child opens again.
+    of_parent: Option<Source>,
+}
+
+/// What a pool is opened from.
+#[derive(Clone)]
+struct Source {
+    settings: Settings,
+    secret: Option<Secret>,
+}
+
+impl Global {
+    fn inherit(parent: Option<&Self>) -> Self {
+        let source = |parent: &Self| match parent.pool.get() {
+            Some(pool) => Some(pool.shared.source.clone()),
+            None => parent.of_parent.clone(),
+        };
+        Self {
+            pool: OnceCell::new(),
+            of_parent: parent.and_then(source),
+        }
+    }
+
+    fn open(&self) -> Result<Pool, Error> {
+        match &self.of_parent {
+            Some(source) => Pool::from_source(source.clone()),
+            None => Pool::new(Settings::from_environment()?).map_err(open::name_variable),
+        }
+    }
+}
 
 /// Sets the global pool, which annotated functions use. Call it once, before the first locked call.
 ///
@@ -47,9 +86,9 @@ static GLOBAL: OnceCell<Pool> = OnceCell::new();
 /// [`Error::AlreadyInitialized`] if the global pool already exists with another URL or other settings. A second call with
 /// the same URL and settings does nothing.
 pub fn init(pool: Pool) -> Result<(), Error> {
-    match GLOBAL.try_insert(pool) {
+    match GLOBAL.get().pool.try_insert(pool.own()?) {
         Ok(_) => Ok(()),
-        Err((global, pool)) if global.shared.settings == pool.shared.settings => Ok(()),
+        Err((global, pool)) if global.shared.source.settings == pool.shared.source.settings => Ok(()),
         Err(_) => Err(Error::AlreadyInitialized),
     }
 }
@@ -69,15 +108,15 @@ pub fn init(pool: Pool) -> Result<(), Error> {
 /// ```
 #[derive(Clone)]
 pub struct Pool {
-    shared: Arc<Shared>,
+    shared: Arc<Owned<Shared>>,
 }
 
 struct Shared {
-    settings: Settings,
+    source: Source,
     requests: Requests,
     flights: Flights,
     near_cache: Arc<NearCache>,
-    secret: Option<Secret>,
+    tick: Arc<Tick>,
 }
 
 impl Pool {
@@ -142,28 +181,72 @@ impl Pool {
 
     fn new(settings: Settings) -> Result<Self, Error> {
         let secret = settings.secret.as_deref().map(Secret::new).transpose()?;
-        let store = settings.open_store()?;
         let settings = settings.with_hashed_secret();
-        let near_cache = Arc::new(NearCache::new(settings.near_cache_size));
+        Self::from_source(Source { settings, secret })
+    }
+
+    fn from_source(source: Source) -> Result<Self, Error> {
+        thread_end::register(process::id());
+        let store = source.settings.open_store()?;
+        let near_cache = Arc::new(NearCache::new(source.settings.near_cache_size));
         store.listen(near_cache.clone());
-        let shared = Arc::new(Shared {
-            settings,
+        let shared = Shared {
+            source,
             requests: Requests::new(store, near_cache.clone()),
             flights: Flights::default(),
             near_cache,
-            secret,
-        });
-        Ok(Self { shared })
+            tick: Tick::new(),
+        };
+        Ok(Self {
+            shared: Arc::new(Owned::new(shared)),
+        })
     }
 
     /// The global pool. Opens it if `init` was not called.
     pub(crate) fn global() -> Result<&'static Self, Error> {
-        GLOBAL.get_or_try_init(|| Self::new(Settings::from_environment()?).map_err(open::name_variable))
+        let global = GLOBAL.get();
+        global.pool.get_or_try_init(|| global.open())
     }
 
     /// The global pool, if it is open.
     pub(crate) fn global_if_open() -> Option<&'static Self> {
-        GLOBAL.get()
+        GLOBAL.get().pool.get()
+    }
+
+    /// The global pool, if it is open and this process opened it, or its parent less than 250 ms ago: a near hit does not
+    /// pay for the process id. A near hit uses nothing but memory, and takes no lock.
+    #[inline]
+    pub(crate) fn global_for_near_hit(now: Instant) -> Option<&'static Self> {
+        let pool = GLOBAL.newest()?.pool.get()?;
+        (pool.shared.tick.is_recent(now) || pool.start_tick()).then_some(pool)
+    }
+
+    /// `false` if the pool is inherited.
+    #[cold]
+    fn start_tick(&self) -> bool {
+        let is_own = !self.is_inherited();
+        if is_own {
+            self.shared.tick.start();
+        }
+        is_own
+    }
+
+    /// Whether the pool belongs to the parent of this process: then nothing in it may be used.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.shared.is_inherited()
+    }
+
+    /// This pool, for its own process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`] in a forked child.
+    pub(crate) fn own(self) -> Result<Self, Error> {
+        if self.is_inherited() {
+            Err(Error::Forked)
+        } else {
+            Ok(self)
+        }
     }
 
     pub(crate) fn near_cache(&self) -> &Arc<NearCache> {
@@ -190,13 +273,13 @@ impl Pool {
     }
 
     pub(crate) fn max_value_size(&self) -> usize {
-        self.shared.settings.max_value_size
+        self.shared.source.settings.max_value_size
     }
 
     /// The key in the store: a pool with a secret renames keys.
     #[inline]
     pub(crate) fn store_key(&self, key: Key) -> Key {
-        match &self.shared.secret {
+        match &self.shared.source.secret {
             None => key,
             Some(secret) => secret.rename(&key),
         }
@@ -204,7 +287,7 @@ impl Pool {
 
     /// The payload to store, signed if the pool has a secret.
     pub(crate) fn sign(&self, key: &Key, tag: &str, fence: u64, payload: &Bytes) -> Bytes {
-        match &self.shared.secret {
+        match &self.shared.source.secret {
             None => payload.clone(),
             Some(secret) => secret.sign(key, tag, fence, payload),
         }
@@ -216,6 +299,7 @@ impl Pool {
         hit.is_intact()
             && self
                 .shared
+                .source
                 .secret
                 .as_ref()
                 .is_none_or(|secret| secret.verify(key, hit))
@@ -223,7 +307,7 @@ impl Pool {
 
     /// The greatest size of header and payload together.
     pub(crate) fn bound(&self) -> usize {
-        let signature = self.shared.secret.as_ref().map_or(0, |_| SIGNATURE_SIZE);
+        let signature = self.shared.source.secret.as_ref().map_or(0, |_| SIGNATURE_SIZE);
         self.max_value_size()
             .saturating_add(MAX_HEADER + signature)
             .min(i64::MAX as usize)

@@ -5,7 +5,9 @@
 pub(crate) mod background;
 pub(crate) mod blocking;
 pub(crate) mod clock;
+pub(crate) mod in_flight;
 pub(crate) mod latch;
 pub(crate) mod op;
 pub(crate) mod process;
 pub(crate) mod sync;
+pub(crate) mod thread_end;

@@ -139,6 +139,7 @@ fn samples() -> Vec<Error> {
         },
         Error::Recursion { key: key() },
         Error::AlreadyInitialized,
+        Error::Forked,
         Error::InvalidUrl {
             reason: "unknown scheme".into(),
         },

@@ -127,7 +127,9 @@ fn no_variant_is_missing() {
         .filter(|line| line.starts_with(char::is_uppercase))
         .map(|line| line.split([' ', '(', ',']).next().unwrap())
         .collect();
-    let provoked: BTreeSet<&str> = PROVOKED.iter().map(|(name, _)| *name).collect();
+    // `tests/process` provokes it, because a process with the threads of a test harness should not fork.
+    let elsewhere = ["Forked"];
+    let provoked: BTreeSet<&str> = PROVOKED.iter().map(|(name, _)| *name).chain(elsewhere).collect();
     assert_eq!(declared, provoked);
 }
 

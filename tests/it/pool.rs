@@ -3,6 +3,7 @@
 mod connecting;
 mod least_privilege;
 mod open;
+mod refusals;
 mod secret;
 #[cfg(feature = "tls")]
 mod tls;

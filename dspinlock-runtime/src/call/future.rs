@@ -9,8 +9,8 @@ use pin_project_lite::pin_project;
 
 use super::start::{Entering, Start};
 use super::steps::{Decision, Settled, Steps};
-use crate::engine::{Boxed, Permit};
-use crate::error::Error;
+use crate::engine::Permit;
+use crate::rt::in_flight::InFlight;
 
 pin_project! {
     /// The future of one call. It contains the user's body once; an `async fn` would contain it twice.
@@ -40,7 +40,7 @@ enum Phase {
     Start(Start),
     Enter(Entering),
     Body(Option<Box<Permit>>),
-    Settle(Boxed<Result<(), Error>>),
+    Settle(InFlight<'static, ()>),
     Over,
 }
 
@@ -98,7 +98,7 @@ impl<F: Future<Output = R>, R, P> RunProj<'_, F, R, P> {
         let Phase::Enter(entering) = self.phase else {
             return Poll::Ready(None);
         };
-        let entered = ready!(entering.future.as_mut().poll(cx));
+        let entered = ready!(Pin::new(&mut entering.future).poll(cx));
         match self.steps.entered(entering, entered) {
             Decision::Retry => {}
             Decision::Return(outcome) => return Poll::Ready(Some(outcome)),
@@ -139,7 +139,7 @@ impl<F: Future<Output = R>, R, P> RunProj<'_, F, R, P> {
         let Phase::Settle(settling) = self.phase else {
             return Poll::Ready(None);
         };
-        let settled = ready!(settling.as_mut().poll(cx));
+        let settled = ready!(Pin::new(settling).poll(cx));
         let WorkTaken::Done { outcome } = self.work.as_mut().project_replace(Work::Over) else {
             return Poll::Ready(None);
         };
@@ -157,6 +157,7 @@ mod tests {
     use super::*;
     use crate::codec;
     use crate::engine::{CallSpec, Entered};
+    use crate::error::Error;
     use crate::key::Key;
     use crate::options::Options;
     use crate::rt::blocking;

@@ -9,11 +9,13 @@ use sha2::{Digest, Sha256};
 
 use super::site::Site;
 use super::site_name::{site_name, site_name_pieces};
-use crate::engine::{self, Boxed, CallSpec, Entered};
+use crate::engine::{self, CallSpec, Entered};
 use crate::error::Error;
 use crate::key::{Key, KeyHasher};
 use crate::options::Options;
 use crate::pool::Pool;
+use crate::rt::clock::Instant;
+use crate::rt::in_flight::InFlight;
 
 /// A call whose options and key are being set.
 pub(super) struct Draft {
@@ -71,15 +73,16 @@ impl Start {
     pub(super) fn near_hit<R>(&self, from_entry: fn(&(dyn Any + Send + Sync)) -> Option<R>) -> Option<R> {
         let age = self.near_cache?;
         let key = Key::new(self.site.options.prefix.clone(), self.digest?);
-        let pool = Pool::global_if_open()?;
-        pool.near_cache().get(&pool.store_key(key), age, from_entry)
+        let now = Instant::now();
+        let pool = Pool::global_for_near_hit(now)?;
+        pool.near_cache().get(&pool.store_key(key), now, age, from_entry)
     }
 
     /// Enters the engine.
     pub(super) fn enter(self, body_type: &'static str) -> Entering {
         match self.into_spec(body_type) {
             Ok(spec) => Entering {
-                future: engine::enter(spec),
+                future: InFlight::new(engine::enter(spec)),
             },
             Err(error) => Entering::ready(Err(error)),
         }
@@ -110,20 +113,20 @@ impl Start {
 
 /// A call that waits for the engine's outcome.
 pub(super) struct Entering {
-    pub(super) future: Boxed<Result<Entered, Error>>,
+    pub(super) future: InFlight<'static, Entered>,
 }
 
 impl Entering {
     /// A call whose outcome is known.
     pub(super) fn ready(outcome: Result<Entered, Error>) -> Self {
         Self {
-            future: Box::pin(std::future::ready(outcome)),
+            future: InFlight::new(Box::pin(std::future::ready(outcome))),
         }
     }
 
     /// Enters the engine again, and refuses the value with this tag, because it could not be decoded.
     pub(super) fn refuse(&mut self, mut spec: Box<CallSpec>, tag: &[u8]) {
         spec.refuse(tag);
-        self.future = engine::enter(spec);
+        self.future = InFlight::new(engine::enter(spec));
     }
 }

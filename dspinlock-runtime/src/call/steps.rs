@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::policy::{Outcome, Rules};
 use super::start::{Entering, Start};
 use super::storable::Disposition;
-use crate::engine::{Boxed, Entered, Permit};
+use crate::engine::{Entered, Permit};
 use crate::error::Error;
+use crate::rt::in_flight::InFlight;
 
 /// The steps of one call, for its return type `R` and its error policy `P`.
 pub(super) struct Steps<R, P> {
@@ -30,7 +31,7 @@ pub(super) enum Decision<R> {
 pub(super) enum Settled<R> {
     Return(R),
     /// Wait until the lock is published or aborted, then return.
-    Wait(Boxed<Result<(), Error>>, R),
+    Wait(InFlight<'static, ()>, R),
 }
 
 impl<R, P> Steps<R, P> {
@@ -83,8 +84,11 @@ impl<R, P> Steps<R, P> {
             return Settled::Return(outcome);
         };
         match (self.rules.encode)(&outcome) {
-            Disposition::Abort => Settled::Wait(permit.abort(), outcome),
-            Disposition::Publish(bytes) => Settled::Wait(permit.publish(bytes.map(Bytes::from)), outcome),
+            Disposition::Abort => Settled::Wait(InFlight::new(permit.abort()), outcome),
+            Disposition::Publish(bytes) => {
+                let settling = permit.publish(bytes.map(Bytes::from));
+                Settled::Wait(InFlight::new(settling), outcome)
+            }
             Disposition::Unencodable => {
                 let key = permit.key();
                 Settled::Return(self.finish(Err(Error::Codec { key }), outcome))
@@ -95,7 +99,8 @@ impl<R, P> Steps<R, P> {
     /// After the lock is published or aborted.
     pub(super) fn finish(&self, settled: Result<(), Error>, outcome: R) -> R {
         match settled {
-            Ok(()) => outcome,
+            // A forked child has the value, and its parent publishes it.
+            Ok(()) | Err(Error::Forked) => outcome,
             Err(error) => self.on_error(error).unwrap_or(outcome),
         }
     }

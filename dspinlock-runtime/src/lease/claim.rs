@@ -2,6 +2,7 @@
 //!
 //! A call can be dropped at any moment. The drop of its claim sends an ABORT, so no dropped call keeps its lock.
 
+use std::mem;
 use std::time::Duration;
 
 use crate::error::{Error, StoreFailure};
@@ -9,13 +10,14 @@ use crate::key::Key;
 use crate::pool::Pool;
 use crate::pool::flight::Leader;
 use crate::protocol::Request;
+use crate::rt::background;
 use crate::rt::sync::Instant;
-use crate::rt::{background, blocking};
+use crate::rt::thread_end;
 
 /// The tag of a call, under which the store may hold the key, and the call's leadership of its flight.
 ///
-/// Dropping an armed claim sends an ABORT from the background thread. Every step travels on the same connection, so the ABORT
-/// never overtakes its ACQUIRE. After the reply, the leadership passes to the next follower.
+/// Dropping an armed claim sends an ABORT. Every step travels on the same connection, so the ABORT does not overtake its ACQUIRE,
+/// and no later request of this thread overtakes the ABORT. The drop waits for nothing.
 pub(crate) struct Claim {
     pub(crate) pool: Pool,
     pub(crate) key: Key,
@@ -63,35 +65,25 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if !self.armed {
-            return;
-        }
-        let panicking = std::thread::panicking();
-        let pool = self.pool.clone();
-        let (key, tag) = (self.key.clone(), std::mem::take(&mut self.tag));
-        let (leader, lease) = (self.leader.take(), self.lease);
-        let done = background::spawn(async move {
-            let first = abort(&pool, &key, &tag).await;
-            drop(leader);
-            if let Err(error) = first {
-                retry_abort(&pool, &key, &tag, lease, error).await;
-            }
-        });
-        if panicking {
-            // The process may exit after a panic. Without this wait, the key could stay locked until its lease expires.
-            let in_time = async {
-                tokio::select! {
-                    _ = done => {}
-                    () = background::sleep(PANIC_WAIT) => {}
+        if self.pool.is_inherited() {
+            // The lock, and the flight, are the parent's.
+            mem::forget(self.leader.take());
+        } else if self.armed {
+            let queued = thread_end::queue_abort();
+            let (pool, key, lease) = (self.pool.clone(), self.key.clone(), self.lease);
+            let tag = mem::take(&mut self.tag);
+            background::start_here(async move {
+                let first = abort(&pool, &key, &tag).await;
+                drop(queued);
+                if let Err(error) = first {
+                    retry_abort(&pool, &key, &tag, lease, error).await;
                 }
-            };
-            blocking::wait(in_time);
+            });
+            // The request of the next leader is behind the ABORT.
+            drop(self.leader.take());
         }
     }
 }
-
-/// The longest time for which a panic waits for its ABORT.
-const PANIC_WAIT: Duration = Duration::from_millis(200);
 
 pub(super) async fn abort(pool: &Pool, key: &Key, tag: &str) -> Result<(), Error> {
     let tag = tag.to_owned();
@@ -99,15 +91,20 @@ pub(super) async fn abort(pool: &Pool, key: &Key, tag: &str) -> Result<(), Error
 }
 
 /// The pause between two attempts to abort on a store that is unavailable.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Retries the ABORT for at most one lease: a store that was unavailable may still have the record.
+/// Retries the ABORT until the store replies. After a broken connection the ACQUIRE may still arrive behind the ABORT, so the
+/// last ABORT is sent after one lease.
 async fn retry_abort(pool: &Pool, key: &Key, tag: &str, lease: Duration, mut error: Error) {
-    let start = Instant::now();
-    while is_transient(&error) && start.elapsed() + RETRY_PAUSE < lease {
+    let end = Instant::now() + lease;
+    while is_transient(&error) && Instant::now() + RETRY_PAUSE < end {
         background::sleep(RETRY_PAUSE).await;
         match abort(pool, key, tag).await {
-            Ok(()) => return,
+            Ok(()) => {
+                background::sleep(end.saturating_duration_since(Instant::now())).await;
+                let _ = abort(pool, key, tag).await;
+                return;
+            }
             Err(again) => error = again,
         }
     }

@@ -9,22 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::held::{Held, ScheduleKey};
-use crate::rt::background;
-use crate::rt::sync::{Instant, Lazy, Mutex, MutexGuard, Notify, PoisonError};
+use crate::rt::process::PerProcess;
+use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Notify, Ordering, PoisonError};
+use crate::rt::{background, thread_end};
 
-static HEARTBEAT: Lazy<Heartbeat> = Lazy::new(|| {
-    background::spawn(run());
-    Heartbeat {
-        schedule: Mutex::default(),
-        wake: Notify::new(),
-    }
+static HEARTBEAT: PerProcess<Heartbeat> = PerProcess::new(|_| Heartbeat {
+    is_running: AtomicBool::new(false),
+    schedule: Mutex::default(),
+    wake: Notify::new(),
 });
 
 fn heartbeat() -> &'static Heartbeat {
-    Lazy::force(&HEARTBEAT)
+    HEARTBEAT.get()
 }
 
 struct Heartbeat {
+    is_running: AtomicBool,
     schedule: Mutex<Schedule>,
     /// Wakes the task, because a new entry is due before its sleep ends.
     wake: Notify,
@@ -47,6 +47,10 @@ const PERIOD: Duration = Duration::from_millis(100);
 
 /// Schedules the renewals of `held`, until [`stop`].
 pub(super) fn start(held: &Arc<Held>) {
+    if !heartbeat().is_running.swap(true, Ordering::SeqCst) {
+        background::spawn(run());
+        thread_end::at_end_of_process(give_up);
+    }
     let mut schedule = heartbeat().lock();
     schedule.next_id += 1;
     let key = (held.first_renewal(), schedule.next_id);
@@ -58,6 +62,15 @@ pub(super) fn stop(held: &Held) {
     let mut schedule = heartbeat().lock();
     if let Some(key) = held.schedule_key().take() {
         schedule.due.remove(&key);
+    }
+}
+
+/// Aborts every lock that is held, because the process ends.
+fn give_up() {
+    let leases: Vec<_> = heartbeat().lock().due.values().cloned().collect();
+    for held in leases {
+        stop(&held);
+        held.give_up();
     }
 }
 

@@ -14,9 +14,10 @@ use crate::key::Key;
 use crate::pool::Pool;
 use crate::protocol::value::Holder;
 use crate::protocol::{Renew, Reply, Request};
+use crate::rt::in_flight::InFlight;
 use crate::rt::latch::Latch;
-use crate::rt::process;
 use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Ordering, PoisonError};
+use crate::rt::{background, process, thread_end};
 
 /// The options of the call that its lease needs.
 #[derive(Debug, Clone)]
@@ -77,11 +78,24 @@ impl Held {
     }
 
     pub(crate) fn is_lost(&self) -> bool {
-        self.lost.is_set() || Instant::now() >= self.deadline()
+        self.is_inherited() || self.lost.is_set() || Instant::now() >= self.deadline()
     }
 
     pub(crate) async fn lost(&self) {
-        self.lost.wait().await;
+        if self.is_inherited() {
+            return;
+        }
+        // A future that waits during a fork is lost in the child, too.
+        let waiting = InFlight::new(Box::pin(async {
+            self.lost.wait().await;
+            Ok(())
+        }));
+        let _ = waiting.await;
+    }
+
+    /// Whether the parent of this process holds the lock.
+    pub(super) fn is_inherited(&self) -> bool {
+        self.pool.is_inherited()
     }
 
     pub(crate) fn is_for(&self, pool: &Pool, key: &Key) -> bool {
@@ -114,6 +128,17 @@ impl Held {
             // On an error, the drop of the claim sends the ABORT again.
             let _ = abort(&self.pool, &self.key, &self.tag).await;
         }
+    }
+
+    /// Aborts the lock, because the process ends.
+    pub(super) fn give_up(self: Arc<Self>) {
+        self.lost.set();
+        let queued = thread_end::queue_abort();
+        background::spawn(async move {
+            // Without a reply the lease expires.
+            let _ = abort(&self.pool, &self.key, &self.tag).await;
+            drop(queued);
+        });
     }
 
     pub(crate) fn deadline(&self) -> Instant {

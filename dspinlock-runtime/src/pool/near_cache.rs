@@ -78,19 +78,22 @@ impl NearCache {
         }
     }
 
-    /// A copy of the value, unless it is older than `age`.
+    /// A copy of the value, unless it is older than `age` at `now`.
     pub(crate) fn get<R>(
         &self,
         key: &Key,
+        now: Instant,
         age: Duration,
         copy: fn(&(dyn Any + Send + Sync)) -> Option<R>,
     ) -> Option<R> {
         let slots = self.slots.pin();
         let slot = slots.get(key)?;
         let entry = slot.entry.as_ref()?;
-        let now = Instant::now();
         let is_live = entry.expires_at.is_none_or(|expires_at| now < expires_at);
-        if !is_live || now - entry.read_at >= age || slot.token < self.min_token.load(Ordering::Acquire) {
+        if !is_live
+            || now.saturating_duration_since(entry.read_at) >= age
+            || slot.token < self.min_token.load(Ordering::Acquire)
+        {
             return None;
         }
         // Checked first, because a write by every reader would make them contend for the cache line.
@@ -250,7 +253,9 @@ mod tests {
     }
 
     fn get_at(cache: &NearCache, number: u8, age: Duration) -> Option<u8> {
-        cache.get(&key(number), age, |value| value.downcast_ref().copied())
+        cache.get(&key(number), Instant::now(), age, |value| {
+            value.downcast_ref().copied()
+        })
     }
 
     fn get(cache: &NearCache, number: u8) -> Option<u8> {

@@ -22,6 +22,7 @@ pub(super) const SIGNATURE_SIZE: usize = 32;
 const MIN_LENGTH: usize = 16;
 
 /// The keyed HMACs. Each use clones one.
+#[derive(Clone)]
 pub(super) struct Secret {
     names: Hmac<Sha256>,
     signatures: Hmac<Sha256>,

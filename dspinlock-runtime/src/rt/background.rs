@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::mpsc::channel;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
@@ -13,8 +14,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
 use super::clock::Instant;
+use super::process::PerProcess;
 
-static RUNTIME: OnceCell<Handle> = OnceCell::new();
+/// A forked child has no thread of its parent, so it starts its own.
+static RUNTIME: PerProcess<OnceCell<Handle>> = PerProcess::new(|_| OnceCell::new());
 
 /// Starts the thread if it is not running. Every store calls this when it is opened, and everything else in this module
 /// requires an open store.
@@ -23,7 +26,7 @@ static RUNTIME: OnceCell<Handle> = OnceCell::new();
 ///
 /// If the process is out of threads or descriptors. A later call tries again.
 pub(crate) fn start() -> io::Result<()> {
-    RUNTIME.get_or_try_init(spawn_thread).map(drop)
+    RUNTIME.get().get_or_try_init(spawn_thread).map(drop)
 }
 
 /// The runtime is built and dropped on its own thread, because dropping it inside another runtime panics.
@@ -52,12 +55,14 @@ fn spawn_thread() -> io::Result<Handle> {
 pub(crate) fn handle() -> &'static Handle {
     RUNTIME
         .get()
+        .get()
         .expect("opening a store starts the background thread")
 }
 
 /// The number of live tasks on the background thread.
 pub(crate) fn tasks() -> usize {
     RUNTIME
+        .get()
         .get()
         .map_or(0, |runtime| runtime.metrics().num_alive_tasks())
 }
@@ -68,6 +73,16 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     handle().spawn(future)
+}
+
+/// Polls `future` once on this thread, so that it sends its request now, and spawns the rest on the background thread.
+pub(crate) fn start_here(future: impl Future<Output = ()> + Send + 'static) {
+    // Inside a tokio task, the future must not depend on that task's budget.
+    let mut future = Box::pin(tokio::task::unconstrained(future));
+    let mut context = Context::from_waker(Waker::noop());
+    if future.as_mut().poll(&mut context).is_pending() {
+        spawn(future);
+    }
 }
 
 /// Runs `future` on the background thread and waits for its output. Dropping the returned future drops `future`.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::in_flight::InFlight;
 use crate::error::Error;
 
 /// A boxed future of the explicit API, such as [`HashDSpinlock::acquire`](crate::HashDSpinlock::acquire).
@@ -19,11 +20,11 @@ use crate::error::Error;
 /// }
 /// ```
 #[must_use = "futures do nothing unless polled"]
-pub struct Op<T>(Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>);
+pub struct Op<T>(InFlight<'static, T>);
 
 impl<T> Op<T> {
     pub(crate) fn new(operation: impl Future<Output = Result<T, Error>> + Send + 'static) -> Self {
-        Self(Box::pin(operation))
+        Self(InFlight::new(Box::pin(operation)))
     }
 }
 
@@ -31,7 +32,7 @@ impl<T> Future for Op<T> {
     type Output = Result<T, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(context)
+        Pin::new(&mut self.0).poll(context)
     }
 }
 

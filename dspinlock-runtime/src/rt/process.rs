@@ -1,17 +1,137 @@
-//! The process id and the host name of this process.
+//! The process id and the host name of this process, and what belongs to one process only.
 //!
-//! `lease` writes both into an entry, so that an operator sees which process holds a key. No decision depends on them.
+//! A forked child has a copy of the memory of its parent, but no other thread of it. A lock in that memory may be held for
+//! ever, and a socket is shared with the parent. So the child neither uses nor drops what it inherited: statics are
+//! [`PerProcess`], and everything else hangs on an [`Owned`]. Nothing here takes a lock.
 
-use std::sync::LazyLock;
+use std::mem;
+use std::ops::Deref;
 
-/// The host's name, read once.
+use once_cell::race::OnceBox;
+
+/// The host's name, read once. `lease` writes it into an entry, so that an operator sees which process holds a key.
 pub(crate) fn host_name() -> &'static str {
-    static HOST: LazyLock<String> =
-        LazyLock::new(|| gethostname::gethostname().to_string_lossy().into_owned());
-    &HOST
+    static HOST: OnceBox<String> = OnceBox::new();
+    HOST.get_or_init(|| Box::new(gethostname::gethostname().to_string_lossy().into_owned()))
 }
 
 /// The process id. It is read each time, because it is different after a fork.
+#[inline]
 pub(crate) fn id() -> u32 {
     std::process::id()
+}
+
+/// A static that each process has for itself: a chain with one node for this process and one for each ancestor that used
+/// it. A node is never removed.
+pub(crate) struct PerProcess<T: 'static> {
+    first: OnceBox<Node<T>>,
+    make: fn(Option<&T>) -> T,
+}
+
+struct Node<T> {
+    process: u32,
+    value: T,
+    next: OnceBox<Node<T>>,
+}
+
+impl<T> PerProcess<T> {
+    /// `make` gets the value of the parent. It may be called more than once, so it must have no side effects, and it must
+    /// take no lock that is in the value of the parent.
+    pub(crate) const fn new(make: fn(Option<&T>) -> T) -> Self {
+        Self {
+            first: OnceBox::new(),
+            make,
+        }
+    }
+
+    /// The value of this process.
+    pub(crate) fn get(&self) -> &T {
+        let process = id();
+        let (mut link, mut parent) = (&self.first, None);
+        loop {
+            let node = link.get_or_init(|| {
+                Box::new(Node {
+                    process,
+                    value: (self.make)(parent),
+                    next: OnceBox::new(),
+                })
+            });
+            // An ancestor may have had the same id, so only the last node is this process.
+            if node.process == process && node.next.get().is_none() {
+                return &node.value;
+            }
+            (link, parent) = (&node.next, Some(&node.value));
+        }
+    }
+
+    /// The newest value, without a look at the process id: it may be the parent's. `None` if no process has one.
+    #[inline]
+    pub(crate) fn newest(&self) -> Option<&T> {
+        let mut node = self.first.get()?;
+        while let Some(next) = node.next.get() {
+            node = next;
+        }
+        Some(&node.value)
+    }
+}
+
+/// A value that is dropped only in the process that created it. A forked child leaks it.
+pub(crate) struct Owned<T> {
+    /// `None` only during the drop.
+    value: Option<T>,
+    process: u32,
+}
+
+impl<T> Owned<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self {
+            value: Some(value),
+            process: id(),
+        }
+    }
+
+    /// Whether the parent of this process created the value.
+    #[inline]
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.process != id()
+    }
+}
+
+impl<T> Deref for Owned<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect("the value is taken only by the drop")
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        if self.is_inherited() {
+            mem::forget(self.value.take());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_thread_of_a_process_has_the_same_value() {
+        static VALUE: PerProcess<String> = PerProcess::new(|parent| format!("{:?}", parent.map(String::len)));
+        assert!(VALUE.newest().is_none());
+        let here = std::ptr::from_ref(VALUE.get()) as usize;
+        let there = std::thread::spawn(|| std::ptr::from_ref(VALUE.get()) as usize);
+        assert_eq!(there.join().ok(), Some(here));
+        assert_eq!(VALUE.newest().map(String::as_str), Some("None"));
+    }
+
+    #[test]
+    fn a_value_is_dropped_in_its_process() {
+        let value = std::rc::Rc::new(());
+        drop(Owned::new(value.clone()));
+        assert_eq!(std::rc::Rc::strong_count(&value), 1);
+    }
 }

@@ -6,7 +6,7 @@
 //! - The file must be on a local disk, because processes share memory that a network file system does not have.
 //! - The file should not be deleted or replaced while it is open. A process checks this before each step except reads, and
 //!   continues with the new file. All keys of the old file count as deleted.
-//! - A store that was opened before a fork refuses every step in the child.
+//! - A forked child has no thread of its parent, so it must not use a store that its parent opened. The pool checks that.
 //! - All times are by the machine's clock. If it is set forward, leases expire early; if it is set back, they expire late.
 //!   The fence of an existing key never goes back.
 //!
@@ -69,8 +69,6 @@ pub struct Embedded {
     /// The path, for messages.
     path: String,
     time_limit: Duration,
-    /// The id of the process with the thread. A forked child inherits the channel, but not the thread.
-    process: u32,
 }
 
 impl Embedded {
@@ -127,7 +125,6 @@ impl Embedded {
             watch,
             path,
             time_limit,
-            process: std::process::id(),
         })
     }
 
@@ -154,10 +151,6 @@ impl Store for Embedded {
     /// Steps are executed in the order of the calls, except that a [`Request::Read`] may overtake steps that wait for
     /// another process.
     fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
-        if std::process::id() != self.process {
-            return self
-                .not_ready("the pool was opened before `fork()`: open a new pool in the child process");
-        }
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Job {
             key: key.state_name(),

@@ -41,6 +41,16 @@ impl Redis {
         Self::launch("valkey-server", &[], None)
     }
 
+    /// Starts Redis 5, which knows neither users nor RESP3.
+    pub fn five() -> Self {
+        Self::launch("redis-server-5", &[], None)
+    }
+
+    /// Starts Redis 6.2.
+    pub fn six() -> Self {
+        Self::launch("redis-server-6", &[], None)
+    }
+
     /// Starts Redis 7 with a TLS port; see [`Self::tls_url`] and [`Self::authority`].
     pub fn tls(tls: Tls) -> Self {
         Self::launch("redis-server", &[], Some(tls))
@@ -57,6 +67,10 @@ impl Redis {
             let mut args: Vec<String> = args.iter().map(ToString::to_string).collect();
             if tls.is_some() {
                 args.extend(["--tls-auth-clients", if mutual { "yes" } else { "no" }].map(Into::into));
+            }
+            // The kit logs in as this user, whatever a test does to the others.
+            if has_users(&program) {
+                args.extend(["--user", "kit", "on", "nopass", "~*", "&*", "+@all"].map(Into::into));
             }
             let arguments = arguments(&port, tls.as_ref(), &args);
             if let Some(child) = spawn(&program, &arguments, folder.path()) {
@@ -149,7 +163,7 @@ impl Redis {
     ///
     /// Fails if the reply is an error, or if the connection fails.
     pub fn try_raw<A: AsRef<[u8]>>(&self, command: &[A]) -> RedisResult<Value> {
-        let mut connection = connect(self.folder.path())?;
+        let mut connection = connect(&self.program, self.folder.path())?;
         let mut request = redis::Cmd::new();
         for word in command {
             request.arg(word.as_ref());
@@ -221,6 +235,11 @@ impl Drop for Redis {
     }
 }
 
+/// Redis 5 has no users.
+fn has_users(program: &Path) -> bool {
+    !program.ends_with("redis-server-5")
+}
+
 fn arguments(port: &Port, tls: Option<&(Port, Certificates)>, extra: &[String]) -> Vec<String> {
     let port = port.number().to_string();
     let mut arguments: Vec<String> = [
@@ -235,8 +254,6 @@ fn arguments(port: &Port, tls: Option<&(Port, Certificates)>, extra: &[String]) 
     .flatten()
     .map(Into::into)
     .collect();
-    // The kit logs in as this user, whatever a test does to the others.
-    arguments.extend(["--user", "kit", "on", "nopass", "~*", "&*", "+@all"].map(Into::into));
     if let Some((port, files)) = tls {
         arguments.extend(["--tls-port".into(), port.number().to_string()]);
         for (option, file) in files.options() {
@@ -264,16 +281,21 @@ fn spawn(program: &Path, arguments: &[String], folder: &Path) -> Option<Child> {
         if child.try_wait().expect("the server is our child").is_some() {
             return Some(false);
         }
-        let answer: RedisResult<String> = connect(folder).and_then(|mut c| redis::cmd("PING").query(&mut c));
+        let answer: RedisResult<String> =
+            connect(program, folder).and_then(|mut c| redis::cmd("PING").query(&mut c));
         answer.is_ok().then_some(true)
     });
     alive.then_some(child)
 }
 
 /// Connects by the unix socket in the server's own folder, which no other server uses.
-fn connect(folder: &Path) -> RedisResult<Connection> {
-    let socket = folder.join("socket");
-    let client = Client::open(format!("unix://{}?user=kit&pass=any", socket.display()))?;
+fn connect(program: &Path, folder: &Path) -> RedisResult<Connection> {
+    let login = if has_users(program) {
+        "?user=kit&pass=any"
+    } else {
+        ""
+    };
+    let client = Client::open(format!("unix://{}{login}", folder.join("socket").display()))?;
     let connection = client.get_connection()?;
     connection.set_read_timeout(Some(Duration::from_secs(10)))?;
     Ok(connection)

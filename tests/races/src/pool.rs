@@ -47,6 +47,11 @@ impl Pool {
         self.record.lock().expect("no step panics").clone()
     }
 
+    /// No process forks.
+    pub(crate) fn is_inherited(&self) -> bool {
+        false
+    }
+
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.record, &other.record)
     }

@@ -2,8 +2,11 @@
 
 pub mod background;
 pub mod blocking;
+#[path = "../../../dspinlock-runtime/src/rt/in_flight.rs"]
+pub mod in_flight;
 #[path = "../../../dspinlock-runtime/src/rt/latch.rs"]
 pub mod latch;
 pub mod op;
 pub mod process;
 pub mod sync;
+pub mod thread_end;

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use super::open_error::OpenError;
 use crate::error::Error;
 use crate::rt::clock::Instant;
+use crate::rt::process::PerProcess;
 
 /// "dspl" in SQLite's header marks a file of this store.
 const APPLICATION_ID: i32 = 0x6473_706c;
@@ -81,8 +82,8 @@ impl FileId {
 pub(super) fn open(path: &Path, time_limit: Duration) -> Result<Connection, OpenError> {
     // On POSIX, closing any descriptor of a file releases all locks of the process on it. SQLite handles that, so only
     // SQLite opens an existing file, and no other thread opens the file while it is created.
-    static OPENING: Mutex<()> = Mutex::new(());
-    let _opening = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    static OPENING: PerProcess<Mutex<()>> = PerProcess::new(|_| Mutex::new(()));
+    let _opening = OPENING.get().lock().unwrap_or_else(PoisonError::into_inner);
 
     // An absolute path is never one of SQLite's special names, such as ":memory:".
     let file = std::path::absolute(path)?;

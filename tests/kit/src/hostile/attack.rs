@@ -54,9 +54,8 @@ pub enum Attack {
     Foreign,
     /// The holder is always the same, and long dead.
     DeadHolder,
-    /// The connection is closed after some bytes of the honest reply: none at the first attack, one at the second, and so
-    /// on.
-    Cut,
+    /// The connection is closed after so many bytes of the honest reply, and after one more at each further attack.
+    Cut(usize),
 }
 
 impl Attack {
@@ -100,8 +99,9 @@ impl Attack {
                       $16\r\n1795416240000000\r\n:0\r\n",
                 )
                 .is_ok(),
-            Self::Cut => {
-                let _ = client.write_all(&honest[..before.min(honest.len())]);
+            Self::Cut(first) => {
+                // Fails if the client has closed the connection.
+                let _ = client.write_all(&honest[..(first + before).min(honest.len())]);
                 false
             }
         }

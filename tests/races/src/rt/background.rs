@@ -13,6 +13,11 @@ where
     future::spawn(task)
 }
 
+/// The scheduler may run the task at any time, so it needs no first poll.
+pub(crate) fn start_here(task: impl Future<Output = ()> + Send + 'static) {
+    drop(spawn(task));
+}
+
 /// Checks the clock whenever the scheduler runs this task.
 pub(crate) async fn sleep(duration: Duration) {
     let begun = Instant::now();

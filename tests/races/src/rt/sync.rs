@@ -7,19 +7,6 @@ pub(crate) use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 pub(crate) use crate::clock::Instant;
 
-/// A static that is created again for every schedule.
-pub(crate) struct Lazy<T: Sync>(shuttle::lazy_static::Lazy<T>);
-
-impl<T: Sync> Lazy<T> {
-    pub(crate) const fn new(make: fn() -> T) -> Self {
-        Self(shuttle::lazy_static::Lazy::new(make))
-    }
-
-    pub(crate) fn force(this: &'static Self) -> &'static T {
-        this.0.get()
-    }
-}
-
 /// papaya's map. Each operation is atomic, and the scheduler may switch threads before it.
 pub(crate) mod papaya {
     use std::hash::{BuildHasher, Hash};

@@ -8,6 +8,7 @@ use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::thread;
 
 use super::key;
+use crate::clock::Instant;
 use crate::pool::near_cache::NearCache;
 use crate::store::Listener;
 
@@ -32,7 +33,7 @@ impl World {
 
     fn entry(&self) -> Option<u64> {
         let version = |entry: &(dyn Any + Send + Sync)| entry.downcast_ref().copied();
-        self.cache.get(&key(), AGE, version)
+        self.cache.get(&key(), Instant::now(), AGE, version)
     }
 
     /// A call. Its value is not older than the last notification before the call.

@@ -7,13 +7,17 @@
 use std::collections::VecDeque;
 
 use super::scanner::{Exceeded, Replies, Requests, Scan};
-use crate::store::redis::wire::command::max_reply;
+use crate::store::redis::wire::command::{is_registration, max_reply};
 
 /// What any reply or push may cost, and what a reply may cost beyond the bound of its request.
 const SLACK: u64 = 64 << 10;
+/// What pushes may cost between two requests, beyond those that were asked for.
+const PUSHES: u64 = 1 << 20;
+/// What the pushes may cost that one registration causes: a script may read two names.
+const REGISTRATION: u64 = 4 << 10;
 
 /// The budget of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Budget {
     requests: Requests,
     replies: Replies,
@@ -21,6 +25,20 @@ pub(crate) struct Budget {
     expected: VecDeque<u64>,
     /// What replies without a request have cost since the last request.
     unasked: u64,
+    /// What pushes may still cost.
+    pushes: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            requests: Requests::default(),
+            replies: Replies::default(),
+            expected: VecDeque::new(),
+            unasked: 0,
+            pushes: PUSHES,
+        }
+    }
 }
 
 impl Budget {
@@ -30,10 +48,15 @@ impl Budget {
             requests,
             expected,
             unasked,
+            pushes,
             ..
         } = self;
         requests.scan(bytes, |name, last| {
             *unasked = 0;
+            *pushes = (*pushes).max(PUSHES);
+            if is_registration(name, last) {
+                *pushes = pushes.saturating_add(REGISTRATION);
+            }
             expected.extend(max_reply(name, last));
         });
     }
@@ -56,7 +79,9 @@ impl Budget {
         if scan.cost > expected.saturating_add(SLACK) {
             return Err(Exceeded);
         }
-        if scan.is_complete && !scan.is_push && self.expected.pop_front().is_none() {
+        if scan.is_complete && scan.is_push {
+            self.pushes = self.pushes.checked_sub(scan.cost).ok_or(Exceeded)?;
+        } else if scan.is_complete && self.expected.pop_front().is_none() {
             self.unasked += scan.cost;
             if self.unasked > SLACK {
                 return Err(Exceeded);
@@ -130,12 +155,20 @@ mod tests {
     }
 
     #[test]
-    fn pushes_have_no_end_and_replies_without_a_request_have() {
-        let mut budget = Budget::default();
-        for _ in 0..100_000 {
-            assert_eq!(budget.read(PUSH), Ok(()));
-        }
-        assert_eq!(budget.read(&b"+OK\r\n".repeat(20_000)), Err(Exceeded));
+    fn replies_without_a_request_have_an_end() {
+        assert_eq!(Budget::default().read(&b"+OK\r\n".repeat(20_000)), Err(Exceeded));
+    }
+
+    #[test]
+    fn there_are_as_many_pushes_as_registrations_and_a_few_more() {
+        let registered = 100_000;
+        let mut command = redis::cmd("CLIENT");
+        command.arg("CACHING").arg("YES");
+        let mut budget = asked(&vec![command; registered]);
+        assert_eq!(budget.read(&b"+OK\r\n".repeat(registered)), Ok(()));
+        assert_eq!(budget.read(&PUSH.repeat(registered)), Ok(()));
+        assert_eq!(Budget::default().read(&PUSH.repeat(1000)), Ok(()));
+        assert_eq!(Budget::default().read(&PUSH.repeat(5000)), Err(Exceeded));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ErrorKind, ProtocolVersion, PushInfo, RedisError};
+use redis::{AsyncConnectionConfig, ErrorKind, ProtocolVersion, PushInfo, RedisError, Value};
 
 use super::transport::{CountingStream, Traffic};
 use crate::store::redis::client_name::client_name;
@@ -101,7 +101,11 @@ impl Login {
             answer = self.connection.send_packed_command(&command) => answer,
             () = &mut self.driver => Err((ErrorKind::Io, "the connection was closed").into()),
         };
-        match answer {
+        let refused = |reply| match reply {
+            Value::ServerError(error) => Err(RedisError::from(error)),
+            _ => Ok(()),
+        };
+        match answer.and_then(refused) {
             Err(error) if error.is_io_error() || error.kind() == ErrorKind::Parse => Err(error),
             Err(error) if error.code() == Some("NOAUTH") => Err(error),
             // The name is not needed, and each step has its own error.
@@ -181,7 +185,7 @@ fn failure(error: &RedisError, version: Resp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use redis::{ServerError, Value, parse_redis_value};
+    use redis::{ServerError, parse_redis_value};
 
     use super::*;
 

@@ -106,6 +106,11 @@ pub(crate) fn max_reply(name: &[u8], last: &[u8]) -> Option<u64> {
     }
 }
 
+/// Whether the server will push a change of what the next command reads: `CLIENT CACHING YES`.
+pub(crate) fn is_registration(name: &[u8], last: &[u8]) -> bool {
+    name == b"CLIENT" && last == b"YES"
+}
+
 fn acquire(command: &mut Cmd, request: &Acquire, minute: Option<Minute>) {
     command
         .arg(&request.tag)

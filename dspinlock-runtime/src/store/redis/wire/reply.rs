@@ -174,7 +174,10 @@ fn denied(code: &str, detail: &str) -> String {
         None if detail.contains("key") => {
             "the user may not access this key: grant it with `ACL SETUSER`".into()
         }
-        None => "the user may not run a command of this step: grant it with `ACL SETUSER`".into(),
+        // The server does not say which one.
+        None => "the user may not run a command of the scripts, which are `exists`, `get`, `getrange`, `pexpireat`, \
+                 `pttl`, `set`, `strlen`, `time` and `unlink`: grant it with `ACL SETUSER`"
+            .into(),
     }
 }
 

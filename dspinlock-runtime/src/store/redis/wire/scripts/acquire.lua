@@ -2,9 +2,10 @@ local tag, lease, holder, minute, text = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARG
 
 local function grant(value)
   local fence = math.min(math.max(now, value and value.fence + 1 or 0), 9007199254740991)
-  local till, digits = deadline(lease), string.format('%.0f', fence)
-  redis.call('SET', S, tag .. ',' .. stamp(minute, text) .. ',0', 'PXAT', till)
-  redis.call('SET', V, 'dspinlock1,' .. tag .. ',' .. digits .. ',-,0,0,0,0,0,0,' .. holder .. '\n', 'PXAT', till)
+  local digits = string.format('%.0f', fence)
+  -- Not PXAT, which Redis 6.0 does not know.
+  redis.call('SET', S, tag .. ',' .. stamp(minute, text) .. ',0', 'PX', lease)
+  redis.call('SET', V, 'dspinlock1,' .. tag .. ',' .. digits .. ',-,0,0,0,0,0,0,' .. holder .. '\n', 'PX', lease)
   return {'ACQUIRED', digits}
 end
 

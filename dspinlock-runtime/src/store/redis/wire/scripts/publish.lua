@@ -7,11 +7,10 @@ local untouched = redis.pcall('GETRANGE', S, '0', '256') == granted
 local held = untouched and 'BLOCKED' or is_held(tag, fence)
 if held == 'COMPUTED' then return {'DONE'} end
 if held ~= 'BLOCKED' then return {'LOST'} end
-local till = deadline(ttl)
 local value = '-,0,0,0,0,0,0,'
 if payload then
-  value = table.concat({tag, fence, string.format('%.0f', now), till, took, length, checksum, ''}, ',')
+  value = table.concat({tag, fence, string.format('%.0f', now), deadline(ttl), took, length, checksum, ''}, ',')
 end
-redis.call('SET', V, head .. value .. tail .. (payload or ''), 'PXAT', till)
-redis.call('SET', S, tag .. ',' .. stamp(minute, text) .. ',1', 'PXAT', till)
+redis.call('SET', V, head .. value .. tail .. (payload or ''), 'PX', ttl)
+redis.call('SET', S, tag .. ',' .. stamp(minute, text) .. ',1', 'PX', ttl)
 return {'PUBLISHED'}

@@ -1,0 +1,187 @@
+//! A process that ends with a call or a lease in hand frees the key at once.
+
+use std::io;
+use std::mem::forget;
+use std::process::{Command, exit};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dspinlock::{Acquired, Error, HashDSpinlock, Lease, Wait, dspinlock};
+use dspinlock_testkit::{ChildProcess, Redis};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+use crate::program as command;
+
+const FREED_WITHIN: Duration = Duration::from_millis(50);
+
+/// Far longer than a test.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// Long enough for a call to acquire its lock.
+const CALL_TIME: Duration = Duration::from_millis(300);
+
+const ENDS: &[&str] = &[
+    "timeout",
+    "timeout_multi",
+    "aborted_task",
+    "runtime",
+    "runtime_multi",
+    "background_runtime",
+    "return",
+    "static",
+    "exit",
+    "exit_with_thread",
+    "exit_in_body",
+    "panic",
+];
+
+pub(crate) fn a_process_that_ends_frees_its_keys() {
+    let (server, folder) = (Redis::start(), tempfile::tempdir().expect("a temporary folder"));
+    for url in [
+        server.url(),
+        format!("sqlite:{}/locks.db", folder.path().display()),
+    ] {
+        let probe = ChildProcess::start(&mut command("probe", &url));
+        // The first call of the probe opens its pool.
+        probe.request("warm");
+        for _ in 0..2 {
+            for end in ENDS {
+                let mut ending: Command = command(end, &url);
+                let status = ending.status().expect("the program starts");
+                let code = if *end == "panic" { 101 } else { 0 };
+                assert_eq!(status.code(), Some(code), "{end} on {url}");
+                let micros: u64 = probe.request(end).parse().expect("a time");
+                let time = Duration::from_micros(micros);
+                println!(
+                    "{end} on {}: free after {time:.1?}",
+                    url.split(':').next().unwrap_or_default()
+                );
+                assert!(time <= FREED_WITHIN, "{end} on {url}: {time:?}");
+            }
+        }
+    }
+}
+
+#[dspinlock(key = key, lease = LEASE, wait = "0s")]
+async fn slow(key: &str, time: Duration) -> Result<(), Error> {
+    tokio::time::sleep(time).await;
+    Ok(())
+}
+
+#[dspinlock(key = key, lease = LEASE, wait = "0s")]
+fn slow_sync(key: &str, body: Box<dyn FnOnce()>) -> Result<(), Error> {
+    body();
+    Ok(())
+}
+
+fn lease(key: &str) -> Lease {
+    match lock(key).acquire_blocking() {
+        Ok(Acquired::Locked(lease)) => lease,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn lock(key: &str) -> HashDSpinlock {
+    HashDSpinlock::new(key)
+        .lease(LEASE)
+        .wait(Wait::AtMost(Duration::ZERO))
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+fn multi() -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+/// Runs on the main thread of the program. Each end has its own key.
+pub(crate) fn program(words: &[&str]) {
+    let end = words[0].to_owned();
+    let key = end.clone();
+    match end.as_str() {
+        "probe" => probe(),
+        "timeout" => {
+            let call = async { timeout(CALL_TIME, slow(&key, LEASE)).await };
+            assert!(runtime().block_on(call).is_err());
+        }
+        "timeout_multi" => {
+            let call = async { timeout(CALL_TIME, slow(&key, LEASE)).await };
+            assert!(multi().block_on(call).is_err());
+        }
+        "aborted_task" => {
+            let runtime = multi();
+            let task = runtime.spawn(async move { slow(&key, LEASE).await });
+            thread::sleep(CALL_TIME);
+            task.abort();
+            assert!(runtime.block_on(task).is_err());
+        }
+        "runtime" => runtime().block_on(async {
+            tokio::spawn(async move { slow(&key, LEASE).await });
+            tokio::time::sleep(CALL_TIME).await;
+        }),
+        "runtime_multi" => multi().block_on(async {
+            tokio::spawn(async move { slow(&key, LEASE).await });
+            tokio::time::sleep(CALL_TIME).await;
+        }),
+        "background_runtime" => {
+            let runtime = multi();
+            // The main thread uses the pool too, so it has a guard.
+            drop(lease("another key"));
+            runtime.spawn(async move { slow(&key, LEASE).await });
+            thread::sleep(CALL_TIME);
+            runtime.shutdown_background();
+        }
+        "return" => {
+            let _lease = lease(&key);
+        }
+        "static" => {
+            static LEASED: OnceLock<Lease> = OnceLock::new();
+            LEASED.get_or_init(|| lease(&key));
+        }
+        "exit" => {
+            let lease = lease(&key);
+            forget(lease);
+            exit(0);
+        }
+        "exit_with_thread" => {
+            drop(lease("another key"));
+            thread::spawn(move || slow_sync(&key, Box::new(|| thread::sleep(LEASE))));
+            thread::sleep(CALL_TIME);
+            exit(0);
+        }
+        "exit_in_body" => {
+            let _ = slow_sync(&key, Box::new(|| exit(0)));
+        }
+        "panic" => {
+            let _ = slow_sync(&key, Box::new(|| panic!("requested")));
+        }
+        other => panic!("no program {other}"),
+    }
+}
+
+/// Prints how long it takes until the key of an end is free.
+fn probe() {
+    let runtime = runtime();
+    for end in io::stdin().lines().map_while(Result::ok) {
+        let start = Instant::now();
+        let is_free = || match end.as_str() {
+            "return" | "static" | "exit" => lock(&end).acquire_blocking().is_ok(),
+            "exit_with_thread" | "exit_in_body" | "panic" => slow_sync(&end, Box::new(|| {})).is_ok(),
+            _ => runtime.block_on(slow(&end, Duration::ZERO)).is_ok(),
+        };
+        while !is_free() && start.elapsed() < Duration::from_secs(2) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        println!("{}", start.elapsed().as_micros());
+    }
+}
