@@ -132,9 +132,8 @@ impl Readers {
     pub(crate) fn started(&self) -> impl Future<Output = ()> + Send + use<> {
         let shared = Arc::downgrade(&self.0);
         async move {
-            match shared.upgrade() {
-                Some(shared) => shared.started.notified().await,
-                None => {}
+            if let Some(shared) = shared.upgrade() {
+                shared.started.notified().await;
             }
         }
     }
