@@ -100,6 +100,8 @@ fn start(runtime: &Runtime, id: u64, request: &str) -> AbortHandle {
         "delete" => runtime.spawn(delete(job)),
         "delete_and_compute" => runtime.spawn(delete_and_compute(job)),
         "cached_sync" => runtime.spawn_blocking(|| cached_sync(job)),
+        "cached_twin" => runtime.spawn_blocking(|| own_runtime().block_on(async { cached_sync(job) })),
+        "cached_ended" => runtime.spawn_blocking(|| call_on_ending_runtime(job)),
         "replicated" => runtime.spawn(replicated(job)),
         "uncached_sync" => runtime.spawn_blocking(|| uncached_sync(job)),
         other => panic!("no function {other}"),
@@ -197,6 +199,25 @@ fn near_sync(job: Job) -> Result<String, Failure> {
 #[dspinlock(key = key, name = "", cached_if_computed, near_cache = job.near, ttl = job.ttl)]
 async fn near_shared(key: &str, job: &Job) -> Result<String, Failure> {
     job.run().await
+}
+
+fn own_runtime() -> Runtime {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+/// Makes a call on a runtime that soon ends, and drops the call then.
+fn call_on_ending_runtime(job: Job) -> Result<String, Failure> {
+    let runtime = own_runtime();
+    let call = runtime.spawn(cached(job));
+    let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(20), call).await });
+    match ended {
+        Ok(Ok(result)) => result,
+        Ok(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(Failure::Dropped),
+    }
 }
 
 /// Deletes the key of the `shared` functions.
@@ -298,6 +319,8 @@ impl Job {
             }
         }
         let scope = match function {
+            "cached_twin" => "cached_sync",
+            "cached_ended" => "cached",
             "shared" | "shared_uncached" | "near_shared" | "delete" | "delete_and_compute" => "shared",
             own => own,
         };

@@ -1,5 +1,8 @@
 //! Connections that break, stall, or lose data.
 
 mod connections;
+mod outage;
 mod partitions;
 mod pushes;
+mod quiet;
+mod slow_line;

@@ -4,3 +4,4 @@ mod memory;
 mod outages;
 mod permissions;
 mod stalls;
+mod tracking_table;

@@ -28,7 +28,6 @@ use self::cluster::Cluster;
 #[cfg(feature = "sentinel")]
 use self::failover::sentinel::Sentinels;
 use self::node::{Node, Shared};
-use self::reader::sync_reader::SyncReader;
 use self::reconnect::{Locate, start_background};
 use self::timeouts::Timeouts;
 use self::url::address::Address;
@@ -39,7 +38,6 @@ use super::limits::Limits;
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
-use crate::rt::blocking;
 use crate::tls::Tls;
 
 pub use self::url::parameters::RedisParameters;
@@ -67,8 +65,6 @@ impl RedisParameters {
 /// One Redis server. It connects with the first step.
 pub struct RedisStore {
     node: Arc<Node>,
-    /// For sync callers; `None` with TLS and with Sentinel.
-    sync_reader: Option<SyncReader>,
 }
 
 impl RedisStore {
@@ -84,42 +80,26 @@ impl RedisStore {
     }
 
     fn at(address: Address, timeouts: Timeouts) -> Result<Self, Error> {
-        let sync_reader = SyncReader::new(&address, timeouts).filter(|_| timeouts.readers);
-        Self::new(Arc::new(address), timeouts, sync_reader)
+        Self::new(Arc::new(address), timeouts)
     }
 
     /// The master that the sentinels of a URL name.
     #[cfg(feature = "sentinel")]
     fn by_sentinels(url: &str, tls: Tls, timeouts: Timeouts) -> Result<Self, Error> {
         let sentinels = Sentinels::parse(url, tls)?;
-        Self::new(Arc::new(sentinels), timeouts, None)
+        Self::new(Arc::new(sentinels), timeouts)
     }
 
-    fn new(
-        server: Arc<dyn Locate>,
-        timeouts: Timeouts,
-        sync_reader: Option<SyncReader>,
-    ) -> Result<Self, Error> {
+    fn new(server: Arc<dyn Locate>, timeouts: Timeouts) -> Result<Self, Error> {
         start_background(&server)?;
         Ok(Self {
             node: Node::new(server, timeouts, Shared::default()),
-            sync_reader,
         })
     }
 
     /// The number of names that calls wait for.
     pub(crate) fn watched_names(&self) -> usize {
         self.node.shared.watches.count()
-    }
-
-    /// Blocks the calling thread. `None` if the background thread has to serve the read.
-    fn read_sync(&self, key: &Key, read: &Read) -> Option<Result<Reply, Failure>> {
-        if read.shared || !blocking::is_waiting() {
-            return None;
-        }
-        let reader = self.sync_reader.as_ref()?;
-        let group = self.node.reconnecting.current()?;
-        reader.read(key, read, group.steps())
     }
 }
 
@@ -129,10 +109,7 @@ impl Store for RedisStore {
     }
 
     fn read(&self, key: &Key, read: Read) -> Boxed<Result<Reply, Failure>> {
-        match self.read_sync(key, &read) {
-            Some(answer) => Box::pin(std::future::ready(answer)),
-            None => self.node.read(key, read),
-        }
+        self.node.read_for_caller(key, read)
     }
 
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {

@@ -123,6 +123,9 @@ impl Episode {
             "uncached",
             "near",
             "cached_sync",
+            // A blocking call inside a task, and a call that ends with its runtime.
+            "cached_twin",
+            "cached_ended",
         ];
         let function = functions[self.dice.usize(..functions.len())];
         let body = match self.dice.u8(..16) {

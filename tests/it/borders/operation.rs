@@ -127,21 +127,21 @@ impl Operation {
     }
 
     /// The same, with a rest that blocks the thread which polls it.
-    pub(super) async fn prepare_twin(self, key: String) -> Work {
+    /// If `begun`, an async hit of the same key has begun, and nobody polls it meanwhile.
+    pub(super) async fn prepare_twin(self, key: String, begun: bool) -> Work {
         match self {
             Self::Acquire => Box::pin(async move { hold(locked(lock(&key).acquire_blocking())) }),
             Self::Hit => {
                 store(&key).await;
-                // An async hit of the same key has begun, and nobody polls it meanwhile.
                 let other = key.clone();
-                let mut begun: Work = Box::pin(async move { assert_hit(&other).await });
-                let ended = poll_once(&mut begun).await;
+                let mut hit: Work = Box::pin(async move { assert_hit(&other).await });
+                let is_pending = begun && poll_once(&mut hit).await.is_none();
                 Box::pin(async move {
                     let gate = Gate::default();
                     assert_eq!(compute_blocking(&key, &gate).unwrap(), VALUE);
                     assert_eq!(gate.bodies(), 0, "the value was computed again");
-                    if ended.is_none() {
-                        begun.await;
+                    if is_pending {
+                        hit.await;
                     }
                 })
             }

@@ -18,7 +18,7 @@ use crate::common::lock::locked;
 const LIMIT: Duration = Duration::from_millis(50);
 
 /// A leader that is not polled is replaced after 100 ms.
-const REPLACED_WITHIN: Duration = Duration::from_millis(250);
+const REPLACED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Far longer than everything else.
 const HANG: Duration = Duration::from_secs(2);

@@ -110,9 +110,7 @@ fn a_wrong_password_of_an_old_server_is_an_error() {
 
 #[test]
 fn a_renamed_command_is_not_needed_or_named() {
-    for name in [
-        "HELLO", "EVALSHA", "CLIENT", "INFO", "SCRIPT", "GETRANGE", "EVAL",
-    ] {
+    for name in ["HELLO", "EVALSHA", "CLIENT", "INFO", "SCRIPT", "GETRANGE", "EVAL"] {
         let server = Redis::with_args(&["--rename-command", name, ""]);
         let pool = Pool::open(&server.url()).unwrap();
         let outcome = use_every_step(&pool);
@@ -259,7 +257,11 @@ fn the_limits_of_the_builder_and_the_url_hold() {
             .readers(false)
             .open()
             .unwrap(),
-        Pool::open(&format!("{}?socket_timeout=0.3&socket_connect_timeout=0.3", server.url())).unwrap(),
+        Pool::open(&format!(
+            "{}?socket_timeout=0.3&socket_connect_timeout=0.3",
+            server.url()
+        ))
+        .unwrap(),
     ] {
         drop(locked(lock(&pool).acquire_blocking()));
         server.pause();

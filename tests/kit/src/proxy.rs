@@ -41,7 +41,8 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (closed, port) = {
-                    let state = threads.state();
+                    let mut state = threads.state();
+                    state.attempts += 1;
                     (state.closed, state.server)
                 };
                 if closed {
@@ -90,6 +91,11 @@ impl Proxy {
     /// The bytes of all replies and pushes since the start.
     pub fn bytes_replied(&self) -> usize {
         self.shared.state().replied
+    }
+
+    /// The number of attempts to connect since the start. An attempt fails while the server is away.
+    pub fn attempts(&self) -> usize {
+        self.shared.state().attempts
     }
 
     /// The number of requests for this step since the start.

@@ -82,6 +82,19 @@ impl Store for Cluster {
         })
     }
 
+    fn read(&self, key: &Key, read: Read) -> Boxed<Result<Reply, Failure>> {
+        let (nodes, key) = (self.nodes.clone(), key.clone());
+        Box::pin(async move {
+            let send = |member: &Member, is_asking: bool| -> Boxed<Result<Reply, CommandError>> {
+                match is_asking {
+                    true => asking::step(member.node.clone(), &key, Request::Read(read.clone())),
+                    false => member.node.read_for_caller(&key, read.clone()),
+                }
+            };
+            send_to_owner(&nodes, &key, send).await
+        })
+    }
+
     fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
         let (nodes, key) = (self.nodes.clone(), key.clone());
         Box::pin(async move {

@@ -1,5 +1,6 @@
 //! The connections to one server process: *steps*, which carries every request that changes a record, and *heartbeats*, which
-//! carries RENEW alone, so that a renewal never waits behind a payload. The background thread drives both.
+//! carries RENEW alone, so that a renewal never waits behind a payload. The background thread drives both. Callers drive the
+//! *readers*, which carry reads.
 //!
 //! `reconnect` opens a group and replaces it as a whole: if one connection ends, all do.
 
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::watchdog::TICK;
 use super::connection::{Connection, Health};
+use super::reader::{Endpoint, Readers, Server};
 use super::timeouts::Timeouts;
 use super::tracking::Watches;
 use super::url::address::Address;
@@ -19,6 +21,7 @@ const IDLE_TICK: Duration = Duration::from_secs(1);
 pub(crate) struct Group {
     steps: Arc<Connection>,
     heartbeats: OnceLock<Arc<Connection>>,
+    readers: Readers,
     address: Address,
     timeouts: Timeouts,
 }
@@ -32,6 +35,7 @@ impl Group {
     ) -> Result<Arc<Self>, String> {
         let steps = Connection::open(&address, timeouts, watches).await?;
         Ok(Arc::new(Self {
+            readers: Readers::new(endpoint(&address, timeouts, &steps)),
             steps,
             heartbeats: OnceLock::new(),
             address,
@@ -62,6 +66,11 @@ impl Group {
         }
     }
 
+    /// For reads that may overtake the steps.
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
     fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
         [&self.steps].into_iter().chain(self.heartbeats.get())
     }
@@ -85,7 +94,8 @@ impl Group {
     /// Resolves when the next [`tick`](Self::tick) is due. It does not keep the group open.
     pub(crate) fn next_tick(&self) -> impl Future<Output = ()> + Send + use<> {
         let steps = self.steps.woken();
-        let is_busy = self.connections().any(|connection| connection.is_busy());
+        let readers = self.readers.started();
+        let is_busy = self.readers.is_open() || self.connections().any(|connection| connection.is_busy());
         async move {
             if is_busy {
                 return background::sleep(TICK).await;
@@ -93,12 +103,14 @@ impl Group {
             tokio::select! {
                 () = background::sleep(IDLE_TICK) => {}
                 () = steps => {}
+                () = readers => {}
             }
         }
     }
 
     /// Checks every connection. The worst state counts; a group with a dead connection is closed.
     pub(crate) fn tick(&self, now: Instant) -> Health {
+        self.readers.tick(now);
         let health = self.connections().map(|connection| connection.tick(now)).max();
         let health = health.unwrap_or(Health::Good);
         if health == Health::Closed {
@@ -115,6 +127,22 @@ impl Group {
     /// Requests in flight fail.
     pub(crate) fn close(&self) {
         self.connections().for_each(|connection| connection.close());
+        self.readers.close();
+    }
+}
+
+/// The readers connect to the peer of the steps, because the address may lead elsewhere by then.
+fn endpoint(address: &Address, timeouts: Timeouts, steps: &Connection) -> Endpoint {
+    let identity = steps.identity();
+    let run_id = identity.as_ref().and_then(|identity| identity.process());
+    let is_master = identity.as_ref().is_some_and(|identity| identity.is_master());
+    Endpoint {
+        address: address.pinned(steps.peer()),
+        server: Server {
+            run_id: run_id.map(Into::into),
+            role: is_master.then(|| "master".into()),
+        },
+        timeouts,
     }
 }
 

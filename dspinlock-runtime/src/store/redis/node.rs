@@ -11,6 +11,7 @@ use redis::{Cmd, Pipeline};
 use super::connection::Connection;
 use super::failover::grants::{self, Grants};
 use super::failover::replicas::{ReplicaWaits, Replicated};
+use super::reader::Doubt;
 use super::reconnect::{Locate, Reconnecting};
 use super::timeouts::Timeouts;
 use super::tracking::Watches;
@@ -90,6 +91,27 @@ impl Node {
         };
         let this = self.clone();
         Box::pin(async move { Ok(this.replica_waits.execute(replicated).await?) })
+    }
+
+    /// Reads on the caller's reader. If it has none, or its reply is doubtful, the steps carry the read.
+    pub(crate) fn read_for_caller<E>(&self, key: &Key, request: Read) -> Boxed<Result<Reply, E>>
+    where
+        E: From<CommandError> + Send + 'static,
+    {
+        if !request.shared
+            && let Some(group) = self.reconnecting.current()
+        {
+            let name = key.value_name();
+            if let Some(reading) = group.readers().read(&name, request.bound) {
+                return Box::pin(async move {
+                    match reading.await {
+                        Ok(bytes) => Ok(reply::read_value(request, bytes)),
+                        Err(Doubt) => Box::pin(read(group.steps().clone(), None, name, request)).await,
+                    }
+                });
+            }
+        }
+        self.read(key, request)
     }
 
     /// Reads in order with the steps.

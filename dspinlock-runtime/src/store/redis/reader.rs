@@ -1,3 +1,313 @@
-//! Connections that carry reads only. `redis` calls them. A read that they cannot serve is sent by the background thread.
+//! Connections that carry reads only: one for each runtime that reads often, and one for all sync callers.
+//!
+//! A group owns its [`Readers`]. A reader is an optimization: whenever it cannot serve a read, or its reply is doubtful, the
+//! background reads. Nothing is ever repeated here.
+//!
+//! Modules, top first: `async_reader`, `sync_reader`, `queue`, `stream`, `login`, `frame`, `health`, `admission`.
 
-pub(crate) mod sync_reader;
+mod admission;
+mod async_reader;
+mod frame;
+mod health;
+mod login;
+mod queue;
+mod stream;
+mod sync_reader;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use foldhash::fast::RandomState;
+use tokio::runtime::{Handle, Id};
+use tokio::sync::Notify;
+
+use self::admission::Admission;
+use self::async_reader::Driver;
+use self::health::End;
+use self::queue::{Outcome, Queue, Reading};
+use self::sync_reader::{Lost, SyncReader};
+use crate::rt::{background, blocking};
+
+pub(crate) use self::login::Server;
+pub(crate) use self::queue::Doubt;
+pub(crate) use self::stream::Endpoint;
+
+/// Ticks are at least this far apart, in milliseconds, with some tolerance of timers.
+const TICK: u64 = 95;
+
+/// The readers of one server process.
+pub(crate) struct Readers(Arc<Shared>);
+
+struct Shared {
+    endpoint: Arc<Endpoint>,
+    by_runtime: RwLock<HashMap<Id, Arc<Queue>, RandomState>>,
+    sync: SyncReader,
+    /// `None` stands for the sync callers.
+    admissions: Mutex<HashMap<Option<Id>, Admission, RandomState>>,
+    created_at: Instant,
+    /// The time of the last tick, in milliseconds since `created_at`.
+    now: AtomicU64,
+    /// Notified when a caller is admitted.
+    started: Notify,
+    is_closed: AtomicBool,
+}
+
+/// A read on its way: [`Readers::read`].
+pub(crate) enum ReaderRead {
+    Async(Reading),
+    /// Taken by the first poll.
+    Sync(Option<Outcome>),
+}
+
+impl Readers {
+    /// Nothing connects before it is worth it. The background thread must run.
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
+        Self(Arc::new(Shared {
+            endpoint: Arc::new(endpoint),
+            by_runtime: RwLock::default(),
+            sync: SyncReader::default(),
+            admissions: Mutex::default(),
+            created_at: Instant::now(),
+            now: AtomicU64::new(0),
+            started: Notify::new(),
+            is_closed: AtomicBool::new(false),
+        }))
+    }
+
+    /// Sends a read of at most `bound` bytes and one more, if the caller has a reader. `None`: the background has to read. In
+    /// a blocking call the calling thread waits here.
+    pub(crate) fn read(&self, name: &str, bound: usize) -> Option<ReaderRead> {
+        if !self.0.endpoint.timeouts.readers {
+            // Nothing of the caller's runtime is touched.
+            return None;
+        }
+        if blocking::is_waiting() {
+            return self.read_sync(name, bound).map(Some).map(ReaderRead::Sync);
+        }
+        let runtime = Handle::try_current().ok()?;
+        let id = runtime.id();
+        if let Some(queue) = self
+            .0
+            .by_runtime
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+        {
+            return queue.read(name, bound).map(ReaderRead::Async);
+        }
+        if id != background::handle().id()
+            && let Some(registration) = self.0.admit(Some(id))
+        {
+            runtime.spawn(registration.open_async(id));
+        }
+        None
+    }
+
+    fn read_sync(&self, name: &str, bound: usize) -> Option<Outcome> {
+        if self.0.sync.is_open() {
+            let answer = self.0.sync.read(name, bound)?;
+            return Some(answer.unwrap_or_else(|Lost| {
+                self.0.ended(None, false);
+                Err(Doubt)
+            }));
+        }
+        if let Some(registration) = self.0.admit(None) {
+            background::spawn(registration.open_sync());
+        }
+        None
+    }
+
+    /// Whether [`tick`](Self::tick) is needed every 100 ms.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.admissions().values().any(Admission::is_admitted)
+    }
+
+    /// Resolves when [`is_open`](Self::is_open) has become true. It does not keep the readers open.
+    pub(crate) fn started(&self) -> impl Future<Output = ()> + Send + use<> {
+        let shared = Arc::downgrade(&self.0);
+        async move {
+            match shared.upgrade() {
+                Some(shared) => shared.started.notified().await,
+                None => {}
+            }
+        }
+    }
+
+    /// The tick of the background. One that follows another within less than 100 ms has no effect.
+    pub(crate) fn tick(&self, now: Instant) {
+        let now = now.saturating_duration_since(self.0.created_at).as_millis() as u64;
+        if now >= self.0.now.load(Ordering::Relaxed) + TICK {
+            self.0.now.store(now, Ordering::Relaxed);
+            self.0.tick(now);
+        }
+    }
+
+    /// For ever. Waiting reads fail with [`Doubt`].
+    pub(crate) fn close(&self) {
+        self.0.close();
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    /// Counts a read that had no reader. `Some` if the caller gets one now.
+    fn admit(self: &Arc<Self>, caller: Option<Id>) -> Option<Registration> {
+        let now = self.now.load(Ordering::Relaxed);
+        if self.is_closed.load(Ordering::Relaxed) || !self.admissions().entry(caller).or_default().admit(now)
+        {
+            return None;
+        }
+        self.started.notify_one();
+        Some(Registration {
+            shared: Arc::downgrade(self),
+            endpoint: self.endpoint.clone(),
+            caller,
+            reader: Opened::No,
+        })
+    }
+
+    fn ended(&self, caller: Option<Id>, is_useless: bool) {
+        let now = self.now.load(Ordering::Relaxed);
+        self.admissions()
+            .entry(caller)
+            .or_default()
+            .ended(now, is_useless);
+    }
+
+    /// Adds a reader. `false` after the end of the group.
+    fn add(&self, id: Id, queue: &Arc<Queue>) -> bool {
+        let mut by_runtime = self.by_runtime.write().unwrap_or_else(PoisonError::into_inner);
+        let is_open = !self.is_closed.load(Ordering::Relaxed);
+        if is_open {
+            by_runtime.insert(id, queue.clone());
+        }
+        is_open
+    }
+
+    /// Removes a reader that has ended, once.
+    fn remove(&self, id: Id, queue: &Arc<Queue>, is_useless: bool) {
+        let mut by_runtime = self.by_runtime.write().unwrap_or_else(PoisonError::into_inner);
+        if by_runtime.get(&id).is_some_and(|known| Arc::ptr_eq(known, queue)) {
+            by_runtime.remove(&id);
+            drop(by_runtime);
+            self.ended(Some(id), is_useless);
+        }
+    }
+
+    fn tick(&self, now: u64) {
+        for (id, queue) in self.queues() {
+            if let Some(end) = queue.tick() {
+                self.remove(id, &queue, end == End::Undriven || !queue.has_received());
+            }
+        }
+        if self.sync.tick() {
+            self.ended(None, false);
+        }
+        self.admissions().retain(|_, admission| !admission.is_over(now));
+    }
+
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        for (_, queue) in self.queues() {
+            queue.close();
+        }
+        self.sync.close();
+    }
+
+    fn queues(&self) -> Vec<(Id, Arc<Queue>)> {
+        let by_runtime = self.by_runtime.read().unwrap_or_else(PoisonError::into_inner);
+        by_runtime
+            .iter()
+            .map(|(id, queue)| (*id, queue.clone()))
+            .collect()
+    }
+
+    fn admissions(&self) -> MutexGuard<'_, HashMap<Option<Id>, Admission, RandomState>> {
+        self.admissions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A reader from its admission to its end. It is dropped when the reader ends, also if its runtime shuts down.
+struct Registration {
+    shared: Weak<Shared>,
+    endpoint: Arc<Endpoint>,
+    /// `None` stands for the sync callers.
+    caller: Option<Id>,
+    reader: Opened,
+}
+
+enum Opened {
+    No,
+    Async(Id, Arc<Queue>),
+    Sync,
+}
+
+impl Registration {
+    /// Connects and drives the reader of the current runtime, whose id is `id`.
+    async fn open_async(mut self, id: Id) {
+        let Some(connection) = self.endpoint.connect().await else {
+            return;
+        };
+        let driver = Driver::new(connection);
+        if self
+            .shared
+            .upgrade()
+            .is_some_and(|shared| shared.add(id, driver.queue()))
+        {
+            self.reader = Opened::Async(id, driver.queue().clone());
+            driver.await;
+        }
+    }
+
+    /// Connects the reader of the sync callers, on the background.
+    async fn open_sync(mut self) {
+        let Some(connection) = self.endpoint.connect().await else {
+            return;
+        };
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
+        if shared
+            .sync
+            .open(connection, self.endpoint.timeouts.response)
+            .is_ok()
+        {
+            self.reader = Opened::Sync;
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
+        match &self.reader {
+            Opened::No => shared.ended(self.caller, true),
+            Opened::Async(id, queue) => shared.remove(*id, queue, !queue.has_received()),
+            Opened::Sync => {}
+        }
+    }
+}
+
+impl Future for ReaderRead {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        match &mut *self {
+            Self::Async(reading) => Pin::new(reading).poll(context),
+            Self::Sync(outcome) => Poll::Ready(outcome.take().unwrap_or(Err(Doubt))),
+        }
+    }
+}

@@ -19,6 +19,7 @@ pub(super) struct State {
     pub(super) trips: Vec<Vec<String>>,
     pub(super) open: Vec<Open>,
     pub(super) connections: usize,
+    pub(super) attempts: usize,
     /// The bytes of all replies and pushes.
     pub(super) replied: usize,
     pub(super) requests_stalled: bool,

@@ -57,6 +57,11 @@ impl ServerIdentity {
         })
     }
 
+    /// The run ID of the process.
+    pub(crate) fn process(&self) -> Option<&str> {
+        self.process.as_deref()
+    }
+
     pub(crate) fn is_master(&self) -> bool {
         self.history.is_some()
     }

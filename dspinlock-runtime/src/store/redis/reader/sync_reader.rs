@@ -1,106 +1,253 @@
-//! The connection on which a sync caller blocks for its own read.
+//! The connection on which a sync caller blocks for its own read. `reader` calls it.
 //!
-//! On the connection of the background thread, a read costs two thread switches beyond the round trip. This connection
-//! serves one caller at a time. If it is in use, the read goes to the background thread, as all writes do. It belongs to
-//! one connection of the background thread and is replaced with it, so that both lead to the same server.
+//! It serves one caller at a time; the reads of other callers go by the background. The background connects it and looks after
+//! it while it is idle. A caller waits in slices, so that the end of the group is noticed. A read that fails in any way
+//! closes the connection, because its reply may come later.
 
-use std::sync::{Arc, Mutex, TryLockError, Weak};
+use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::time::{Duration, Instant};
 
-use redis::{Client, ConnectionAddr, ConnectionInfo, ConnectionLike, IntoConnectionInfo, RedisError, Value};
+use super::frame::{Due, Frames};
+use super::health::MIN_BYTES;
+use super::queue::{Outcome, outcome, pack};
+use super::stream::{Connection, Stream};
 
-use crate::error::StoreFailure;
-use crate::key::Key;
-use crate::protocol::{Read, Reply};
-use crate::store::api::Failure;
-use crate::store::redis::connection::Connection;
-use crate::store::redis::timeouts::Timeouts;
-use crate::store::redis::url::address::{Address, Place};
-use crate::store::redis::wire::command::value_range;
-use crate::store::redis::wire::reply::{self, Answer};
-
-/// Reads for one sync caller at a time.
-pub(crate) struct SyncReader {
-    info: ConnectionInfo,
-    timeouts: Timeouts,
-    slot: Mutex<Slot>,
-}
+/// How long one system call waits.
+const SLICE: Duration = Duration::from_millis(100);
+/// How long a server may send nothing, or almost nothing.
+const SILENT: Duration = Duration::from_secs(1);
+/// How many ticks without a read close the connection.
+const IDLE: u32 = 100;
+/// The slowest line for which a long value is awaited, in bytes per second.
+const SLOWEST: u64 = 256 * 1024;
 
 #[derive(Default)]
-struct Slot {
-    /// The connection of the background thread that `connection` belongs to.
-    owner: Weak<Connection>,
-    /// `None` if connecting failed.
-    connection: Option<redis::Connection>,
+pub(crate) struct SyncReader {
+    connection: Mutex<Option<SyncConnection>>,
+    /// Whether `connection` has a value.
+    is_open: AtomicBool,
+    /// The group has ended.
+    is_closed: AtomicBool,
 }
 
+/// The read has closed the connection.
+pub(crate) struct Lost;
+
+pub(super) struct SyncConnection {
+    stream: SyncStream,
+    frames: Frames,
+    packed: Vec<u8>,
+    response_timeout: Duration,
+    /// Ticks since the last read.
+    idle: u32,
+}
+
+enum SyncStream {
+    Plain(socket2::Socket),
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::rustls::StreamOwned<tokio_rustls::rustls::ClientConnection, socket2::Socket>>),
+}
+
+trait Io: Read + Write {}
+impl<S: Read + Write> Io for S {}
+
 impl SyncReader {
-    /// `None` with TLS: the blocking connection of the redis crate has its own TLS stack, which is not built in.
-    pub(crate) fn new(address: &Address, timeouts: Timeouts) -> Option<Self> {
-        if address.is_secure() {
-            return None;
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed)
+    }
+
+    /// Blocks the calling thread. `None` if there is no connection, or another caller uses it.
+    pub(crate) fn read(&self, name: &str, bound: usize) -> Option<Result<Outcome, Lost>> {
+        let mut slot = self.try_lock()?;
+        let outcome = slot.as_mut()?.exchange(name, bound, &self.is_closed);
+        Some(outcome.map_err(|_| {
+            self.drop_connection(&mut slot);
+            Lost
+        }))
+    }
+
+    /// Starts to use a connection.
+    pub(crate) fn open(&self, connection: Connection, response_timeout: Duration) -> io::Result<()> {
+        let connection = SyncConnection::new(connection, response_timeout)?;
+        let mut slot = self.connection.lock().unwrap_or_else(|slot| slot.into_inner());
+        if !self.is_closed.load(Ordering::Relaxed) {
+            *slot = Some(connection);
+            self.is_open.store(true, Ordering::Relaxed);
         }
-        let place = match &address.place {
-            Place::Tcp { host, port } => ConnectionAddr::Tcp(host.clone(), *port),
-            Place::Unix(path) => ConnectionAddr::Unix(path.clone()),
+        Ok(())
+    }
+
+    /// The tick of the background. Returns whether it has closed the connection.
+    pub(crate) fn tick(&self) -> bool {
+        let Some(mut slot) = self.try_lock() else {
+            return false;
         };
-        let info = place.into_connection_info().ok()?;
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        Some(Self {
-            info: info
-                .set_tcp_settings(tcp)
-                .set_redis_settings(address.login.clone()),
-            timeouts,
-            slot: Mutex::default(),
+        let is_good = slot.as_mut().is_none_or(SyncConnection::is_good);
+        if !is_good {
+            self.drop_connection(&mut slot);
+        }
+        !is_good
+    }
+
+    /// For ever. A caller that waits fails after its slice.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        if let Some(mut slot) = self.try_lock() {
+            self.drop_connection(&mut slot);
+        }
+    }
+
+    fn drop_connection(&self, slot: &mut Option<SyncConnection>) {
+        *slot = None;
+        self.is_open.store(false, Ordering::Relaxed);
+    }
+
+    /// `None` if another thread uses the connection.
+    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, Option<SyncConnection>>> {
+        match self.connection.try_lock() {
+            Ok(slot) => Some(slot),
+            Err(TryLockError::Poisoned(slot)) => Some(slot.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+impl SyncConnection {
+    fn new(connection: Connection, response_timeout: Duration) -> io::Result<Self> {
+        let raw = connection.socket.raw;
+        raw.set_nonblocking(false)?;
+        raw.set_read_timeout(Some(SLICE))?;
+        raw.set_write_timeout(Some(SLICE))?;
+        Ok(Self {
+            stream: match connection.stream {
+                #[cfg(feature = "tls")]
+                Stream::Tls(stream) => {
+                    let (_, session) = stream.into_inner();
+                    SyncStream::Tls(Box::new(tokio_rustls::rustls::StreamOwned::new(session, raw)))
+                }
+                _ => SyncStream::Plain(raw),
+            },
+            frames: connection.frames,
+            packed: Vec::new(),
+            response_timeout,
+            idle: 0,
         })
     }
 
-    /// Blocks the calling thread. `None` if the background thread has to serve the read.
-    pub(crate) fn read(
-        &self,
-        key: &Key,
-        request: &Read,
-        owner: &Arc<Connection>,
-    ) -> Option<Result<Reply, Failure>> {
-        let mut slot = match self.slot.try_lock() {
-            Ok(slot) => slot,
-            Err(TryLockError::Poisoned(slot)) => slot.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
+    fn exchange(&mut self, name: &str, bound: usize, is_closed: &AtomicBool) -> io::Result<Outcome> {
+        self.idle = 0;
+        self.packed.clear();
+        pack(&mut self.packed, name, bound);
+        let mut wait = Wait::new(is_closed, self.response_timeout);
+        let mut written = 0;
+        while written < self.packed.len() {
+            let rest = &self.packed[written..];
+            written += wait.progress(0, || self.stream.io().write(rest))?;
+        }
+        wait.progress(0, || self.stream.io().flush().map(|()| 1))?;
+        let due = Due::Bulk {
+            max: bound.saturating_add(1),
         };
-        if slot.owner.as_ptr() != Arc::as_ptr(owner) {
-            *slot = Slot {
-                owner: Arc::downgrade(owner),
-                connection: self.connect().ok(),
-            };
+        loop {
+            if let Some(frame) = self.frames.next(due).map_err(|_| io::ErrorKind::InvalidData)? {
+                // A byte is an error while no reply is due.
+                let is_clean = self.frames.is_empty();
+                return if is_clean {
+                    Ok(outcome(frame))
+                } else {
+                    Err(io::ErrorKind::InvalidData.into())
+                };
+            }
+            let announced = self.frames.announced();
+            let space = self.frames.space();
+            let count = wait.progress(announced, || self.stream.io().read(space))?;
+            self.frames.add(count);
         }
-        let command = value_range(&key.value_name(), request.bound);
-        let answer = slot
-            .connection
-            .as_mut()?
-            .req_packed_command(&command.get_packed_command());
-        if matches!(&answer, Err(error) if error.is_unrecoverable_error() || error.is_io_error()) {
-            // The next read connects again.
-            *slot = Slot::default();
-        }
-        Some(reply::read(request.clone(), None, classify(answer)).map_err(Failure::from))
     }
 
-    fn connect(&self) -> redis::RedisResult<redis::Connection> {
-        let client = Client::open(self.info.clone())?;
-        let connection = client.get_connection_with_timeout(self.timeouts.connect)?;
-        connection.set_read_timeout(Some(self.timeouts.response))?;
-        connection.set_write_timeout(Some(self.timeouts.response))?;
-        Ok(connection)
+    /// Whether the connection is in use, and the server has neither sent a byte nor closed it.
+    fn is_good(&mut self) -> bool {
+        self.idle += 1;
+        let Self { stream, frames, .. } = self;
+        let mut look = || {
+            stream.raw().set_nonblocking(true)?;
+            let read = stream.io().read(frames.space());
+            stream.raw().set_nonblocking(false)?;
+            read
+        };
+        let is_quiet = matches!(look(), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        is_quiet && self.idle < IDLE
     }
 }
 
-fn classify(answer: Result<Value, RedisError>) -> Answer {
-    match answer {
-        Ok(Value::ServerError(error)) => Err(reply::refused(&error.into())),
-        Ok(value) => Ok(value),
-        Err(error) if error.is_timeout() => Err(Failure::Unknown(StoreFailure::Timeout).into()),
-        Err(error) if error.is_unrecoverable_error() || error.is_io_error() => {
-            Err(Failure::Unknown(StoreFailure::Disconnected).into())
+impl SyncStream {
+    fn io(&mut self) -> &mut dyn Io {
+        match self {
+            Self::Plain(stream) => stream,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream,
         }
-        Err(error) => Err(reply::refused(&error)),
+    }
+
+    fn raw(&self) -> &socket2::Socket {
+        match self {
+            Self::Plain(stream) => stream,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+/// The limits of one read.
+struct Wait<'a> {
+    is_closed: &'a AtomicBool,
+    response_timeout: Duration,
+    started_at: Instant,
+    /// When the last progress was made, and the bytes since then.
+    moved_at: Instant,
+    bytes: u64,
+}
+
+impl<'a> Wait<'a> {
+    fn new(is_closed: &'a AtomicBool, response_timeout: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            is_closed,
+            response_timeout,
+            started_at: now,
+            moved_at: now,
+            bytes: 0,
+        }
+    }
+
+    /// Repeats a system call until it has moved a byte. `announced` is the length of the reply, which a slow line may need.
+    fn progress(
+        &mut self,
+        announced: usize,
+        mut call: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        use io::ErrorKind::{Interrupted, TimedOut, UnexpectedEof, WouldBlock};
+        let limit = self.response_timeout + Duration::from_millis(announced as u64 * 1000 / SLOWEST);
+        loop {
+            let now = Instant::now();
+            if self.bytes >= MIN_BYTES {
+                (self.moved_at, self.bytes) = (now, 0);
+            }
+            let is_over = now - self.moved_at >= SILENT || now - self.started_at >= limit;
+            if is_over || self.is_closed.load(Ordering::Relaxed) {
+                return Err(TimedOut.into());
+            }
+            match call() {
+                Ok(0) => return Err(UnexpectedEof.into()),
+                Ok(count) => {
+                    self.bytes += count as u64;
+                    return Ok(count);
+                }
+                Err(error) if matches!(error.kind(), TimedOut | WouldBlock | Interrupted) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }

@@ -102,13 +102,6 @@ impl Address {
     pub(crate) fn pinned(&self, peer: Option<SocketAddr>) -> Self {
         Self { peer, ..self.clone() }
     }
-
-    pub(crate) fn is_secure(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return self.tls.is_some();
-        #[cfg(not(feature = "tls"))]
-        return false;
-    }
 }
 
 #[cfg(any(feature = "sentinel", feature = "cluster"))]

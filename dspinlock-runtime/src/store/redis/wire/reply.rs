@@ -69,6 +69,13 @@ pub(crate) fn read(request: Read, state: Option<Answer>, value: Answer) -> Resul
     Ok(protocol::step(record, 0, &Request::Read(request)).1)
 }
 
+/// The outcome of a plain read of the value alone.
+pub(crate) fn read_value(request: Read, bytes: Option<Bytes>) -> Reply {
+    let value = bytes.map_or(Slot::Absent, |bytes| Slot::Bytes { bytes, until: None });
+    let state = Slot::Absent;
+    protocol::step(Record { state, value }, 0, &Request::Read(request)).1
+}
+
 /// The reply of a script: a word, then its parameters.
 pub(crate) fn parse(reply: Value) -> Result<Reply, CommandError> {
     let Value::Array(items) = reply else {

@@ -1,0 +1,152 @@
+//! Opens the connection of a reader on the current runtime, and logs in. `async_reader` and `sync_reader` call it.
+//!
+//! A reader leads to the address that its group is connected to, so no name is looked up here.
+
+use std::io::{self, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+
+use super::frame::Frames;
+use super::login::{Login, Server};
+use crate::rt::background;
+use crate::store::redis::client_name::client_name;
+use crate::store::redis::timeouts::Timeouts;
+use crate::store::redis::url::address::{Address, Place};
+
+/// Where readers connect to, and how.
+pub(crate) struct Endpoint {
+    /// The address of the group, pinned to its peer.
+    pub(crate) address: Address,
+    /// The server process of the group.
+    pub(crate) server: Server,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// A connection after its login.
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
+    pub(crate) socket: Socket,
+    pub(crate) frames: Frames,
+}
+
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
+
+/// A second handle of the socket, which needs no runtime.
+pub(crate) struct Socket {
+    pub(crate) raw: socket2::Socket,
+    /// Whether requests may be written to the socket: there is no TLS.
+    is_plain: bool,
+}
+
+impl Endpoint {
+    /// Connects and logs in within the time limit. A failure has no reason: the background serves the reads, and reports.
+    pub(crate) async fn connect(&self) -> Option<Connection> {
+        tokio::select! {
+            biased;
+            connection = self.open() => connection.ok(),
+            // The runtime may have no timers.
+            () = background::sleep(self.timeouts.connect) => None,
+        }
+    }
+
+    async fn open(&self) -> io::Result<Connection> {
+        let (mut stream, socket) = self.open_stream().await?;
+        let (mut login, packet) = Login::new(&self.address.login, client_name(), &self.server);
+        let mut io = stream.io();
+        io.write_all(&packet).await?;
+        io.flush().await?;
+        let mut frames = Frames::new();
+        while let Some(due) = login.due() {
+            match frames.next(due).map_err(|_| io::ErrorKind::InvalidData)? {
+                Some(reply) => login.judge(&reply).map_err(|_| io::ErrorKind::InvalidData)?,
+                None => {
+                    let count = io.read(frames.space()).await?;
+                    frames.add(count);
+                    if count == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+            }
+        }
+        Ok(Connection {
+            stream,
+            socket,
+            frames,
+        })
+    }
+
+    async fn open_stream(&self) -> io::Result<(Stream, Socket)> {
+        match (&self.address.place, self.address.peer) {
+            (Place::Tcp { .. }, Some(peer)) => self.open_tcp(peer).await,
+            #[cfg(unix)]
+            (Place::Unix(path), _) => {
+                let stream = UnixStream::connect(path).await?.into_std()?;
+                let raw = stream.try_clone()?.into();
+                let is_plain = true;
+                Ok((
+                    Stream::Unix(UnixStream::from_std(stream)?),
+                    Socket { raw, is_plain },
+                ))
+            }
+            _ => Err(io::ErrorKind::AddrNotAvailable.into()),
+        }
+    }
+
+    async fn open_tcp(&self, peer: SocketAddr) -> io::Result<(Stream, Socket)> {
+        let stream = TcpStream::connect(peer).await?.into_std()?;
+        stream.set_nodelay(true)?;
+        let raw = stream.try_clone()?.into();
+        let stream = TcpStream::from_std(stream)?;
+        #[cfg(feature = "tls")]
+        if let (Some(tls), Place::Tcp { host, .. }) = (&self.address.tls, &self.address.place) {
+            let stream = tls.wrap(host, stream).await.map_err(io::Error::other)?;
+            let is_plain = false;
+            return Ok((Stream::Tls(stream.into()), Socket { raw, is_plain }));
+        }
+        let is_plain = true;
+        Ok((Stream::Tcp(stream), Socket { raw, is_plain }))
+    }
+}
+
+impl Stream {
+    pub(crate) fn io(&mut self) -> Pin<&mut dyn Io> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream),
+            #[cfg(unix)]
+            Self::Unix(stream) => Pin::new(stream),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream),
+        }
+    }
+}
+
+impl Socket {
+    /// Writes what the socket accepts at once. The rest stays in `bytes` for the driver, which also meets the error.
+    /// Returns whether nothing is left.
+    pub(crate) fn write(&self, bytes: &mut Vec<u8>) -> bool {
+        if self.is_plain {
+            let written = (&self.raw).write(bytes).unwrap_or(0);
+            bytes.drain(..written);
+        }
+        bytes.is_empty()
+    }
+
+    pub(crate) fn shut_down(&self) {
+        // An error means that the connection has ended.
+        let _ = self.raw.shutdown(Shutdown::Both);
+    }
+}
