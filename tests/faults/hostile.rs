@@ -332,8 +332,10 @@ fn a_damaged_value_for_ever_is_an_error_in_time() {
 fn with_a_secret_no_call_gets_the_value_of_another_key() {
     let scene = Scene::new();
     let victim = scene.victim(&[(SECRET, "a secret of the worker")]);
-    // Reading another key teaches the server a value, which it then gives for every key.
     victim.hostile.attack(Target::Reply("GETRANGE"), Attack::Foreign);
+    // The server gives the value of this key for every other one.
+    let warm = victim.worker.call(&Job::new("cached", "warm"));
+    assert_eq!(warm.result().as_deref(), Ok("warm"));
     for function in ["cached", "cached_sync"] {
         for key in ["one", "two"] {
             let call = victim.worker.call(&Job::new(function, key).with("value", key));
