@@ -168,11 +168,29 @@ fn a_hostile_reply_to_a_read_is_an_error_in_time() {
         let victim = scene.victim(&[]);
         victim.suffer(
             (Target::Reply("GETRANGE"), attack),
-            &hits()[..1],
+            &hits(),
             "stored",
             Duration::ZERO,
         );
         victim.recover(&hits()[0], "stored");
+    });
+}
+
+#[test]
+fn a_hostile_reader_delays_a_read_and_harms_none() {
+    let more = [Attack::Nil, Attack::Computed];
+    for_each(&[&ANY[..], &more].concat(), |scene, attack| {
+        let victim = scene.victim(&[]);
+        victim.hostile.attack(Target::Reader, Attack::Nothing);
+        for job in hits() {
+            let before = victim.hostile.attacks();
+            eventually("a reader", || {
+                victim.worker.call(&job).result().expect("an honest server");
+                (victim.hostile.attacks() > before).then_some(())
+            });
+        }
+        let results = victim.suffer((Target::Reader, attack), &hits(), "stored", Duration::ZERO);
+        assert_eq!(results, ["stored"; 2], "{attack:?}: the background reads again");
     });
 }
 
