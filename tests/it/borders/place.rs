@@ -42,19 +42,19 @@ impl Place {
             Self::SameRuntime | Self::BlockingTwin => drop(each(&origin, works.into_iter())),
             Self::IdleRuntime => {
                 let _blocked = flavor.block(&origin);
-                on_threads(name, works, |work| block_on(work));
+                on_threads(name, works, block_on);
             }
             Self::OtherRuntime => driven(origin, || {
                 each(&flavor.build(name), works.into_iter());
             }),
-            Self::Thread => driven(origin, || on_threads(name, works, |work| block_on(work))),
+            Self::Thread => driven(origin, || on_threads(name, works, block_on)),
             Self::Entered => on_threads(name, works, |work| {
                 let _entered = origin.enter();
                 block_on(work);
             }),
             Self::EndedRuntime => {
                 drop(origin);
-                on_threads(name, works, |work| block_on(work));
+                on_threads(name, works, block_on);
             }
         }
     }

@@ -171,36 +171,37 @@ fn warm(flavor: Flavor) -> Runtime {
 
 /// What will be dropped.
 fn prepare(runtime: &Runtime, dropped: Dropped, key: String, is_shared: bool) -> Work {
-    let prepared = async move {
-        match dropped {
-            Dropped::Lease => {
-                let lease = locked(lock(&key).acquire().await);
-                Box::pin(async move { drop(lease) }) as Work
-            }
-            Dropped::Call if is_shared => {
-                let gate = Gate::default();
-                let body = gate.clone();
-                enter_body(&gate, async move {
-                    assert_eq!(shared(&key, &body).await.unwrap(), VALUE)
-                })
-                .await
-            }
-            Dropped::Call => {
-                let gate = Gate::default();
-                let body = gate.clone();
-                enter_body(&gate, async move {
-                    assert_eq!(compute(&key, &body).await.unwrap(), VALUE)
-                })
-                .await
-            }
-            Dropped::Begun => {
-                let mut call: Work = Box::pin(async move { assert_hit(&key).await });
-                let _ = poll_once(&mut call).await;
-                call
-            }
+    each(runtime, std::iter::once(prepared(dropped, key, is_shared))).remove(0)
+}
+
+async fn prepared(dropped: Dropped, key: String, is_shared: bool) -> Work {
+    match dropped {
+        Dropped::Lease => {
+            let lease = locked(lock(&key).acquire().await);
+            Box::pin(async move { drop(lease) }) as Work
         }
-    };
-    each(runtime, std::iter::once(prepared)).remove(0)
+        Dropped::Call if is_shared => {
+            let gate = Gate::default();
+            let body = gate.clone();
+            enter_body(&gate, async move {
+                assert_eq!(shared(&key, &body).await.unwrap(), VALUE)
+            })
+            .await
+        }
+        Dropped::Call => {
+            let gate = Gate::default();
+            let body = gate.clone();
+            enter_body(&gate, async move {
+                assert_eq!(compute(&key, &body).await.unwrap(), VALUE)
+            })
+            .await
+        }
+        Dropped::Begun => {
+            let mut call: Work = Box::pin(async move { assert_hit(&key).await });
+            let _ = poll_once(&mut call).await;
+            call
+        }
+    }
 }
 
 impl State {
