@@ -100,7 +100,7 @@ fn start(runtime: &Runtime, id: u64, request: &str) -> AbortHandle {
         "delete" => runtime.spawn(delete(job)),
         "delete_and_compute" => runtime.spawn(delete_and_compute(job)),
         "cached_sync" => runtime.spawn_blocking(|| cached_sync(job)),
-        "cached_twin" => runtime.spawn_blocking(|| own_runtime().block_on(async { cached_sync(job) })),
+        "cached_twin" => runtime.spawn_blocking(|| call_in_task(job)),
         "cached_ended" => runtime.spawn_blocking(|| call_on_ending_runtime(job)),
         "replicated" => runtime.spawn(replicated(job)),
         "uncached_sync" => runtime.spawn_blocking(|| uncached_sync(job)),
@@ -201,11 +201,22 @@ async fn near_shared(key: &str, job: &Job) -> Result<String, Failure> {
     job.run().await
 }
 
+/// A runtime with two workers: one drives the timers of a body while a task blocks the other.
 fn own_runtime() -> Runtime {
-    Builder::new_current_thread()
+    Builder::new_multi_thread()
+        .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime")
+}
+
+/// Makes a blocking call inside a task.
+fn call_in_task(job: Job) -> Result<String, Failure> {
+    let runtime = own_runtime();
+    match runtime.block_on(runtime.spawn(async { cached_sync(job) })) {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// Makes a call on a runtime that soon ends, and drops the call then.

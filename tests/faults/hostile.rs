@@ -168,11 +168,29 @@ fn a_hostile_reply_to_a_read_is_an_error_in_time() {
         let victim = scene.victim(&[]);
         victim.suffer(
             (Target::Reply("GETRANGE"), attack),
-            &hits()[..1],
+            &hits(),
             "stored",
             Duration::ZERO,
         );
         victim.recover(&hits()[0], "stored");
+    });
+}
+
+#[test]
+fn a_hostile_reader_delays_a_read_and_harms_none() {
+    let more = [Attack::Nil, Attack::Computed];
+    for_each(&[&ANY[..], &more].concat(), |scene, attack| {
+        let victim = scene.victim(&[]);
+        victim.hostile.attack(Target::Reader, Attack::Nothing);
+        for job in hits() {
+            let before = victim.hostile.attacks();
+            eventually("a reader", || {
+                victim.worker.call(&job).result().expect("an honest server");
+                (victim.hostile.attacks() > before).then_some(())
+            });
+        }
+        let results = victim.suffer((Target::Reader, attack), &hits(), "stored", Duration::ZERO);
+        assert_eq!(results, ["stored"; 2], "{attack:?}: the background reads again");
     });
 }
 
@@ -322,8 +340,10 @@ fn a_damaged_value_for_ever_is_an_error_in_time() {
 fn with_a_secret_no_call_gets_the_value_of_another_key() {
     let scene = Scene::new();
     let victim = scene.victim(&[(SECRET, "a secret of the worker")]);
-    // Reading another key teaches the server a value, which it then gives for every key.
     victim.hostile.attack(Target::Reply("GETRANGE"), Attack::Foreign);
+    // The server gives the value of this key for every other one.
+    let warm = victim.worker.call(&Job::new("cached", "warm"));
+    assert_eq!(warm.result().as_deref(), Ok("warm"));
     for function in ["cached", "cached_sync"] {
         for key in ["one", "two"] {
             let call = victim.worker.call(&Job::new(function, key).with("value", key));

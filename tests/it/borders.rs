@@ -12,11 +12,8 @@ mod place;
 mod process;
 mod release_time;
 mod runtime;
+mod without_io;
 
-use dspinlock::{Acquired, Pool};
-use tokio::runtime::Builder;
-
-use crate::common::lock::{lock, locked};
 use crate::common::store::Store;
 
 #[test]
@@ -40,16 +37,8 @@ fn the_first_call_of_a_process_ends_under_a_foreign_executor_on_a_tokio_thread()
 /// Such a runtime cannot be recognised, and a socket on it would panic.
 #[test]
 fn a_pool_without_readers_works_on_a_runtime_without_io() {
-    Store::on_each(|store| {
-        let pool = Pool::builder(&store.url()).readers(false).open().unwrap();
-        let lock = lock(&pool).cached_if_computed(true);
-        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            locked(lock.acquire().await).release().await.unwrap();
-            for _ in 0..50 {
-                assert!(matches!(lock.acquire().await, Ok(Acquired::Computed)));
-            }
-            assert!(lock.delete_state().await.unwrap());
-        });
-    });
+    process::run(
+        "without_io",
+        &Store::Redis(Box::new(dspinlock_testkit::Redis::start())),
+    );
 }

@@ -37,6 +37,16 @@ fn valkey_fulfils_the_contract() {
 }
 
 #[test]
+fn redis_6_fulfils_the_contract() {
+    scenarios::run(&mut Redis::six());
+}
+
+#[test]
+fn redis_5_fulfils_the_contract() {
+    scenarios::run(&mut Redis::five());
+}
+
+#[test]
 fn an_embedded_file_replies_like_protocol_step() {
     random::run(&mut Embedded::file(), CASES);
 }
@@ -49,6 +59,11 @@ fn embedded_memory_replies_like_protocol_step() {
 #[test]
 fn redis_replies_like_protocol_step() {
     random::run(&mut Redis::start(), CASES);
+}
+
+#[test]
+fn redis_5_replies_like_protocol_step() {
+    random::run(&mut Redis::five(), CASES);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dspinlock_testkit::ChildProcess;
 
-use super::{first_call, matrix, release_time};
+use super::{first_call, matrix, release_time, without_io};
 use crate::common::store::Store;
 
 const TASK: &str = "DSPINLOCK_TEST_BORDERS";
@@ -47,6 +47,7 @@ fn main() {
     match task.as_str() {
         "matrix" => matrix::run(),
         "release_time" => release_time::run(),
+        "without_io" => without_io::run(),
         task => first_call::run(task),
     }
     println!(">end");

@@ -148,7 +148,6 @@ fn a_missing_permission_is_not_needed_or_named() {
         "pttl",
         "exists",
         "unlink",
-        "pexpireat",
         "time",
     ] {
         let rule = format!("-{command}");

@@ -13,8 +13,11 @@ pub fn tool(name: &str) -> PathBuf {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools");
     let own = [tools.join(name), tools.join("py/bin").join(name)];
     let path = env::var_os("PATH").unwrap_or_default();
+    // Debian's proxies are here, which is not on the `PATH` of every user.
+    let system = [Path::new("/usr/sbin").join(name)];
     own.into_iter()
         .chain(env::split_paths(&path).map(|folder| folder.join(name)))
+        .chain(system)
         .find(|candidate| candidate.is_file())
         .unwrap_or_else(|| panic!("`{name}` is missing: run `./check tools` to install it"))
 }

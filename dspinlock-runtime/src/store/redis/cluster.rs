@@ -11,8 +11,9 @@ mod slot_map;
 mod slot_migration;
 mod topology;
 
+use crate::rt::clock::Instant;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::nodes::Nodes;
 use self::slot_map::{Member, slot};

@@ -4,8 +4,9 @@
 //!
 //! `reconnect` opens a group and replaces it as a whole: if one connection ends, all do.
 
+use crate::rt::clock::Instant;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::connection::watchdog::TICK;
 use super::connection::{Connection, Health};

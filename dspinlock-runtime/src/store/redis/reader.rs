@@ -16,12 +16,12 @@ mod sync_reader;
 #[cfg(test)]
 mod tests;
 
+use crate::rt::clock::Instant;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use foldhash::fast::RandomState;
 use tokio::runtime::{Handle, Id};

@@ -7,9 +7,10 @@
 //!                       └────────▶ Failed ──pause, request──▶ Connecting
 //! ```
 
+use crate::rt::clock::Instant;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 

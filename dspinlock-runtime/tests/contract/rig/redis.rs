@@ -29,6 +29,14 @@ impl Redis {
         Self::on(dspinlock_testkit::Redis::start())
     }
 
+    pub(crate) fn six() -> Self {
+        Self::on(dspinlock_testkit::Redis::six())
+    }
+
+    pub(crate) fn five() -> Self {
+        Self::on(dspinlock_testkit::Redis::five())
+    }
+
     pub(crate) fn valkey() -> Self {
         Self::on(dspinlock_testkit::Redis::valkey())
     }
@@ -45,14 +53,31 @@ impl Redis {
         }
     }
 
+    /// The expiry of an entry, in milliseconds since 1970. (Redis 5 and 6 do not know PEXPIRETIME.)
+    fn until(&mut self, name: &str) -> Option<u64> {
+        loop {
+            let (before, left, after): ((u64, u64), i64, (u64, u64)) = pipe()
+                .atomic()
+                .cmd("TIME")
+                .cmd("PTTL")
+                .arg(name)
+                .cmd("TIME")
+                .query(&mut self.connection)
+                .expect("a reply to TIME and PTTL");
+            // -1: no expiry; -2: no such key.
+            let left = u64::try_from(left).ok()?;
+            let [before, after] = [before, after].map(|(seconds, micros)| seconds * 1000 + micros / 1000);
+            if before == after {
+                return Some(before + left);
+            }
+        }
+    }
+
     fn slot(&mut self, name: &str) -> Slot {
-        let (kind, until): (String, i64) = pipe()
-            .cmd("TYPE")
-            .arg(name)
-            .cmd("PEXPIRETIME")
+        let kind: String = cmd("TYPE")
             .arg(name)
             .query(&mut self.connection)
-            .expect("a reply to TYPE and PEXPIRETIME");
+            .expect("a reply to TYPE");
         match kind.as_str() {
             "none" => Slot::Absent,
             "string" => {
@@ -62,7 +87,7 @@ impl Redis {
                     .expect("a reply to GET");
                 Slot::Bytes {
                     bytes: Bytes::from(bytes),
-                    until: u64::try_from(until).ok(),
+                    until: self.until(name),
                 }
             }
             _ => Slot::WrongType,
@@ -113,17 +138,11 @@ impl Rig for Redis {
     }
 
     fn advance(&mut self, milliseconds: u64) {
-        for name in &self.names {
-            let until: i64 = cmd("PEXPIRETIME")
-                .arg(name)
-                .query(&mut self.connection)
-                .expect("a reply to PEXPIRETIME");
-            // -1: no expiry; -2: no such key.
-            if until >= 0 {
-                let earlier = until - milliseconds as i64;
+        for name in self.names.clone() {
+            if let Some(until) = self.until(&name) {
                 cmd("PEXPIREAT")
                     .arg(name)
-                    .arg(earlier)
+                    .arg(until.saturating_sub(milliseconds))
                     .exec(&mut self.connection)
                     .expect("a reply to PEXPIREAT");
             }

@@ -121,7 +121,7 @@ fn both_entries_of_a_result_expire_together(lock: &mut Lock<'_>) {
         (stored.tag.as_str(), stored.fence, stored.elapsed),
         ("a", fence, 1234)
     );
-    assert_eq!(Some(stored.fresh_until), until(&record.value));
+    lock.assert_same_deadline(Some(stored.fresh_until), until(&record.value));
     assert_eq!(stored.created_at, state.timestamp as u64);
     assert_eq!(
         value.print(),

@@ -10,6 +10,8 @@ use super::Shared;
 /// What happens at the attacked reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attack {
+    /// The honest reply. It only counts as an attack.
+    Nothing,
     /// Nothing is sent any more.
     Mute,
     /// The honest reply, one byte a second.
@@ -65,6 +67,7 @@ impl Attack {
         const BULK: &[u8] = b"$1099511627776\r\n";
         const ARRAY: &[u8] = b"*1000000000\r\n";
         match self {
+            Self::Nothing => client.write_all(honest).is_ok(),
             Self::Mute => mute(client),
             Self::Drip => honest.iter().all(|byte| {
                 sleep(Duration::from_secs(1));

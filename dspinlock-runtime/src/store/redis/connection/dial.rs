@@ -119,7 +119,7 @@ async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use crate::rt::clock::Instant;
 
     use tokio::net::{TcpListener, TcpSocket};
 

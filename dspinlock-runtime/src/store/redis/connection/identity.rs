@@ -1,6 +1,6 @@
 //! Which server a connection leads to, parsed from `INFO`. A failover or a restart gives another identity.
 
-use std::time::Instant;
+use crate::rt::clock::Instant;
 
 use redis::Value;
 

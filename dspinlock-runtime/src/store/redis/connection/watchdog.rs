@@ -1,6 +1,7 @@
 //! Decides, tick by tick, whether a connection is dead. It does no I/O and reads no clock; `connection` calls it.
 
-use std::time::{Duration, Instant};
+use crate::rt::clock::Instant;
+use std::time::Duration;
 
 /// How often a connection is checked while a request is in flight.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -10,6 +11,8 @@ const BYTES_PER_MILLISECOND: u64 = 256 * 1024 / 1000;
 const QUIET: Duration = Duration::from_secs(5);
 /// The longest wait for the first byte after the quiet.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
+/// Ticks that are further apart are late.
+const STARVED: Duration = Duration::from_secs(2);
 /// An idle connection is asked for its role.
 const IDLE: Duration = Duration::from_secs(15);
 /// What a connection could not learn at its start is asked again.
@@ -57,6 +60,7 @@ pub(crate) struct Watchdog {
     /// When a byte arrived last, to the precision of a tick.
     read_at: Instant,
     asked_at: Instant,
+    ticked_at: Instant,
 }
 
 impl Watchdog {
@@ -67,6 +71,7 @@ impl Watchdog {
             read: 0,
             read_at: now,
             asked_at: now,
+            ticked_at: now,
         }
     }
 
@@ -81,7 +86,11 @@ impl Watchdog {
         if progress.read != self.read {
             (self.read, self.read_at) = (progress.read, now);
         }
+        let paused = now.saturating_duration_since(self.ticked_at);
+        self.ticked_at = now;
         match head {
+            // The process was starved, or the machine suspended: the reply may have arrived in this time.
+            Some(_) if paused > STARVED => Action::Nothing,
             Some(head) => self.check(now, progress, head),
             None => self.idle(now, knows_all),
         }
@@ -157,6 +166,22 @@ mod tests {
     fn a_connection_that_stays_silent_after_a_quiet_time_is_replaced() {
         assert_eq!(first_action(30_000, |_| 0), Some((30_500, Action::Replace)));
         assert_eq!(first_action(4_000, |_| 0), Some((9_000, Action::Close)));
+    }
+
+    #[test]
+    fn a_reply_may_arrive_after_the_machine_was_suspended() {
+        let start = Instant::now();
+        let mut watchdog = Watchdog::new(RESPONSE, start);
+        let sent = Sent {
+            at: start,
+            progress: Progress::default(),
+        };
+        let mut tick = |seconds| {
+            let now = start + Duration::from_millis(seconds);
+            watchdog.tick(now, Progress::default(), Some(sent), true)
+        };
+        assert_eq!(tick(12_000), Action::Nothing);
+        assert_eq!(tick(12_100), Action::Close);
     }
 
     #[test]

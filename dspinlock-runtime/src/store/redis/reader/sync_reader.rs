@@ -4,10 +4,11 @@
 //! it while it is idle. A caller waits in slices, so that the end of the group is noticed. A read that fails in any way
 //! closes the connection, because its reply may come later.
 
+use crate::rt::clock::Instant;
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::frame::{Due, Frames};
 use super::health::MIN_BYTES;

@@ -1,11 +1,12 @@
 //! Readers against real servers. A test moves the ticks itself, unless it measures a time.
 
+use crate::rt::clock::Instant;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dspinlock_testkit::{Redis, eventually};

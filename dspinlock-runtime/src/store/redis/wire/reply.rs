@@ -111,6 +111,10 @@ pub(crate) fn parse(reply: Value) -> Result<Reply, CommandError> {
     })
 }
 
+/// The commands that the scripts call. An error reply of a script does not say which one it is.
+const IN_SCRIPTS: &str =
+    "`exists`, `get`, `getrange`, `pexpireat`, `pttl`, `set`, `strlen`, `time` and `unlink`";
+
 /// A refusal by the server.
 pub(crate) fn refused(error: &RedisError) -> CommandError {
     let code = code(error);
@@ -127,6 +131,9 @@ pub(crate) fn refused(error: &RedisError) -> CommandError {
         }
         "OOM" | "READONLY" | "LOADING" | "MISCONF" | "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN"
         | "TRYAGAIN" | "BUSY" => StoreFailure::Unavailable(code.into()),
+        _ if detail.contains("Unknown Redis command called") => {
+            StoreFailure::Refused(format!("{code}: unknown command of the scripts ({IN_SCRIPTS})"))
+        }
         _ => StoreFailure::Refused(match unknown_command(error) {
             Some(command) => format!("{code}: unknown command `{command}`"),
             None => code.into(),
@@ -175,9 +182,9 @@ fn denied(code: &str, detail: &str) -> String {
             "the user may not access this key: grant it with `ACL SETUSER`".into()
         }
         // The server does not say which one.
-        None => "the user may not run a command of the scripts, which are `exists`, `get`, `getrange`, `pexpireat`, \
-                 `pttl`, `set`, `strlen`, `time` and `unlink`: grant it with `ACL SETUSER`"
-            .into(),
+        None => format!(
+            "the user may not run a command of the scripts ({IN_SCRIPTS}): grant it with `ACL SETUSER`"
+        ),
     }
 }
 
