@@ -36,6 +36,7 @@ fuzz_target!(|input: (bool, u16, u8, &[u8])| {
 fn frames(bytes: &[u8], size: usize, due: Due) -> Vec<Result<Frame, Malformed>> {
     let mut frames = Frames::new();
     let mut found = Vec::new();
+    assert!(frames.is_empty());
     for mut piece in bytes.chunks(size) {
         while !piece.is_empty() {
             let space = frames.space();
@@ -47,7 +48,10 @@ fn frames(bytes: &[u8], size: usize, due: Due) -> Vec<Result<Frame, Malformed>> 
             loop {
                 match frames.next(due) {
                     Ok(Some(frame)) => found.push(Ok(frame)),
-                    Ok(None) => break,
+                    Ok(None) => {
+                        assert!(frames.announced() <= MAX + 2);
+                        break;
+                    }
                     Err(malformed) => {
                         found.push(Err(malformed));
                         return found;

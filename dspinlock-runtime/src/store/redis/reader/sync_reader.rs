@@ -13,7 +13,9 @@ use std::time::Duration;
 use super::frame::{Due, Frames};
 use super::health::MIN_BYTES;
 use super::queue::{Outcome, outcome, pack};
-use super::stream::{Connection, Stream};
+use super::stream::Connection;
+#[cfg(feature = "tls")]
+use super::stream::Stream;
 
 /// How long one system call waits.
 const SLICE: Duration = Duration::from_millis(100);
