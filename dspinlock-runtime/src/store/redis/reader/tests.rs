@@ -276,6 +276,32 @@ fn an_undriven_reader_closes_after_five_seconds_and_its_runtime_gets_none_for_te
 }
 
 #[test]
+fn a_late_reply_to_a_doubtful_read_reaches_no_other_read() {
+    let server = Redis::start();
+    server.raw(&["SET", "a", "1"]);
+    server.raw(&["SET", "b", "2"]);
+    let readers = readers(&server);
+    let runtime = one_thread();
+    runtime.block_on(connected(&readers));
+    let context = runtime.enter();
+    let mut reading = readers.read("none", 1).expect("a reader");
+    (0..2).for_each(|_| tick(&readers));
+    assert_eq!(wait(&mut reading), Err(Doubt));
+    drop(context);
+    // The late reply arrives while the future is alive.
+    runtime.block_on(async {
+        connected(&readers).await;
+        assert_eq!(read(&readers, "none").await, Ok(None));
+        drop(reading);
+        let names = ["a", "b", "a", "b", "a", "b"];
+        let readings = names.map(|name| readers.read(name, BOUND).expect("a reader"));
+        for (name, reading) in names.into_iter().zip(readings) {
+            assert_eq!(reading.await, found(if name == "a" { "1" } else { "2" }));
+        }
+    });
+}
+
+#[test]
 fn a_read_fails_when_its_runtime_ends() {
     let server = Redis::start();
     let readers = readers(&server);
