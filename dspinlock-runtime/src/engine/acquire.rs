@@ -151,14 +151,21 @@ impl Attempt {
             holder: holder(&self.spec.site),
             bound: self.pool.bound(),
         });
-        claim.arm();
-        let reply = if state.subscribes {
-            let (reply, change) = self.pool.requests().send_watched(&self.key, request).await?;
-            state.change = Some(change);
-            reply
+        let was_armed = claim.arm();
+        let answer = if state.subscribes {
+            let watched = self.pool.requests().send_watched(&self.key, request).await;
+            watched.map(|(reply, change)| {
+                state.change = Some(change);
+                reply
+            })
         } else {
-            self.pool.send(&self.key, request).await?
+            self.pool.send(&self.key, request).await
         };
+        if !was_armed && answer.as_ref().is_err_and(is_not_sent) {
+            // Otherwise each call of an outage would send ABORTs for a lease.
+            claim.disarm();
+        }
+        let reply = answer?;
         state.failures.succeeded();
         if !matches!(reply, Reply::Acquired(_)) {
             claim.disarm();
@@ -255,6 +262,14 @@ enum Ended {
     Granted(u64, Instant),
     Found(Found),
     Computed,
+}
+
+/// Whether the store was not available, so that the request was not sent.
+fn is_not_sent(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::RedisNotInitialized { .. } | Error::EmbeddedNotInitialized { .. }
+    )
 }
 
 /// The renewal for the replicas is a part of the acquire.

@@ -42,12 +42,12 @@ impl Claim {
         }
     }
 
-    /// An ACQUIRE is about to be sent.
-    pub(crate) fn arm(&mut self) {
-        self.armed = true;
+    /// An ACQUIRE is about to be sent. Returns whether the store may hold the key already.
+    pub(crate) fn arm(&mut self) -> bool {
         if let Some(leader) = &mut self.leader {
             leader.begin_request();
         }
+        mem::replace(&mut self.armed, true)
     }
 
     /// The store holds nothing for this tag.

@@ -23,7 +23,7 @@ impl Requests {
     }
 
     /// Executes a step on the store. If the connection is lost, the request is sent again on a new connection. That one may
-    /// be lost too, so there is a second retry.
+    /// be lost too, so there is a second retry. A retry that cannot be sent leaves the request lost: it may have been executed.
     pub(super) async fn send(&self, key: &Key, request: Request) -> Result<Reply, Error> {
         let operation = operation(&request);
         let mut answer = self.store.step(key, request.clone()).await;
@@ -31,7 +31,10 @@ impl Requests {
             if !is_disconnected(&answer) {
                 break;
             }
-            answer = self.store.step(key, request.clone()).await;
+            match self.store.step(key, request.clone()).await {
+                Err(Failure::NotReady { .. }) => break,
+                other => answer = other,
+            }
         }
         self.forget_own_write(key, &answer);
         answer.map_err(|failure| into_error(operation, key, failure))
@@ -69,7 +72,10 @@ impl Requests {
         let operation = operation(&request);
         let mut answer = self.store.step_watched(key, request.clone()).await;
         if is_disconnected(&answer) {
-            answer = self.store.step_watched(key, request).await;
+            match self.store.step_watched(key, request).await {
+                Err(Failure::NotReady { .. }) => {}
+                other => answer = other,
+            }
         }
         if let Ok((Reply::Acquired(_), _)) = &answer {
             self.near_cache.forget(key);
