@@ -3,8 +3,8 @@
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::pin::Pin;
 use std::process::exit;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -38,6 +38,11 @@ pub(crate) fn a_forked_child_and_its_parent_work_at_once() {
             if round % 2 == 0 { "main" } else { "thread" }
         ));
     }
+}
+
+/// The embedded store says so if it cannot be used, and otherwise works.
+pub(crate) fn a_child_that_is_forked_in_the_middle_of_a_call_never_hangs() {
+    on_each("race");
 }
 
 pub(crate) fn a_forked_child_may_open_the_first_pool() {
@@ -86,6 +91,7 @@ pub(crate) fn program(words: &[&str]) {
         ["busy", "thread"] => thread::spawn(busy)
             .join()
             .expect("the thread that forks succeeds"),
+        ["race"] => race(),
         ["first"] => first(),
         ["inherited"] => inherited(),
         ["global"] => global(),
@@ -201,7 +207,11 @@ fn busy() {
     while hits.load(Ordering::Relaxed) < 2000 {
         sleep(Duration::from_millis(1));
     }
-    let Some(child) = forked() else {
+    // SQLite cannot be used in a child that was forked in the middle of a call.
+    let pause = url().starts_with("sqlite").then(|| CALLING.write());
+    let child = forked();
+    drop(pause);
+    let Some(child) = child else {
         let start = Instant::now();
         assert_eq!(value_sync(1).expect("the first call of the child"), "sync 1");
         let elapsed = start.elapsed();
@@ -248,6 +258,9 @@ fn work_of_child() {
     }
 }
 
+/// Held by a thread while it makes a call.
+static CALLING: RwLock<()> = RwLock::new(());
+
 /// A thread that makes calls until `stop`, and counts the hits.
 fn caller(number: u32, stop: &Arc<AtomicBool>, hits: &Arc<AtomicU64>) -> thread::JoinHandle<()> {
     static MISSES: AtomicU32 = AtomicU32::new(1000);
@@ -262,6 +275,7 @@ fn caller(number: u32, stop: &Arc<AtomicBool>, hits: &Arc<AtomicU64>) -> thread:
                 return;
             }
             let key = round % KEYS;
+            let _calling = CALLING.read();
             let (found, expected) = match number {
                 0..3 => (runtime.block_on(value(key)), format!("value {key}")),
                 3..5 => (value_sync(key), format!("sync {key}")),
@@ -297,6 +311,40 @@ fn poll_for(future: &mut Call, time: Duration) -> Option<Result<(), Error>> {
 
 fn url() -> String {
     std::env::var("DSPINLOCK_URL").expect("a program has a store")
+}
+
+/// Forks again and again while four threads make calls, some of which write.
+fn race() {
+    let (stop, hits) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let threads: Vec<_> = [0, 3, 6, 7].map(|number| caller(number, &stop, &hits)).into();
+    let held = lease("parent");
+    for _ in 0..20 {
+        sleep(Duration::from_millis(20));
+        let Some(child) = forked() else {
+            let start = Instant::now();
+            let first = value_sync(1);
+            assert!(start.elapsed() <= FIRST_CALL, "{:?}", start.elapsed());
+            if let Err(error) = &first {
+                assert!(matches!(error, Error::EmbeddedNotInitialized { .. }), "{error:?}");
+                assert!(
+                    error.to_string().contains("at the moment of the `fork`"),
+                    "{error}"
+                );
+                exit(0);
+            }
+            for key in 0..200 {
+                assert_eq!(value_sync(key).expect("the store works"), format!("sync {key}"));
+            }
+            println!("a child works");
+            exit(0);
+        };
+        child.join();
+    }
+    stop.store(true, Ordering::Relaxed);
+    for thread in threads {
+        thread.join().expect("no call of the parent fails");
+    }
+    assert!(!held.is_lost());
 }
 
 fn first() {

@@ -22,6 +22,7 @@ macro_rules! list {
 
 const TESTS: &[(&str, fn())] = list![
     fork::a_forked_child_and_its_parent_work_at_once,
+    fork::a_child_that_is_forked_in_the_middle_of_a_call_never_hangs,
     fork::a_forked_child_may_open_the_first_pool,
     fork::a_pool_of_the_parent_is_an_error_in_the_child,
     fork::the_global_pool_opens_itself_again_in_the_child,

@@ -25,7 +25,7 @@ pub(crate) fn id() -> u32 {
 /// it. A node is never removed.
 pub(crate) struct PerProcess<T: 'static> {
     first: OnceBox<Node<T>>,
-    make: fn(Option<&T>) -> T,
+    make: fn(Option<&'static T>) -> T,
 }
 
 struct Node<T> {
@@ -37,7 +37,7 @@ struct Node<T> {
 impl<T> PerProcess<T> {
     /// `make` gets the value of the parent. It may be called more than once, so it must have no side effects, and it must
     /// take no lock that is in the value of the parent.
-    pub(crate) const fn new(make: fn(Option<&T>) -> T) -> Self {
+    pub(crate) const fn new(make: fn(Option<&'static T>) -> T) -> Self {
         Self {
             first: OnceBox::new(),
             make,
@@ -45,7 +45,7 @@ impl<T> PerProcess<T> {
     }
 
     /// The value of this process.
-    pub(crate) fn get(&self) -> &T {
+    pub(crate) fn get(&'static self) -> &'static T {
         let process = id();
         let (mut link, mut parent) = (&self.first, None);
         loop {

@@ -10,9 +10,10 @@
 //! - All times are by the machine's clock. If it is set forward, leases expire early; if it is set back, they expire late.
 //!   The fence of an existing key never goes back.
 //!
-//! Modules, top first: `worker`, `table`, `file`, `open_error`, `sqlite_error`, `watch`. Imports point downwards.
+//! Modules, top first: `worker`, `table`, `file`, `inherited`, `open_error`, `sqlite_error`, `watch`. Imports point downwards.
 
 mod file;
+mod inherited;
 mod open_error;
 mod sqlite_error;
 mod table;
@@ -27,6 +28,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 
+use self::inherited::Open;
 use self::open_error::OpenError;
 use self::table::Table;
 use self::watch::Watch;
@@ -115,7 +117,7 @@ impl Embedded {
     fn start(table: Table, path: String, time_limit: Duration) -> Result<Self, Error> {
         let (jobs, inbox) = channel();
         let watch = Arc::new(Watch::default());
-        let worker = Worker::new(table, inbox, Arc::clone(&watch));
+        let worker = Worker::new(Open::new(table), inbox, Arc::clone(&watch));
         std::thread::Builder::new()
             .name("dspinlock-sqlite".into())
             .spawn(move || worker.run())

@@ -4,16 +4,15 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+use super::inherited;
 use super::open_error::OpenError;
 use crate::error::Error;
 use crate::rt::clock::Instant;
-use crate::rt::process::PerProcess;
 
 /// "dspl" in SQLite's header marks a file of this store.
 const APPLICATION_ID: i32 = 0x6473_706c;
@@ -80,11 +79,9 @@ impl FileId {
 
 /// Opens the file, and creates it if it is missing.
 pub(super) fn open(path: &Path, time_limit: Duration) -> Result<Connection, OpenError> {
+    let _opening = inherited::begin_opening()?;
     // On POSIX, closing any descriptor of a file releases all locks of the process on it. SQLite handles that, so only
-    // SQLite opens an existing file, and no other thread opens the file while it is created.
-    static OPENING: PerProcess<Mutex<()>> = PerProcess::new(|_| Mutex::new(()));
-    let _opening = OPENING.get().lock().unwrap_or_else(PoisonError::into_inner);
-
+    // SQLite opens an existing file. No other thread opens the file while it is created: `inherited` has a lock for that.
     // An absolute path is never one of SQLite's special names, such as ":memory:".
     let file = std::path::absolute(path)?;
     if file.is_dir() {
@@ -100,6 +97,7 @@ pub(super) fn open(path: &Path, time_limit: Duration) -> Result<Connection, Open
 
 /// Opens a database in memory.
 pub(super) fn memory() -> Result<Connection, OpenError> {
+    let _opening = inherited::begin_opening()?;
     let connection = Connection::open_in_memory()?;
     connection.execute_batch(SCHEMA)?;
     Ok(connection)

@@ -14,6 +14,8 @@ pub(super) enum OpenError {
     Busy,
     /// The path leads to a folder.
     Folder,
+    /// A thread of the parent process was inside SQLite at the `fork`.
+    Forked,
     /// Another program has written the file.
     Foreign,
     /// The file has another version of the format.
@@ -41,6 +43,9 @@ impl OpenError {
         match self {
             Self::Busy => "other processes keep the file busy: try again".into(),
             Self::Folder => "it is a folder: use the path of a file".into(),
+            Self::Forked => "a thread of the parent process was using an embedded store at the moment of the `fork`: fork while \
+                             no call is in flight, or use a `redis:` URL"
+                .into(),
             Self::Foreign => "another program wrote the file, so it was not changed: use another path".into(),
             Self::Format { found, known } => format!(
                 "a newer version of dspinlock wrote the file (format {found}, this version reads format {known}), so it \

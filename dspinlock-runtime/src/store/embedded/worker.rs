@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::inherited::Open;
 use super::sqlite_error::SqliteError;
 use super::table::{Step, Table};
 use super::watch::Watch;
@@ -41,7 +42,7 @@ pub(super) struct Job {
 
 /// The state of the thread.
 pub(super) struct Worker {
-    table: Table,
+    table: Open<Table>,
     inbox: Receiver<Message>,
     watch: Arc<Watch>,
     /// Steps that wait until another process releases the file, in order.
@@ -54,7 +55,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(table: Table, inbox: Receiver<Message>, watch: Arc<Watch>) -> Self {
+    pub(super) fn new(table: Open<Table>, inbox: Receiver<Message>, watch: Arc<Watch>) -> Self {
         Self {
             table,
             inbox,
@@ -80,7 +81,7 @@ impl Worker {
             }
             self.retry();
             if !self.watch.is_watched() {
-                self.table.forget_changes();
+                self.table.with(Table::forget_changes);
             } else if self.poll_at <= Instant::now() {
                 self.poll();
             }
@@ -151,20 +152,22 @@ impl Worker {
     }
 
     fn step(&mut self, job: &Job) -> Result<Step, SqliteError> {
-        if !matches!(job.request, Request::Read(_)) {
-            let remaining = job.deadline.saturating_duration_since(Instant::now());
-            self.table.follow_file(remaining)?;
-        }
-        self.table.step(&job.key, &job.request)
+        self.table.with(|table| {
+            if !matches!(job.request, Request::Read(_)) {
+                let remaining = job.deadline.saturating_duration_since(Instant::now());
+                table.follow_file(remaining)?;
+            }
+            table.step(&job.key, &job.request)
+        })
     }
 
     /// Removes a few expired rows. After a failure, another process or a later step removes them.
     fn sweep(&mut self) {
-        self.needs_sweep = self.table.sweep().unwrap_or(false);
+        self.needs_sweep = self.table.with(Table::sweep).unwrap_or(false);
     }
 
     fn poll(&mut self) {
-        if self.table.was_changed() {
+        if self.table.with(Table::was_changed) {
             self.watch.wake();
         }
         self.poll_at = Instant::now() + POLL_INTERVAL;
