@@ -16,6 +16,9 @@ use crate::program as command;
 
 const FREED_WITHIN: Duration = Duration::from_millis(50);
 
+/// One of a store's times may be longer on a loaded machine.
+const FREED_AT_MOST: Duration = Duration::from_secs(1);
+
 /// Far longer than a test.
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -46,6 +49,7 @@ pub(crate) fn a_process_that_ends_frees_its_keys() {
         let probe = ChildProcess::start(&mut command("probe", &url));
         // The first call of the probe opens its pool.
         probe.request("warm");
+        let mut times = Vec::new();
         for _ in 0..2 {
             for end in ENDS {
                 let mut ending: Command = command(end, &url);
@@ -58,9 +62,12 @@ pub(crate) fn a_process_that_ends_frees_its_keys() {
                     "{end} on {}: free after {time:.1?}",
                     url.split(':').next().unwrap_or_default()
                 );
-                assert!(time <= FREED_WITHIN, "{end} on {url}: {time:?}");
+                assert!(time <= FREED_AT_MOST, "{end} on {url}: {time:?}");
+                times.push(time);
             }
         }
+        times.sort();
+        assert!(times[times.len() - 2] <= FREED_WITHIN, "{url}: {times:?}");
     }
 }
 
