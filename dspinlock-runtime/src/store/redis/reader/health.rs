@@ -6,6 +6,9 @@ const SECOND: u32 = 10;
 const SILENT: u32 = SECOND + 1;
 /// Fewer bytes in a tick are no progress.
 pub(crate) const MIN_BYTES: u64 = 64;
+/// How long a reply may take, and how many bytes buy one more tick: 256 KiB/s.
+const REPLY: u32 = 5 * SECOND;
+const BYTES_PER_TICK: u64 = 256 * 1024 / SECOND as u64;
 /// How long an undriven reader is kept.
 const UNDRIVEN: u32 = 5 * SECOND;
 /// How long an unused reader is kept.
@@ -26,7 +29,7 @@ pub(crate) struct Progress {
 pub(crate) enum End {
     /// Nobody reads.
     Idle,
-    /// It is driven, and the server sends nothing, or almost nothing.
+    /// It is driven, and the server sends nothing, or too slowly.
     Silent,
     /// Its runtime does not poll the driver.
     Undriven,
@@ -47,6 +50,9 @@ pub(crate) struct Health {
     is_woken: bool,
     undriven: u32,
     silent: u32,
+    /// The ticks for which the first reply is due, and the bytes that had arrived before them.
+    unanswered: u32,
+    bytes_before: u64,
     idle: u32,
 }
 
@@ -59,12 +65,18 @@ impl Health {
         self.undriven = count(self.undriven, is_due && self.is_woken && !is_driven);
         let has_moved = now.replies != self.seen.replies || now.bytes >= self.seen.bytes + MIN_BYTES;
         self.silent = count(self.silent, is_due && is_driven && !has_moved);
+        self.unanswered = count(self.unanswered, is_due && now.replies == self.seen.replies);
+        if self.unanswered == 0 {
+            self.bytes_before = now.bytes;
+        }
+        let bought = (now.bytes - self.bytes_before) / BYTES_PER_TICK;
+        let is_late = u64::from(self.unanswered) >= u64::from(REPLY) + bought;
         self.idle = count(self.idle, now.reads == self.seen.reads);
         (self.seen, self.is_woken) = (now, is_due);
         match () {
             () if self.undriven >= UNDRIVEN => Verdict::Close(End::Undriven),
             () if self.undriven > 0 => Verdict::Undriven,
-            () if self.silent >= SILENT => Verdict::Close(End::Silent),
+            () if self.silent >= SILENT || is_late => Verdict::Close(End::Silent),
             () if self.idle >= IDLE => Verdict::Close(End::Idle),
             () => Verdict::Healthy,
         }
@@ -115,11 +127,17 @@ mod tests {
     fn a_slow_reader_is_kept() {
         let slow = |tick| Progress {
             bytes: tick / 10 * MIN_BYTES,
-            reads: tick / 50,
+            reads: tick / 40,
+            replies: tick / 40,
             polls: tick,
-            ..Progress::default()
         };
         assert_eq!(verdicts(true, slow), []);
+        let long_reply = |tick| Progress {
+            bytes: tick * BYTES_PER_TICK,
+            reads: tick / 50,
+            ..driven(tick)
+        };
+        assert_eq!(verdicts(true, long_reply), []);
         let short_replies = |tick| Progress {
             bytes: tick,
             reads: tick,
@@ -127,6 +145,15 @@ mod tests {
             polls: tick,
         };
         assert_eq!(verdicts(true, short_replies), []);
+    }
+
+    #[test]
+    fn a_reader_whose_reply_comes_too_slowly_closes_after_five_seconds() {
+        let too_slow = |tick| Progress {
+            bytes: tick * MIN_BYTES,
+            ..driven(tick)
+        };
+        assert_eq!(verdicts(true, too_slow)[0], (50, Verdict::Close(End::Silent)));
     }
 
     #[test]
