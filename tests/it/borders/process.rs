@@ -10,7 +10,7 @@ use crate::common::store::Store;
 const TASK: &str = "DSPINLOCK_TEST_BORDERS";
 
 /// A cell that hangs fails much earlier.
-const SILENT_FOR: Duration = Duration::from_secs(60);
+const SILENT_FOR: Duration = Duration::from_secs(300);
 
 /// Runs the task in a new process on this store, and panics with the failures that the process reports.
 pub(super) fn run(task: &str, store: &Store) {

@@ -2,34 +2,34 @@
 //!
 //! `group` opens it and calls [`Connection::tick`].
 //!
-//! Modules, top first: `login`, `transport`, `budget`, `scanner`, `dial`, `watchdog`, `identity`.
+//! Modules, top first: `login`, `transport`, `budget`, `scanner`, `dial`, `driver`, `in_flight`, `watchdog`, `identity`.
 
 mod budget;
 mod dial;
+mod driver;
 pub(crate) mod identity;
+mod in_flight;
 pub(crate) mod login;
 mod scanner;
 pub(crate) mod transport;
 pub(crate) mod watchdog;
 
-use crate::rt::clock::Instant;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value};
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use self::driver::Driver;
 use self::identity::ServerIdentity;
+use self::in_flight::InFlight;
 use self::login::{Login, Pushes, login};
 use self::transport::Traffic;
-use self::watchdog::{Action, Progress, Sent, Watchdog};
+use self::watchdog::{Action, Progress, Watchdog};
 use super::client_name::client_name;
 use super::resp::Resp;
 use super::timeouts::Timeouts;
@@ -40,14 +40,12 @@ use super::wire::scripts;
 use crate::error::StoreFailure;
 use crate::protocol::timestamp::Minute;
 use crate::rt::background;
+use crate::rt::clock::Instant;
 use crate::rt::latch::Latch;
 use crate::store::api::Failure;
 
 /// How long a connection to a server that refuses writes is kept. The address may lead to another server by then.
 const DEMOTED_FOR: Duration = Duration::from_millis(500);
-
-/// From this many requests in flight on, the driver yields before each turn.
-const MANY: usize = 4;
 
 /// A connection that owes a reply for so long is silent.
 #[cfg(feature = "cluster")]
@@ -111,20 +109,9 @@ impl Connection {
             peer,
         } = login(address, config, pushes, traffic.clone()).await?;
         let closed = Arc::new(Latch::new());
-        let guard = DriverGuard {
-            closed: closed.clone(),
-            watches: watches.clone(),
-        };
         let in_flight = InFlight::default();
-        let driver = Driver {
-            driver,
-            in_flight: in_flight.clone(),
-            has_yielded: false,
-        };
-        let driver = tokio::spawn(async move {
-            let _guard = guard;
-            driver.await;
-        });
+        let driver = Driver::new(driver, in_flight.clone(), closed.clone(), watches.clone());
+        let driver = tokio::spawn(driver);
         let now = Instant::now();
         let connection = Self {
             multiplexed,
@@ -246,8 +233,7 @@ impl Connection {
 
     /// Resolves when a request is sent while none is in flight.
     pub(crate) fn woken(&self) -> impl Future<Output = ()> + Send + use<> {
-        let in_flight = self.in_flight.clone();
-        async move { in_flight.0.began.notified().await }
+        self.in_flight.began()
     }
 
     /// Whether requests are in flight.
@@ -385,89 +371,6 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Dropped with the driver, also if its runtime shuts down.
-struct DriverGuard {
-    closed: Arc<Latch>,
-    watches: Option<Arc<Watches>>,
-}
-
-impl Drop for DriverGuard {
-    fn drop(&mut self) {
-        self.closed.set();
-        // Later changes are not pushed.
-        if let Some(watches) = &self.watches {
-            watches.wake_all();
-        }
-    }
-}
-
-/// The requests of a connection that have no reply yet.
-#[derive(Clone, Default)]
-struct InFlight(Arc<Requests>);
-
-#[derive(Default)]
-struct Requests {
-    count: AtomicUsize,
-    /// Notified when the first request is sent.
-    began: Notify,
-    /// In the order in which they were sent.
-    sent: Mutex<(u64, BTreeMap<u64, Sent>)>,
-}
-
-impl InFlight {
-    fn enter(&self, progress: Progress) -> Request<'_> {
-        if self.0.count.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.0.began.notify_one();
-        }
-        let at = Instant::now();
-        let mut sent = lock(&self.0.sent);
-        sent.0 += 1;
-        let id = sent.0;
-        sent.1.insert(id, Sent { at, progress });
-        Request(&self.0, id)
-    }
-
-    fn count(&self) -> usize {
-        self.0.count.load(Ordering::Relaxed)
-    }
-
-    fn head(&self) -> Option<Sent> {
-        lock(&self.0.sent).1.values().next().copied()
-    }
-}
-
-/// A request in flight, until it is dropped.
-struct Request<'a>(&'a Requests, u64);
-
-impl Drop for Request<'_> {
-    fn drop(&mut self) {
-        lock(&self.0.sent).1.remove(&self.1);
-        self.0.count.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The driver of a connection. While several requests are in flight, it lets other tasks run before each turn, so that it
-/// writes more requests at once.
-struct Driver {
-    driver: Pin<Box<dyn Future<Output = ()> + Send>>,
-    in_flight: InFlight,
-    has_yielded: bool,
-}
-
-impl Future for Driver {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.in_flight.count() >= MANY && !self.has_yielded {
-            self.has_yielded = true;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        self.has_yielded = false;
-        self.driver.as_mut().poll(context)
     }
 }
 
