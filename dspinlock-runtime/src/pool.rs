@@ -262,6 +262,16 @@ impl Pool {
         self.shared.requests.send(key, request)
     }
 
+    /// See [`Requests::send_noting`].
+    pub(crate) fn send_noting(
+        &self,
+        key: &Key,
+        request: Request,
+        is_lost: &mut bool,
+    ) -> impl Future<Output = Result<Reply, Error>> {
+        self.shared.requests.send_noting(key, request, is_lost)
+    }
+
     /// The requests to the store.
     pub(crate) fn requests(&self) -> &Requests {
         &self.shared.requests

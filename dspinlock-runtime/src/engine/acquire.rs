@@ -152,15 +152,19 @@ impl Attempt {
             bound: self.pool.bound(),
         });
         let was_armed = claim.arm();
+        let (requests, mut is_lost) = (self.pool.requests(), false);
         let answer = if state.subscribes {
-            let watched = self.pool.requests().send_watched(&self.key, request).await;
+            let watched = requests.send_watched(&self.key, request, &mut is_lost).await;
             watched.map(|(reply, change)| {
                 state.change = Some(change);
                 reply
             })
         } else {
-            self.pool.send(&self.key, request).await
+            requests.send_noting(&self.key, request, &mut is_lost).await
         };
+        if is_lost {
+            claim.lose_copy();
+        }
         if !was_armed && answer.as_ref().is_err_and(is_not_sent) {
             // Otherwise each call of an outage would send ABORTs for a lease.
             claim.disarm();

@@ -27,14 +27,20 @@ impl Failures {
     /// Whether the call tries again after this error. A permission is not granted by waiting for it.
     pub(super) fn may_pass(&mut self, error: &Error, now: Instant) -> bool {
         match error {
-            Error::RedisNotInitialized { .. } | Error::EmbeddedNotInitialized { .. } => true,
-            Error::Store { reason, .. } => match reason {
-                StoreFailure::Timeout | StoreFailure::Disconnected => true,
-                StoreFailure::Unavailable(code) => is_outage(code) || self.refuses(now),
-                _ => false,
-            },
-            _ => false,
+            Error::Store {
+                reason: StoreFailure::Unavailable(code),
+                ..
+            } if !is_outage(code) => return self.refuses(now),
+            Error::RedisNotInitialized { .. } | Error::EmbeddedNotInitialized { .. } => {}
+            Error::Store {
+                reason: StoreFailure::Timeout | StoreFailure::Disconnected | StoreFailure::Unavailable(_),
+                ..
+            } => {}
+            _ => return false,
         }
+        // Refusals before an outage do not count: another server may be the master now.
+        self.refused_since = None;
+        true
     }
 
     fn refuses(&mut self, now: Instant) -> bool {

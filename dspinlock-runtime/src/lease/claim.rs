@@ -27,6 +27,8 @@ pub(crate) struct Claim {
     lease: Duration,
     /// The store may hold the key for this tag.
     armed: bool,
+    /// A copy of an ACQUIRE was lost with its connection. It may still arrive.
+    has_lost_copy: bool,
 }
 
 impl Claim {
@@ -39,6 +41,7 @@ impl Claim {
             leader,
             lease,
             armed: false,
+            has_lost_copy: false,
         }
     }
 
@@ -50,6 +53,11 @@ impl Claim {
         mem::replace(&mut self.armed, true)
     }
 
+    /// A copy of the ACQUIRE may arrive after its reply.
+    pub(crate) fn lose_copy(&mut self) {
+        self.has_lost_copy = true;
+    }
+
     /// The store holds nothing for this tag.
     pub(crate) fn disarm(&mut self) {
         self.armed = false;
@@ -57,9 +65,14 @@ impl Claim {
 
     /// Sends an ABORT and waits for the reply. The claim stays armed until then, so a drop sends it again.
     pub(crate) async fn abort(&mut self) {
-        if abort(&self.pool, &self.key, &self.tag).await.is_ok() {
+        let mut was_resent = false;
+        if abort(&self.pool, &self.key, &self.tag, &mut was_resent)
+            .await
+            .is_ok()
+        {
             self.disarm();
         }
+        self.has_lost_copy |= was_resent;
     }
 }
 
@@ -68,15 +81,17 @@ impl Drop for Claim {
         if self.pool.is_inherited() {
             // The lock, and the flight, are the parent's.
             mem::forget(self.leader.take());
-        } else if self.armed {
+        } else if self.armed || self.has_lost_copy {
+            let has_lost_copy = self.has_lost_copy;
             let queued = thread_end::queue_abort();
             let (pool, key, lease) = (self.pool.clone(), self.key.clone(), self.lease);
             let tag = mem::take(&mut self.tag);
             background::start_here(async move {
-                let first = abort(&pool, &key, &tag).await;
+                let mut was_resent = false;
+                let first = abort(&pool, &key, &tag, &mut was_resent).await;
                 drop(queued);
-                if let Err(error) = first {
-                    retry_abort(&pool, &key, &tag, lease, error).await;
+                if first.is_err() || has_lost_copy || was_resent {
+                    repeat_abort(&pool, &key, &tag, lease, first).await;
                 }
             });
             // The request of the next leader is behind the ABORT.
@@ -85,30 +100,35 @@ impl Drop for Claim {
     }
 }
 
-pub(super) async fn abort(pool: &Pool, key: &Key, tag: &str) -> Result<(), Error> {
+/// Sets `was_resent` if the connection of the first copy was lost.
+pub(super) async fn abort(pool: &Pool, key: &Key, tag: &str, was_resent: &mut bool) -> Result<(), Error> {
     let tag = tag.to_owned();
-    pool.send(key, Request::Abort { tag }).await.map(drop)
+    let sent = pool.send_noting(key, Request::Abort { tag }, was_resent);
+    sent.await.map(drop)
 }
 
-/// The pause between two attempts to abort on a store that is unavailable.
+/// The pause before the second ABORT, and between two attempts on a store that is unavailable.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Retries the ABORT until the store replies. After a broken connection the ACQUIRE may still arrive behind the ABORT, so the
-/// last ABORT is sent after one lease.
-async fn retry_abort(pool: &Pool, key: &Key, tag: &str, lease: Duration, mut error: Error) {
+/// Sends the ABORT again after a second until the store replies, and once more after one lease: after a broken connection, an
+/// ACQUIRE may arrive behind the ABORT.
+async fn repeat_abort(pool: &Pool, key: &Key, tag: &str, lease: Duration, mut last: Result<(), Error>) {
     let end = Instant::now() + lease;
-    while is_transient(&error) && Instant::now() + RETRY_PAUSE < end {
+    loop {
+        if let Err(error) = &last
+            && (!is_transient(error) || Instant::now() + RETRY_PAUSE >= end)
+        {
+            log::warn!(target: "dspinlock", "cannot abort the lock on {key}, which stays held until its lease expires: {error}");
+            return;
+        }
         background::sleep(RETRY_PAUSE).await;
-        match abort(pool, key, tag).await {
-            Ok(()) => {
-                background::sleep(end.saturating_duration_since(Instant::now())).await;
-                let _ = abort(pool, key, tag).await;
-                return;
-            }
-            Err(again) => error = again,
+        last = abort(pool, key, tag, &mut false).await;
+        if last.is_ok() {
+            break;
         }
     }
-    log::warn!(target: "dspinlock", "cannot abort the lock on {key}, which stays held until its lease expires: {error}");
+    background::sleep(end.saturating_duration_since(Instant::now())).await;
+    let _ = abort(pool, key, tag, &mut false).await;
 }
 
 fn is_transient(error: &Error) -> bool {

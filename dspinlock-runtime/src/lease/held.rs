@@ -126,7 +126,7 @@ impl Held {
         // A PUBLISH that is under way may still succeed.
         if !self.publishing.load(Ordering::SeqCst) {
             // On an error, the drop of the claim sends the ABORT again.
-            let _ = abort(&self.pool, &self.key, &self.tag).await;
+            let _ = abort(&self.pool, &self.key, &self.tag, &mut false).await;
         }
     }
 
@@ -136,7 +136,7 @@ impl Held {
         let queued = thread_end::queue_abort();
         background::spawn(async move {
             // Without a reply the lease expires.
-            let _ = abort(&self.pool, &self.key, &self.tag).await;
+            let _ = abort(&self.pool, &self.key, &self.tag, &mut false).await;
             drop(queued);
         });
     }

@@ -25,9 +25,20 @@ impl Requests {
     /// Executes a step on the store. If the connection is lost, the request is sent again on a new connection. That one may
     /// be lost too, so there is a second retry. A retry that cannot be sent leaves the request lost: it may have been executed.
     pub(super) async fn send(&self, key: &Key, request: Request) -> Result<Reply, Error> {
+        self.send_noting(key, request, &mut false).await
+    }
+
+    /// [`send`](Self::send), which sets `is_lost` if a copy of the request may be executed after the reply.
+    pub(crate) async fn send_noting(
+        &self,
+        key: &Key,
+        request: Request,
+        is_lost: &mut bool,
+    ) -> Result<Reply, Error> {
         let operation = operation(&request);
         let mut answer = self.store.step(key, request.clone()).await;
         for _ in 0..2 {
+            *is_lost |= matches!(answer, Err(Failure::Unknown(_)));
             if !is_disconnected(&answer) {
                 break;
             }
@@ -67,10 +78,16 @@ impl Requests {
         answer.map_err(|failure| into_error(operation, key, failure))
     }
 
-    /// Executes a step, and subscribes to the next change.
-    pub(crate) async fn send_watched(&self, key: &Key, request: Request) -> Result<(Reply, Change), Error> {
+    /// [`send_noting`](Self::send_noting), and a subscription to the next change.
+    pub(crate) async fn send_watched(
+        &self,
+        key: &Key,
+        request: Request,
+        is_lost: &mut bool,
+    ) -> Result<(Reply, Change), Error> {
         let operation = operation(&request);
         let mut answer = self.store.step_watched(key, request.clone()).await;
+        *is_lost |= matches!(answer, Err(Failure::Unknown(_)));
         if is_disconnected(&answer) {
             match self.store.step_watched(key, request).await {
                 Err(Failure::NotReady { .. }) => {}

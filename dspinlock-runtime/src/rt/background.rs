@@ -15,6 +15,7 @@ use tokio::time::Sleep;
 
 use super::clock::Instant;
 use super::process::PerProcess;
+use super::thread_end;
 
 /// A forked child has no thread of its parent, so it starts its own.
 static RUNTIME: PerProcess<OnceCell<Handle>> = PerProcess::new(|_| OnceCell::new());
@@ -90,18 +91,28 @@ pub(crate) async fn run<F>(future: F) -> F::Output
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    let mut task = AbortOnDrop(handle().spawn(future));
-    match (&mut task.0).await {
+    let mut task = AbortOnDrop(Some(handle().spawn(future)));
+    let output = task.0.as_mut().expect("the drop takes it").await;
+    task.0 = None;
+    match output {
         Ok(output) => output,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
-struct AbortOnDrop<T>(JoinHandle<T>);
+struct AbortOnDrop<T: Send + 'static>(Option<JoinHandle<T>>);
 
-impl<T> Drop for AbortOnDrop<T> {
+impl<T: Send + 'static> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(task) = self.0.take() {
+            task.abort();
+            // The task may hold a claim, whose drop queues an ABORT on another thread.
+            let queued = thread_end::queue_abort();
+            spawn(async move {
+                let _ = task.await;
+                drop(queued);
+            });
+        }
     }
 }
 

@@ -6,6 +6,8 @@
 
 use std::mem;
 use std::ops::Deref;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use once_cell::race::OnceBox;
 
@@ -113,6 +115,21 @@ impl<T> Drop for Owned<T> {
         }
     }
 }
+
+/// A task of the user's runtime. In a forked child it does nothing.
+impl<F: Future<Output = ()> + Unpin> Future for Owned<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_inherited() {
+            return Poll::Ready(());
+        }
+        let future = self.value.as_mut().expect("the value is taken only by the drop");
+        Pin::new(future).poll(context)
+    }
+}
+
+impl<T> Unpin for Owned<T> {}
 
 #[cfg(test)]
 mod tests {

@@ -37,6 +37,16 @@ impl Pool {
         Ok(reply)
     }
 
+    /// No connection is lost.
+    pub(crate) async fn send_noting(
+        &self,
+        key: &Key,
+        request: Request,
+        _: &mut bool,
+    ) -> Result<Reply, Error> {
+        self.send(key, request).await
+    }
+
     /// This pool has no secret.
     pub(crate) fn sign(&self, _: &Key, _: &str, _: u64, payload: &Bytes) -> Bytes {
         payload.clone()

@@ -54,6 +54,10 @@ impl Group {
         self.heartbeats.get().unwrap_or(&self.steps)
     }
 
+    pub(crate) fn needs_heartbeats(&self) -> bool {
+        self.heartbeats.get().is_none() && self.steps.is_open()
+    }
+
     /// Opens the connection for heartbeats. If it leads to another server process than the steps, the group is closed.
     pub(crate) async fn open_heartbeats(&self) {
         let address = self.address.pinned(self.steps.peer());
@@ -62,7 +66,8 @@ impl Group {
         };
         if connection.is_same_process(&self.steps) {
             let _ = self.heartbeats.set(connection);
-        } else {
+        }
+        if !self.steps.is_open() || self.heartbeats.get().is_none() {
             self.close();
         }
     }

@@ -32,6 +32,7 @@ use self::async_reader::Driver;
 use self::health::End;
 use self::queue::{Outcome, Queue, Reading};
 use self::sync_reader::{Lost, SyncReader};
+use crate::rt::process::Owned;
 use crate::rt::{background, blocking};
 
 pub(crate) use self::login::Server;
@@ -104,7 +105,8 @@ impl Readers {
         if id != background::handle().id()
             && let Some(registration) = self.0.admit(Some(id))
         {
-            runtime.spawn(registration.open_async(id));
+            // A forked child may go on with this runtime, but must not touch the parent's socket.
+            runtime.spawn(Owned::new(Box::pin(registration.open_async(id))));
         }
         None
     }

@@ -26,6 +26,8 @@ use crate::store::api::{Boxed, Failure};
 /// The pause after a failed attempt to connect. It doubles with each failure.
 const MIN_PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_millis(250);
+/// The pause between two attempts to open the connection for heartbeats.
+const RETRY_HEARTBEATS: Duration = Duration::from_secs(10);
 /// How often a lasting outage is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -163,13 +165,29 @@ impl Reconnecting {
         if start {
             let inner = self.0.clone();
             background::spawn(async move {
-                let state = match inner.connect().await {
+                let mut attempt = Attempt {
+                    inner: &inner,
+                    outcome: None,
+                };
+                attempt.outcome = Some(match inner.connect().await {
                     Ok(group) => inner.up(group),
                     Err(reason) => inner.failed(reason),
-                };
-                inner.state.send_replace(state);
+                });
             });
         }
+    }
+}
+
+/// A running attempt. Its drop ends the state `Connecting`, also after a panic.
+struct Attempt<'a> {
+    inner: &'a Inner,
+    outcome: Option<State>,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take().unwrap_or(State::Down);
+        self.inner.state.send_replace(outcome);
     }
 }
 
@@ -196,13 +214,7 @@ impl Inner {
         }
         background::spawn(supervise(Arc::downgrade(self), Arc::downgrade(&group)));
         if self.watches.is_some() {
-            let (group, limit) = (group.clone(), self.timeouts.connect);
-            background::spawn(async move {
-                tokio::select! {
-                    () = group.open_heartbeats() => {}
-                    () = background::time_limit(limit) => {}
-                }
-            });
+            background::spawn(open_heartbeats(Arc::downgrade(&group), self.timeouts.connect));
         }
         State::Up(group)
     }
@@ -258,6 +270,21 @@ fn pause(failures: u32) -> Duration {
     // The random bits of a fresh tag; nothing here needs a generator of its own.
     let random = uuid::Uuid::new_v4().as_bytes()[0];
     pause / 2 + pause / 2 * u32::from(random) / 255
+}
+
+/// Tries until the group has its connection for heartbeats, or is closed.
+async fn open_heartbeats(group: Weak<Group>, limit: Duration) {
+    while let Some(group) = group.upgrade().filter(|group| group.needs_heartbeats()) {
+        tokio::select! {
+            () = group.open_heartbeats() => {}
+            () = background::time_limit(limit) => {}
+        }
+        let is_missing = group.needs_heartbeats();
+        drop(group);
+        if is_missing {
+            background::sleep(RETRY_HEARTBEATS).await;
+        }
+    }
 }
 
 /// Checks a group until it is closed or replaced. Every connection of it then ends.

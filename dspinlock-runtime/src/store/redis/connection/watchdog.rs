@@ -91,7 +91,10 @@ impl Watchdog {
         match head {
             // The process was starved, or the machine suspended: the reply may have arrived in this time.
             Some(_) if paused > STARVED => Action::Nothing,
-            Some(head) => self.check(now, progress, head),
+            Some(head) => match self.check(now, progress, head) {
+                Action::Nothing if !knows_all => self.idle(now, knows_all),
+                action => action,
+            },
             None => self.idle(now, knows_all),
         }
     }

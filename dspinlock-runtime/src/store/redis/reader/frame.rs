@@ -65,6 +65,10 @@ impl Frames {
 
     /// Where the next bytes go. It is never empty if [`next`](Self::next) returned `None` after the last [`add`](Self::add).
     pub(crate) fn space(&mut self) -> &mut [u8] {
+        if self.is_empty() {
+            // All replies that were due may end with the block.
+            (self.start, self.end) = (0, 0);
+        }
         match &mut self.large {
             Some(large) => &mut large.bytes[large.filled..],
             None => &mut self.block[self.end..],

@@ -88,8 +88,11 @@ pub(crate) fn value_range(name: &str, bound: usize) -> Cmd {
     command
 }
 
+/// The last word of a script whose reply has no value.
+const NO_VALUE: &str = "-";
+
 /// How long the reply to a command may be, beyond what any reply may be. `None` if the reply is a push. The last word of an
-/// ACQUIRE and of a range is the bound of its value.
+/// ACQUIRE and of a range is the bound of its value. No other script ends with a number, except the checksum of no payload, 0.
 pub(crate) fn max_reply(name: &[u8], last: &[u8]) -> Option<u64> {
     /// The slot map of a large cluster.
     const MAX_SLOTS: u64 = 16 << 20;
@@ -127,7 +130,11 @@ fn acquire(command: &mut Cmd, request: &Acquire, minute: Option<Minute>) {
 }
 
 fn renew(command: &mut Cmd, request: &Renew) {
-    command.arg(&request.tag).arg(request.fence).arg(request.lease);
+    command
+        .arg(&request.tag)
+        .arg(request.fence)
+        .arg(request.lease)
+        .arg(NO_VALUE);
 }
 
 fn publish(command: &mut Cmd, request: &Publish, minute: Option<Minute>) {
@@ -149,7 +156,7 @@ fn publish(command: &mut Cmd, request: &Publish, minute: Option<Minute>) {
         .arg(payload.map_or(0, <[u8]>::len))
         .arg(format!("{:08x}", payload.map_or(0, crc32fast::hash)));
     if let Some(payload) = payload {
-        command.arg(payload);
+        command.arg(payload).arg(NO_VALUE);
     }
 }
 
