@@ -41,7 +41,8 @@ pub enum Error {
         /// The lock.
         key: KeyName,
     },
-    /// No connection to the Redis server could be opened: the name is unknown, no server listens, or the login was refused.
+    /// No connection to the Redis server could be opened: the name is unknown, no server listens, or the login was refused. Or the
+    /// background thread could not be started.
     #[error("cannot connect to `{address}`: {reason}")]
     #[doc(alias = "RedisNotInitializedException")]
     #[non_exhaustive]
@@ -186,9 +187,9 @@ pub enum Error {
     /// The pool, or the call, belongs to the parent process: it was opened or started before a `fork`.
     ///
     /// The connections and the threads of a pool cannot be used in two processes. The global pool opens itself again in the
-    /// child. So only a pool that the program passes itself gives this error, and a future that was polled before the `fork`.
+    /// child. Two cases return this error: another pool of the parent, and a future that was polled before the `fork`.
     #[error(
-        "the pool or the call is of the parent process: after `fork`, open a new pool in the child, and start the call there"
+        "the pool or the call belongs to the parent process: after `fork`, open a new pool in the child, and start the call there"
     )]
     Forked,
     /// A store URL cannot be used.

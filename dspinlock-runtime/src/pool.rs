@@ -126,7 +126,8 @@ impl Pool {
     /// `redis+sentinel://` (feature `sentinel`), `redis+cluster://` (feature `cluster`), and `sqlite:PATH`, `sqlite:` or
     /// `sqlite::memory:` (feature `embedded`).
     ///
-    /// An attempt to connect times out after 2 s, and a request after 5 s. If the connection of a request is lost, the
+    /// An attempt to connect times out after 2 s, and a request 5 s after it is sent, plus the time that its bytes take at
+    /// 256 KiB/s. If the connection of a request is lost, the
     /// request is sent again over another connection. It still takes effect only once.
     ///
     /// ```
@@ -435,7 +436,8 @@ impl PoolBuilder {
         self
     }
 
-    /// The time limit of a request, until its reply. Default: 5 s.
+    /// The time limit of a request, from sending it to its reply. It is longer by the time that the bytes of its connection take
+    /// at 256 KiB/s. Connecting has a limit of its own, see [`connect_timeout`](Self::connect_timeout). Default: 5 s.
     ///
     /// `socket_timeout` in the URL, in seconds, replaces it.
     ///
@@ -450,10 +452,11 @@ impl PoolBuilder {
         self
     }
 
-    /// Whether runtimes and sync callers may have connections of their own, which make reads faster. Default: `true`.
+    /// Whether tokio runtimes and sync callers may open connections for reads, which make hits faster. Default: `true`.
     ///
-    /// Set it to `false` if calls are made on a tokio runtime without IO (`enable_time()` alone): tokio panics if a
-    /// connection is opened there. Then every request travels on the connections of the background thread.
+    /// Set it to `false` if calls are made on a tokio runtime without IO (`enable_time()` alone). Otherwise a task of that
+    /// runtime panics after eight reads: calls still succeed, but with `panic = "abort"` the process aborts. With `false` every
+    /// request travels on the connections of the background thread. The option is for servers; `sqlite:` URLs refuse it.
     ///
     /// ```
     /// # use dspinlock_runtime::Pool;
