@@ -188,6 +188,19 @@ mod tests {
     }
 
     #[test]
+    fn a_busy_connection_learns_what_is_missing() {
+        let start = Instant::now();
+        let mut watchdog = Watchdog::new(RESPONSE, start);
+        let learns = |at: &u64| {
+            let now = start + Duration::from_secs(*at);
+            let progress = Progress::default();
+            let head = Some(Sent { at: now, progress });
+            watchdog.tick(now, progress, head, false) == Action::Learn
+        };
+        assert_eq!((0..60).find(learns), Some(10));
+    }
+
+    #[test]
     fn an_idle_connection_learns_its_role_and_what_is_missing_sooner() {
         for (knows_all, expected) in [(true, 15), (false, 10)] {
             let start = Instant::now();

@@ -229,6 +229,21 @@ mod tests {
     const BULK: Due = Due::Bulk { max: 40_000 };
 
     #[test]
+    fn replies_that_fill_the_block_leave_space_for_the_next() {
+        let mut frames = Frames::new();
+        let reply = bulk(&payload(504));
+        for chunk in frames.space().chunks_exact_mut(reply.len()) {
+            chunk.copy_from_slice(&reply);
+        }
+        frames.add(BLOCK);
+        // Nobody asks for one more: nothing is due.
+        for _ in 0..BLOCK / reply.len() {
+            assert_eq!(frames.next(BULK), Ok(Some(Frame::Bulk(payload(504).into()))));
+        }
+        assert!(!frames.space().is_empty());
+    }
+
+    #[test]
     fn each_reply_is_the_same_wherever_it_is_cut() {
         let error = [b"-", &vec![b'x'; MAX_ERROR - 1][..], b"\r\n"].concat();
         let cases = [

@@ -201,5 +201,15 @@ mod tests {
                 .collect();
             assert_eq!(max_reply(&words[0], &words[words.len() - 1]), Some(12_346));
         }
+        let renew = Request::Renew(Renew {
+            tag: "tag".into(),
+            fence: 1,
+            lease: 86_400_000,
+        });
+        let command = Step::new(&key, renew).expect("a script").by_hash(None);
+        let Some(redis::Arg::Simple(last)) = command.args_iter().last() else {
+            panic!("a command has words")
+        };
+        assert_eq!(max_reply(b"EVALSHA", last), Some(0));
     }
 }
