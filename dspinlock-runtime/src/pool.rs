@@ -437,7 +437,7 @@ impl PoolBuilder {
     }
 
     /// The time limit of a request, from sending it to its reply. It is longer by the time that the bytes of its connection take
-    /// at 256 KiB/s. Connecting has a limit of its own, see [`connect_timeout`](Self::connect_timeout). Default: 5 s.
+    /// at 256 KiB/s. [`connect_timeout`](Self::connect_timeout) limits connecting. Default: 5 s.
     ///
     /// `socket_timeout` in the URL, in seconds, replaces it.
     ///

@@ -1,6 +1,6 @@
 //! The future of a call in flight. `op`, `call` and `lease` wrap their futures in it.
 //!
-//! A call that was polled before a `fork` is of no use in the child: its locks may be held by threads of the parent, and its
+//! A call that was polled before a `fork` cannot continue in the child: its locks may be held by threads of the parent, and its
 //! drop would abort the parent's lock. The child leaks it.
 
 use std::mem;

@@ -1,4 +1,4 @@
-//! One server: executes steps in the order in which their futures are first polled. RENEW has a connection of its own.
+//! One server: executes steps in the order in which their futures are first polled. RENEW has a separate connection.
 //!
 //! It never follows a redirect; `cluster` does.
 

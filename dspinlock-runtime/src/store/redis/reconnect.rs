@@ -267,7 +267,7 @@ impl Inner {
 /// The pause after so many failures: random, so that processes do not connect at the same time.
 fn pause(failures: u32) -> Duration {
     let pause = MAX_PAUSE.min(MIN_PAUSE * 2_u32.saturating_pow(failures.min(16)));
-    // The random bits of a fresh tag; nothing here needs a generator of its own.
+    // Any random byte will do, and tags have them.
     let random = uuid::Uuid::new_v4().as_bytes()[0];
     pause / 2 + pause / 2 * u32::from(random) / 255
 }

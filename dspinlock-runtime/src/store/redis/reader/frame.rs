@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 /// The size of the block that the readers read into.
 const BLOCK: usize = 32 * 1024;
-/// A longer payload that has not arrived completely is read into a buffer of its own. All other payloads are copied out of
+/// A longer payload that has not arrived completely is read into a separate buffer. All other payloads are copied out of
 /// the block, so that a kept payload never keeps the block alive.
 const MAX_COPIED: usize = 16 * 1024;
 /// The longest error line.
