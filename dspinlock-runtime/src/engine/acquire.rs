@@ -152,19 +152,16 @@ impl Attempt {
             bound: self.pool.bound(),
         });
         let was_armed = claim.arm();
-        let (requests, mut is_lost) = (self.pool.requests(), false);
+        let (requests, lost_copy) = (self.pool.requests(), claim.lost_copy());
         let answer = if state.subscribes {
-            let watched = requests.send_watched(&self.key, request, &mut is_lost).await;
+            let watched = requests.send_watched(&self.key, request, lost_copy).await;
             watched.map(|(reply, change)| {
                 state.change = Some(change);
                 reply
             })
         } else {
-            requests.send_noting(&self.key, request, &mut is_lost).await
+            requests.send_noting(&self.key, request, lost_copy).await
         };
-        if is_lost {
-            claim.lose_copy();
-        }
         if !was_armed && answer.as_ref().is_err_and(is_not_sent) {
             // Otherwise each call of an outage would send ABORTs for a lease.
             claim.disarm();

@@ -53,9 +53,10 @@ impl Claim {
         mem::replace(&mut self.armed, true)
     }
 
-    /// A copy of the ACQUIRE may arrive after its reply.
-    pub(crate) fn lose_copy(&mut self) {
-        self.has_lost_copy = true;
+    /// Set this if a copy of the ACQUIRE may arrive after its reply. It counts from then on, also if the call is dropped
+    /// before the reply.
+    pub(crate) fn lost_copy(&mut self) -> &mut bool {
+        &mut self.has_lost_copy
     }
 
     /// The store holds nothing for this tag.
@@ -65,14 +66,10 @@ impl Claim {
 
     /// Sends an ABORT and waits for the reply. The claim stays armed until then, so a drop sends it again.
     pub(crate) async fn abort(&mut self) {
-        let mut was_resent = false;
-        if abort(&self.pool, &self.key, &self.tag, &mut was_resent)
-            .await
-            .is_ok()
-        {
+        let aborted = abort(&self.pool, &self.key, &self.tag, &mut self.has_lost_copy).await;
+        if aborted.is_ok() {
             self.disarm();
         }
-        self.has_lost_copy |= was_resent;
     }
 }
 
