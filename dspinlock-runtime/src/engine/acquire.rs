@@ -12,21 +12,26 @@ use super::wait::Next;
 use crate::error::Error;
 use crate::lease::Lease;
 use crate::lease::claim::Claim;
+use crate::lease::heartbeat;
 use crate::lease::held::{Terms, deadline, holder, millis};
 use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
 use crate::protocol::{Acquire, Renew, Reply, Request};
-use crate::rt::background;
 use crate::rt::clock::Instant;
+use crate::rt::{background, thread_end};
 use crate::store::Change;
 
 /// The pause before a waiter takes a key that a Python worker has released. py-dspinlock reads the key once more after its
 /// own write, and raises an error if another caller holds it by then.
 const PYTHON_PAUSE: Duration = Duration::from_millis(20);
 
+/// A call waits this long before it looks again whether its process still ends.
+const END_OF_PROCESS: Duration = Duration::from_millis(10);
+
 impl Attempt {
     /// Sends an ACQUIRE. Waiting happens on the background thread, because the caller's runtime may be busy or shut down.
     pub(super) async fn acquire(mut self, mut claim: Claim) -> Result<AttemptOutcome, Error> {
+        heartbeat::give_up_at_end_of_process();
         let mut state = TryState::default();
         loop {
             match self.try_once(&mut claim, &mut state).await? {
@@ -151,6 +156,9 @@ impl Attempt {
             holder: holder(&self.spec.site),
             bound: self.pool.bound(),
         });
+        while thread_end::is_ending() {
+            background::sleep(END_OF_PROCESS).await;
+        }
         let was_armed = claim.arm();
         let (requests, lost_copy) = (self.pool.requests(), claim.lost_copy());
         let answer = if state.subscribes {
