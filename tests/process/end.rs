@@ -37,6 +37,7 @@ const ENDS: &[&str] = &[
     "exit",
     "exit_with_thread",
     "exit_in_body",
+    "exit_with_waiter",
     "panic",
 ];
 
@@ -72,7 +73,8 @@ pub(crate) fn a_process_that_ends_frees_its_keys() {
 }
 
 /// How a process ends whose ACQUIRE is granted at that moment, and whether its call waits for another holder before.
-const GRANTED: [(&str, bool); 4] = [
+const GRANTED: [(&str, bool); 5] = [
+    ("thread_granted", true),
     ("drop_granted", true),
     ("runtime_granted", true),
     ("exit_granted", true),
@@ -202,6 +204,10 @@ pub(crate) fn program(words: &[&str]) {
     match end.as_str() {
         "probe" => probe(),
         "drop_granted" | "runtime_granted" | "exit_granted" => granted(&end),
+        // The main thread has no guard, because it does not use the pool.
+        "thread_granted" => thread::spawn(|| granted("drop_granted"))
+            .join()
+            .expect("the thread does not panic"),
         "timeout" => {
             let call = async { timeout(CALL_TIME, slow(&key, LEASE)).await };
             assert!(runtime().block_on(call).is_err());
@@ -245,6 +251,13 @@ pub(crate) fn program(words: &[&str]) {
             forget(lease);
             exit(0);
         }
+        // Another call of the process waits for the key.
+        "exit_with_waiter" => {
+            forget(lease(&key));
+            thread::spawn(move || drop(locked(&lock(&key).wait(Wait::Forever))));
+            thread::sleep(CALL_TIME);
+            exit(0);
+        }
         "exit_with_thread" => {
             drop(lease("another key"));
             thread::spawn(move || slow_sync(&key, Box::new(|| thread::sleep(LEASE))));
@@ -267,7 +280,7 @@ fn probe() {
     for end in io::stdin().lines().map_while(Result::ok) {
         let start = Instant::now();
         let is_free = || match end.as_str() {
-            "return" | "static" | "exit" => lock(&end).acquire_blocking().is_ok(),
+            "return" | "static" | "exit" | "exit_with_waiter" => lock(&end).acquire_blocking().is_ok(),
             "exit_with_thread" | "exit_in_body" | "panic" => slow_sync(&end, Box::new(|| {})).is_ok(),
             _ => runtime.block_on(slow(&end, Duration::ZERO)).is_ok(),
         };
