@@ -1,7 +1,7 @@
 //! The store on Redis or Valkey. `store` opens it. No module outside of this folder imports the redis crate.
 //!
 //! Modules, top first: `cluster`, `node`, `failover`, `reconnect`, `group`, `reader`, `connection`, `tracking`, `wire`, `url`,
-//! `tls`, `client_name`, `resp`, `timeouts`, `redact`. Imports point downwards.
+//! `tls`, `client_name`, `resp`, `socket`, `timeouts`, `redact`. Imports point downwards.
 
 mod client_name;
 #[cfg(feature = "cluster")]
@@ -14,6 +14,7 @@ mod reader;
 mod reconnect;
 mod redact;
 mod resp;
+mod socket;
 mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;

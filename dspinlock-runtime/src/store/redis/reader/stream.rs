@@ -2,9 +2,10 @@
 //!
 //! A reader leads to the address that its group is connected to, so no name is looked up here.
 
-use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::OnceLock;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,6 +16,9 @@ use super::frame::Frames;
 use super::login::{Login, Server};
 use crate::rt::background;
 use crate::store::redis::client_name::client_name;
+use crate::store::redis::socket::SharedSocket;
+#[cfg(feature = "tls")]
+use crate::store::redis::socket::SingleBuffer;
 use crate::store::redis::timeouts::Timeouts;
 use crate::store::redis::url::address::{Address, Place};
 
@@ -22,8 +26,8 @@ use crate::store::redis::url::address::{Address, Place};
 pub(crate) struct Endpoint {
     /// The address of the group, pinned to its peer.
     pub(crate) address: Address,
-    /// The server process of the group.
-    pub(crate) server: Server,
+    /// The server process of the group, as soon as it is known.
+    pub(crate) server: OnceLock<Server>,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -32,6 +36,8 @@ pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) socket: Socket,
     pub(crate) frames: Frames,
+    /// It leads to the server process of the group.
+    pub(crate) is_checked: bool,
 }
 
 pub(crate) enum Stream {
@@ -39,7 +45,7 @@ pub(crate) enum Stream {
     #[cfg(unix)]
     Unix(UnixStream),
     #[cfg(feature = "tls")]
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    Tls(Box<tokio_rustls::client::TlsStream<SingleBuffer>>),
 }
 
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -47,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
 
 /// A second handle of the socket, which needs no runtime.
 pub(crate) struct Socket {
-    pub(crate) raw: socket2::Socket,
+    pub(crate) shared: SharedSocket,
     /// Whether requests may be written to the socket: there is no TLS.
     is_plain: bool,
 }
@@ -63,9 +69,16 @@ impl Endpoint {
         }
     }
 
+    /// Whether readers may use a connection: the identity of the group was not learnt since the connection was opened.
+    pub(crate) fn accepts(&self, is_checked: bool) -> bool {
+        is_checked || self.server.get().is_none()
+    }
+
     async fn open(&self) -> io::Result<Connection> {
         let (mut stream, socket) = self.open_stream().await?;
-        let (mut login, packet) = Login::new(&self.address.login, client_name(), &self.server);
+        let server = self.server.get().cloned();
+        let is_checked = server.is_some();
+        let (mut login, packet) = Login::new(&self.address.login, client_name(), server.unwrap_or_default());
         let mut io = stream.io();
         io.write_all(&packet).await?;
         io.flush().await?;
@@ -86,6 +99,7 @@ impl Endpoint {
             stream,
             socket,
             frames,
+            is_checked,
         })
     }
 
@@ -95,12 +109,8 @@ impl Endpoint {
             #[cfg(unix)]
             (Place::Unix(path), _) => {
                 let stream = UnixStream::connect(path).await?.into_std()?;
-                let raw = stream.try_clone()?.into();
-                let is_plain = true;
-                Ok((
-                    Stream::Unix(UnixStream::from_std(stream)?),
-                    Socket { raw, is_plain },
-                ))
+                let socket = Socket::new(stream.try_clone()?, true);
+                Ok((Stream::Unix(UnixStream::from_std(stream)?), socket))
             }
             _ => Err(io::ErrorKind::AddrNotAvailable.into()),
         }
@@ -109,16 +119,14 @@ impl Endpoint {
     async fn open_tcp(&self, peer: SocketAddr) -> io::Result<(Stream, Socket)> {
         let stream = TcpStream::connect(peer).await?.into_std()?;
         stream.set_nodelay(true)?;
-        let raw = stream.try_clone()?.into();
+        let second = stream.try_clone()?;
         let stream = TcpStream::from_std(stream)?;
         #[cfg(feature = "tls")]
         if let (Some(tls), Place::Tcp { host, .. }) = (&self.address.tls, &self.address.place) {
             let stream = tls.wrap(host, stream).await.map_err(io::Error::other)?;
-            let is_plain = false;
-            return Ok((Stream::Tls(stream.into()), Socket { raw, is_plain }));
+            return Ok((Stream::Tls(stream.into()), Socket::new(second, false)));
         }
-        let is_plain = true;
-        Ok((Stream::Tcp(stream), Socket { raw, is_plain }))
+        Ok((Stream::Tcp(stream), Socket::new(second, true)))
     }
 }
 
@@ -135,18 +143,18 @@ impl Stream {
 }
 
 impl Socket {
+    fn new(socket: impl Into<socket2::Socket>, is_plain: bool) -> Self {
+        let shared = SharedSocket::new(socket);
+        Self { shared, is_plain }
+    }
+
     /// Writes what the socket accepts at once. The rest stays in `bytes` for the driver, which also meets the error.
     /// Returns whether nothing is left.
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) -> bool {
         if self.is_plain {
-            let written = (&self.raw).write(bytes).unwrap_or(0);
+            let written = self.shared.send(bytes).unwrap_or(0);
             bytes.drain(..written);
         }
         bytes.is_empty()
-    }
-
-    pub(crate) fn shut_down(&self) {
-        // An error means that the connection has ended.
-        let _ = self.raw.shutdown(Shutdown::Both);
     }
 }
