@@ -88,3 +88,38 @@ impl AsyncWrite for SingleBuffer {
         Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::io::IoSlice;
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio::signal::unix::{SignalKind, signal};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn writes_to_a_closed_connection_raise_no_signal() {
+        let mut signals = signal(SignalKind::pipe()).expect("a handler");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let stream = TcpStream::connect(listener.local_addr().expect("a bound address"));
+        let mut stream = SingleBuffer(stream.await.expect("a connection"));
+        drop(listener);
+        let parts = [IoSlice::new(b"one"), IoSlice::new(b"two")];
+        let error = loop {
+            match stream.write_vectored(&parts).await {
+                Ok(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+                Err(error) => break error,
+            }
+        };
+        let second = stream.write_vectored(&parts).await.expect_err("the end");
+        assert!([error.kind(), second.kind()].contains(&io::ErrorKind::BrokenPipe));
+        let socket = stream.0.into_std().expect("a socket");
+        let sent = SharedSocket::new(socket).write(b"three").expect_err("the end");
+        assert_eq!(sent.kind(), io::ErrorKind::BrokenPipe);
+        let signal = tokio::time::timeout(Duration::from_millis(100), signals.recv()).await;
+        assert!(signal.is_err(), "SIGPIPE");
+    }
+}

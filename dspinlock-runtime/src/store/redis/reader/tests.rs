@@ -491,6 +491,27 @@ fn a_unix_socket_works_like_tcp() {
     assert_all(&Readers::new(endpoint), &long);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_write_to_a_closed_unix_socket_raises_no_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut server = Redis::start();
+    let mut endpoint = endpoint(&server);
+    endpoint.address.place = Place::Unix(server.socket());
+    let readers = Readers::new(endpoint);
+    connected_sync(&readers);
+    one_thread().block_on(async {
+        let mut signals = signal(SignalKind::pipe()).expect("a handler");
+        connected(&readers).await;
+        server.kill();
+        assert_eq!(readers.read("none", 1).expect("a reader").await, Err(Doubt));
+        assert_eq!(read_sync(&readers, "none"), Some(Err(Doubt)));
+        let signal = tokio::time::timeout(Duration::from_millis(100), signals.recv()).await;
+        assert!(signal.is_err(), "SIGPIPE");
+    });
+}
+
 #[cfg(feature = "tls")]
 #[test]
 fn tls_works_like_tcp() {
