@@ -423,7 +423,7 @@ impl PoolBuilder {
 
     /// The time limit of an attempt to connect, from the lookup of the host name to the end of the login. Default: 2 s.
     ///
-    /// `socket_connect_timeout` in the URL, in seconds, replaces it.
+    /// `socket_connect_timeout` in the URL, in seconds, replaces it. The embedded store does not connect, and ignores it.
     ///
     /// ```
     /// # use dspinlock_runtime::Pool;
@@ -439,7 +439,8 @@ impl PoolBuilder {
     /// The time limit of a request, from sending it to its reply. It is longer by the time that the bytes of its connection take
     /// at 256 KiB/s. [`connect_timeout`](Self::connect_timeout) limits connecting. Default: 5 s.
     ///
-    /// `socket_timeout` in the URL, in seconds, replaces it.
+    /// `socket_timeout` in the URL, in seconds, replaces it. In the embedded store it limits how long a request waits for other
+    /// processes.
     ///
     /// ```
     /// # use dspinlock_runtime::Pool;
@@ -456,7 +457,7 @@ impl PoolBuilder {
     ///
     /// Set it to `false` if calls are made on a tokio runtime without IO (`enable_time()` alone). Otherwise a task of that
     /// runtime panics after eight reads: calls still succeed, but with `panic = "abort"` the process aborts. With `false` every
-    /// request travels on the connections of the background thread. The option is for servers; `sqlite:` URLs refuse it.
+    /// request travels on the connections of the background thread. The embedded store has no such connections, and ignores it.
     ///
     /// ```
     /// # use dspinlock_runtime::Pool;
@@ -481,8 +482,7 @@ impl PoolBuilder {
     /// # Errors
     ///
     /// - The errors of [`Pool::open`] and [`Pool::connect`].
-    /// - [`Error::InvalidOption`] if the secret has less than 16 bytes, if a time limit is zero, or if an option of a
-    ///   connection is set for a `sqlite:` URL.
+    /// - [`Error::InvalidOption`] if the secret has less than 16 bytes, or if a time limit is zero.
     /// - [`Error::InvalidUrl`] or [`Error::InvalidOption`] if [`tls`](Self::tls) is set, but the URL or the parameters do
     ///   not use TLS.
     pub fn open(self) -> Result<Pool, Error> {

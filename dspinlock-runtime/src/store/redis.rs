@@ -33,6 +33,7 @@ use self::reconnect::{Locate, start_background};
 use self::timeouts::Timeouts;
 use self::url::address::Address;
 use self::url::limits::timeouts;
+use self::url::query;
 use self::url::scheme::Scheme;
 use super::api::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
 use super::limits::Limits;
@@ -45,8 +46,10 @@ pub use self::url::parameters::RedisParameters;
 
 /// Opens the server, the master of sentinels or the cluster behind a URL.
 pub(crate) fn open(url: &str, tls: Tls, limits: Limits) -> Result<SharedStore, Error> {
+    let scheme = Scheme::of(url)?;
+    query::check(url)?;
     let timeouts = timeouts(url, limits)?;
-    Ok(match Scheme::of(url)? {
+    Ok(match scheme {
         Scheme::Server => Arc::new(RedisStore::at(Address::parse(url, tls)?, timeouts)?),
         #[cfg(feature = "sentinel")]
         Scheme::Sentinel => Arc::new(RedisStore::by_sentinels(url, tls, timeouts)?),

@@ -30,7 +30,7 @@ use self::in_flight::InFlight;
 use self::login::{Login, Pushes, login};
 use self::transport::Traffic;
 use self::watchdog::{Action, Progress, Watchdog};
-use super::client_name::client_name;
+use super::client_name::Purpose;
 use super::resp::Resp;
 use super::timeouts::Timeouts;
 use super::tracking::Watches;
@@ -90,6 +90,7 @@ impl Connection {
     pub(crate) async fn open(
         address: &Address,
         timeouts: Timeouts,
+        purpose: Purpose,
         watches: Option<Arc<Watches>>,
     ) -> Result<Arc<Self>, String> {
         let traffic = Arc::<Traffic>::default();
@@ -107,7 +108,7 @@ impl Connection {
             driver,
             resp,
             peer,
-        } = login(address, config, pushes, traffic.clone()).await?;
+        } = login(address, config, pushes, traffic.clone(), purpose).await?;
         let closed = Arc::new(Latch::new());
         let in_flight = InFlight::default();
         let driver = Driver::new(driver, in_flight.clone(), closed.clone(), watches.clone());
@@ -134,16 +135,16 @@ impl Connection {
             // Changes before this connection were not pushed to it.
             watches.wake_all();
         }
-        connection.prepare().await;
+        connection.prepare(purpose).await;
         Ok(Arc::new(connection))
     }
 
     /// Loads the scripts, so that no call has to, and learns what it can. If the user may not load scripts, steps fall back
     /// to `EVAL`.
-    async fn prepare(&self) {
+    async fn prepare(&self, purpose: Purpose) {
         let mut setup = self.questions();
         if self.resp.has_setup() {
-            setup.cmd("CLIENT").arg("SETNAME").arg(client_name());
+            setup.cmd("CLIENT").arg("SETNAME").arg(purpose.client_name());
             for script in scripts::all() {
                 setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
             }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::SetOnce;
 
+use super::client_name::Purpose;
 use super::connection::watchdog::TICK;
 use super::connection::{Connection, Health};
 use super::reader::{Endpoint, Readers, Server};
@@ -30,13 +31,19 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Connects on the current runtime. With `watches`, the server is asked to push changes to them.
+    /// Connects on the current runtime. With `watches`, the server is asked to push changes to them; without, the group is for
+    /// steps that wait for replicas.
     pub(crate) async fn open(
         address: Address,
         timeouts: Timeouts,
         watches: Option<Arc<Watches>>,
     ) -> Result<Arc<Self>, String> {
-        let steps = Connection::open(&address, timeouts, watches).await?;
+        let purpose = if watches.is_some() {
+            Purpose::Steps
+        } else {
+            Purpose::Replicas
+        };
+        let steps = Connection::open(&address, timeouts, purpose, watches).await?;
         // The readers connect to the peer of the steps, because the address may lead elsewhere by then.
         let readers = Readers::new(Endpoint {
             address: address.pinned(steps.peer()),
@@ -71,7 +78,8 @@ impl Group {
     /// Opens the connection for heartbeats. If it leads to another server process than the steps, the group is closed.
     pub(crate) async fn open_heartbeats(&self) {
         let address = self.address.pinned(self.steps.peer());
-        let Ok(connection) = Connection::open(&address, self.timeouts, None).await else {
+        let Ok(connection) = Connection::open(&address, self.timeouts, Purpose::Heartbeats, None).await
+        else {
             return;
         };
         if connection.is_same_process(&self.steps) {

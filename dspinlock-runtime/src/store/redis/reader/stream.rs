@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use super::frame::Frames;
 use super::login::{Login, Server};
 use crate::rt::background;
-use crate::store::redis::client_name::client_name;
+use crate::store::redis::client_name::Purpose;
 use crate::store::redis::socket::SharedSocket;
 #[cfg(feature = "tls")]
 use crate::store::redis::socket::SingleBuffer;
@@ -78,7 +78,8 @@ impl Endpoint {
         let (mut stream, socket) = self.open_stream().await?;
         let server = self.server.get().cloned();
         let is_checked = server.is_some();
-        let (mut login, packet) = Login::new(&self.address.login, client_name(), server.unwrap_or_default());
+        let name = Purpose::Reader.client_name();
+        let (mut login, packet) = Login::new(&self.address.login, &name, server.unwrap_or_default());
         let mut io = stream.io();
         io.write_all(&packet).await?;
         io.flush().await?;
