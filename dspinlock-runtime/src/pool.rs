@@ -7,7 +7,6 @@ pub(crate) mod near_cache;
 mod open;
 mod request;
 mod secret;
-mod tick;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,12 +20,10 @@ use self::near_cache::NearCache;
 use self::open::{Location, Settings};
 use self::request::Requests;
 use self::secret::{SIGNATURE_SIZE, Secret};
-use self::tick::Tick;
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::value::{Hit, MAX_HEADER};
 use crate::protocol::{Reply, Request};
-use crate::rt::clock::Instant;
 use crate::rt::process::{self, Owned, PerProcess};
 use crate::rt::thread_end;
 use crate::store::RedisParameters;
@@ -116,7 +113,6 @@ struct Shared {
     requests: Requests,
     flights: Flights,
     near_cache: Arc<NearCache>,
-    tick: Arc<Tick>,
 }
 
 impl Pool {
@@ -196,7 +192,6 @@ impl Pool {
             requests: Requests::new(store, near_cache.clone()),
             flights: Flights::default(),
             near_cache,
-            tick: Tick::new(),
         };
         Ok(Self {
             shared: Arc::new(Owned::new(shared)),
@@ -210,26 +205,9 @@ impl Pool {
     }
 
     /// The global pool, if it is open.
+    #[inline]
     pub(crate) fn global_if_open() -> Option<&'static Self> {
         GLOBAL.get().pool.get()
-    }
-
-    /// The global pool, if it is open and this process opened it, or its parent less than 250 ms ago: a near hit does not
-    /// pay for the process id. A near hit uses nothing but memory, and takes no lock.
-    #[inline]
-    pub(crate) fn global_for_near_hit(now: Instant) -> Option<&'static Self> {
-        let pool = GLOBAL.newest()?.pool.get()?;
-        (pool.shared.tick.is_recent(now) || pool.start_tick()).then_some(pool)
-    }
-
-    /// `false` if the pool is inherited.
-    #[cold]
-    fn start_tick(&self) -> bool {
-        let is_own = !self.is_inherited();
-        if is_own {
-            self.shared.tick.start();
-        }
-        is_own
     }
 
     /// Whether the pool belongs to the parent of this process: then nothing in it may be used.

@@ -74,7 +74,7 @@ impl Start {
         let age = self.near_cache?;
         let key = Key::new(self.site.options.prefix.clone(), self.digest?);
         let now = Instant::now();
-        let pool = Pool::global_for_near_hit(now)?;
+        let pool = Pool::global_if_open()?;
         pool.near_cache().get(&pool.store_key(key), now, age, from_entry)
     }
 

@@ -17,10 +17,49 @@ pub(crate) fn host_name() -> &'static str {
     HOST.get_or_init(|| Box::new(gethostname::gethostname().to_string_lossy().into_owned()))
 }
 
-/// The process id. It is read each time, because it is different after a fork.
+/// The process id, which is different after a fork. Not a system call: each request and near hit compares it.
 #[inline]
 pub(crate) fn id() -> u32 {
-    std::process::id()
+    let mut link = &PROCESSES;
+    loop {
+        let process = link.get_or_init(Box::default);
+        if !process.is_ancestor() {
+            return process.id;
+        }
+        link = &process.child;
+    }
+}
+
+/// A chain with one node for each ancestor that used this crate, and one for this process. A node is never removed.
+static PROCESSES: OnceBox<Process> = OnceBox::new();
+
+struct Process {
+    id: u32,
+    /// `None` if the system refuses to report forks. A child that is created without `fork`, by a system call alone, is not
+    /// detected.
+    forks: Option<forkguard::Guard>,
+    child: OnceBox<Self>,
+}
+
+impl Process {
+    /// Whether this process is a forked child of that one.
+    #[inline]
+    fn is_ancestor(&self) -> bool {
+        match &self.forks {
+            Some(forks) => forks.clone().detected_fork(),
+            None => self.id != std::process::id(),
+        }
+    }
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self {
+            id: std::process::id(),
+            forks: forkguard::Guard::try_new().ok(),
+            child: OnceBox::new(),
+        }
+    }
 }
 
 /// A static that each process has for itself: a chain with one node for this process and one for each ancestor that used
@@ -47,6 +86,7 @@ impl<T> PerProcess<T> {
     }
 
     /// The value of this process.
+    #[inline]
     pub(crate) fn get(&'static self) -> &'static T {
         let process = id();
         let (mut link, mut parent) = (&self.first, None);
@@ -64,16 +104,6 @@ impl<T> PerProcess<T> {
             }
             (link, parent) = (&node.next, Some(&node.value));
         }
-    }
-
-    /// The newest value, without a look at the process id: it may be the parent's. `None` if no process has one.
-    #[inline]
-    pub(crate) fn newest(&self) -> Option<&T> {
-        let mut node = self.first.get()?;
-        while let Some(next) = node.next.get() {
-            node = next;
-        }
-        Some(&node.value)
     }
 }
 
@@ -138,11 +168,11 @@ mod tests {
     #[test]
     fn every_thread_of_a_process_has_the_same_value() {
         static VALUE: PerProcess<String> = PerProcess::new(|parent| format!("{:?}", parent.map(String::len)));
-        assert!(VALUE.newest().is_none());
         let here = std::ptr::from_ref(VALUE.get()) as usize;
         let there = std::thread::spawn(|| std::ptr::from_ref(VALUE.get()) as usize);
         assert_eq!(there.join().ok(), Some(here));
-        assert_eq!(VALUE.newest().map(String::as_str), Some("None"));
+        assert_eq!(VALUE.get(), "None");
+        assert_eq!(id(), std::process::id());
     }
 
     #[test]
