@@ -26,7 +26,7 @@ fn an_invalid_url_is_refused() {
         "localhost:6379",
         "redis://localhost?socket_timeouts=secret",
         "redis://localhost?db=secret",
-        "redis+cluster://localhost?secret=1",
+        "redis+cluster://localhost?misspelled=secret",
         "redis+sentinel://localhost/main?sentinel_pass=secret",
         "sqlite::memory:?mode=secret",
         "sqlite:/tmp/secret?",

@@ -229,7 +229,7 @@ fn connections_are_named_after_the_program_and_their_purpose() {
     let worker = Worker::start(&server.url());
     for read in 0..20 {
         let executions = worker.call(&Job::new("cached", "key")).outcome().0;
-        assert_eq!(executions, u64::from(read == 0));
+        assert_eq!(executions, usize::from(read == 0));
     }
     eventually("three names", || {
         let clients = format!("{:?}", server.raw(&["CLIENT", "LIST"]));

@@ -89,7 +89,8 @@ impl AsyncWrite for SingleBuffer {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::io::IoSlice;
     use std::time::Duration;
