@@ -3,24 +3,18 @@
 //! A reader leads to the address that its group is connected to, so no name is looked up here.
 
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::OnceLock;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-#[cfg(unix)]
-use tokio::net::UnixStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::frame::Frames;
 use super::login::{Login, Server};
 use crate::rt::background;
 use crate::store::redis::client_name::Purpose;
+use crate::store::redis::connection::transport::Stream;
 use crate::store::redis::socket::SharedSocket;
-#[cfg(feature = "tls")]
-use crate::store::redis::socket::SingleBuffer;
 use crate::store::redis::timeouts::Timeouts;
-use crate::store::redis::url::address::{Address, Place};
+use crate::store::redis::url::address::Address;
 
 /// Where readers connect to, and how.
 pub(crate) struct Endpoint {
@@ -39,17 +33,6 @@ pub(crate) struct Connection {
     /// It leads to the server process of the group.
     pub(crate) is_checked: bool,
 }
-
-pub(crate) enum Stream {
-    Tcp(TcpStream),
-    #[cfg(unix)]
-    Unix(UnixStream),
-    #[cfg(feature = "tls")]
-    Tls(Box<tokio_rustls::client::TlsStream<SingleBuffer>>),
-}
-
-pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
 
 /// A second handle of the socket, which needs no runtime.
 pub(crate) struct Socket {
@@ -75,7 +58,11 @@ impl Endpoint {
     }
 
     async fn open(&self) -> io::Result<Connection> {
-        let (mut stream, socket) = self.open_stream().await?;
+        let mut stream = Stream::open(&self.address).await.map_err(io::Error::other)?;
+        let socket = Socket {
+            shared: stream.socket()?,
+            is_plain: stream.is_plain(),
+        };
         let server = self.server.get().cloned();
         let is_checked = server.is_some();
         let name = Purpose::Reader.client_name();
@@ -103,52 +90,9 @@ impl Endpoint {
             is_checked,
         })
     }
-
-    async fn open_stream(&self) -> io::Result<(Stream, Socket)> {
-        match (&self.address.place, self.address.peer) {
-            (Place::Tcp { .. }, Some(peer)) => self.open_tcp(peer).await,
-            #[cfg(unix)]
-            (Place::Unix(path), _) => {
-                let stream = UnixStream::connect(path).await?.into_std()?;
-                let socket = Socket::new(stream.try_clone()?, true);
-                Ok((Stream::Unix(UnixStream::from_std(stream)?), socket))
-            }
-            _ => Err(io::ErrorKind::AddrNotAvailable.into()),
-        }
-    }
-
-    async fn open_tcp(&self, peer: SocketAddr) -> io::Result<(Stream, Socket)> {
-        let stream = TcpStream::connect(peer).await?.into_std()?;
-        stream.set_nodelay(true)?;
-        let second = stream.try_clone()?;
-        let stream = TcpStream::from_std(stream)?;
-        #[cfg(feature = "tls")]
-        if let (Some(tls), Place::Tcp { host, .. }) = (&self.address.tls, &self.address.place) {
-            let stream = tls.wrap(host, stream).await.map_err(io::Error::other)?;
-            return Ok((Stream::Tls(stream.into()), Socket::new(second, false)));
-        }
-        Ok((Stream::Tcp(stream), Socket::new(second, true)))
-    }
-}
-
-impl Stream {
-    pub(crate) fn io(&mut self) -> Pin<&mut dyn Io> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream),
-            #[cfg(unix)]
-            Self::Unix(stream) => Pin::new(stream),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => Pin::new(stream),
-        }
-    }
 }
 
 impl Socket {
-    fn new(socket: impl Into<socket2::Socket>, is_plain: bool) -> Self {
-        let shared = SharedSocket::new(socket);
-        Self { shared, is_plain }
-    }
-
     /// Writes what the socket accepts at once. The rest stays in `bytes` for the driver, which also meets the error.
     /// Returns whether nothing is left.
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) -> bool {

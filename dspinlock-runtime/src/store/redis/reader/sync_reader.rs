@@ -12,9 +12,9 @@ use std::time::Duration;
 use super::frame::{Due, Frames};
 use super::health::MIN_BYTES;
 use super::queue::{Outcome, outcome, pack};
-#[cfg(feature = "tls")]
-use super::stream::Stream;
 use super::stream::{Connection, Endpoint};
+#[cfg(feature = "tls")]
+use crate::store::redis::connection::transport::Stream;
 use crate::store::redis::socket::SharedSocket;
 
 /// How long one system call waits.
@@ -53,7 +53,7 @@ pub(crate) enum Unread {
 }
 
 struct SyncConnection {
-    stream: SyncStream,
+    stream: Box<dyn Io>,
     socket: SharedSocket,
     frames: Frames,
     packed: Vec<u8>,
@@ -62,14 +62,8 @@ struct SyncConnection {
     idle: u32,
 }
 
-enum SyncStream {
-    Plain(SharedSocket),
-    #[cfg(feature = "tls")]
-    Tls(Box<tokio_rustls::rustls::StreamOwned<tokio_rustls::rustls::ClientConnection, SharedSocket>>),
-}
-
-trait Io: Read + Write {}
-impl<S: Read + Write> Io for S {}
+trait Io: Read + Write + Send {}
+impl<S: Read + Write + Send> Io for S {}
 
 impl SyncReader {
     /// Blocks the calling thread.
@@ -171,10 +165,9 @@ impl SyncConnection {
                 #[cfg(feature = "tls")]
                 Stream::Tls(stream) => {
                     let (_, session) = stream.into_inner();
-                    let stream = tokio_rustls::rustls::StreamOwned::new(session, socket.clone());
-                    SyncStream::Tls(Box::new(stream))
+                    Box::new(tokio_rustls::rustls::StreamOwned::new(session, socket.clone()))
                 }
-                _ => SyncStream::Plain(socket.clone()),
+                _ => Box::new(socket.clone()),
             },
             socket,
             frames: connection.frames,
@@ -192,9 +185,9 @@ impl SyncConnection {
         let mut written = 0;
         while written < self.packed.len() {
             let rest = &self.packed[written..];
-            written += wait.progress(0, || self.stream.io().write(rest))?;
+            written += wait.progress(0, || self.stream.write(rest))?;
         }
-        wait.progress(0, || self.stream.io().flush().map(|()| 1))?;
+        wait.progress(0, || self.stream.flush().map(|()| 1))?;
         let due = Due::Bulk {
             max: bound.saturating_add(1),
         };
@@ -210,7 +203,7 @@ impl SyncConnection {
             }
             let announced = self.frames.announced();
             let space = self.frames.space();
-            let count = wait.progress(announced, || self.stream.io().read(space))?;
+            let count = wait.progress(announced, || self.stream.read(space))?;
             self.frames.add(count);
         }
     }
@@ -220,22 +213,12 @@ impl SyncConnection {
         self.idle += 1;
         let mut look = || {
             self.socket.raw().set_nonblocking(true)?;
-            let read = self.stream.io().read(self.frames.space());
+            let read = self.stream.read(self.frames.space());
             self.socket.raw().set_nonblocking(false)?;
             read
         };
         let is_quiet = matches!(look(), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         is_quiet && self.idle < IDLE
-    }
-}
-
-impl SyncStream {
-    fn io(&mut self) -> &mut dyn Io {
-        match self {
-            Self::Plain(stream) => stream,
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream,
-        }
     }
 }
 
