@@ -12,18 +12,32 @@ pub(crate) enum Scheme {
     Cluster,
 }
 
+/// The schemes that a host follows.
+const WITH_HOST: [&str; 8] = [
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+];
+
 impl Scheme {
     pub(crate) fn of(url: &str) -> Result<Self, Error> {
         let (scheme, rest) = url.split_once(':').unwrap_or_default();
-        let has_host = rest.starts_with("//");
         // The scheme is not quoted: the text before the first colon may be a password.
         let reason = match scheme {
+            _ if WITH_HOST.contains(&scheme) && !rest.starts_with("//") => {
+                "two slashes must follow the scheme: write `redis://host:port`"
+            }
             "redis+unix" | "valkey+unix" | "unix" => return Ok(Self::Server),
-            "redis" | "rediss" | "valkey" | "valkeys" if has_host => return Ok(Self::Server),
+            "redis" | "rediss" | "valkey" | "valkeys" => return Ok(Self::Server),
             #[cfg(feature = "sentinel")]
-            "redis+sentinel" | "rediss+sentinel" if has_host => return Ok(Self::Sentinel),
+            "redis+sentinel" | "rediss+sentinel" => return Ok(Self::Sentinel),
             #[cfg(feature = "cluster")]
-            "redis+cluster" | "rediss+cluster" if has_host => return Ok(Self::Cluster),
+            "redis+cluster" | "rediss+cluster" => return Ok(Self::Cluster),
             #[cfg(not(feature = "sentinel"))]
             "redis+sentinel" | "rediss+sentinel" => {
                 "a `redis+sentinel:` URL needs the feature `sentinel` of dspinlock: enable it"
@@ -31,10 +45,6 @@ impl Scheme {
             #[cfg(not(feature = "cluster"))]
             "redis+cluster" | "rediss+cluster" => {
                 "a `redis+cluster:` URL needs the feature `cluster` of dspinlock: enable it"
-            }
-            "redis" | "rediss" | "valkey" | "valkeys" | "redis+sentinel" | "rediss+sentinel"
-            | "redis+cluster" | "rediss+cluster" => {
-                "two slashes must follow the scheme: write `redis://host:port`"
             }
             _ if !url.contains("://") => {
                 "it has no scheme: write `redis://host:port`, or `sqlite:PATH` for a file"
