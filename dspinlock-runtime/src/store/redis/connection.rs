@@ -16,12 +16,12 @@ pub(crate) mod watchdog;
 
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError, RedisResult, Value};
 use tokio::task::AbortHandle;
 
 use self::driver::Driver;
@@ -58,8 +58,6 @@ pub(crate) struct Connection {
     /// Closed when the driver ends, which wakes every request.
     closed: Arc<Latch>,
     traffic: Arc<Traffic>,
-    /// The bytes of pushes, roughly.
-    pushed: Arc<AtomicU64>,
     in_flight: InFlight,
     watchdog: Mutex<Watchdog>,
     /// The server pushes changes to them.
@@ -94,15 +92,9 @@ impl Connection {
         watches: Option<Arc<Watches>>,
     ) -> Result<Arc<Self>, String> {
         let traffic = Arc::<Traffic>::default();
-        let pushed = Arc::<AtomicU64>::default();
         let config = AsyncConnectionConfig::new().set_pipeline_buffer_size(1024);
-        let pushes = watches.clone().map(|watches| -> Pushes {
-            let pushed = pushed.clone();
-            Arc::new(move |push: PushInfo| {
-                pushed.fetch_add(size(&push.data), Ordering::Relaxed);
-                watches.pushed(&push);
-            })
-        });
+        let pushes = watches.clone();
+        let pushes = pushes.map(|watches| -> Pushes { Arc::new(move |push| watches.pushed(&push)) });
         let Login {
             connection: multiplexed,
             driver,
@@ -119,7 +111,6 @@ impl Connection {
             driver: driver.abort_handle(),
             closed,
             traffic,
-            pushed,
             in_flight,
             watchdog: Mutex::new(Watchdog::new(timeouts.response, now)),
             watches: watches.filter(|_| resp.has_pushes()),
@@ -362,7 +353,7 @@ impl Connection {
     fn progress(&self) -> Progress {
         let read = self.traffic.read.load(Ordering::Relaxed);
         Progress {
-            replied: read.saturating_sub(self.pushed.load(Ordering::Relaxed)),
+            replied: read.saturating_sub(self.traffic.pushed.load(Ordering::Relaxed)),
             read,
             written: self.traffic.written.load(Ordering::Relaxed),
         }
@@ -373,17 +364,6 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// The size of a push, roughly and not too small.
-fn size(values: &[Value]) -> u64 {
-    const HEADER: u64 = 32;
-    let one = |value: &Value| match value {
-        Value::Array(items) => size(items),
-        Value::BulkString(bytes) => bytes.len() as u64 + HEADER,
-        _ => HEADER,
-    };
-    HEADER + values.iter().map(one).sum::<u64>()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -104,6 +104,8 @@ impl Stream {
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     pub(crate) read: AtomicU64,
+    /// The part of `read` that belongs to pushes.
+    pub(crate) pushed: AtomicU64,
     pub(crate) written: AtomicU64,
 }
 
@@ -158,7 +160,9 @@ impl AsyncRead for CountingStream {
         self.traffic
             .read
             .fetch_add(received.len() as u64, Ordering::Relaxed);
-        match self.budget.read(received) {
+        let checked = self.budget.read(received);
+        self.traffic.pushed.store(self.budget.pushed(), Ordering::Relaxed);
+        match checked {
             Ok(()) => poll,
             Err(Exceeded) => {
                 log::warn!(target: "dspinlock", "a connection was closed: the server sent more than it was asked for");
