@@ -23,11 +23,11 @@ pub use self::redis::RedisParameters;
 pub(crate) fn open(url: &str, tls: Tls, limits: Limits) -> Result<SharedStore, Error> {
     match url.strip_prefix("sqlite:") {
         #[cfg(feature = "embedded")]
-        Some(_) if limits != Limits::default() => Err(Error::option(
-            "`connect_timeout`, `request_timeout` and `readers` are options of a connection, but a `sqlite:` URL has none: remove them",
-        )),
+        Some(path) if path.contains('?') => Err(Error::InvalidUrl {
+            reason: "a `sqlite:` URL has no parameters, and its path cannot contain `?`: remove them".into(),
+        }),
         #[cfg(feature = "embedded")]
-        Some(path) if tls == Tls::default() => embedded::open(path),
+        Some(path) if tls == Tls::default() => embedded::open(path, limits.request),
         #[cfg(feature = "embedded")]
         Some(_) => Err(Error::option(
             "TLS options were given, but a `sqlite:` URL has no TLS: remove them",

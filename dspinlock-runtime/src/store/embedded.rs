@@ -47,11 +47,12 @@ pub use self::table::Clock;
 pub const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// Opens the path of a `sqlite:` URL.
-pub(crate) fn open(path: &str) -> Result<SharedStore, Error> {
+pub(crate) fn open(path: &str, time_limit: Option<Duration>) -> Result<SharedStore, Error> {
+    let time_limit = time_limit.unwrap_or(TIME_LIMIT);
     background::start().map_err(|error| OpenError::NoThread(error.kind()).into_error(path))?;
     Ok(Arc::new(match path {
         ":memory:" => Embedded::memory()?,
-        "" => Embedded::open(&default_path()?, TIME_LIMIT)?,
+        "" => Embedded::open(&default_path()?, time_limit)?,
         // A mistyped `:memory:`, or a path with `~`, would create a file with that name.
         path if path.starts_with([':', '~']) => {
             return Err(Error::InvalidUrl {
@@ -60,7 +61,7 @@ pub(crate) fn open(path: &str) -> Result<SharedStore, Error> {
                         .into(),
             });
         }
-        path => Embedded::open(Path::new(path), TIME_LIMIT)?,
+        path => Embedded::open(Path::new(path), time_limit)?,
     }))
 }
 

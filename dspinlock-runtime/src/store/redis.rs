@@ -1,7 +1,7 @@
 //! The store on Redis or Valkey. `store` opens it. No module outside of this folder imports the redis crate.
 //!
 //! Modules, top first: `cluster`, `node`, `failover`, `reconnect`, `group`, `reader`, `connection`, `tracking`, `wire`, `url`,
-//! `tls`, `client_name`, `resp`, `timeouts`, `redact`. Imports point downwards.
+//! `tls`, `client_name`, `resp`, `socket`, `timeouts`, `redact`. Imports point downwards.
 
 mod client_name;
 #[cfg(feature = "cluster")]
@@ -14,6 +14,7 @@ mod reader;
 mod reconnect;
 mod redact;
 mod resp;
+mod socket;
 mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
@@ -32,6 +33,7 @@ use self::reconnect::{Locate, start_background};
 use self::timeouts::Timeouts;
 use self::url::address::Address;
 use self::url::limits::timeouts;
+use self::url::query;
 use self::url::scheme::Scheme;
 use super::api::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
 use super::limits::Limits;
@@ -44,8 +46,10 @@ pub use self::url::parameters::RedisParameters;
 
 /// Opens the server, the master of sentinels or the cluster behind a URL.
 pub(crate) fn open(url: &str, tls: Tls, limits: Limits) -> Result<SharedStore, Error> {
+    let scheme = Scheme::of(url)?;
+    query::check(url)?;
     let timeouts = timeouts(url, limits)?;
-    Ok(match Scheme::of(url)? {
+    Ok(match scheme {
         Scheme::Server => Arc::new(RedisStore::at(Address::parse(url, tls)?, timeouts)?),
         #[cfg(feature = "sentinel")]
         Scheme::Sentinel => Arc::new(RedisStore::by_sentinels(url, tls, timeouts)?),

@@ -22,6 +22,14 @@ fn an_invalid_url_is_refused() {
         "redis+other://secret@localhost",
         "redis://localhost?protocol=secret",
         "redis+unix:///socket?db=secret",
+        "redis:/localhost",
+        "localhost:6379",
+        "redis://localhost?socket_timeouts=secret",
+        "redis://localhost?db=secret",
+        "redis+cluster://localhost?misspelled=secret",
+        "redis+sentinel://localhost/main?sentinel_pass=secret",
+        "sqlite::memory:?mode=secret",
+        "sqlite:/tmp/secret?",
     ] {
         let error = Pool::open(url).map(|_| ()).expect_err(url);
         assert_error(&error, "InvalidUrl");

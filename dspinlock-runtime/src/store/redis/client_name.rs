@@ -1,22 +1,51 @@
-//! The name of this program's connections in `CLIENT LIST`. Each connection sets it when it is opened, if the server lets it.
+//! The names of this program's connections in `CLIENT LIST`. Each connection sets its name when it is opened, if the server
+//! lets it.
 
 use std::sync::LazyLock;
 
 /// The longest name, in bytes.
 const MAX: usize = 64;
 
-/// `dspinlock:<program>`. A server refuses names with spaces and control characters, so these are left out.
-pub(crate) fn client_name() -> &'static str {
-    static NAME: LazyLock<String> = LazyLock::new(|| {
-        let program = std::env::current_exe().unwrap_or_default();
-        name_of(&program.file_name().unwrap_or_default().to_string_lossy())
-    });
-    &NAME
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Steps,
+    Heartbeats,
+    Reader,
+    /// Steps that wait for replicas.
+    Replicas,
+    #[cfg(feature = "sentinel")]
+    Sentinel,
 }
 
-fn name_of(program: &str) -> String {
-    let printable = program.chars().filter(char::is_ascii_graphic);
-    "dspinlock:".chars().chain(printable).take(MAX).collect()
+impl Purpose {
+    /// `dspinlock:<program>:<purpose>`.
+    pub(crate) fn client_name(self) -> String {
+        static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+            let program = std::env::current_exe().unwrap_or_default();
+            program.file_name().unwrap_or_default().to_string_lossy().into()
+        });
+        self.name_of(&PROGRAM)
+    }
+
+    /// A server refuses names with spaces and control characters, so these are left out. A long program is cut.
+    fn name_of(self, program: &str) -> String {
+        let purpose = match self {
+            Self::Steps => ":steps",
+            Self::Heartbeats => ":heartbeats",
+            Self::Reader => ":reader",
+            Self::Replicas => ":replicas",
+            #[cfg(feature = "sentinel")]
+            Self::Sentinel => ":sentinel",
+        };
+        let printable = program.chars().filter(char::is_ascii_graphic);
+        let start: String = "dspinlock:"
+            .chars()
+            .chain(printable)
+            .take(MAX - purpose.len())
+            .collect();
+        start + purpose
+    }
 }
 
 #[cfg(test)]
@@ -25,9 +54,11 @@ mod tests {
 
     #[test]
     fn a_name_has_no_character_that_a_server_refuses() {
-        assert_eq!(name_of("my app\n"), "dspinlock:myapp");
-        assert_eq!(name_of("naïve"), "dspinlock:nave");
-        assert_eq!(name_of(""), "dspinlock:");
-        assert_eq!(name_of(&"x".repeat(100)).len(), MAX);
+        let name_of = |program| Purpose::Steps.name_of(program);
+        assert_eq!(name_of("my app\n"), "dspinlock:myapp:steps");
+        assert_eq!(name_of("naïve"), "dspinlock:nave:steps");
+        assert_eq!(name_of(""), "dspinlock::steps");
+        let long = name_of(&"x".repeat(100));
+        assert!(long.len() == MAX && long.ends_with("x:steps"), "{long}");
     }
 }

@@ -16,12 +16,12 @@ pub(crate) mod watchdog;
 
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError, RedisResult, Value};
 use tokio::task::AbortHandle;
 
 use self::driver::Driver;
@@ -30,7 +30,7 @@ use self::in_flight::InFlight;
 use self::login::{Login, Pushes, login};
 use self::transport::Traffic;
 use self::watchdog::{Action, Progress, Watchdog};
-use super::client_name::client_name;
+use super::client_name::Purpose;
 use super::resp::Resp;
 use super::timeouts::Timeouts;
 use super::tracking::Watches;
@@ -58,8 +58,6 @@ pub(crate) struct Connection {
     /// Closed when the driver ends, which wakes every request.
     closed: Arc<Latch>,
     traffic: Arc<Traffic>,
-    /// The bytes of pushes, roughly.
-    pushed: Arc<AtomicU64>,
     in_flight: InFlight,
     watchdog: Mutex<Watchdog>,
     /// The server pushes changes to them.
@@ -90,24 +88,19 @@ impl Connection {
     pub(crate) async fn open(
         address: &Address,
         timeouts: Timeouts,
+        purpose: Purpose,
         watches: Option<Arc<Watches>>,
     ) -> Result<Arc<Self>, String> {
         let traffic = Arc::<Traffic>::default();
-        let pushed = Arc::<AtomicU64>::default();
         let config = AsyncConnectionConfig::new().set_pipeline_buffer_size(1024);
-        let pushes = watches.clone().map(|watches| -> Pushes {
-            let pushed = pushed.clone();
-            Arc::new(move |push: PushInfo| {
-                pushed.fetch_add(size(&push.data), Ordering::Relaxed);
-                watches.pushed(&push);
-            })
-        });
+        let pushes = watches.clone();
+        let pushes = pushes.map(|watches| -> Pushes { Arc::new(move |push| watches.pushed(&push)) });
         let Login {
             connection: multiplexed,
             driver,
             resp,
             peer,
-        } = login(address, config, pushes, traffic.clone()).await?;
+        } = login(address, config, pushes, traffic.clone(), purpose).await?;
         let closed = Arc::new(Latch::new());
         let in_flight = InFlight::default();
         let driver = Driver::new(driver, in_flight.clone(), closed.clone(), watches.clone());
@@ -118,7 +111,6 @@ impl Connection {
             driver: driver.abort_handle(),
             closed,
             traffic,
-            pushed,
             in_flight,
             watchdog: Mutex::new(Watchdog::new(timeouts.response, now)),
             watches: watches.filter(|_| resp.has_pushes()),
@@ -134,16 +126,16 @@ impl Connection {
             // Changes before this connection were not pushed to it.
             watches.wake_all();
         }
-        connection.prepare().await;
+        connection.prepare(purpose).await;
         Ok(Arc::new(connection))
     }
 
     /// Loads the scripts, so that no call has to, and learns what it can. If the user may not load scripts, steps fall back
     /// to `EVAL`.
-    async fn prepare(&self) {
+    async fn prepare(&self, purpose: Purpose) {
         let mut setup = self.questions();
         if self.resp.has_setup() {
-            setup.cmd("CLIENT").arg("SETNAME").arg(client_name());
+            setup.cmd("CLIENT").arg("SETNAME").arg(purpose.client_name());
             for script in scripts::all() {
                 setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
             }
@@ -361,7 +353,7 @@ impl Connection {
     fn progress(&self) -> Progress {
         let read = self.traffic.read.load(Ordering::Relaxed);
         Progress {
-            replied: read.saturating_sub(self.pushed.load(Ordering::Relaxed)),
+            replied: read.saturating_sub(self.traffic.pushed.load(Ordering::Relaxed)),
             read,
             written: self.traffic.written.load(Ordering::Relaxed),
         }
@@ -372,17 +364,6 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// The size of a push, roughly and not too small.
-fn size(values: &[Value]) -> u64 {
-    const HEADER: u64 = 32;
-    let one = |value: &Value| match value {
-        Value::Array(items) => size(items),
-        Value::BulkString(bytes) => bytes.len() as u64 + HEADER,
-        _ => HEADER,
-    };
-    HEADER + values.iter().map(one).sum::<u64>()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

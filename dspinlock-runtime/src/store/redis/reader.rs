@@ -32,7 +32,7 @@ use self::admission::Admission;
 use self::async_reader::Driver;
 use self::health::End;
 use self::queue::{Outcome, Queue, Reading};
-use self::sync_reader::{Lost, SyncReader};
+use self::sync_reader::{SyncReader, Unread};
 use crate::rt::process::Owned;
 use crate::rt::{background, blocking};
 
@@ -131,17 +131,28 @@ impl Readers {
     }
 
     fn read_sync(&self, name: &str, bound: usize) -> Option<Outcome> {
-        if self.0.sync.is_open() {
-            let answer = self.0.sync.read(name, bound)?;
-            return Some(answer.unwrap_or_else(|Lost| {
+        match self.0.sync.read(name, bound) {
+            Ok(outcome) => return Some(outcome),
+            Err(Unread::Busy) => return None,
+            Err(Unread::Lost) => {
                 self.0.ended(None, false);
-                Err(Doubt)
-            }));
+                return Some(Err(Doubt));
+            }
+            Err(Unread::Absent) => {}
         }
         if let Some(registration) = self.0.admit(None, Admission::admit) {
             background::spawn(registration.open_sync());
         }
         None
+    }
+
+    /// Sets the server process of the group, once it is known. Readers that were opened before are closed: they may lead to
+    /// another one.
+    pub(crate) fn identify(&self, server: impl FnOnce() -> Server) {
+        let known = &self.0.endpoint.server;
+        if known.get().is_none() && known.set(server()).is_ok() {
+            self.0.reset();
+        }
     }
 
     /// Whether [`tick`](Self::tick) is needed every 100 ms.
@@ -221,10 +232,10 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
-    /// Adds a reader. `false` after the end of the group.
-    fn add(&self, id: Id, queue: &Arc<Queue>) -> bool {
+    /// Adds a reader. `false` if the group has ended, or has learnt its server process in the meantime.
+    fn add(&self, id: Id, queue: &Arc<Queue>, is_checked: bool) -> bool {
         let mut by_runtime = self.by_runtime.write().unwrap_or_else(PoisonError::into_inner);
-        let is_open = !self.is_closed.load(Ordering::Relaxed);
+        let is_open = !self.is_closed.load(Ordering::Relaxed) && self.endpoint.accepts(is_checked);
         if is_open {
             by_runtime.insert(id, queue.clone());
         }
@@ -253,6 +264,16 @@ impl Shared {
             self.ended(None, false);
         }
         self.admissions().retain(|_, admission| !admission.is_over(now));
+    }
+
+    fn reset(&self) {
+        for (id, queue) in self.queues() {
+            queue.close();
+            self.remove(id, &queue, false);
+        }
+        if self.sync.reset() {
+            self.ended(None, false);
+        }
     }
 
     fn close(&self) {
@@ -297,11 +318,12 @@ impl Registration {
         let Some(connection) = self.endpoint.connect().await else {
             return;
         };
+        let is_checked = connection.is_checked;
         let driver = Driver::new(connection);
         if self
             .shared
             .upgrade()
-            .is_some_and(|shared| shared.add(id, driver.queue()))
+            .is_some_and(|shared| shared.add(id, driver.queue(), is_checked))
         {
             self.reader = Opened::Async(id, driver.queue().clone());
             driver.await;
@@ -316,11 +338,7 @@ impl Registration {
         let Some(shared) = self.shared.upgrade() else {
             return;
         };
-        if shared
-            .sync
-            .open(connection, self.endpoint.timeouts.response)
-            .is_ok()
-        {
+        if shared.sync.open(connection, &self.endpoint).is_ok() {
             self.reader = Opened::Sync;
         }
     }

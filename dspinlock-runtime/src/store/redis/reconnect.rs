@@ -150,6 +150,8 @@ impl Reconnecting {
 
     /// Starts an attempt unless one is running, or one has failed just now.
     fn start_attempt(&self) {
+        // Dropped after the lock of the state: the end of a group wakes its requests, which may run any code.
+        let mut old = None;
         let start = self.0.state.send_if_modified(|state| {
             let start = match state {
                 State::Connecting => false,
@@ -158,10 +160,11 @@ impl Reconnecting {
                 State::Failed(_, until) => Instant::now() >= *until,
             };
             if start {
-                *state = State::Connecting;
+                old = Some(std::mem::replace(state, State::Connecting));
             }
             start
         });
+        drop(old);
         if start {
             let inner = self.0.clone();
             background::spawn(async move {
@@ -252,11 +255,11 @@ impl Inner {
         let Ok(group) = self.connect().await else {
             return;
         };
-        let up = self.up(group);
+        let mut up = self.up(group);
         self.state.send_if_modified(|state| {
             let is_current = matches!(state, State::Up(current) if Arc::ptr_eq(current, doubtful));
             if is_current {
-                *state = up;
+                std::mem::swap(state, &mut up);
             }
             is_current
         });
@@ -314,5 +317,60 @@ async fn supervise(owner: Weak<Inner>, group: Weak<Group>) {
             }
             Health::Closed => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Wake};
+
+    use dspinlock_testkit::Redis;
+    use redis::RedisConnectionInfo;
+
+    use super::*;
+    use crate::rt::blocking::wait;
+
+    /// A waker that uses the connections, as the end of a task may.
+    struct Uses(Reconnecting);
+
+    impl Wake for Uses {
+        fn wake(self: Arc<Self>) {
+            assert!(self.0.current().is_none());
+        }
+    }
+
+    #[test]
+    fn a_request_of_a_replaced_group_may_use_the_connections_when_it_is_woken() {
+        let (done, is_done) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let server = Redis::start();
+            let address = Address::tcp("127.0.0.1", server.port(), None, RedisConnectionInfo::default());
+            let address = Arc::new(address.expect("no TLS"));
+            start_background(&address).expect("the background thread");
+            let reconnecting = Reconnecting::new(address, Timeouts::default(), None);
+            let group = wait(reconnecting.group()).expect("a group");
+            server.raw(&["REPLICAOF", "127.0.0.1", "1"]);
+            let mut write = redis::cmd("SET");
+            write.arg("key").arg("value");
+            assert!(wait(group.steps().send(&write)).is_err());
+            let closed = group.closed();
+            drop(group);
+            // A new connection to a replica is kept for half a second.
+            std::thread::sleep(Duration::from_millis(700));
+            let waker = Arc::new(Uses(reconnecting.clone())).into();
+            let mut closed = pin!(closed);
+            assert!(
+                closed
+                    .as_mut()
+                    .poll(&mut Context::from_waker(&waker))
+                    .is_pending()
+            );
+            assert!(wait(reconnecting.group()).is_ok());
+            done.send(()).expect("the test waits");
+        });
+        is_done
+            .recv_timeout(Duration::from_secs(20))
+            .expect("no deadlock");
     }
 }

@@ -16,6 +16,7 @@ use tokio_rustls::rustls::{self, AlertDescription, CertificateError, ClientConfi
 use self::any_server::AnyServer;
 use crate::error::Error;
 use crate::store::redis::redact::redact;
+use crate::store::redis::socket::SingleBuffer;
 use crate::tls::Tls;
 
 /// The client side of every handshake of a pool. It is built once, so that sessions are resumed and a new connection
@@ -56,11 +57,15 @@ impl Connector {
     }
 
     /// Performs the handshake with `host`.
-    pub(crate) async fn wrap(&self, host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+    pub(crate) async fn wrap(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> Result<TlsStream<SingleBuffer>, String> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| "the host name cannot be in a certificate: check it".to_owned())?;
         self.0
-            .connect(name, stream)
+            .connect(name, SingleBuffer(stream))
             .await
             .map_err(|error| reason(&error).unwrap_or_else(|| redact(&error.to_string())))
     }

@@ -65,15 +65,14 @@ impl Watches {
         }
         match push.data.first() {
             Some(Value::Array(names)) => {
-                let watched = self.lock();
                 for name in names {
                     let Value::BulkString(name) = name else { continue };
                     if let Some(listener) = self.listener.get() {
                         listener.changed(name);
                     }
-                    if let Ok(name) = std::str::from_utf8(name)
-                        && let Some(changes) = watched.get(name)
-                    {
+                    let changes = std::str::from_utf8(name).map(|name| self.lock().get(name).cloned());
+                    // A waker may run any code, so the lock is not held.
+                    if let Ok(Some(changes)) = changes {
                         changes.send_replace(());
                     }
                 }
@@ -87,7 +86,8 @@ impl Watches {
         if let Some(listener) = self.listener.get() {
             listener.all_changed();
         }
-        for changes in self.lock().values() {
+        let all: Vec<_> = self.lock().values().cloned().collect();
+        for changes in all {
             changes.send_replace(());
         }
     }

@@ -27,6 +27,8 @@ pub(crate) struct Budget {
     unasked: u64,
     /// What pushes may still cost.
     pushes: u64,
+    /// The bytes of pushes.
+    pushed: u64,
 }
 
 impl Default for Budget {
@@ -37,6 +39,7 @@ impl Default for Budget {
             expected: VecDeque::new(),
             unasked: 0,
             pushes: PUSHES,
+            pushed: 0,
         }
     }
 }
@@ -65,10 +68,18 @@ impl Budget {
     pub(crate) fn read(&mut self, mut bytes: &[u8]) -> Result<(), Exceeded> {
         while !bytes.is_empty() {
             let (rest, scan) = self.replies.scan(bytes)?;
+            if scan.is_push {
+                self.pushed += (bytes.len() - rest.len()) as u64;
+            }
             bytes = rest;
             self.check(scan)?;
         }
         Ok(())
+    }
+
+    /// The bytes of pushes among those that the server has sent.
+    pub(crate) fn pushed(&self) -> u64 {
+        self.pushed
     }
 
     fn check(&mut self, scan: Scan) -> Result<(), Exceeded> {
@@ -169,6 +180,16 @@ mod tests {
         assert_eq!(budget.read(&PUSH.repeat(registered)), Ok(()));
         assert_eq!(Budget::default().read(&PUSH.repeat(1000)), Ok(()));
         assert_eq!(Budget::default().read(&PUSH.repeat(5000)), Err(Exceeded));
+    }
+
+    #[test]
+    fn the_bytes_of_pushes_are_counted() {
+        let mut budget = asked(&[redis::cmd("PING")]);
+        let bytes = [PUSH, b"+PONG\r\n", PUSH].concat();
+        bytes
+            .chunks(7)
+            .for_each(|piece| assert_eq!(budget.read(piece), Ok(())));
+        assert_eq!(budget.pushed(), 2 * PUSH.len() as u64);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+#[cfg(unix)]
 use std::path::Path;
 
 use std::time::Duration;
@@ -27,7 +28,9 @@ pub(super) async fn tcp(host: &str, port: u16) -> Result<TcpStream, String> {
 
 /// Connects to one address, with `TCP_NODELAY`.
 pub(super) async fn one(address: SocketAddr) -> Result<TcpStream, String> {
-    any(&[address]).await.map_err(reason)
+    let stream = TcpStream::connect(address).await.map_err(reason)?;
+    stream.set_nodelay(true).map_err(reason)?;
+    Ok(stream)
 }
 
 /// Connects to the first address that accepts (RFC 8305). The next attempt starts when the last one fails, or after
@@ -77,11 +80,6 @@ fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 #[cfg(unix)]
 pub(super) async fn unix(path: &Path) -> Result<tokio::net::UnixStream, String> {
     tokio::net::UnixStream::connect(path).await.map_err(reason)
-}
-
-#[cfg(not(unix))]
-pub(super) async fn unix(_: &Path) -> Result<TcpStream, String> {
-    Err("this system has no unix sockets: use a host and a port".into())
 }
 
 fn reason(error: io::Error) -> String {

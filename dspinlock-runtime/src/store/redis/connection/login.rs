@@ -8,7 +8,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, ProtocolVersion, PushInfo, RedisError, Value};
 
 use super::transport::{CountingStream, Traffic};
-use crate::store::redis::client_name::client_name;
+use crate::store::redis::client_name::Purpose;
 use crate::store::redis::resp::{Refusal, Resp};
 use crate::store::redis::url::address::Address;
 use crate::store::redis::wire::reply;
@@ -32,6 +32,7 @@ pub(crate) async fn login(
     config: AsyncConnectionConfig,
     pushes: Option<Pushes>,
     traffic: Arc<Traffic>,
+    purpose: Purpose,
 ) -> Result<Login, String> {
     // The timer of the redis crate would need a tokio runtime around each call. The watchdog replaces it.
     let config = config.set_response_timeout(None);
@@ -39,7 +40,7 @@ pub(crate) async fn login(
     let mut refusal = None;
     loop {
         let stream = CountingStream::open(address, traffic.clone()).await?;
-        let error = match log_in(address, stream, version, &config, pushes.as_ref()).await {
+        let error = match log_in(address, stream, version, &config, pushes.as_ref(), purpose).await {
             Ok(login) => {
                 address.resp.opened(version, refusal);
                 if !version.has_pushes() && address.resp.take_warning() {
@@ -63,6 +64,7 @@ async fn log_in(
     resp: Resp,
     config: &AsyncConnectionConfig,
     pushes: Option<&Pushes>,
+    purpose: Purpose,
 ) -> Result<Login, RedisError> {
     let peer = stream.peer();
     let (protocol, mut config) = (address.login.clone(), config.clone());
@@ -84,18 +86,18 @@ async fn log_in(
         peer,
     };
     if resp != Resp::V3 {
-        login.check().await?;
+        login.check(purpose).await?;
     }
     Ok(login)
 }
 
 impl Login {
     /// Waits for a reply: a login with RESP2 may have sent nothing. A proxy may close a connection that sends `CLIENT`.
-    async fn check(&mut self) -> Result<(), RedisError> {
+    async fn check(&mut self, purpose: Purpose) -> Result<(), RedisError> {
         let mut command = redis::cmd("PING");
         if self.resp.has_setup() {
             command = redis::cmd("CLIENT");
-            command.arg("SETNAME").arg(client_name());
+            command.arg("SETNAME").arg(purpose.client_name());
         }
         let answer = tokio::select! {
             answer = self.connection.send_packed_command(&command) => answer,

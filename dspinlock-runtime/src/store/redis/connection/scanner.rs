@@ -192,35 +192,17 @@ impl Number {
 }
 
 /// The requests of a client: arrays of bulk strings. The client is trusted.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Requests {
-    at: Part,
+    /// The number in the current header, which is that of the words, or the length of the next word.
+    number: u64,
     /// How many words of the request are missing, the current one included.
     words: u64,
-    is_first: bool,
-    first: Word,
-    last: Word,
-}
-
-/// Where the next byte of a request belongs.
-#[derive(Debug, Clone, Copy)]
-enum Part {
-    /// The number of words, or the length of the next word.
-    Header(u64),
-    /// A word of which so many bytes are missing, with its line end.
-    Word(u64),
-}
-
-impl Default for Requests {
-    fn default() -> Self {
-        Self {
-            at: Part::Header(0),
-            words: 0,
-            is_first: true,
-            first: Word::default(),
-            last: Word::default(),
-        }
-    }
+    /// How many bytes of the current word are missing, with its line end. Zero in a header.
+    missing: u64,
+    first: Option<Word>,
+    /// The current word so far.
+    word: Word,
 }
 
 /// The beginning of a word.
@@ -248,50 +230,47 @@ impl Requests {
     /// Calls `request` with the first and the last word of each complete request. Long words are cut.
     pub(super) fn scan(&mut self, mut bytes: &[u8], mut request: impl FnMut(&[u8], &[u8])) {
         while !bytes.is_empty() {
-            bytes = match self.at {
-                Part::Header(number) => self.header(bytes, number),
-                Part::Word(missing) => self.word(bytes, missing, &mut request),
+            bytes = match self.missing {
+                0 => self.header(bytes),
+                missing => self.word(bytes, missing, &mut request),
             };
         }
     }
 
-    fn header<'a>(&mut self, bytes: &'a [u8], mut number: u64) -> &'a [u8] {
+    fn header<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         for (at, byte) in bytes.iter().enumerate() {
             match byte {
-                b'0'..=b'9' => number = number.saturating_mul(10).saturating_add(u64::from(byte - b'0')),
+                b'0'..=b'9' => {
+                    let digit = u64::from(byte - b'0');
+                    self.number = self.number.saturating_mul(10).saturating_add(digit);
+                }
                 b'\n' => {
-                    self.at = Part::Header(0);
-                    if self.words == 0 {
-                        self.words = number;
-                    } else {
-                        self.last = Word::default();
-                        self.at = Part::Word(number.saturating_add(2));
+                    let number = std::mem::take(&mut self.number);
+                    match self.words {
+                        0 => self.words = number,
+                        _ => self.missing = number.saturating_add(2),
                     }
                     return &bytes[at + 1..];
                 }
                 _ => {}
             }
         }
-        self.at = Part::Header(number);
         &[]
     }
 
     fn word<'a>(&mut self, bytes: &'a [u8], missing: u64, request: impl FnOnce(&[u8], &[u8])) -> &'a [u8] {
         let length = usize::try_from(missing).map_or(bytes.len(), |missing| missing.min(bytes.len()));
         let (word, rest) = bytes.split_at(length);
-        if self.is_first {
-            self.first.push(word);
-        }
-        self.last.push(word);
-        let missing = missing - length as u64;
-        self.at = Part::Word(missing);
-        if missing == 0 {
-            self.at = Part::Header(0);
+        self.word.push(word);
+        self.missing = missing - length as u64;
+        if self.missing == 0 {
+            let word = std::mem::take(&mut self.word);
             self.words -= 1;
-            self.is_first = self.words == 0;
-            if self.is_first {
-                request(self.first.text(), self.last.text());
-                self.first = Word::default();
+            if self.words == 0 {
+                let first = self.first.take();
+                request(first.as_ref().unwrap_or(&word).text(), word.text());
+            } else if self.first.is_none() {
+                self.first = Some(word);
             }
         }
         rest

@@ -1,5 +1,5 @@
-//! The byte stream to a server: TCP, TLS, or a unix socket. It counts the bytes of both directions, and ends the connection if
-//! the server sends more than it was asked for.
+//! The byte stream to a server: TCP, TLS, or a unix socket. [`CountingStream`] also counts the bytes of both directions, and
+//! ends the connection if the server sends more than it was asked for. `reader` uses the [`Stream`] alone.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,27 +8,110 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+#[cfg(feature = "tls")]
+use tokio_rustls::client::TlsStream;
 
 use super::budget::Budget;
 use super::dial;
 use super::scanner::Exceeded;
+use crate::store::redis::socket::SharedSocket;
+#[cfg(feature = "tls")]
+use crate::store::redis::socket::SingleBuffer;
 use crate::store::redis::url::address::{Address, Place};
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
+
+/// An open stream, on the runtime that opened it.
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream<SingleBuffer>>),
+}
+
+impl Stream {
+    pub(crate) async fn open(address: &Address) -> Result<Self, String> {
+        match &address.place {
+            Place::Tcp { host, port } => {
+                let stream = match address.peer {
+                    Some(peer) => dial::one(peer).await?,
+                    None => dial::tcp(host, *port).await?,
+                };
+                #[cfg(feature = "tls")]
+                if let Some(tls) = &address.tls {
+                    return Ok(Self::Tls(tls.wrap(host, stream).await?.into()));
+                }
+                Ok(Self::Tcp(stream))
+            }
+            #[cfg(unix)]
+            Place::Unix(path) => Ok(Self::Unix(dial::unix(path).await?)),
+            #[cfg(not(unix))]
+            Place::Unix(_) => Err("this system has no unix sockets: use a host and a port".into()),
+        }
+    }
+
+    pub(crate) fn io(&mut self) -> Pin<&mut dyn Io> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream),
+            #[cfg(unix)]
+            Self::Unix(stream) => Pin::new(stream),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream),
+        }
+    }
+
+    /// A second handle of the socket.
+    pub(crate) fn socket(&self) -> io::Result<SharedSocket> {
+        let socket = match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            #[cfg(unix)]
+            Self::Unix(stream) => SockRef::from(stream),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => SockRef::from(&stream.get_ref().0.0),
+        };
+        Ok(SharedSocket::new(socket.try_clone()?))
+    }
+
+    /// Whether bytes may be written to the socket: there is no TLS.
+    pub(crate) fn is_plain(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(_) = self {
+            return false;
+        }
+        true
+    }
+
+    /// The address of the server; `None` for a unix socket.
+    fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok(),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().0.0.peer_addr().ok(),
+        }
+    }
+}
 
 /// The bytes that a stream has moved.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     pub(crate) read: AtomicU64,
+    /// The part of `read` that belongs to pushes.
+    pub(crate) pushed: AtomicU64,
     pub(crate) written: AtomicU64,
 }
 
 /// An open stream that counts its bytes, and bounds those of the server.
 pub(crate) struct CountingStream {
-    stream: Box<dyn Stream>,
-    peer: Option<SocketAddr>,
+    stream: Stream,
     traffic: Arc<Traffic>,
     budget: Budget,
 }
@@ -36,19 +119,16 @@ pub(crate) struct CountingStream {
 impl CountingStream {
     /// Opens a stream on the current runtime.
     pub(crate) async fn open(address: &Address, traffic: Arc<Traffic>) -> Result<Self, String> {
-        let (stream, peer) = open(address).await?;
-        let budget = Budget::default();
         Ok(Self {
-            stream,
-            peer,
+            stream: Stream::open(address).await?,
             traffic,
-            budget,
+            budget: Budget::default(),
         })
     }
 
     /// The address of the server; `None` for a unix socket.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
-        self.peer
+        self.stream.peer()
     }
 
     /// After a failed write, the error of the read side is the better one: a TLS server sends an alert before it closes.
@@ -61,29 +141,10 @@ impl CountingStream {
             return written;
         };
         let mut byte = [0];
-        match Pin::new(&mut self.stream).poll_read(context, &mut ReadBuf::new(&mut byte)) {
+        match self.stream.io().poll_read(context, &mut ReadBuf::new(&mut byte)) {
             Poll::Ready(Err(alert)) => Poll::Ready(Err(alert)),
             _ => written,
         }
-    }
-}
-
-/// The stream, and the address of the peer of a TCP stream.
-async fn open(address: &Address) -> Result<(Box<dyn Stream>, Option<SocketAddr>), String> {
-    match &address.place {
-        Place::Tcp { host, port } => {
-            let stream = match address.peer {
-                Some(peer) => dial::one(peer).await?,
-                None => dial::tcp(host, *port).await?,
-            };
-            let peer = stream.peer_addr().ok();
-            #[cfg(feature = "tls")]
-            if let Some(tls) = &address.tls {
-                return Ok((Box::new(tls.wrap(host, stream).await?), peer));
-            }
-            Ok((Box::new(stream), peer))
-        }
-        Place::Unix(path) => Ok((Box::new(dial::unix(path).await?), None)),
     }
 }
 
@@ -94,12 +155,14 @@ impl AsyncRead for CountingStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let poll = self.stream.io().poll_read(context, buffer);
         let received = &buffer.filled()[before..];
         self.traffic
             .read
             .fetch_add(received.len() as u64, Ordering::Relaxed);
-        match self.budget.read(received) {
+        let checked = self.budget.read(received);
+        self.traffic.pushed.store(self.budget.pushed(), Ordering::Relaxed);
+        match checked {
             Ok(()) => poll,
             Err(Exceeded) => {
                 log::warn!(target: "dspinlock", "a connection was closed: the server sent more than it was asked for");
@@ -115,7 +178,7 @@ impl AsyncWrite for CountingStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let written = self.stream.io().poll_write(context, bytes);
         if let Poll::Ready(Ok(count)) = &written {
             self.traffic.written.fetch_add(*count as u64, Ordering::Relaxed);
             self.budget.write(&bytes[..*count]);
@@ -124,11 +187,11 @@ impl AsyncWrite for CountingStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        let flushed = self.stream.io().poll_flush(context);
         self.with_alert(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        self.stream.io().poll_shutdown(context)
     }
 }

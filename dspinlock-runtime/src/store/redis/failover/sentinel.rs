@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use crate::error::Error;
 use crate::rt::background;
 use crate::store::api::Boxed;
+use crate::store::redis::client_name::Purpose;
 use crate::store::redis::connection::Connection;
 use crate::store::redis::connection::login::{Pushes, login};
 use crate::store::redis::reconnect::Locate;
@@ -220,7 +221,8 @@ impl SentinelClient {
                 let _ = sender.send(push);
             })
         });
-        let login = login(sentinel, AsyncConnectionConfig::new(), pushes, Arc::default()).await?;
+        let config = AsyncConnectionConfig::new();
+        let login = login(sentinel, config, pushes, Arc::default(), Purpose::Sentinel).await?;
         Ok(Self {
             connection: login.connection,
             driver: tokio::spawn(login.driver).abort_handle(),

@@ -11,7 +11,8 @@ use tokio::io::ReadBuf;
 
 use super::frame::{Due, Frames};
 use super::queue::{Outcome, Queue, Request, outcome};
-use super::stream::{Connection, Stream};
+use super::stream::Connection;
+use crate::store::redis::connection::transport::Stream;
 
 /// From how many waiting reads on the driver lets other tasks run first, so that one write carries their requests and one
 /// read carries their replies.

@@ -32,15 +32,15 @@ enum Step {
 }
 
 /// A login in progress.
-pub(crate) struct Login<'a> {
-    server: &'a Server,
+pub(crate) struct Login {
+    server: Server,
     /// The replies that are due, the last one first.
     steps: Vec<Step>,
 }
 
-impl<'a> Login<'a> {
+impl Login {
     /// The login, and its commands in one packet. `server` is the server of the group.
-    pub(crate) fn new(login: &RedisConnectionInfo, client_name: &str, server: &'a Server) -> (Self, Vec<u8>) {
+    pub(crate) fn new(login: &RedisConnectionInfo, client_name: &str, server: Server) -> (Self, Vec<u8>) {
         let mut steps = Vec::new();
         let mut packet = Vec::new();
         let mut add = |step, words: &[&str]| {
@@ -120,8 +120,7 @@ mod tests {
     }
 
     fn outcome(login: &RedisConnectionInfo, replies: &[Frame]) -> Result<bool, Refused> {
-        let server = server();
-        let (mut login, _) = Login::new(login, "name", &server);
+        let (mut login, _) = Login::new(login, "name", server());
         for reply in replies {
             login.judge(reply)?;
         }
@@ -130,9 +129,8 @@ mod tests {
 
     #[test]
     fn a_login_sends_only_what_it_needs() {
-        let server = Server::default();
         let words = |login| {
-            let (_, packet) = Login::new(&login, "name", &server);
+            let (_, packet) = Login::new(&login, "name", Server::default());
             let packet = String::from_utf8(packet).expect("text");
             let words = packet.lines().filter(|line| !line.starts_with(['*', '$']));
             words.collect::<Vec<_>>().join(" ")

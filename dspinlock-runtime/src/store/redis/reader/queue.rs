@@ -1,6 +1,7 @@
 //! The requests and the waiting callers of one async reader. Callers add reads, `async_reader` delivers the replies.
 //!
-//! One mutex guards everything that both sides change. It is never held while a waker runs or a payload is copied.
+//! One mutex guards everything that both sides change. It is never held while a caller's waker is cloned,
+//! woken or dropped, because that may run any code, nor while a payload is copied.
 //!
 //! A read has a slot from its request until its future is dropped and its reply has arrived, whichever is later. Slots are
 //! reused, so a read allocates nothing here. A reply finds its slot by the order of the requests.
@@ -116,10 +117,12 @@ impl Queue {
         state.socket.as_ref()?;
         state.polls += 1;
         state.is_undriven = false;
-        if !state.driver.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            state.driver = Some(waker.clone());
-        }
-        Some(state.due)
+        let is_known = state.driver.as_ref().is_some_and(|known| known.will_wake(waker));
+        let old = (!is_known).then(|| state.driver.replace(waker.clone()));
+        let due = state.due;
+        drop(state);
+        drop(old);
+        Some(due)
     }
 
     /// Moves new requests to the driver, and their bytes if `packed` is empty.
@@ -191,7 +194,7 @@ impl Queue {
         };
         let (waiting, driver) = (state.fail_all(), state.driver.take());
         drop(state);
-        socket.shut_down();
+        socket.shared.shut_down();
         waiting.into_iter().chain(driver).for_each(Waker::wake);
     }
 
@@ -295,22 +298,30 @@ impl Future for Reading {
     type Output = Outcome;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        let mut state = self.queue.lock();
-        let slot = &mut state.slots[self.slot].state;
-        match slot {
-            SlotState::Waiting(waker) => {
-                let new = context.waker();
-                if !waker.as_ref().is_some_and(|known| known.will_wake(new)) {
-                    *waker = Some(new.clone());
+        // Cloned before the lock is taken again, if the slot needs it.
+        let mut waker = None;
+        loop {
+            let mut state = self.queue.lock();
+            let slot = &mut state.slots[self.slot].state;
+            match slot {
+                SlotState::Waiting(Some(known)) if known.will_wake(context.waker()) => return Poll::Pending,
+                SlotState::Waiting(known) => {
+                    if waker.is_some() {
+                        std::mem::swap(known, &mut waker);
+                        drop(state);
+                        return Poll::Pending;
+                    }
                 }
-                Poll::Pending
+                SlotState::Done(outcome) => {
+                    let outcome = std::mem::replace(outcome, Err(Doubt));
+                    *slot = SlotState::Taken;
+                    drop(state);
+                    return Poll::Ready(outcome);
+                }
+                SlotState::Taken | SlotState::Dropped => return Poll::Ready(Err(Doubt)),
             }
-            SlotState::Done(outcome) => {
-                let outcome = std::mem::replace(outcome, Err(Doubt));
-                *slot = SlotState::Taken;
-                Poll::Ready(outcome)
-            }
-            SlotState::Taken | SlotState::Dropped => Poll::Ready(Err(Doubt)),
+            drop(state);
+            waker = Some(context.waker().clone());
         }
     }
 }

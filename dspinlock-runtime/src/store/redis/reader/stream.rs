@@ -2,28 +2,26 @@
 //!
 //! A reader leads to the address that its group is connected to, so no name is looked up here.
 
-use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr};
-use std::pin::Pin;
+use std::io;
+use std::sync::OnceLock;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-#[cfg(unix)]
-use tokio::net::UnixStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::frame::Frames;
 use super::login::{Login, Server};
 use crate::rt::background;
-use crate::store::redis::client_name::client_name;
+use crate::store::redis::client_name::Purpose;
+use crate::store::redis::connection::transport::Stream;
+use crate::store::redis::socket::SharedSocket;
 use crate::store::redis::timeouts::Timeouts;
-use crate::store::redis::url::address::{Address, Place};
+use crate::store::redis::url::address::Address;
 
 /// Where readers connect to, and how.
 pub(crate) struct Endpoint {
     /// The address of the group, pinned to its peer.
     pub(crate) address: Address,
-    /// The server process of the group.
-    pub(crate) server: Server,
+    /// The server process of the group, as soon as it is known.
+    pub(crate) server: OnceLock<Server>,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -32,22 +30,13 @@ pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) socket: Socket,
     pub(crate) frames: Frames,
+    /// It leads to the server process of the group.
+    pub(crate) is_checked: bool,
 }
-
-pub(crate) enum Stream {
-    Tcp(TcpStream),
-    #[cfg(unix)]
-    Unix(UnixStream),
-    #[cfg(feature = "tls")]
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
-}
-
-pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
 
 /// A second handle of the socket, which needs no runtime.
 pub(crate) struct Socket {
-    pub(crate) raw: socket2::Socket,
+    pub(crate) shared: SharedSocket,
     /// Whether requests may be written to the socket: there is no TLS.
     is_plain: bool,
 }
@@ -63,9 +52,21 @@ impl Endpoint {
         }
     }
 
+    /// Whether readers may use a connection: the identity of the group was not learnt since the connection was opened.
+    pub(crate) fn accepts(&self, is_checked: bool) -> bool {
+        is_checked || self.server.get().is_none()
+    }
+
     async fn open(&self) -> io::Result<Connection> {
-        let (mut stream, socket) = self.open_stream().await?;
-        let (mut login, packet) = Login::new(&self.address.login, client_name(), &self.server);
+        let mut stream = Stream::open(&self.address).await.map_err(io::Error::other)?;
+        let socket = Socket {
+            shared: stream.socket()?,
+            is_plain: stream.is_plain(),
+        };
+        let server = self.server.get().cloned();
+        let is_checked = server.is_some();
+        let name = Purpose::Reader.client_name();
+        let (mut login, packet) = Login::new(&self.address.login, &name, server.unwrap_or_default());
         let mut io = stream.io();
         io.write_all(&packet).await?;
         io.flush().await?;
@@ -86,51 +87,8 @@ impl Endpoint {
             stream,
             socket,
             frames,
+            is_checked,
         })
-    }
-
-    async fn open_stream(&self) -> io::Result<(Stream, Socket)> {
-        match (&self.address.place, self.address.peer) {
-            (Place::Tcp { .. }, Some(peer)) => self.open_tcp(peer).await,
-            #[cfg(unix)]
-            (Place::Unix(path), _) => {
-                let stream = UnixStream::connect(path).await?.into_std()?;
-                let raw = stream.try_clone()?.into();
-                let is_plain = true;
-                Ok((
-                    Stream::Unix(UnixStream::from_std(stream)?),
-                    Socket { raw, is_plain },
-                ))
-            }
-            _ => Err(io::ErrorKind::AddrNotAvailable.into()),
-        }
-    }
-
-    async fn open_tcp(&self, peer: SocketAddr) -> io::Result<(Stream, Socket)> {
-        let stream = TcpStream::connect(peer).await?.into_std()?;
-        stream.set_nodelay(true)?;
-        let raw = stream.try_clone()?.into();
-        let stream = TcpStream::from_std(stream)?;
-        #[cfg(feature = "tls")]
-        if let (Some(tls), Place::Tcp { host, .. }) = (&self.address.tls, &self.address.place) {
-            let stream = tls.wrap(host, stream).await.map_err(io::Error::other)?;
-            let is_plain = false;
-            return Ok((Stream::Tls(stream.into()), Socket { raw, is_plain }));
-        }
-        let is_plain = true;
-        Ok((Stream::Tcp(stream), Socket { raw, is_plain }))
-    }
-}
-
-impl Stream {
-    pub(crate) fn io(&mut self) -> Pin<&mut dyn Io> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream),
-            #[cfg(unix)]
-            Self::Unix(stream) => Pin::new(stream),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => Pin::new(stream),
-        }
     }
 }
 
@@ -139,14 +97,9 @@ impl Socket {
     /// Returns whether nothing is left.
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) -> bool {
         if self.is_plain {
-            let written = (&self.raw).write(bytes).unwrap_or(0);
+            let written = self.shared.send(bytes).unwrap_or(0);
             bytes.drain(..written);
         }
         bytes.is_empty()
-    }
-
-    pub(crate) fn shut_down(&self) {
-        // An error means that the connection has ended.
-        let _ = self.raw.shutdown(Shutdown::Both);
     }
 }

@@ -1,21 +1,21 @@
 //! The connection on which a sync caller blocks for its own read. `reader` calls it.
 //!
 //! It serves one caller at a time; the reads of other callers go by the background. The background connects it and looks after
-//! it while it is idle. A caller waits in slices, so that the end of the group is noticed. A read that fails in any way
-//! closes the connection, because its reply may come later.
+//! it while it is idle. A caller takes the connection out while it reads. The end of the group shuts the socket down, which
+//! wakes the caller. A read that fails in any way closes the connection, because its reply may come later.
 
 use crate::rt::clock::Instant;
 use std::io::{self, Read, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::frame::{Due, Frames};
 use super::health::MIN_BYTES;
 use super::queue::{Outcome, outcome, pack};
-use super::stream::Connection;
+use super::stream::{Connection, Endpoint};
 #[cfg(feature = "tls")]
-use super::stream::Stream;
+use crate::store::redis::connection::transport::Stream;
+use crate::store::redis::socket::SharedSocket;
 
 /// How long one system call waits.
 const SLICE: Duration = Duration::from_millis(100);
@@ -27,19 +27,34 @@ const IDLE: u32 = 100;
 const SLOWEST: u64 = 256 * 1024;
 
 #[derive(Default)]
-pub(crate) struct SyncReader {
-    connection: Mutex<Option<SyncConnection>>,
-    /// Whether `connection` has a value.
-    is_open: AtomicBool,
+pub(crate) struct SyncReader(Mutex<State>);
+
+/// The lock is held for moments only: never during a read.
+#[derive(Default)]
+enum State {
+    /// There is no connection.
+    #[default]
+    Absent,
+    Idle(SyncConnection),
+    /// A caller has the connection. The socket of it, for the end.
+    Busy(SharedSocket),
     /// The group has ended.
-    is_closed: AtomicBool,
+    Closed,
 }
 
-/// The read has closed the connection.
-pub(crate) struct Lost;
+/// Why there is no outcome.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    Absent,
+    /// Another caller uses the connection.
+    Busy,
+    /// The read has closed the connection.
+    Lost,
+}
 
-pub(super) struct SyncConnection {
-    stream: SyncStream,
+struct SyncConnection {
+    stream: Box<dyn Io>,
+    socket: SharedSocket,
     frames: Frames,
     packed: Vec<u8>,
     response_timeout: Duration,
@@ -47,91 +62,114 @@ pub(super) struct SyncConnection {
     idle: u32,
 }
 
-enum SyncStream {
-    Plain(socket2::Socket),
-    #[cfg(feature = "tls")]
-    Tls(Box<tokio_rustls::rustls::StreamOwned<tokio_rustls::rustls::ClientConnection, socket2::Socket>>),
-}
-
-trait Io: Read + Write {}
-impl<S: Read + Write> Io for S {}
+trait Io: Read + Write + Send {}
+impl<S: Read + Write + Send> Io for S {}
 
 impl SyncReader {
-    pub(crate) fn is_open(&self) -> bool {
-        self.is_open.load(Ordering::Relaxed)
-    }
-
-    /// Blocks the calling thread. `None` if there is no connection, or another caller uses it.
-    pub(crate) fn read(&self, name: &str, bound: usize) -> Option<Result<Outcome, Lost>> {
-        let mut slot = self.try_lock()?;
-        let outcome = slot.as_mut()?.exchange(name, bound, &self.is_closed);
-        Some(outcome.map_err(|_| {
-            self.drop_connection(&mut slot);
-            Lost
-        }))
-    }
-
-    /// Starts to use a connection.
-    pub(crate) fn open(&self, connection: Connection, response_timeout: Duration) -> io::Result<()> {
-        let connection = SyncConnection::new(connection, response_timeout)?;
-        let mut slot = self.connection.lock().unwrap_or_else(|slot| slot.into_inner());
-        if !self.is_closed.load(Ordering::Relaxed) {
-            *slot = Some(connection);
-            self.is_open.store(true, Ordering::Relaxed);
+    /// Blocks the calling thread.
+    pub(crate) fn read(&self, name: &str, bound: usize) -> Result<Outcome, Unread> {
+        let mut connection = self.take()?;
+        let outcome = connection.exchange(name, bound);
+        let mut state = self.lock();
+        match (&*state, outcome) {
+            (State::Busy(_), Ok(outcome)) => {
+                *state = State::Idle(connection);
+                Ok(outcome)
+            }
+            (State::Busy(_), Err(_)) => {
+                *state = State::Absent;
+                Err(Unread::Lost)
+            }
+            // The group has ended during the read.
+            _ => Err(Unread::Lost),
         }
+    }
+
+    fn take(&self) -> Result<SyncConnection, Unread> {
+        let mut state = self.lock();
+        let busy = match &*state {
+            State::Idle(connection) => State::Busy(connection.socket.clone()),
+            State::Busy(_) => return Err(Unread::Busy),
+            State::Absent | State::Closed => return Err(Unread::Absent),
+        };
+        match std::mem::replace(&mut *state, busy) {
+            State::Idle(connection) => Ok(connection),
+            _ => Err(Unread::Absent),
+        }
+    }
+
+    /// Starts to use a connection, unless it is not needed any more.
+    pub(crate) fn open(&self, connection: Connection, endpoint: &Endpoint) -> io::Result<()> {
+        let is_checked = connection.is_checked;
+        let connection = SyncConnection::new(connection, endpoint.timeouts.response)?;
+        let mut state = self.lock();
+        if !matches!(*state, State::Absent) || !endpoint.accepts(is_checked) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        *state = State::Idle(connection);
         Ok(())
     }
 
     /// The tick of the background. Returns whether it has closed the connection.
     pub(crate) fn tick(&self) -> bool {
-        let Some(mut slot) = self.try_lock() else {
-            return false;
+        let mut state = self.lock();
+        let is_lost = match &mut *state {
+            State::Idle(connection) => !connection.is_good(),
+            _ => false,
         };
-        let is_good = slot.as_mut().is_none_or(SyncConnection::is_good);
-        if !is_good {
-            self.drop_connection(&mut slot);
+        if is_lost {
+            *state = State::Absent;
         }
-        !is_good
+        is_lost
     }
 
-    /// For ever. A caller that waits fails after its slice.
+    /// Closes the connection. Returns whether it was idle; otherwise its caller fails.
+    pub(crate) fn reset(&self) -> bool {
+        let mut state = self.lock();
+        if let State::Busy(socket) = &*state {
+            socket.shut_down();
+            return false;
+        }
+        let was_idle = matches!(*state, State::Idle(_));
+        if was_idle {
+            *state = State::Absent;
+        }
+        was_idle
+    }
+
+    /// For ever. A caller that waits fails at once.
     pub(crate) fn close(&self) {
-        self.is_closed.store(true, Ordering::Relaxed);
-        if let Some(mut slot) = self.try_lock() {
-            self.drop_connection(&mut slot);
+        if let State::Busy(socket) = std::mem::replace(&mut *self.lock(), State::Closed) {
+            socket.shut_down();
         }
     }
 
-    fn drop_connection(&self, slot: &mut Option<SyncConnection>) {
-        *slot = None;
-        self.is_open.store(false, Ordering::Relaxed);
+    #[cfg(test)]
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(*self.lock(), State::Busy(_))
     }
 
-    /// `None` if another thread uses the connection.
-    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, Option<SyncConnection>>> {
-        match self.connection.try_lock() {
-            Ok(slot) => Some(slot),
-            Err(TryLockError::Poisoned(slot)) => Some(slot.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl SyncConnection {
     fn new(connection: Connection, response_timeout: Duration) -> io::Result<Self> {
-        let raw = connection.socket.raw;
-        raw.set_nonblocking(false)?;
-        raw.set_read_timeout(Some(SLICE))?;
-        raw.set_write_timeout(Some(SLICE))?;
+        let socket = connection.socket.shared;
+        socket.raw().set_nonblocking(false)?;
+        socket.raw().set_read_timeout(Some(SLICE))?;
+        socket.raw().set_write_timeout(Some(SLICE))?;
         Ok(Self {
             stream: match connection.stream {
                 #[cfg(feature = "tls")]
                 Stream::Tls(stream) => {
                     let (_, session) = stream.into_inner();
-                    SyncStream::Tls(Box::new(tokio_rustls::rustls::StreamOwned::new(session, raw)))
+                    Box::new(tokio_rustls::rustls::StreamOwned::new(session, socket.clone()))
                 }
-                _ => SyncStream::Plain(raw),
+                _ => Box::new(socket.clone()),
             },
+            socket,
             frames: connection.frames,
             packed: Vec::new(),
             response_timeout,
@@ -139,17 +177,17 @@ impl SyncConnection {
         })
     }
 
-    fn exchange(&mut self, name: &str, bound: usize, is_closed: &AtomicBool) -> io::Result<Outcome> {
+    fn exchange(&mut self, name: &str, bound: usize) -> io::Result<Outcome> {
         self.idle = 0;
         self.packed.clear();
         pack(&mut self.packed, name, bound);
-        let mut wait = Wait::new(is_closed, self.response_timeout);
+        let mut wait = Wait::new(self.response_timeout);
         let mut written = 0;
         while written < self.packed.len() {
             let rest = &self.packed[written..];
-            written += wait.progress(0, || self.stream.io().write(rest))?;
+            written += wait.progress(0, || self.stream.write(rest))?;
         }
-        wait.progress(0, || self.stream.io().flush().map(|()| 1))?;
+        wait.progress(0, || self.stream.flush().map(|()| 1))?;
         let due = Due::Bulk {
             max: bound.saturating_add(1),
         };
@@ -165,7 +203,7 @@ impl SyncConnection {
             }
             let announced = self.frames.announced();
             let space = self.frames.space();
-            let count = wait.progress(announced, || self.stream.io().read(space))?;
+            let count = wait.progress(announced, || self.stream.read(space))?;
             self.frames.add(count);
         }
     }
@@ -173,11 +211,10 @@ impl SyncConnection {
     /// Whether the connection is in use, and the server has neither sent a byte nor closed it.
     fn is_good(&mut self) -> bool {
         self.idle += 1;
-        let Self { stream, frames, .. } = self;
         let mut look = || {
-            stream.raw().set_nonblocking(true)?;
-            let read = stream.io().read(frames.space());
-            stream.raw().set_nonblocking(false)?;
+            self.socket.raw().set_nonblocking(true)?;
+            let read = self.stream.read(self.frames.space());
+            self.socket.raw().set_nonblocking(false)?;
             read
         };
         let is_quiet = matches!(look(), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
@@ -185,27 +222,8 @@ impl SyncConnection {
     }
 }
 
-impl SyncStream {
-    fn io(&mut self) -> &mut dyn Io {
-        match self {
-            Self::Plain(stream) => stream,
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream,
-        }
-    }
-
-    fn raw(&self) -> &socket2::Socket {
-        match self {
-            Self::Plain(stream) => stream,
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => &stream.sock,
-        }
-    }
-}
-
 /// The limits of one read.
-struct Wait<'a> {
-    is_closed: &'a AtomicBool,
+struct Wait {
     response_timeout: Duration,
     started_at: Instant,
     /// When the last progress was made, and the bytes since then.
@@ -213,11 +231,10 @@ struct Wait<'a> {
     bytes: u64,
 }
 
-impl<'a> Wait<'a> {
-    fn new(is_closed: &'a AtomicBool, response_timeout: Duration) -> Self {
+impl Wait {
+    fn new(response_timeout: Duration) -> Self {
         let now = Instant::now();
         Self {
-            is_closed,
             response_timeout,
             started_at: now,
             moved_at: now,
@@ -238,8 +255,7 @@ impl<'a> Wait<'a> {
             if self.bytes >= MIN_BYTES {
                 (self.moved_at, self.bytes) = (now, 0);
             }
-            let is_over = now - self.moved_at >= SILENT || now - self.started_at >= limit;
-            if is_over || self.is_closed.load(Ordering::Relaxed) {
+            if now - self.moved_at >= SILENT || now - self.started_at >= limit {
                 return Err(TimedOut.into());
             }
             match call() {

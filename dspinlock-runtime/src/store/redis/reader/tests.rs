@@ -4,7 +4,7 @@ use crate::rt::clock::Instant;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn endpoint(server: &Redis) -> Endpoint {
     let address = Address::tcp("localhost", server.port(), None, RedisConnectionInfo::default());
     Endpoint {
         address: address.expect("no TLS").pinned(Some(local(server.port()))),
-        server: Server::default(),
+        server: OnceLock::new(),
         timeouts: Timeouts::default(),
     }
 }
@@ -400,9 +400,7 @@ fn readers_of_a_closed_group_fail_and_do_not_connect_again() {
         let readers = readers.clone();
         move || (read_sync(&readers, "none"), Instant::now())
     });
-    eventually("the blocked read", || {
-        readers.0.sync.try_lock().is_none().then_some(())
-    });
+    eventually("the blocked read", || readers.0.sync.is_busy().then_some(()));
     let closed = Instant::now();
     readers.close();
     assert_eq!(wait(reading), Err(Doubt));
@@ -494,10 +492,10 @@ fn a_reader_leads_to_the_server_of_its_group_only() {
     let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
     for (id, works) in [(run_id, true), (Some("other"), false)] {
         let mut endpoint = endpoint(&server);
-        endpoint.server = Server {
+        endpoint.server = OnceLock::from(Server {
             run_id: id.map(Into::into),
             role: Some("master".into()),
-        };
+        });
         let readers = Readers::new(endpoint);
         one_thread().block_on(async {
             if works {
@@ -519,6 +517,27 @@ fn a_unix_socket_works_like_tcp() {
     let mut endpoint = endpoint(&server);
     endpoint.address.place = Place::Unix(server.socket());
     assert_all(&Readers::new(endpoint), &long);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_write_to_a_closed_unix_socket_raises_no_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut server = Redis::start();
+    let mut endpoint = endpoint(&server);
+    endpoint.address.place = Place::Unix(server.socket());
+    let readers = Readers::new(endpoint);
+    connected_sync(&readers);
+    one_thread().block_on(async {
+        let mut signals = signal(SignalKind::pipe()).expect("a handler");
+        connected(&readers).await;
+        server.kill();
+        assert_eq!(readers.read("none", 1).expect("a reader").await, Err(Doubt));
+        assert_eq!(read_sync(&readers, "none"), Some(Err(Doubt)));
+        let signal = tokio::time::timeout(Duration::from_millis(100), signals.recv()).await;
+        assert!(signal.is_err(), "SIGPIPE");
+    });
 }
 
 #[cfg(feature = "tls")]
@@ -560,4 +579,85 @@ fn assert_all(readers: &Readers, long: &[u8]) {
         assert_eq!(read_sync(readers, "long").as_ref(), Some(&longest));
         assert_eq!(read_sync(readers, "short"), Some(found("value")));
     }
+}
+
+#[test]
+fn a_closed_reader_serves_no_reply() {
+    let server = Redis::start();
+    let readers = readers(&server);
+    connected_sync(&readers);
+    server.pause();
+    let blocked = std::thread::spawn({
+        let readers = readers.clone();
+        move || read_sync(&readers, "none")
+    });
+    eventually("the blocked read", || readers.0.sync.is_busy().then_some(()));
+    readers.close();
+    server.resume();
+    assert_eq!(blocked.join().expect("no panic"), Some(Err(Doubt)));
+    eventually("no client", || (clients(&server) == 0).then_some(()));
+}
+
+#[test]
+fn a_reader_that_was_opened_before_the_server_is_known_is_checked_again() {
+    let server = Redis::start();
+    let readers = readers(&server);
+    let runtime = two_threads();
+    runtime.block_on(connected(&readers));
+    connected_sync(&readers);
+    let info: String = redis::from_redis_value(server.raw(&["INFO", "server"])).expect("text");
+    let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+    readers.identify(|| Server {
+        run_id: run_id.map(Into::into),
+        role: None,
+    });
+    assert_eq!(read_sync(&readers, "none"), None);
+    runtime.block_on(async {
+        assert!(readers.read("none", 1).is_none());
+        connected(&readers).await;
+    });
+    connected_sync(&readers);
+    readers.identify(|| unreachable!("the server is known"));
+    assert!(read_sync(&readers, "none").is_some());
+}
+
+/// A waker that uses the reader when it is dropped, as the end of a task may.
+struct Uses(Arc<Queue>);
+
+impl std::task::Wake for Uses {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Uses {
+    fn drop(&mut self) {
+        drop(self.0.read("none", 1));
+    }
+}
+
+#[test]
+fn a_waker_that_is_dropped_may_use_the_reader() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let server = Redis::start();
+        let readers = readers(&server);
+        one_thread().block_on(async {
+            connected(&readers).await;
+            let (_, queue) = readers.0.queues().pop().expect("a reader");
+            let mut reading = pin!(readers.read("none", 1).expect("a reader"));
+            for _ in 0..3 {
+                let waker = Arc::new(Uses(queue.clone())).into();
+                assert!(
+                    reading
+                        .as_mut()
+                        .poll(&mut Context::from_waker(&waker))
+                        .is_pending()
+                );
+            }
+            assert_eq!(reading.await, Ok(None));
+        });
+        done.send(()).expect("the test waits");
+    });
+    is_done
+        .recv_timeout(Duration::from_secs(20))
+        .expect("no deadlock");
 }

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
-use url::Url;
 
+use super::query::pairs;
 use crate::error::Error;
 use crate::store::redis::redact::redact;
 use crate::store::redis::resp::{Resp, SharedResp};
@@ -125,8 +125,7 @@ impl Address {
 
 /// The version of RESP that a URL asks for. The redis crate has refused other values.
 fn resp_of(url: &str) -> Option<Resp> {
-    let url = Url::parse(url).ok()?;
-    let (_, version) = url.query_pairs().find(|(name, _)| name == "protocol")?;
+    let (_, version) = pairs(url).find(|(name, _)| name == "protocol")?;
     Some(if version.ends_with('2') {
         Resp::V2
     } else {
@@ -136,10 +135,8 @@ fn resp_of(url: &str) -> Option<Resp> {
 
 /// The TLS options of a URL; `None` for a scheme without TLS. The parameters have the names of Python's redis package.
 fn tls_of(url: &str, secure: bool, mut tls: Tls) -> Result<Option<Tls>, Error> {
-    // The redis crate refuses text that is not a URL.
-    let query = Url::parse(url).ok();
     let (mut chain, mut key) = (None, None);
-    for (name, path) in query.iter().flat_map(|url| url.query_pairs()) {
+    for (name, path) in pairs(url) {
         match name.as_ref() {
             name if name.starts_with("ssl") && !secure => {
                 return Err(invalid(
@@ -159,7 +156,7 @@ fn tls_of(url: &str, secure: bool, mut tls: Tls) -> Result<Option<Tls>, Error> {
             _ => {}
         }
     }
-    if secure && query.is_some_and(|url| url.fragment().is_some()) {
+    if secure && url.contains('#') {
         return Err(invalid(
             "it has a fragment: remove it, and call `Tls::dangerously_accept_any_server` to skip verification",
         ));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::query::pairs;
 use crate::error::Error;
 use crate::store::limits::Limits;
 use crate::store::redis::timeouts::Timeouts;
@@ -11,11 +12,10 @@ const MAX: f64 = 86_400.0;
 
 /// The time limits of the connections to a URL. Those of the URL replace those of the builder.
 pub(crate) fn timeouts(url: &str, mut limits: Limits) -> Result<Timeouts, Error> {
-    let (_, query) = url.split_once('?').unwrap_or_default();
-    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-        match name {
-            "socket_connect_timeout" => limits.connect = Some(seconds(name, value)?),
-            "socket_timeout" => limits.request = Some(seconds(name, value)?),
+    for (name, value) in pairs(url) {
+        match &*name {
+            "socket_connect_timeout" => limits.connect = Some(seconds(&name, &value)?),
+            "socket_timeout" => limits.request = Some(seconds(&name, &value)?),
             _ => {}
         }
     }
@@ -23,7 +23,6 @@ pub(crate) fn timeouts(url: &str, mut limits: Limits) -> Result<Timeouts, Error>
 }
 
 fn seconds(name: &str, value: &str) -> Result<Duration, Error> {
-    let (value, _fragment) = value.split_once('#').unwrap_or((value, ""));
     let seconds = value
         .parse()
         .ok()

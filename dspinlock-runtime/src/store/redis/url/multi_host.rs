@@ -47,42 +47,28 @@ impl<'a> MultiHost<'a> {
 
     /// One address per host. `credentials` is `user:password@` or empty.
     pub(crate) fn addresses_for(&self, credentials: &str, port: u16) -> Result<Vec<Address>, Error> {
+        let template = self.parse_one(credentials, "localhost")?;
         let address = |host: &str| {
             // An IPv6 address has colons inside its brackets.
             let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
-            let port = if has_port {
-                String::new()
-            } else {
-                format!(":{port}")
-            };
-            let parameters = self.parameters();
-            let url = format!("{}://{credentials}{host}{port}?{parameters}", self.scheme);
-            Address::parse(&url, self.tls.clone())
+            let port = if has_port { "" } else { &format!(":{port}") };
+            let place = Address::parse(&format!("redis://{host}{port}"), Tls::default())?.place;
+            Ok(Address {
+                place,
+                ..template.clone()
+            })
         };
-        let mut addresses: Vec<Address> = self.hosts.split(',').map(address).collect::<Result<_, Error>>()?;
-        if let [first, others @ ..] = &mut addresses[..] {
-            others
-                .iter_mut()
-                .for_each(|other| other.resp = first.resp.clone());
-        }
-        Ok(addresses)
-    }
-
-    /// The parameters of one server: TLS and the version of RESP.
-    fn parameters(&self) -> String {
-        let parameters: Vec<&str> = self
-            .query
-            .split('&')
-            .filter(|pair| pair.starts_with("ssl") || pair.starts_with("protocol="))
-            .collect();
-        parameters.join("&")
+        self.hosts.split(',').map(address).collect()
     }
 
     /// The login and the database of a server that the URL does not name.
     #[cfg(feature = "sentinel")]
     pub(crate) fn template(&self, database: &str) -> Result<Address, Error> {
-        let (credentials, parameters) = (self.credentials, self.parameters());
-        let url = format!("{}://{credentials}localhost/{database}?{parameters}", self.scheme);
+        self.parse_one(self.credentials, &format!("localhost/{database}"))
+    }
+
+    fn parse_one(&self, credentials: &str, rest: &str) -> Result<Address, Error> {
+        let url = format!("{}://{credentials}{rest}?{}", self.scheme, self.query);
         Address::parse(&url, self.tls.clone())
     }
 
