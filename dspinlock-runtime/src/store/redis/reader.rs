@@ -22,6 +22,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use tokio::runtime::{Handle, Id};
@@ -62,8 +63,8 @@ struct Shared {
 /// A read on its way: [`Readers::read`].
 pub(crate) enum ReaderRead {
     Async(Reading),
-    /// Taken by the first poll.
-    Sync(Option<Outcome>),
+    /// Taken by the first poll, and by how long the bytes of the read extend its time limit.
+    Sync(Option<Outcome>, Duration),
 }
 
 impl Readers {
@@ -89,7 +90,7 @@ impl Readers {
             return None;
         }
         if blocking::is_waiting() {
-            return self.read_sync(name, bound).map(Some).map(ReaderRead::Sync);
+            return self.read_sync(name, bound);
         }
         let runtime = Handle::try_current().ok()?;
         let id = runtime.id();
@@ -111,13 +112,16 @@ impl Readers {
         None
     }
 
-    fn read_sync(&self, name: &str, bound: usize) -> Option<Outcome> {
+    fn read_sync(&self, name: &str, bound: usize) -> Option<ReaderRead> {
         if self.0.sync.is_open() {
-            let answer = self.0.sync.read(name, bound)?;
-            return Some(answer.unwrap_or_else(|Lost| {
-                self.0.ended(None, false);
-                Err(Doubt)
-            }));
+            let (outcome, extension) = match self.0.sync.read(name, bound)? {
+                Ok(outcome) => (outcome, Duration::ZERO),
+                Err(Lost { extension }) => {
+                    self.0.ended(None, false);
+                    (Err(Doubt), extension)
+                }
+            };
+            return Some(ReaderRead::Sync(Some(outcome), extension));
         }
         if let Some(registration) = self.0.admit(None) {
             background::spawn(registration.open_sync());
@@ -260,7 +264,7 @@ impl Registration {
         let Some(connection) = self.endpoint.connect().await else {
             return;
         };
-        let driver = Driver::new(connection);
+        let driver = Driver::new(connection, self.endpoint.timeouts.response);
         if self
             .shared
             .upgrade()
@@ -302,13 +306,23 @@ impl Drop for Registration {
     }
 }
 
+impl ReaderRead {
+    /// By how long the bytes of a doubtful read extend its time limit.
+    pub(crate) fn extension(&self) -> Duration {
+        match self {
+            Self::Async(reading) => reading.extension(),
+            Self::Sync(_, extension) => *extension,
+        }
+    }
+}
+
 impl Future for ReaderRead {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         match &mut *self {
             Self::Async(reading) => Pin::new(reading).poll(context),
-            Self::Sync(outcome) => Poll::Ready(outcome.take().unwrap_or(Err(Doubt))),
+            Self::Sync(outcome, _) => Poll::Ready(outcome.take().unwrap_or(Err(Doubt))),
         }
     }
 }

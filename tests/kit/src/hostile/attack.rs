@@ -14,6 +14,8 @@ pub enum Attack {
     Nothing,
     /// Nothing is sent any more.
     Mute,
+    /// Nothing is sent, and the connection is closed after this time.
+    Hang(Duration),
     /// The honest reply, one byte a second.
     Drip,
     /// A bulk string of 2^40 bytes.
@@ -69,6 +71,10 @@ impl Attack {
         match self {
             Self::Nothing => client.write_all(honest).is_ok(),
             Self::Mute => mute(client),
+            Self::Hang(time) => {
+                sleep(time);
+                false
+            }
             Self::Drip => honest.iter().all(|byte| {
                 sleep(Duration::from_secs(1));
                 client.write_all(&[*byte]).is_ok()

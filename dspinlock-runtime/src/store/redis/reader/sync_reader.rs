@@ -11,20 +11,17 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
 use super::frame::{Due, Frames};
-use super::health::MIN_BYTES;
+use super::health::{MIN_BYTES, silence};
 use super::queue::{Outcome, outcome, pack};
 use super::stream::Connection;
 #[cfg(feature = "tls")]
 use super::stream::Stream;
+use crate::store::redis::timeouts::transfer_time;
 
 /// How long one system call waits.
 const SLICE: Duration = Duration::from_millis(100);
-/// How long a server may send nothing, or almost nothing.
-const SILENT: Duration = Duration::from_secs(1);
 /// How many ticks without a read close the connection.
 const IDLE: u32 = 100;
-/// The slowest line for which a long value is awaited, in bytes per second.
-const SLOWEST: u64 = 256 * 1024;
 
 #[derive(Default)]
 pub(crate) struct SyncReader {
@@ -35,8 +32,10 @@ pub(crate) struct SyncReader {
     is_closed: AtomicBool,
 }
 
-/// The read has closed the connection.
-pub(crate) struct Lost;
+/// The read has closed the connection. Its bytes extend the time limit of the request.
+pub(crate) struct Lost {
+    pub(crate) extension: Duration,
+}
 
 pub(super) struct SyncConnection {
     stream: SyncStream,
@@ -64,10 +63,13 @@ impl SyncReader {
     /// Blocks the calling thread. `None` if there is no connection, or another caller uses it.
     pub(crate) fn read(&self, name: &str, bound: usize) -> Option<Result<Outcome, Lost>> {
         let mut slot = self.try_lock()?;
-        let outcome = slot.as_mut()?.exchange(name, bound, &self.is_closed);
+        let connection = slot.as_mut()?;
+        let mut wait = Wait::new(&self.is_closed, connection.response_timeout);
+        let outcome = connection.exchange(name, bound, &mut wait);
         Some(outcome.map_err(|_| {
             self.drop_connection(&mut slot);
-            Lost
+            let extension = transfer_time(wait.total);
+            Lost { extension }
         }))
     }
 
@@ -139,17 +141,16 @@ impl SyncConnection {
         })
     }
 
-    fn exchange(&mut self, name: &str, bound: usize, is_closed: &AtomicBool) -> io::Result<Outcome> {
+    fn exchange(&mut self, name: &str, bound: usize, wait: &mut Wait<'_>) -> io::Result<Outcome> {
         self.idle = 0;
         self.packed.clear();
         pack(&mut self.packed, name, bound);
-        let mut wait = Wait::new(is_closed, self.response_timeout);
         let mut written = 0;
         while written < self.packed.len() {
             let rest = &self.packed[written..];
-            written += wait.progress(0, || self.stream.io().write(rest))?;
+            written += wait.progress(|| self.stream.io().write(rest))?;
         }
-        wait.progress(0, || self.stream.io().flush().map(|()| 1))?;
+        wait.progress(|| self.stream.io().flush().map(|()| 1))?;
         let due = Due::Bulk {
             max: bound.saturating_add(1),
         };
@@ -163,9 +164,8 @@ impl SyncConnection {
                     Err(io::ErrorKind::InvalidData.into())
                 };
             }
-            let announced = self.frames.announced();
             let space = self.frames.space();
-            let count = wait.progress(announced, || self.stream.io().read(space))?;
+            let count = wait.progress(|| self.stream.io().read(space))?;
             self.frames.add(count);
         }
     }
@@ -211,6 +211,8 @@ struct Wait<'a> {
     /// When the last progress was made, and the bytes since then.
     moved_at: Instant,
     bytes: u64,
+    /// All bytes.
+    total: u64,
 }
 
 impl<'a> Wait<'a> {
@@ -222,23 +224,21 @@ impl<'a> Wait<'a> {
             started_at: now,
             moved_at: now,
             bytes: 0,
+            total: 0,
         }
     }
 
-    /// Repeats a system call until it has moved a byte. `announced` is the length of the reply, which a slow line may need.
-    fn progress(
-        &mut self,
-        announced: usize,
-        mut call: impl FnMut() -> io::Result<usize>,
-    ) -> io::Result<usize> {
+    /// Repeats a system call until it has moved a byte.
+    fn progress(&mut self, mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
         use io::ErrorKind::{Interrupted, TimedOut, UnexpectedEof, WouldBlock};
-        let limit = self.response_timeout + Duration::from_millis(announced as u64 * 1000 / SLOWEST);
+        let limit = self.response_timeout.saturating_add(transfer_time(self.total));
         loop {
             let now = Instant::now();
             if self.bytes >= MIN_BYTES {
                 (self.moved_at, self.bytes) = (now, 0);
             }
-            let is_over = now - self.moved_at >= SILENT || now - self.started_at >= limit;
+            let is_over =
+                now - self.moved_at >= silence(self.response_timeout) || now - self.started_at >= limit;
             if is_over || self.is_closed.load(Ordering::Relaxed) {
                 return Err(TimedOut.into());
             }
@@ -246,6 +246,7 @@ impl<'a> Wait<'a> {
                 Ok(0) => return Err(UnexpectedEof.into()),
                 Ok(count) => {
                     self.bytes += count as u64;
+                    self.total += count as u64;
                     return Ok(count);
                 }
                 Err(error) if matches!(error.kind(), TimedOut | WouldBlock | Interrupted) => {}
