@@ -126,9 +126,9 @@ impl Pool {
     /// `redis+sentinel://` (feature `sentinel`), `redis+cluster://` (feature `cluster`), and `sqlite:PATH`, `sqlite:` or
     /// `sqlite::memory:` (feature `embedded`).
     ///
-    /// An attempt to connect times out after 2 s, and a request 5 s after it is sent, plus the time that its bytes take at
-    /// 256 KiB/s. If the connection of a request is lost, the
-    /// request is sent again over another connection. It still takes effect only once.
+    /// A request times out 5 s after it began, plus the time that its bytes take at 256 KiB/s. This includes connecting. An
+    /// attempt to connect times out after 2 s. If the connection of a request is lost, the request is sent again over another
+    /// connection within the same time limit. It still takes effect only once.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;
@@ -423,6 +423,9 @@ impl PoolBuilder {
 
     /// The time limit of an attempt to connect, from the lookup of the host name to the end of the login. Default: 2 s.
     ///
+    /// A request does not wait longer than its [`request_timeout`](Self::request_timeout). The attempt then continues for later
+    /// requests.
+    ///
     /// `socket_connect_timeout` in the URL, in seconds, replaces it.
     ///
     /// ```
@@ -436,8 +439,11 @@ impl PoolBuilder {
         self
     }
 
-    /// The time limit of a request, from sending it to its reply. It is longer by the time that the bytes of its connection take
-    /// at 256 KiB/s. [`connect_timeout`](Self::connect_timeout) limits connecting. Default: 5 s.
+    /// The time limit of a request, from its beginning to its reply. Default: 5 s.
+    ///
+    /// The limit includes the lookup of the host name, connecting, and sending the request again. It is longer by the time that
+    /// the bytes of its connection take at 256 KiB/s. A call that finds no value sends several requests: a read, an acquire and
+    /// a publish.
     ///
     /// `socket_timeout` in the URL, in seconds, replaces it.
     ///

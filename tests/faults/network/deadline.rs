@@ -143,6 +143,42 @@ fn a_look_of_a_waiting_call_has_one_limit() {
 }
 
 #[test]
+fn the_bytes_of_a_failed_attempt_extend_the_limit() {
+    let server = &Redis::start();
+    let large = |function| Job::new(function, "large").with("size", 1_000_000);
+    scope(|threads| {
+        for function in ["cached", "cached_sync"] {
+            for (target, attack) in [
+                (Target::Reader, Attack::Stall),
+                (Target::Reply("GETRANGE"), Attack::Break),
+            ] {
+                threads.spawn(move || {
+                    let (hostile, worker) = match target {
+                        Target::Reader => with_readers(server),
+                        _ => {
+                            let hostile = Hostile::start(server.port());
+                            let worker = limited(&hostile.url());
+                            (hostile, worker)
+                        }
+                    };
+                    worker.call(&large(function)).result().expect("an honest server");
+                    hostile.attack(target, attack);
+                    let start = Instant::now();
+                    let outcome = worker.call(&large(function)).outcome();
+                    let elapsed = start.elapsed();
+                    println!("{attack:?} to {function}: {outcome:?} after {elapsed:.1?}");
+                    assert!(
+                        outcome.0 == 0 && outcome.1.is_ok(),
+                        "{attack:?} to {function}: {outcome:?}"
+                    );
+                    assert!(elapsed > LIMIT, "{attack:?} to {function}: {elapsed:?}");
+                });
+            }
+        }
+    });
+}
+
+#[test]
 fn a_frozen_server_is_an_error_at_the_limit_of_a_request() {
     // Much less than the two seconds that an attempt to connect may take.
     const MAX: Duration = Duration::from_millis(1300);
