@@ -46,7 +46,7 @@ pub mod __private {
 #[allow(missing_docs)]
 pub mod internals {
     pub mod clock {
-        pub use crate::rt::clock::advance;
+        pub use crate::rt::clock::{Instant, advance};
     }
     pub mod key {
         pub use crate::key::*;

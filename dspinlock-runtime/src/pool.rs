@@ -146,9 +146,9 @@ impl Pool {
     /// `redis+sentinel://` (feature `sentinel`), `redis+cluster://` (feature `cluster`), and `sqlite:PATH`, `sqlite:` or
     /// `sqlite::memory:` (feature `embedded`).
     ///
-    /// An attempt to connect times out after 2 s, and a request 5 s after it is sent, plus the time that its bytes take at
-    /// 256 KiB/s. If the connection of a request is lost, the
-    /// request is sent again over another connection. It still takes effect only once.
+    /// A request times out 5 s after it began, plus the time that its bytes take at 64 KiB/s. This includes connecting. An
+    /// attempt to connect times out after 2 s. If the connection of a request is lost, the request is sent again over another
+    /// connection within the same time limit. It still takes effect only once.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;

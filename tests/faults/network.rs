@@ -1,6 +1,7 @@
 //! Connections that break, stall, or lose data.
 
 mod connections;
+mod deadline;
 mod heartbeats;
 mod late_copy;
 mod outage;

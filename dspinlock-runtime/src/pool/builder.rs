@@ -93,6 +93,9 @@ impl PoolBuilder {
 
     /// The time limit of an attempt to connect, from the lookup of the host name to the end of the login. Default: 2 s.
     ///
+    /// A request does not wait longer than its [`request_timeout`](Self::request_timeout). The attempt then continues for later
+    /// requests.
+    ///
     /// `socket_connect_timeout` in the URL, in seconds, replaces it. The embedded store does not connect, and ignores it.
     ///
     /// ```
@@ -106,8 +109,11 @@ impl PoolBuilder {
         self
     }
 
-    /// The time limit of a request, from sending it to its reply. It is longer by the time that the bytes of its connection take
-    /// at 256 KiB/s. [`connect_timeout`](Self::connect_timeout) limits connecting. Default: 5 s.
+    /// The time limit of a request, from its beginning to its reply. Default: 5 s.
+    ///
+    /// The limit includes the lookup of the host name, connecting, and sending the request again. It is longer by the time that
+    /// the bytes of its connection take at 64 KiB/s. A call that finds no value sends several requests: a read, an acquire and
+    /// a publish.
     ///
     /// `socket_timeout` in the URL, in seconds, replaces it. In the embedded store it limits how long a request waits for other
     /// processes.

@@ -10,6 +10,7 @@ use super::near_cache::{NearCache, Placeholder};
 use crate::error::{Error, KeyName, StoreFailure};
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
+use crate::rt::clock::Instant;
 use crate::store::{self, Change, Failure, SharedStore, Tracked};
 
 pub(crate) struct Requests {
@@ -24,6 +25,7 @@ impl Requests {
 
     /// Executes a step on the store. If the connection is lost, the request is sent again on a new connection. That one may
     /// be lost too, so there is a second retry. A retry that cannot be sent leaves the request lost: it may have been executed.
+    /// One time limit includes all of that.
     pub(super) async fn send(&self, key: &Key, request: Request) -> Result<Reply, Error> {
         self.send_noting(key, request, &mut false).await
     }
@@ -35,14 +37,26 @@ impl Requests {
         request: Request,
         is_lost: &mut bool,
     ) -> Result<Reply, Error> {
+        self.send_since(Instant::now(), key, request, is_lost).await
+    }
+
+    /// [`send_noting`](Self::send_noting) for a request that began at `since`.
+    async fn send_since(
+        &self,
+        mut since: Instant,
+        key: &Key,
+        request: Request,
+        is_lost: &mut bool,
+    ) -> Result<Reply, Error> {
         let operation = operation(&request);
-        let mut answer = self.store.step(key, request.clone()).await;
+        let mut answer = self.store.step(key, request.clone(), since).await;
         for _ in 0..2 {
-            *is_lost |= matches!(answer, Err(Failure::Unknown(_)));
-            if !is_disconnected(&answer) {
+            *is_lost |= may_be_executed(&answer);
+            let Err(Failure::Lost { extension }) = answer else {
                 break;
-            }
-            match self.store.step(key, request.clone()).await {
+            };
+            since = since + extension;
+            match self.store.step(key, request.clone(), since).await {
                 Err(Failure::NotReady { .. }) => break,
                 other => answer = other,
             }
@@ -51,10 +65,18 @@ impl Requests {
         answer.map_err(|failure| into_error(operation, key, failure))
     }
 
-    /// Reads for the calling thread. A small future, because the future of every hit contains it.
-    pub(crate) async fn read(&self, key: &Key, read: Read) -> Result<Reply, Error> {
-        match self.store.read(key, read.clone()).await {
-            answer if is_disconnected(&answer) => Box::pin(self.send(key, Request::Read(read))).await,
+    /// Reads for the calling thread.
+    pub(crate) fn read(&self, key: &Key, read: Read) -> impl Future<Output = Result<Reply, Error>> {
+        self.read_since(Instant::now(), key, read)
+    }
+
+    /// [`read`](Self::read) for a request that began at `since`. A small future, because the future of every hit contains it.
+    async fn read_since(&self, since: Instant, key: &Key, read: Read) -> Result<Reply, Error> {
+        match self.store.read(key, read.clone(), since).await {
+            Err(Failure::Lost { extension }) => {
+                let (since, request) = (since + extension, Request::Read(read));
+                Box::pin(self.send_since(since, key, request, &mut false)).await
+            }
             answer => {
                 self.forget_own_write(key, &answer);
                 answer.map_err(|failure| into_error("read", key, failure))
@@ -69,10 +91,12 @@ impl Requests {
         request: Request,
         replicas: u32,
     ) -> Result<Reply, Error> {
-        let operation = operation(&request);
-        let mut answer = self.store.step_replicated(key, request.clone(), replicas).await;
-        if is_disconnected(&answer) {
-            answer = self.store.step_replicated(key, request, replicas).await;
+        let (operation, since) = (operation(&request), Instant::now());
+        let first = self.store.step_replicated(key, request.clone(), replicas, since);
+        let mut answer = first.await;
+        if let Err(Failure::Lost { extension }) = answer {
+            let since = since + extension;
+            answer = self.store.step_replicated(key, request, replicas, since).await;
         }
         self.forget_own_write(key, &answer);
         answer.map_err(|failure| into_error(operation, key, failure))
@@ -85,11 +109,11 @@ impl Requests {
         request: Request,
         is_lost: &mut bool,
     ) -> Result<(Reply, Change), Error> {
-        let operation = operation(&request);
-        let mut answer = self.store.step_watched(key, request.clone()).await;
-        *is_lost |= matches!(answer, Err(Failure::Unknown(_)));
-        if is_disconnected(&answer) {
-            match self.store.step_watched(key, request).await {
+        let (operation, since) = (operation(&request), Instant::now());
+        let mut answer = self.store.step_watched(key, request.clone(), since).await;
+        *is_lost |= may_be_executed(&answer);
+        if let Err(Failure::Lost { extension }) = answer {
+            match self.store.step_watched(key, request, since + extension).await {
                 Err(Failure::NotReady { .. }) => {}
                 other => answer = other,
             }
@@ -109,12 +133,14 @@ impl Requests {
         key: &Key,
         read: Read,
     ) -> Result<(Reply, Option<Placeholder>), Error> {
+        let mut since = Instant::now();
         let mut placeholder = self.near_cache.reserve(key);
         if placeholder.is_some() {
-            let mut answer = self.store.read_tracked(key, read.clone()).await;
-            if is_disconnected(&answer) {
+            let mut answer = self.store.read_tracked(key, read.clone(), since).await;
+            if let Err(Failure::Lost { extension }) = answer {
                 placeholder = self.near_cache.reserve(key);
-                answer = self.store.read_tracked(key, read.clone()).await;
+                since = since + extension;
+                answer = self.store.read_tracked(key, read.clone(), since).await;
             }
             if let Some(Tracked { reply, registered }) =
                 answer.map_err(|failure| into_error("read", key, failure))?
@@ -127,7 +153,7 @@ impl Requests {
             }
         }
         drop(placeholder);
-        Ok((self.read(key, read).await?, None))
+        Ok((self.read_since(since, key, read).await?, None))
     }
 
     /// The number of names whose next change a call waits for.
@@ -148,8 +174,9 @@ impl Requests {
     }
 }
 
-fn is_disconnected<T>(answer: &Result<T, Failure>) -> bool {
-    matches!(answer, Err(Failure::Unknown(StoreFailure::Disconnected)))
+/// Whether a step without a reply may be executed later.
+fn may_be_executed<T>(answer: &Result<T, Failure>) -> bool {
+    matches!(answer, Err(Failure::Lost { .. } | Failure::Unknown(_)))
 }
 
 /// The remaining lifetime of a hit, at most the ttl of its publish.
@@ -166,11 +193,16 @@ fn into_error(operation: &'static str, key: &Key, failure: Failure) -> Error {
     match failure {
         Failure::NotReady { address, reason } => Error::RedisNotInitialized { address, reason },
         Failure::FileNotReady { path, reason } => Error::EmbeddedNotInitialized { path, reason },
-        Failure::Unknown(reason) | Failure::Refused(reason) => Error::Store {
-            operation,
-            key: KeyName::new("", key.to_string()),
-            reason,
-        },
+        Failure::Lost { .. } => store_error(operation, key, StoreFailure::Disconnected),
+        Failure::Unknown(reason) | Failure::Refused(reason) => store_error(operation, key, reason),
+    }
+}
+
+fn store_error(operation: &'static str, key: &Key, reason: StoreFailure) -> Error {
+    Error::Store {
+        operation,
+        key: KeyName::new("", key.to_string()),
+        reason,
     }
 }
 

@@ -21,11 +21,12 @@ pub fn advance(by: Duration) {
 
 /// A moment of this clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Instant(Duration);
+pub struct Instant(Duration);
 
 impl Instant {
+    /// The current moment.
     #[inline]
-    pub(crate) fn now() -> Self {
+    pub fn now() -> Self {
         Self(system::time() + Duration::from_nanos(ADVANCED.load(Ordering::Relaxed)))
     }
 

@@ -5,10 +5,12 @@
 use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::StoreFailure;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
+use crate::rt::clock::Instant;
 
 /// A future that borrows nothing: any thread and any executor may poll it.
 pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -21,6 +23,9 @@ pub type Change = Boxed<()>;
 
 /// Keeps records and executes the steps of the protocol on them.
 ///
+/// `since` is when the request began. The time limit of the store counts from then on, so it includes all attempts of a request
+/// that is sent again.
+///
 /// Required are [`step`](Self::step) and [`step_watched`](Self::step_watched). The other methods have defaults for a store
 /// without readers and replicas that pushes no changes.
 pub trait Store: Any + Send + Sync {
@@ -30,21 +35,32 @@ pub trait Store: Any + Send + Sync {
     ///
     /// If the future is dropped, the step may or may not be executed. Steps are executed in the order in which their
     /// futures are first polled.
-    fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>>;
+    fn step(&self, key: &Key, request: Request, since: Instant) -> Boxed<Result<Reply, Failure>>;
 
     /// Reads for the calling thread. It may overtake steps, and a sync caller may be blocked by this call.
-    fn read(&self, key: &Key, read: Read) -> Boxed<Result<Reply, Failure>> {
-        self.step(key, Request::Read(read))
+    fn read(&self, key: &Key, read: Read, since: Instant) -> Boxed<Result<Reply, Failure>> {
+        self.step(key, Request::Read(read), since)
     }
 
     /// Executes a step and watches the record. The [`Change`] resolves with the first change after the step, also if that
     /// change precedes its first poll. If the store pushes no changes, it never resolves.
-    fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>>;
+    fn step_watched(
+        &self,
+        key: &Key,
+        request: Request,
+        since: Instant,
+    ) -> Boxed<Result<(Reply, Change), Failure>>;
 
     /// Executes a step that writes whenever it succeeds, then waits until `replicas` replicas have acknowledged this
     /// write and all earlier ones.
-    fn step_replicated(&self, key: &Key, request: Request, replicas: u32) -> Boxed<Result<Reply, Failure>> {
-        let step = self.step(key, request);
+    fn step_replicated(
+        &self,
+        key: &Key,
+        request: Request,
+        replicas: u32,
+        since: Instant,
+    ) -> Boxed<Result<Reply, Failure>> {
+        let step = self.step(key, request, since);
         Box::pin(async move {
             step.await?;
             Err(Failure::Refused(StoreFailure::TooFewReplicas {
@@ -56,7 +72,7 @@ pub trait Store: Any + Send + Sync {
 
     /// Reads and registers the record, so that the [`Listener`] is notified of its next change.
     /// If the store pushes no changes, it returns `None` and reads nothing.
-    fn read_tracked(&self, _: &Key, _: Read) -> Boxed<Result<Option<Tracked>, Failure>> {
+    fn read_tracked(&self, _: &Key, _: Read, _: Instant) -> Boxed<Result<Option<Tracked>, Failure>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
@@ -99,7 +115,13 @@ pub enum Failure {
         /// The cause, and what to do about it.
         reason: String,
     },
-    /// The step may have been executed, or may be executed later. The same request with the same tag may be sent again.
+    /// The connection was lost. The step may have been executed, or may be executed later. The same request with the same
+    /// tag may be sent again.
+    Lost {
+        /// By how long the bytes of this attempt extend the time limit.
+        extension: Duration,
+    },
+    /// The step may have been executed, or may be executed later.
     Unknown(StoreFailure),
     /// The step was refused and was not executed. Only after [`StoreFailure::TooFewReplicas`] it was.
     Refused(StoreFailure),

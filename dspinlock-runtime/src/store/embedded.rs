@@ -34,7 +34,7 @@ use self::table::Table;
 use self::watch::Watch;
 use self::worker::{Job, Message, Worker};
 use super::api::{Boxed, Change, Failure, SharedStore, Store};
-use crate::error::{Error, StoreFailure};
+use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
 use crate::rt::background;
@@ -153,27 +153,32 @@ impl Embedded {
 impl Store for Embedded {
     /// Steps are executed in the order of the calls, except that a [`Request::Read`] may overtake steps that wait for
     /// another process.
-    fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
+    fn step(&self, key: &Key, request: Request, since: Instant) -> Boxed<Result<Reply, Failure>> {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Job {
             key: key.state_name(),
             request,
-            deadline: Instant::now() + self.time_limit,
+            deadline: since + self.time_limit,
             reply,
         });
         if self.jobs.send(Message::Step(job)).is_err() {
             return self.not_ready("its thread has ended: open a new pool");
         }
         Box::pin(async move {
-            answer
-                .await
-                .unwrap_or(Err(Failure::Unknown(StoreFailure::Disconnected)))
+            answer.await.unwrap_or(Err(Failure::Lost {
+                extension: Duration::ZERO,
+            }))
         })
     }
 
-    fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
+    fn step_watched(
+        &self,
+        key: &Key,
+        request: Request,
+        since: Instant,
+    ) -> Boxed<Result<(Reply, Change), Failure>> {
         let changed = self.changed();
-        let reply = self.step(key, request);
+        let reply = self.step(key, request, since);
         Box::pin(async move { Ok((reply.await?, changed)) })
     }
 }

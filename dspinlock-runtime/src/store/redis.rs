@@ -40,6 +40,7 @@ use super::limits::Limits;
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
+use crate::rt::clock::Instant;
 use crate::tls::Tls;
 
 pub use self::url::parameters::RedisParameters;
@@ -108,24 +109,40 @@ impl RedisStore {
 }
 
 impl Store for RedisStore {
-    fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
-        self.node.step(key, request)
+    fn step(&self, key: &Key, request: Request, since: Instant) -> Boxed<Result<Reply, Failure>> {
+        self.node.step(key, request, since)
     }
 
-    fn read(&self, key: &Key, read: Read) -> Boxed<Result<Reply, Failure>> {
-        self.node.read_for_caller(key, read)
+    fn read(&self, key: &Key, read: Read, since: Instant) -> Boxed<Result<Reply, Failure>> {
+        self.node.read_for_caller(key, read, since)
     }
 
-    fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
-        self.node.step_watched(key, request)
+    fn step_watched(
+        &self,
+        key: &Key,
+        request: Request,
+        since: Instant,
+    ) -> Boxed<Result<(Reply, Change), Failure>> {
+        self.node.step_watched(key, request, since)
     }
 
-    fn step_replicated(&self, key: &Key, request: Request, replicas: u32) -> Boxed<Result<Reply, Failure>> {
-        self.node.step_replicated(key, request, replicas, false)
+    fn step_replicated(
+        &self,
+        key: &Key,
+        request: Request,
+        replicas: u32,
+        since: Instant,
+    ) -> Boxed<Result<Reply, Failure>> {
+        self.node.step_replicated(key, request, replicas, false, since)
     }
 
-    fn read_tracked(&self, key: &Key, request: Read) -> Boxed<Result<Option<Tracked>, Failure>> {
-        self.node.read_tracked(key, request)
+    fn read_tracked(
+        &self,
+        key: &Key,
+        request: Read,
+        since: Instant,
+    ) -> Boxed<Result<Option<Tracked>, Failure>> {
+        self.node.read_tracked(key, request, since)
     }
 
     fn listen(&self, listener: Arc<dyn Listener>) {
@@ -135,9 +152,13 @@ impl Store for RedisStore {
 
 #[cfg(test)]
 mod tests {
+    use std::thread::sleep;
+    use std::time::Duration;
+
     use dspinlock_testkit::{Redis, eventually};
 
     use super::*;
+    use crate::error::StoreFailure;
     use crate::protocol::Acquire;
     use crate::protocol::value::Holder;
     use crate::rt::blocking::wait;
@@ -146,11 +167,22 @@ mod tests {
     fn an_abort_without_a_connection_ends_its_grant() {
         let mut server = Redis::start();
         let store = RedisStore::open(&server.url()).expect("a good URL");
-        let step = |key: &Key, request| wait(store.step(key, request));
+        let step = |key: &Key, request| wait(store.step(key, request, Instant::now()));
         let known = || store.node.shared.grants.count();
         let key = Key::new("dspinlock".into(), [1; 32]);
-        let acquire = Request::Acquire(Acquire {
-            tag: "tag".into(),
+        assert!(matches!(step(&key, acquire("tag")), Ok(Reply::Acquired(_))));
+        assert_eq!(known(), 1);
+        server.kill();
+        eventually("the end of the connection", || {
+            matches!(step(&key, Request::Read(READ)), Err(Failure::NotReady { .. })).then_some(())
+        });
+        assert!(step(&key, Request::Abort { tag: "tag".into() }).is_err());
+        assert_eq!(known(), 0);
+    }
+
+    fn acquire(tag: &str) -> Request {
+        Request::Acquire(Acquire {
+            tag: tag.into(),
             lease: 10_000,
             max_block: 10_000,
             cached: false,
@@ -160,19 +192,88 @@ mod tests {
             stale: None,
             holder: Holder::new(1, "host", "site"),
             bound: 1000,
+        })
+    }
+
+    const READ: Read = Read {
+        shared: false,
+        bound: 1,
+    };
+
+    /// A store with a limit of one second.
+    fn limited(server: &Redis) -> RedisStore {
+        RedisStore::open(&format!("{}?socket_timeout=1", server.url())).expect("a good URL")
+    }
+
+    /// The beginning of a request whose earlier attempts have left so little of the second.
+    fn with_left(rest: Duration) -> Instant {
+        let since = Instant::now();
+        sleep(Duration::from_secs(1) - rest);
+        since
+    }
+
+    #[test]
+    fn a_request_has_what_earlier_attempts_have_left() {
+        let server = Redis::start();
+        let store = &limited(&server);
+        let key = &Key::new("dspinlock".into(), [1; 32]);
+        let kinds = |rest| {
+            let since = || with_left(rest);
+            let timed = |outcome: &dyn Fn(Instant) -> Option<Failure>| {
+                let (since, start) = (since(), Instant::now());
+                (outcome(since), start.elapsed())
+            };
+            [
+                timed(&|since| wait(store.step(key, acquire("tag"), since)).err()),
+                timed(&|since| wait(store.read(key, READ, since)).err()),
+                timed(&|since| wait(store.step_watched(key, acquire("tag"), since)).err()),
+                timed(&|since| wait(store.read_tracked(key, READ, since)).err()),
+                timed(&|since| wait(store.step_replicated(key, Request::Delete, 0, since)).err()),
+            ]
+        };
+        let is_good = |(failure, _): &(Option<Failure>, Duration)| failure.is_none();
+        assert!(kinds(Duration::from_secs(1)).iter().all(is_good));
+        server.pause();
+        let outcomes = kinds(Duration::from_millis(200));
+        server.resume();
+        for (kind, (failure, elapsed)) in outcomes.into_iter().enumerate() {
+            let is_in_time = elapsed < Duration::from_millis(600);
+            assert!(
+                failure.is_some() && is_in_time,
+                "{kind}: {failure:?} after {elapsed:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_overdue_leaves_its_connection_to_the_others() {
+        let server = Redis::start();
+        let store = limited(&server);
+        let key = Key::new("dspinlock".into(), [1; 32]);
+        let connection = || {
+            store
+                .node
+                .reconnecting
+                .current()
+                .expect("a connection")
+                .steps()
+                .clone()
+        };
+        wait(store.step(&key, acquire("tag"), Instant::now())).expect("a reply");
+        let before = connection();
+        server.pause();
+        let since = with_left(Duration::from_millis(100));
+        let (overdue, good) = wait(async {
+            let overdue = async {
+                let outcome = store.read(&key, READ, since).await;
+                server.resume();
+                outcome
+            };
+            tokio::join!(overdue, store.read(&key, READ, Instant::now()))
         });
-        assert!(matches!(step(&key, acquire), Ok(Reply::Acquired(_))));
-        assert_eq!(known(), 1);
-        server.kill();
-        eventually("the end of the connection", || {
-            let read = Request::Read(Read {
-                shared: false,
-                bound: 1,
-            });
-            matches!(step(&key, read), Err(Failure::NotReady { .. })).then_some(())
-        });
-        assert!(step(&key, Request::Abort { tag: "tag".into() }).is_err());
-        assert_eq!(known(), 0);
+        assert_eq!(overdue, Err(Failure::Unknown(StoreFailure::Timeout)));
+        assert!(good.is_ok(), "{good:?}");
+        assert!(Arc::ptr_eq(&before, &connection()) && before.is_open());
     }
 
     #[test]

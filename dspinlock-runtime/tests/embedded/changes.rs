@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use dspinlock_runtime::internals::clock;
 use dspinlock_runtime::internals::protocol::Reply;
 use dspinlock_runtime::internals::store::embedded::Embedded;
 use dspinlock_runtime::internals::store::{Boxed, Store};
@@ -57,7 +58,11 @@ fn a_change_after_the_recheck_wakes_a_waiter() {
     for round in 0..200 {
         let tag = round.to_string();
         let fence = grant(&writer, &key(1), &tag);
-        let release = writer.step(&key(1), publish(&tag, fence, tag.as_bytes()));
+        let release = writer.step(
+            &key(1),
+            publish(&tag, fence, tag.as_bytes()),
+            clock::Instant::now(),
+        );
         // Races with the calls below.
         let racing = std::thread::spawn(|| wait(release));
         loop {

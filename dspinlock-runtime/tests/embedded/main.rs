@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use dspinlock_runtime::Error;
+use dspinlock_runtime::internals::clock::Instant;
 use dspinlock_runtime::internals::key::Key;
 use dspinlock_runtime::internals::protocol::value::Holder;
 use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
@@ -97,7 +98,7 @@ fn holder() -> Holder {
 }
 
 fn step(store: &Embedded, key: &Key, request: Request) -> Result<Reply, Failure> {
-    wait(store.step(key, request))
+    wait(store.step(key, request, Instant::now()))
 }
 
 #[track_caller]

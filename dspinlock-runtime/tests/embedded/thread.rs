@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dspinlock_runtime::StoreFailure;
+use dspinlock_runtime::internals::clock;
 use dspinlock_runtime::internals::protocol::Reply;
 use dspinlock_runtime::internals::store::embedded::{Embedded, TIME_LIMIT};
 use dspinlock_runtime::internals::store::{Failure, Store};
@@ -47,7 +48,7 @@ fn a_read_does_not_wait_for_a_writer() {
     let writer = write_lock(&path);
     // ACQUIRE on a held key writes nothing either.
     assert!(matches!(step(&store, &key(3), acquire("b")), Ok(Reply::Busy(_))));
-    let blocked = store.step(&key(2), acquire("a"));
+    let blocked = store.step(&key(2), acquire("a"), clock::Instant::now());
     assert!(matches!(step(&store, &key(1), read()), Ok(Reply::Hit(..))));
     writer.execute_batch("COMMIT").expect("the commit succeeds");
     let reply = wait(blocked);
@@ -65,7 +66,12 @@ fn blocked_steps_run_in_order() {
         let release =
             std::thread::spawn(move || writer.execute_batch("COMMIT").expect("the commit succeeds"));
         let steps: Vec<_> = (0..10)
-            .flat_map(|_| [store.step(&key, acquire(&tag)), store.step(&key, abort(&tag))])
+            .flat_map(|_| {
+                [
+                    store.step(&key, acquire(&tag), clock::Instant::now()),
+                    store.step(&key, abort(&tag), clock::Instant::now()),
+                ]
+            })
             .collect();
         for (at, reply) in steps.into_iter().map(wait).enumerate() {
             let expected = match at % 2 {
@@ -83,7 +89,7 @@ fn a_step_runs_without_being_polled() {
     let (_folder, path) = temporary_path();
     let store = open(&path).expect("the store opens");
     grant(&store, &key(1), "a");
-    drop(store.step(&key(1), abort("a")));
+    drop(store.step(&key(1), abort("a"), clock::Instant::now()));
     // Steps run in order, so the abort has run.
     grant(&store, &key(1), "b");
 }
@@ -93,7 +99,7 @@ fn a_pending_step_runs_after_the_store_is_dropped() {
     let (_folder, path) = temporary_path();
     let store = open(&path).expect("the store opens");
     let writer = write_lock(&path);
-    let mut last = store.step(&key(1), acquire("a"));
+    let mut last = store.step(&key(1), acquire("a"), clock::Instant::now());
     drop(store);
     let early = wait(async { timeout(Duration::from_millis(100), &mut last).await });
     assert!(early.is_err(), "the step returned early: {early:?}");

@@ -61,84 +61,100 @@ impl Cluster {
 }
 
 impl Store for Cluster {
-    fn step(&self, key: &Key, request: Request) -> Boxed<Result<Reply, Failure>> {
+    fn step(&self, key: &Key, request: Request, since: Instant) -> Boxed<Result<Reply, Failure>> {
         let (nodes, key) = (self.nodes.clone(), key.clone());
         Box::pin(async move {
             let send = |member: &Member, is_asking: bool| -> Boxed<Result<Reply, CommandError>> {
                 let node = member.node.clone();
                 match &request {
-                    _ if is_asking => asking::step(node, &key, request.clone()),
+                    _ if is_asking => asking::step(node, &key, request.clone(), since),
                     Request::Publish(_) => {
                         let (nodes, member, key) = (nodes.clone(), member.clone(), key.clone());
                         let request = request.clone();
                         Box::pin(async move {
-                            slot_migration::follow(&nodes, &member, &node, &key, &request).await?;
-                            node.step(&key, request).await
+                            slot_migration::follow(&nodes, &member, &node, &key, &request, since).await?;
+                            node.step(&key, request, since).await
                         })
                     }
-                    _ => node.step(&key, request.clone()),
+                    _ => node.step(&key, request.clone(), since),
                 }
             };
-            send_to_owner(&nodes, &key, send).await
+            send_to_owner(&nodes, &key, since, send).await
         })
     }
 
-    fn read(&self, key: &Key, read: Read) -> Boxed<Result<Reply, Failure>> {
+    fn read(&self, key: &Key, read: Read, since: Instant) -> Boxed<Result<Reply, Failure>> {
         let (nodes, key) = (self.nodes.clone(), key.clone());
         Box::pin(async move {
             let send = |member: &Member, is_asking: bool| -> Boxed<Result<Reply, CommandError>> {
                 match is_asking {
-                    true => asking::step(member.node.clone(), &key, Request::Read(read.clone())),
-                    false => member.node.read_for_caller(&key, read.clone()),
+                    true => asking::step(member.node.clone(), &key, Request::Read(read.clone()), since),
+                    false => member.node.read_for_caller(&key, read.clone(), since),
                 }
             };
-            send_to_owner(&nodes, &key, send).await
+            send_to_owner(&nodes, &key, since, send).await
         })
     }
 
-    fn step_watched(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), Failure>> {
+    fn step_watched(
+        &self,
+        key: &Key,
+        request: Request,
+        since: Instant,
+    ) -> Boxed<Result<(Reply, Change), Failure>> {
         let (nodes, key) = (self.nodes.clone(), key.clone());
         Box::pin(async move {
             let send = |member: &Member, is_asking: bool| -> Boxed<Result<(Reply, Change), CommandError>> {
                 let node = member.node.clone();
                 if !is_asking {
-                    return node.step_watched(&key, request.clone());
+                    return node.step_watched(&key, request.clone(), since);
                 }
                 // `ASKING` and `CLIENT CACHING` cancel each other, so the record is not watched.
-                let reply = asking::step(node, &key, request.clone());
+                let reply = asking::step(node, &key, request.clone(), since);
                 Box::pin(async move { Ok((reply.await?, never())) })
             };
-            send_to_owner(&nodes, &key, send).await
+            send_to_owner(&nodes, &key, since, send).await
         })
     }
 
-    fn step_replicated(&self, key: &Key, request: Request, replicas: u32) -> Boxed<Result<Reply, Failure>> {
+    fn step_replicated(
+        &self,
+        key: &Key,
+        request: Request,
+        replicas: u32,
+        since: Instant,
+    ) -> Boxed<Result<Reply, Failure>> {
         let (nodes, key) = (self.nodes.clone(), key.clone());
         Box::pin(async move {
             let send = |member: &Member, is_asking: bool| {
                 member
                     .node
-                    .step_replicated(&key, request.clone(), replicas, is_asking)
+                    .step_replicated(&key, request.clone(), replicas, is_asking, since)
             };
-            send_to_owner(&nodes, &key, send).await
+            send_to_owner(&nodes, &key, since, send).await
         })
     }
 
-    fn read_tracked(&self, key: &Key, request: Read) -> Boxed<Result<Option<Tracked>, Failure>> {
+    fn read_tracked(
+        &self,
+        key: &Key,
+        request: Read,
+        since: Instant,
+    ) -> Boxed<Result<Option<Tracked>, Failure>> {
         let (nodes, key) = (self.nodes.clone(), key.clone());
         Box::pin(async move {
             let send = |member: &Member, is_asking: bool| -> Boxed<Result<Option<Tracked>, CommandError>> {
                 let node = member.node.clone();
                 if !is_asking {
-                    return node.read_tracked(&key, request.clone());
+                    return node.read_tracked(&key, request.clone(), since);
                 }
-                let reply = asking::step(node, &key, Request::Read(request.clone()));
+                let reply = asking::step(node, &key, Request::Read(request.clone()), since);
                 Box::pin(async move {
                     let (reply, registered) = (reply.await?, false);
                     Ok(Some(Tracked { reply, registered }))
                 })
             };
-            send_to_owner(&nodes, &key, send).await
+            send_to_owner(&nodes, &key, since, send).await
         })
     }
 
@@ -151,14 +167,15 @@ impl Store for Cluster {
 async fn send_to_owner<T>(
     nodes: &Arc<Nodes>,
     key: &Key,
+    since: Instant,
     send: impl Fn(&Member, bool) -> Boxed<Result<T, CommandError>>,
 ) -> Result<T, Failure> {
-    let (slot, start) = (slot(&key.state_name()), Instant::now());
+    let slot = slot(&key.state_name());
     let (mut redirects, mut asked, mut failed) = (0, None, false);
     loop {
         let (member, is_asking) = match asked.take() {
             Some(member) => (member, true),
-            None => (owner(nodes, slot).await?, false),
+            None => (owner(nodes, slot, since).await?, false),
         };
         let error = match send(&member, is_asking).await {
             Ok(sent) => return Ok(sent),
@@ -175,14 +192,14 @@ async fn send_to_owner<T>(
                 redirects += 1;
                 asked = Some(nodes.named(&member, host_port));
             }
-            CommandError::Redirect(Redirect::TryAgain) if start.elapsed() < nodes.timeouts.response => {
+            CommandError::Redirect(Redirect::TryAgain) if !nodes.timeouts.rest(since).is_zero() => {
                 background::sleep(TRY_AGAIN).await;
             }
             CommandError::Failed(failure @ Failure::NotReady { .. }) if !failed => {
                 // The step was not sent, and the slot may have a new master.
                 failed = true;
-                topology::refresh(nodes).await;
-                if owner(nodes, slot).await?.is(&member) {
+                topology::refresh(nodes, since).await;
+                if owner(nodes, slot, since).await?.is(&member) {
                     return Err(failure);
                 }
             }
@@ -195,11 +212,11 @@ async fn send_to_owner<T>(
 }
 
 /// The node that serves a slot. The first step waits for the map.
-async fn owner(nodes: &Arc<Nodes>, slot: usize) -> Result<Member, Failure> {
+async fn owner(nodes: &Arc<Nodes>, slot: usize, since: Instant) -> Result<Member, Failure> {
     if let Some(member) = nodes.owner(slot) {
         return Ok(member);
     }
-    topology::refresh(nodes).await;
+    topology::refresh(nodes, since).await;
     nodes.owner(slot).ok_or_else(|| Failure::NotReady {
         address: nodes.to_string(),
         reason: "no node names the master of this key: check the addresses, the login and `CLUSTER INFO`"

@@ -26,7 +26,7 @@ use tokio::task::AbortHandle;
 
 use self::driver::Driver;
 use self::identity::ServerIdentity;
-use self::in_flight::InFlight;
+use self::in_flight::{InFlight, NoReply};
 use self::login::{Login, Pushes, login};
 use self::transport::Traffic;
 use self::watchdog::{Action, Progress, Watchdog};
@@ -41,7 +41,6 @@ use crate::error::StoreFailure;
 use crate::protocol::timestamp::Minute;
 use crate::rt::background;
 use crate::rt::clock::Instant;
-use crate::rt::latch::Latch;
 use crate::store::api::Failure;
 
 /// How long a connection to a server that refuses writes is kept. The address may lead to another server by then.
@@ -55,8 +54,6 @@ const SILENT_FOR: Duration = Duration::from_secs(1);
 pub(crate) struct Connection {
     multiplexed: MultiplexedConnection,
     driver: AbortHandle,
-    /// Closed when the driver ends, which wakes every request.
-    closed: Arc<Latch>,
     traffic: Arc<Traffic>,
     in_flight: InFlight,
     watchdog: Mutex<Watchdog>,
@@ -101,15 +98,13 @@ impl Connection {
             resp,
             peer,
         } = login(address, config, pushes, traffic.clone(), purpose).await?;
-        let closed = Arc::new(Latch::new());
-        let in_flight = InFlight::default();
-        let driver = Driver::new(driver, in_flight.clone(), closed.clone(), watches.clone());
+        let in_flight = InFlight::new();
+        let driver = Driver::new(driver, in_flight.clone(), watches.clone());
         let driver = tokio::spawn(driver);
         let now = Instant::now();
         let connection = Self {
             multiplexed,
             driver: driver.abort_handle(),
-            closed,
             traffic,
             in_flight,
             watchdog: Mutex::new(Watchdog::new(timeouts.response, now)),
@@ -140,7 +135,7 @@ impl Connection {
                 setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
             }
         }
-        if let Ok(answers) = self.pipeline(setup).await {
+        if let Ok(answers) = self.pipeline(setup, Instant::now()).await {
             self.learn(&answers);
         }
         if let Some(watches) = self.watches.as_ref().filter(|_| !self.is_tracking()) {
@@ -202,7 +197,14 @@ impl Connection {
         if !self.is_open() {
             return Health::Closed;
         }
-        let action = lock(&self.watchdog).tick(now, self.progress(), self.in_flight.head(), self.knows_all());
+        let progress = self.progress();
+        let mut watchdog = lock(&self.watchdog);
+        let action = watchdog.tick(now, progress, self.in_flight.head(), self.knows_all());
+        if action != Action::Close {
+            self.in_flight
+                .expire(|request| watchdog.is_overdue(now, progress, request));
+        }
+        drop(watchdog);
         match action {
             Action::Nothing => {}
             Action::Replace => return Health::Doubtful,
@@ -214,7 +216,8 @@ impl Connection {
             Action::Learn => {
                 let connection = self.clone();
                 background::spawn(async move {
-                    if let Ok(answers) = connection.pipeline(connection.questions()).await {
+                    let questions = connection.questions();
+                    if let Ok(answers) = connection.pipeline(questions, Instant::now()).await {
                         connection.learn(&answers);
                     }
                 });
@@ -234,7 +237,7 @@ impl Connection {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        !self.closed.is_set()
+        !self.in_flight.is_closed()
     }
 
     /// Whether requests may use this connection. A connection to a demoted server is replaced, unless it is so new that
@@ -280,53 +283,63 @@ impl Connection {
 
     /// Resolves when the connection is closed. The future does not keep the connection open.
     pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
-        let closed = self.closed.clone();
-        async move { closed.wait().await }
+        self.in_flight.closed()
     }
 
-    /// Sends one command.
-    pub(crate) async fn send(&self, command: &Cmd) -> Answer {
+    /// Sends one command of a request that began at `since`.
+    pub(crate) async fn send(&self, command: &Cmd, since: Instant) -> Answer {
         let mut multiplexed = self.multiplexed.clone();
         let exchange = pin!(multiplexed.send_packed_command(command));
-        let reply = self.call(exchange).await?;
+        let reply = self.call(exchange, since).await?;
         self.check(reply)
     }
 
-    /// Sends commands in one round trip. Each has its own reply.
-    pub(crate) async fn pipeline(&self, commands: Pipeline) -> Result<Vec<Answer>, CommandError> {
+    /// Sends commands of a request that began at `since`, in one round trip. Each has its own reply.
+    pub(crate) async fn pipeline(
+        &self,
+        commands: Pipeline,
+        since: Instant,
+    ) -> Result<Vec<Answer>, CommandError> {
         let mut multiplexed = self.multiplexed.clone();
         let exchange = pin!(multiplexed.send_packed_commands(&commands, 0, commands.len()));
-        let replies = self.call(exchange).await?;
+        let replies = self.call(exchange, since).await?;
         Ok(replies.into_iter().map(|reply| self.check(reply)).collect())
     }
 
-    /// Waits for the reply or for the end of the connection, which [`tick`](Self::tick) closes when a reply is overdue. (A request
-    /// future of the redis crate may hang forever if its driver ends.)
-    async fn call<T>(&self, exchange: impl Future<Output = RedisResult<T>>) -> Result<T, CommandError> {
-        let _request = self.in_flight.enter(self.progress());
+    /// Waits for the reply, or until [`tick`](Self::tick) fails the request or closes the connection. (A request future of the
+    /// redis crate may hang forever if its driver ends.)
+    async fn call<T>(
+        &self,
+        exchange: impl Future<Output = RedisResult<T>>,
+        since: Instant,
+    ) -> Result<T, CommandError> {
+        let before = self.progress();
+        let request = self.in_flight.enter(since, before);
         tokio::select! {
             biased;
-            reply = exchange => reply.map_err(|error| self.classify(&error)),
-            () = self.closed.wait() => Err(self.lost()),
+            reply = exchange => reply.map_err(|error| match is_lost(&error) {
+                true => {
+                    self.close();
+                    self.lost(before)
+                }
+                false => self.refused(&error),
+            }),
+            failed = request => Err(match failed {
+                NoReply::Overdue => Failure::Unknown(StoreFailure::Timeout).into(),
+                NoReply::Closed => self.lost(before),
+            }),
         }
     }
 
-    fn lost(&self) -> CommandError {
-        let timed_out = self.timed_out.load(Ordering::Relaxed);
-        Failure::Unknown(if timed_out {
-            StoreFailure::Timeout
-        } else {
-            StoreFailure::Disconnected
-        })
-        .into()
-    }
-
-    fn classify(&self, error: &RedisError) -> CommandError {
-        if error.is_unrecoverable_error() || error.is_io_error() {
-            self.close();
-            return self.lost();
-        }
-        self.refused(error)
+    /// `before` is the progress when the request was sent.
+    fn lost(&self, before: Progress) -> CommandError {
+        let failure = match self.timed_out.load(Ordering::Relaxed) {
+            true => Failure::Unknown(StoreFailure::Timeout),
+            false => Failure::Lost {
+                extension: self.progress().extension_since(before),
+            },
+        };
+        failure.into()
     }
 
     /// In a pipeline, a refusal arrives as a value.
@@ -346,7 +359,7 @@ impl Connection {
 
     /// Requests in flight fail.
     pub(crate) fn close(&self) {
-        self.closed.set();
+        self.in_flight.close();
         self.driver.abort();
     }
 
@@ -364,6 +377,11 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Whether the connection cannot be used any more.
+fn is_lost(error: &RedisError) -> bool {
+    error.is_unrecoverable_error() || error.is_io_error()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

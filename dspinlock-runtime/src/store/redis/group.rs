@@ -237,7 +237,7 @@ mod tests {
         let heartbeats = group.heartbeats();
         assert!(!Arc::ptr_eq(heartbeats, group.steps()));
         let tick = group.next_tick();
-        assert!(heartbeats.send(&redis::cmd("PING")).await.is_ok());
+        assert!(heartbeats.send(&redis::cmd("PING"), Instant::now()).await.is_ok());
         let start = Instant::now();
         tick.await;
         assert!(start.elapsed() < IDLE_TICK / 2, "{:?}", start.elapsed());

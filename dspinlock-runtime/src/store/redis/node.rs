@@ -20,6 +20,7 @@ use super::wire::command::{Step, state_range, value_range};
 use super::wire::reply::{self, Answer, CommandError};
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
+use crate::rt::clock::Instant;
 use crate::store::api::{Boxed, Change, Tracked};
 
 /// What all nodes of a pool share.
@@ -46,7 +47,7 @@ impl Node {
         })
     }
 
-    pub(crate) fn step<E>(&self, key: &Key, request: Request) -> Boxed<Result<Reply, E>>
+    pub(crate) fn step<E>(&self, key: &Key, request: Request, since: Instant) -> Boxed<Result<Reply, E>>
     where
         E: From<CommandError> + Send + 'static,
     {
@@ -54,16 +55,16 @@ impl Node {
         self.shared.grants.end(&request);
         let is_renewal = matches!(request, Request::Renew(_));
         match Step::new(key, request) {
-            Err(request) => self.read(key, request),
+            Err(request) => self.read(key, request, since),
             Ok(step) => {
                 let (reconnecting, grants) = (self.reconnecting.clone(), self.shared.grants.clone());
                 Box::pin(async move {
-                    let group = reconnecting.group().await.map_err(CommandError::from)?;
+                    let group = reconnecting.group(since).await.map_err(CommandError::from)?;
                     let connection = match is_renewal {
                         true => group.heartbeats(),
                         false => group.steps(),
                     };
-                    Ok(execute(connection, &grants, step).await?)
+                    Ok(execute(connection, &grants, step, since).await?)
                 })
             }
         }
@@ -76,6 +77,7 @@ impl Node {
         request: Request,
         replicas: u32,
         is_asking: bool,
+        since: Instant,
     ) -> Boxed<Result<Reply, E>>
     where
         E: From<CommandError> + Send + 'static,
@@ -83,7 +85,7 @@ impl Node {
         let step = match Step::new(key, request) {
             Ok(step) => step,
             // A read writes nothing that a replica could acknowledge.
-            Err(request) => return self.read(key, request),
+            Err(request) => return self.read(key, request, since),
         };
         let replicated = Replicated {
             step,
@@ -91,11 +93,16 @@ impl Node {
             is_asking,
         };
         let this = self.clone();
-        Box::pin(async move { Ok(this.replica_waits.execute(replicated).await?) })
+        Box::pin(async move { Ok(this.replica_waits.execute(replicated, since).await?) })
     }
 
     /// Reads on the caller's reader. If it has none, or its reply is doubtful, the steps carry the read.
-    pub(crate) fn read_for_caller<E>(&self, key: &Key, request: Read) -> Boxed<Result<Reply, E>>
+    pub(crate) fn read_for_caller<E>(
+        &self,
+        key: &Key,
+        request: Read,
+        since: Instant,
+    ) -> Boxed<Result<Reply, E>>
     where
         E: From<CommandError> + Send + 'static,
     {
@@ -103,20 +110,24 @@ impl Node {
             && let Some(group) = self.reconnecting.current()
         {
             let name = key.value_name();
-            if let Some(reading) = group.readers().read(&name, request.bound) {
+            if let Some(mut reading) = group.readers().read(&name, request.bound) {
                 return Box::pin(async move {
-                    match reading.await {
+                    match (&mut reading).await {
                         Ok(bytes) => Ok(reply::read_value(request, bytes)),
-                        Err(Doubt) => Box::pin(read_on_steps(&group, None, name, request)).await,
+                        Err(Doubt) => {
+                            let since = since + reading.extension();
+                            drop(reading);
+                            Box::pin(read_on_steps(&group, None, name, request, since)).await
+                        }
                     }
                 });
             }
         }
-        self.read(key, request)
+        self.read(key, request, since)
     }
 
     /// Reads on a connection of the background.
-    pub(crate) fn read<E>(&self, key: &Key, request: Read) -> Boxed<Result<Reply, E>>
+    pub(crate) fn read<E>(&self, key: &Key, request: Read, since: Instant) -> Boxed<Result<Reply, E>>
     where
         E: From<CommandError> + Send + 'static,
     {
@@ -124,42 +135,57 @@ impl Node {
         let value = key.value_name();
         let reconnecting = self.reconnecting.clone();
         Box::pin(async move {
-            let group = reconnecting.group().await.map_err(CommandError::from)?;
+            let (group, mut since) = (
+                reconnecting.group(since).await.map_err(CommandError::from)?,
+                since,
+            );
             let reserved = group.reserve_read();
-            if reserved.is_none()
-                && state.is_none()
-                && let Ok(bytes) = group.readers().read_on_background(&value, request.bound).await
-            {
-                return Ok(reply::read_value(request, bytes));
+            if reserved.is_none() && state.is_none() {
+                match group.readers().read_on_background(&value, request.bound).await {
+                    Ok(bytes) => return Ok(reply::read_value(request, bytes)),
+                    Err(extension) => since = since + extension,
+                }
             }
-            read_on_steps(&group, state, value, request).await
+            read_on_steps(&group, state, value, request, since).await
         })
     }
 
     /// `None` if the server pushes no changes.
-    pub(crate) fn read_tracked<E>(&self, key: &Key, request: Read) -> Boxed<Result<Option<Tracked>, E>>
+    pub(crate) fn read_tracked<E>(
+        &self,
+        key: &Key,
+        request: Read,
+        since: Instant,
+    ) -> Boxed<Result<Option<Tracked>, E>>
     where
         E: From<CommandError> + Send + 'static,
     {
         let (reconnecting, names) = (self.reconnecting.clone(), names(key));
         Box::pin(async move {
-            let connection = reconnecting.connection().await.map_err(CommandError::from)?;
+            let connection = reconnecting.connection(since).await.map_err(CommandError::from)?;
             match connection.is_tracking() {
-                true => Ok(Some(tracked_read::read(&connection, names, request).await?)),
+                true => Ok(Some(
+                    tracked_read::read(&connection, names, request, since).await?,
+                )),
                 false => Ok(None),
             }
         })
     }
 
     /// If the server pushes no changes, the [`Change`] never resolves.
-    pub(crate) fn step_watched<E>(&self, key: &Key, request: Request) -> Boxed<Result<(Reply, Change), E>>
+    pub(crate) fn step_watched<E>(
+        &self,
+        key: &Key,
+        request: Request,
+        since: Instant,
+    ) -> Boxed<Result<(Reply, Change), E>>
     where
         E: From<CommandError> + Send + 'static,
     {
         let step = match Step::new(key, request) {
             Ok(step) => step,
             Err(request) => {
-                let reply = self.read(key, request);
+                let reply = self.read(key, request, since);
                 return Box::pin(async move { Ok((reply.await?, never())) });
             }
         };
@@ -169,15 +195,15 @@ impl Node {
             self.shared.grants.clone(),
         );
         Box::pin(async move {
-            let connection = reconnecting.connection().await.map_err(CommandError::from)?;
+            let connection = reconnecting.connection(since).await.map_err(CommandError::from)?;
             // Subscribed before the request is sent, so that a push right after the reply is not missed.
             if !connection.is_tracking() {
-                return Ok((execute(&connection, &grants, step).await?, never()));
+                return Ok((execute(&connection, &grants, step, since).await?, never()));
             }
             let watched = watches.subscribe(&step.names()[0]);
-            let mut answer = register(&connection, step.by_hash(connection.server_minute())).await;
+            let mut answer = register(&connection, step.by_hash(connection.server_minute()), since).await;
             if reply::needs_text(&answer) {
-                answer = register(&connection, step.by_text(connection.server_minute())).await;
+                answer = register(&connection, step.by_text(connection.server_minute()), since).await;
             }
             let reply = reply::parse(answer?)?;
             grants.note(grants::tag(step.request()), &reply, &connection);
@@ -196,12 +222,12 @@ pub(crate) fn never() -> Change {
 
 /// Registers the names that the command reads and executes it, in one round trip. If the registration is refused, the
 /// waiter polls.
-async fn register(connection: &Connection, command: Cmd) -> Answer {
+async fn register(connection: &Connection, command: Cmd, since: Instant) -> Answer {
     let mut pipeline = Pipeline::with_capacity(2);
     pipeline.cmd("CLIENT").arg("CACHING").arg("YES");
     pipeline.add_command(command);
     connection
-        .pipeline(pipeline)
+        .pipeline(pipeline, since)
         .await?
         .pop()
         .unwrap_or_else(|| Err(reply::unexpected()))
@@ -213,29 +239,39 @@ async fn read_on_steps<E: From<CommandError>>(
     state: Option<String>,
     value: String,
     request: Read,
+    since: Instant,
 ) -> Result<Reply, E> {
     let connection = group.steps();
     let value = value_range(&value, request.bound);
     let Some(state) = state else {
-        return Ok(reply::read(request, None, connection.send(&value).await)?);
+        return Ok(reply::read(request, None, connection.send(&value, since).await)?);
     };
     let mut pipeline = Pipeline::with_capacity(2);
     pipeline.add_command(state_range(&state));
     pipeline.add_command(value);
     // Boxed, because the future of every other hit would have its size.
-    let answers = Box::pin(connection.pipeline(pipeline)).await?;
+    let answers = Box::pin(connection.pipeline(pipeline, since)).await?;
     let [state, value] = <[Answer; 2]>::try_from(answers).map_err(|_| reply::unexpected())?;
     Ok(reply::read(request, Some(state), value)?)
 }
 
 /// Executes a script. A PUBLISH is not sent if another master made its grant: the reply is `Lost`.
-async fn execute(connection: &Arc<Connection>, grants: &Grants, step: Step) -> Result<Reply, CommandError> {
+async fn execute(
+    connection: &Arc<Connection>,
+    grants: &Grants,
+    step: Step,
+    since: Instant,
+) -> Result<Reply, CommandError> {
     if !grants.allow(step.request(), connection) {
         return Ok(Reply::Lost);
     }
-    let mut answer = connection.send(&step.by_hash(connection.server_minute())).await;
+    let mut answer = connection
+        .send(&step.by_hash(connection.server_minute()), since)
+        .await;
     if reply::needs_text(&answer) {
-        answer = connection.send(&step.by_text(connection.server_minute())).await;
+        answer = connection
+            .send(&step.by_text(connection.server_minute()), since)
+            .await;
     }
     let reply = reply::parse(answer?)?;
     grants.note(grants::tag(step.request()), &reply, connection);

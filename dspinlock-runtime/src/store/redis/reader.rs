@@ -23,7 +23,9 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
@@ -65,8 +67,8 @@ struct Shared {
 /// A read on its way: [`Readers::read`].
 pub(crate) enum ReaderRead {
     Async(Reading),
-    /// Taken by the first poll.
-    Sync(Option<Outcome>),
+    /// Taken by the first poll, and by how long the bytes of the read extend its time limit.
+    Sync(Option<Outcome>, Duration),
 }
 
 impl Readers {
@@ -93,7 +95,7 @@ impl Readers {
             return None;
         }
         if blocking::is_waiting() {
-            return self.read_sync(name, bound).map(Some).map(ReaderRead::Sync);
+            return self.read_sync(name, bound);
         }
         let runtime = Handle::try_current().ok()?;
         let id = runtime.id();
@@ -109,34 +111,41 @@ impl Readers {
         None
     }
 
-    /// Reads on the reader of the background, which is opened if necessary.
-    pub(crate) async fn read_on_background(&self, name: &str, bound: usize) -> Outcome {
+    /// Reads on the reader of the background, which is opened if necessary. The error is by how long the bytes of the read
+    /// extend its time limit.
+    pub(crate) async fn read_on_background(
+        &self,
+        name: &str,
+        bound: usize,
+    ) -> Result<Option<Bytes>, Duration> {
         let id = background::handle().id();
         loop {
             let mut changed = pin!(self.0.changed.notified());
             changed.as_mut().enable();
-            if let Some(reading) = self.0.read(id, name, bound) {
-                return match reading {
-                    Some(reading) => reading.await,
-                    None => Err(Doubt),
-                };
+            match self.0.read(id, name, bound) {
+                Some(Some(mut reading)) => {
+                    return (&mut reading).await.map_err(|Doubt| reading.extension());
+                }
+                Some(None) => return Err(Duration::ZERO),
+                None => {}
             }
             if let Some(registration) = self.0.admit(Some(id), Admission::admit_at_once) {
                 background::spawn(registration.open_async(id));
             } else if !self.0.is_admitted(Some(id)) {
-                return Err(Doubt);
+                return Err(Duration::ZERO);
             }
             changed.await;
         }
     }
 
-    fn read_sync(&self, name: &str, bound: usize) -> Option<Outcome> {
+    fn read_sync(&self, name: &str, bound: usize) -> Option<ReaderRead> {
+        let sync = |outcome, extension| Some(ReaderRead::Sync(Some(outcome), extension));
         match self.0.sync.read(name, bound) {
-            Ok(outcome) => return Some(outcome),
+            Ok(outcome) => return sync(outcome, Duration::ZERO),
             Err(Unread::Busy) => return None,
-            Err(Unread::Lost) => {
+            Err(Unread::Lost { extension }) => {
                 self.0.ended(None, false);
-                return Some(Err(Doubt));
+                return sync(Err(Doubt), extension);
             }
             Err(Unread::Absent) => {}
         }
@@ -319,7 +328,7 @@ impl Registration {
             return;
         };
         let is_checked = connection.is_checked;
-        let driver = Driver::new(connection);
+        let driver = Driver::new(connection, self.endpoint.timeouts.response);
         if self
             .shared
             .upgrade()
@@ -357,13 +366,23 @@ impl Drop for Registration {
     }
 }
 
+impl ReaderRead {
+    /// By how long the bytes of a doubtful read extend its time limit.
+    pub(crate) fn extension(&self) -> Duration {
+        match self {
+            Self::Async(reading) => reading.extension(),
+            Self::Sync(_, extension) => *extension,
+        }
+    }
+}
+
 impl Future for ReaderRead {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         match &mut *self {
             Self::Async(reading) => Pin::new(reading).poll(context),
-            Self::Sync(outcome) => Poll::Ready(outcome.take().unwrap_or(Err(Doubt))),
+            Self::Sync(outcome, _) => Poll::Ready(outcome.take().unwrap_or(Err(Doubt))),
         }
     }
 }

@@ -105,12 +105,24 @@ impl Reconnecting {
         }
     }
 
-    /// The group, if it is up; otherwise the outcome of the next attempt. Shortly after a failed attempt there is no other
-    /// one: the result is its failure.
-    pub(crate) async fn group(&self) -> Result<Arc<Group>, Failure> {
+    /// The group, if it is up; otherwise the outcome of the next attempt. A request that began at `since` waits for it until
+    /// its time limit; the attempt goes on. Shortly after a failed attempt there is no other one: the result is its failure.
+    pub(crate) async fn group(&self, since: Instant) -> Result<Arc<Group>, Failure> {
         if let Some(group) = self.current() {
             return Ok(group);
         }
+        // Boxed, because the future of every step would have its size.
+        Box::pin(async {
+            tokio::select! {
+                biased;
+                outcome = self.next_attempt() => outcome,
+                () = background::time_limit(self.0.timeouts.rest(since)) => Err(self.0.not_connected()),
+            }
+        })
+        .await
+    }
+
+    async fn next_attempt(&self) -> Result<Arc<Group>, Failure> {
         let mut states = self.0.state.subscribe();
         self.start_attempt();
         loop {
@@ -125,8 +137,8 @@ impl Reconnecting {
     }
 
     /// The connection for steps; see [`group`](Self::group).
-    pub(crate) async fn connection(&self) -> Result<Arc<Connection>, Failure> {
-        Ok(self.group().await?.steps().clone())
+    pub(crate) async fn connection(&self, since: Instant) -> Result<Arc<Connection>, Failure> {
+        Ok(self.group(since).await?.steps().clone())
     }
 
     /// Whether a reply is due and the server is silent.
@@ -206,8 +218,16 @@ impl Inner {
         tokio::select! {
             outcome = attempt => outcome,
             () = background::time_limit(limit) => {
-                Err(format!("no answer within {limit:?}: check the address and the network"))
+                Err(no_answer(limit))
             }
+        }
+    }
+
+    /// The failure of a request that is overdue before there is a connection.
+    fn not_connected(&self) -> Failure {
+        Failure::NotReady {
+            address: self.server.to_string(),
+            reason: no_answer(self.timeouts.response),
         }
     }
 
@@ -265,6 +285,10 @@ impl Inner {
         });
         doubtful.close();
     }
+}
+
+fn no_answer(limit: Duration) -> String {
+    format!("no answer within {limit:?}: check the address and the network")
 }
 
 /// The pause after so many failures: random, so that processes do not connect at the same time.
@@ -349,11 +373,11 @@ mod tests {
             let address = Arc::new(address.expect("no TLS"));
             start_background(&address).expect("the background thread");
             let reconnecting = Reconnecting::new(address, Timeouts::default(), None);
-            let group = wait(reconnecting.group()).expect("a group");
+            let group = wait(reconnecting.group(Instant::now())).expect("a group");
             server.raw(&["REPLICAOF", "127.0.0.1", "1"]);
             let mut write = redis::cmd("SET");
             write.arg("key").arg("value");
-            assert!(wait(group.steps().send(&write)).is_err());
+            assert!(wait(group.steps().send(&write, Instant::now())).is_err());
             let closed = group.closed();
             drop(group);
             // A new connection to a replica is kept for half a second.
@@ -366,7 +390,7 @@ mod tests {
                     .poll(&mut Context::from_waker(&waker))
                     .is_pending()
             );
-            assert!(wait(reconnecting.group()).is_ok());
+            assert!(wait(reconnecting.group(Instant::now())).is_ok());
             done.send(()).expect("the test waits");
         });
         is_done

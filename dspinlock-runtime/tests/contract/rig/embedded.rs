@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use dspinlock_runtime::internals::clock::Instant;
 use dspinlock_runtime::internals::key::Key;
 use dspinlock_runtime::internals::protocol::record::{Record, Slot};
 use dspinlock_runtime::internals::protocol::{Reply, Request};
@@ -60,7 +61,9 @@ impl Embedded {
 impl Rig for Embedded {
     fn step(&mut self, key: &Key, request: Request) -> Reply {
         self.clock.fetch_add(TICK, Ordering::SeqCst);
-        let reply = self.runtime.block_on(self.store.step(key, request));
+        let reply = self
+            .runtime
+            .block_on(self.store.step(key, request, Instant::now()));
         reply.expect("the embedded store replies")
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use dspinlock_runtime::internals::clock::Instant;
 use dspinlock_runtime::internals::key::Key;
 use dspinlock_runtime::internals::protocol::record::{Record, Slot};
 use dspinlock_runtime::internals::protocol::{Reply, Request};
@@ -98,7 +99,9 @@ impl Redis {
 impl Rig for Redis {
     fn step(&mut self, key: &Key, request: Request) -> Reply {
         self.names.extend([key.state_name(), key.value_name()]);
-        let reply = self.runtime.block_on(self.store.step(key, request));
+        let reply = self
+            .runtime
+            .block_on(self.store.step(key, request, Instant::now()));
         reply.expect("the server replies")
     }
 

@@ -14,6 +14,12 @@ pub enum Attack {
     Nothing,
     /// Nothing is sent any more.
     Mute,
+    /// Nothing is sent, and the connection is closed after this time.
+    Hang(Duration),
+    /// The first half of the honest reply in a second and a half, then nothing.
+    Stall,
+    /// The same, then the connection is closed. Later replies are honest.
+    Break,
     /// The honest reply, one byte a second.
     Drip,
     /// A bulk string of 2^40 bytes.
@@ -69,6 +75,16 @@ impl Attack {
         match self {
             Self::Nothing => client.write_all(honest).is_ok(),
             Self::Mute => mute(client),
+            Self::Stall => slowly(client, &honest[..honest.len() / 2]) && mute(client),
+            Self::Break if before > 0 => client.write_all(honest).is_ok(),
+            Self::Break => {
+                slowly(client, &honest[..honest.len() / 2]);
+                false
+            }
+            Self::Hang(time) => {
+                sleep(time);
+                false
+            }
             Self::Drip => honest.iter().all(|byte| {
                 sleep(Duration::from_secs(1));
                 client.write_all(&[*byte]).is_ok()
@@ -117,6 +133,14 @@ fn mute(client: &TcpStream) -> bool {
         sleep(Duration::from_millis(50));
     }
     false
+}
+
+/// Sends the bytes in fifteen pieces, ten a second.
+fn slowly(client: &mut TcpStream, bytes: &[u8]) -> bool {
+    bytes.chunks(bytes.len().div_ceil(15).max(1)).all(|piece| {
+        sleep(Duration::from_millis(100));
+        client.write_all(piece).is_ok()
+    })
 }
 
 /// Sends `first`, then `unit` without end, about 25 MiB a second.

@@ -4,6 +4,7 @@ use super::nodes::Nodes;
 use super::slot_map::Member;
 use crate::key::Key;
 use crate::protocol::Request;
+use crate::rt::clock::Instant;
 use crate::store::redis::failover::grants;
 use crate::store::redis::node::Node;
 use crate::store::redis::wire::reply::{CommandError, Redirect};
@@ -18,8 +19,9 @@ pub(crate) async fn follow(
     node: &Node,
     key: &Key,
     request: &Request,
+    since: Instant,
 ) -> Result<(), CommandError> {
-    let current = node.reconnecting.connection().await?;
+    let current = node.reconnecting.connection(since).await?;
     let Some(tag) = grants::tag(request) else {
         return Ok(());
     };
@@ -30,7 +32,7 @@ pub(crate) async fn follow(
     let mut probe = redis::cmd("EXISTS");
     probe.arg(key.state_name());
     let Err(CommandError::Redirect(Redirect::Moved(host_port) | Redirect::Ask(host_port))) =
-        granted.send(&probe).await
+        granted.send(&probe, since).await
     else {
         return Ok(());
     };

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::nodes::Nodes;
 use super::slot_map::{Member, Range, SLOTS, parse};
 use crate::rt::background;
+use crate::rt::clock::Instant;
 use crate::store::redis::url::address::Address;
 
 /// How many nodes are asked at once. The first reply is used. If that node has an outdated map, a later attempt fixes it.
@@ -20,14 +21,15 @@ const CHECKS: u32 = 10;
 /// After how many checks without a request the map is loaded: once in a response timeout.
 const IDLE_CHECKS: u32 = CHECKS;
 
-/// Requests a new map, and waits until it is loaded or an attempt has failed.
-pub(crate) async fn refresh(nodes: &Arc<Nodes>) {
+/// Requests a new map, and waits until it is loaded, an attempt has failed, or the request that began at `since` is overdue.
+pub(crate) async fn refresh(nodes: &Arc<Nodes>, since: Instant) {
     nodes.started.call_once(|| start(nodes));
     let mut attempts = nodes.attempts.subscribe();
     nodes.wanted.notify_one();
+    let limit = nodes.timeouts.connect.min(nodes.timeouts.rest(since));
     tokio::select! {
         _ = attempts.changed() => {}
-        () = background::time_limit(nodes.timeouts.connect) => {}
+        () = background::time_limit(limit) => {}
     }
 }
 
@@ -115,9 +117,10 @@ fn replace(nodes: &Nodes, by: &Member, ranges: Vec<Range>) {
 }
 
 async fn ask(member: &Member) -> Option<Vec<Range>> {
-    let connection = member.node.reconnecting.connection().await.ok()?;
+    let since = Instant::now();
+    let connection = member.node.reconnecting.connection(since).await.ok()?;
     let mut command = redis::cmd("CLUSTER");
     command.arg("SLOTS");
-    let reply: Value = connection.send(&command).await.ok()?;
+    let reply: Value = connection.send(&command, since).await.ok()?;
     parse(&reply)
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::in_flight::InFlight;
-use crate::rt::latch::Latch;
 use crate::store::redis::tracking::Watches;
 
 /// From this many requests in flight on, the driver yields before each turn.
@@ -16,23 +15,20 @@ const MANY: usize = 4;
 pub(crate) struct Driver {
     driver: Pin<Box<dyn Future<Output = ()> + Send>>,
     in_flight: InFlight,
-    closed: Arc<Latch>,
     watches: Option<Arc<Watches>>,
     has_yielded: bool,
 }
 
 impl Driver {
-    /// `closed` is set when the driver ends, and everything that `watches` knows wakes.
+    /// When the driver ends, the requests fail, and everything that `watches` knows wakes.
     pub(crate) fn new(
         driver: Pin<Box<dyn Future<Output = ()> + Send>>,
         in_flight: InFlight,
-        closed: Arc<Latch>,
         watches: Option<Arc<Watches>>,
     ) -> Self {
         Self {
             driver,
             in_flight,
-            closed,
             watches,
             has_yielded: false,
         }
@@ -56,7 +52,7 @@ impl Future for Driver {
 /// Also if the task is aborted.
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.closed.set();
+        self.in_flight.close();
         // Later changes are not pushed.
         if let Some(watches) = &self.watches {
             watches.wake_all();

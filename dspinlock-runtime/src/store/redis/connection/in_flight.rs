@@ -1,38 +1,82 @@
-//! The requests of a connection that have no reply yet. `connection` counts them, and `driver` looks at their number.
+//! The requests of a connection that have no reply yet, and how each of them fails without one. `connection` adds them, and
+//! `driver` looks at their number.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 
 use super::watchdog::{Progress, Sent};
 use crate::rt::clock::Instant;
+use crate::rt::latch::Latch;
 
 /// A handle; clones share the requests.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct InFlight(Arc<Requests>);
 
-#[derive(Default)]
 struct Requests {
     count: AtomicUsize,
     /// Notified when the first request is sent.
     began: Notify,
+    /// Set before the waiting requests are woken.
+    closed: Latch,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    last_id: u64,
     /// In the order in which they were sent.
-    sent: Mutex<(u64, BTreeMap<u64, Sent>)>,
+    requests: BTreeMap<u64, Entry>,
+}
+
+struct Entry {
+    sent: Sent,
+    is_overdue: bool,
+    waker: Option<Waker>,
+}
+
+/// Why a request has no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoReply {
+    /// Its time limit is over. The connection may be good.
+    Overdue,
+    /// The connection is closed.
+    Closed,
 }
 
 impl InFlight {
-    pub(crate) fn enter(&self, progress: Progress) -> Request<'_> {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Requests {
+            count: AtomicUsize::new(0),
+            began: Notify::new(),
+            closed: Latch::new(),
+            waiting: Mutex::default(),
+        }))
+    }
+
+    /// Adds a request that began at `since`, maybe on another connection.
+    pub(crate) fn enter(&self, since: Instant, progress: Progress) -> Request<'_> {
         if self.0.count.fetch_add(1, Ordering::Relaxed) == 0 {
             self.0.began.notify_one();
         }
         let at = Instant::now();
-        let mut sent = lock(&self.0.sent);
-        sent.0 += 1;
-        let id = sent.0;
-        sent.1.insert(id, Sent { at, progress });
-        Request(&self.0, id)
+        let mut waiting = self.0.lock();
+        waiting.last_id += 1;
+        let id = waiting.last_id;
+        let entry = Entry {
+            sent: Sent { since, at, progress },
+            is_overdue: false,
+            waker: None,
+        };
+        waiting.requests.insert(id, entry);
+        Request {
+            requests: &self.0,
+            id,
+        }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -47,20 +91,77 @@ impl InFlight {
 
     /// The oldest request.
     pub(crate) fn head(&self) -> Option<Sent> {
-        lock(&self.0.sent).1.values().next().copied()
+        self.0.lock().requests.values().next().map(|entry| entry.sent)
+    }
+
+    /// Fails the requests that are overdue.
+    pub(crate) fn expire(&self, is_overdue: impl Fn(Sent) -> bool) {
+        let expire = |entry: &mut Entry| {
+            entry.is_overdue |= is_overdue(entry.sent);
+            entry.waker.take_if(|_| entry.is_overdue)
+        };
+        let wakers: Vec<_> = self.0.lock().requests.values_mut().filter_map(expire).collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Fails every request, now and later.
+    pub(crate) fn close(&self) {
+        self.0.closed.set();
+        let take = |entry: &mut Entry| entry.waker.take();
+        let wakers: Vec<_> = self.0.lock().requests.values_mut().filter_map(take).collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.closed.is_set()
+    }
+
+    /// Resolves when the connection is closed.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let this = self.clone();
+        async move { this.0.closed.wait().await }
     }
 }
 
-/// A request in flight, until it is dropped.
-pub(crate) struct Request<'a>(&'a Requests, u64);
+impl Requests {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request in flight, until it is dropped. It resolves when the request fails.
+pub(crate) struct Request<'a> {
+    requests: &'a Requests,
+    id: u64,
+}
+
+impl Future for Request<'_> {
+    type Output = NoReply;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<NoReply> {
+        let mut waiting = self.requests.lock();
+        // Checked under the lock: `close` wakes the requests after it has set the latch.
+        if self.requests.closed.is_set() {
+            return Poll::Ready(NoReply::Closed);
+        }
+        let Some(entry) = waiting.requests.get_mut(&self.id) else {
+            return Poll::Pending;
+        };
+        if entry.is_overdue {
+            return Poll::Ready(NoReply::Overdue);
+        }
+        let new = context.waker();
+        if !entry.waker.as_ref().is_some_and(|known| known.will_wake(new)) {
+            entry.waker = Some(new.clone());
+        }
+        Poll::Pending
+    }
+}
 
 impl Drop for Request<'_> {
     fn drop(&mut self) {
-        lock(&self.0.sent).1.remove(&self.1);
-        self.0.count.fetch_sub(1, Ordering::Relaxed);
+        // The waker is dropped after the lock.
+        let _entry = self.requests.lock().requests.remove(&self.id);
+        self.requests.count.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

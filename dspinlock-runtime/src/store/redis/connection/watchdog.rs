@@ -3,10 +3,10 @@
 use crate::rt::clock::Instant;
 use std::time::Duration;
 
+use crate::store::redis::timeouts::transfer_time;
+
 /// How often a connection is checked while a request is in flight.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
-/// A request may take longer by the time that the bytes of its connection need at this rate: 256 KiB/s.
-const BYTES_PER_MILLISECOND: u64 = 256 * 1024 / 1000;
 /// A NAT or a proxy may have dropped a connection that was quiet for so long.
 const QUIET: Duration = Duration::from_secs(5);
 /// The longest wait for the first byte after the quiet.
@@ -28,15 +28,19 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    fn moved_since(self, earlier: Self) -> u64 {
+    /// By how long the bytes that were moved since then extend a time limit.
+    pub(crate) fn extension_since(self, earlier: Self) -> Duration {
         let replied = self.replied.saturating_sub(earlier.replied);
-        replied + self.written.saturating_sub(earlier.written)
+        transfer_time(replied + self.written.saturating_sub(earlier.written))
     }
 }
 
 /// A request in flight.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sent {
+    /// When it began, maybe on another connection.
+    pub(crate) since: Instant,
+    /// When it was sent on this connection.
     pub(crate) at: Instant,
     pub(crate) progress: Progress,
 }
@@ -61,6 +65,8 @@ pub(crate) struct Watchdog {
     read_at: Instant,
     asked_at: Instant,
     ticked_at: Instant,
+    /// The last tick was late: replies may have arrived that were not read yet.
+    was_starved: bool,
 }
 
 impl Watchdog {
@@ -72,6 +78,7 @@ impl Watchdog {
             read_at: now,
             asked_at: now,
             ticked_at: now,
+            was_starved: false,
         }
     }
 
@@ -86,11 +93,11 @@ impl Watchdog {
         if progress.read != self.read {
             (self.read, self.read_at) = (progress.read, now);
         }
-        let paused = now.saturating_duration_since(self.ticked_at);
+        // The process was starved, or the machine suspended.
+        self.was_starved = now.saturating_duration_since(self.ticked_at) > STARVED;
         self.ticked_at = now;
         match head {
-            // The process was starved, or the machine suspended: the reply may have arrived in this time.
-            Some(_) if paused > STARVED => Action::Nothing,
+            Some(_) if self.was_starved => Action::Nothing,
             Some(head) => match self.check(now, progress, head) {
                 Action::Nothing if !knows_all => self.idle(now, knows_all),
                 action => action,
@@ -99,10 +106,22 @@ impl Watchdog {
         }
     }
 
+    /// Whether a request must fail at this tick, because earlier attempts have used up its time. It says nothing about the
+    /// connection.
+    pub(crate) fn is_overdue(&self, now: Instant, progress: Progress, request: Sent) -> bool {
+        !self.was_starved && self.is_over(now.saturating_duration_since(request.since), progress, request)
+    }
+
+    fn is_over(&self, waited: Duration, progress: Progress, request: Sent) -> bool {
+        waited
+            >= self
+                .response
+                .saturating_add(progress.extension_since(request.progress))
+    }
+
     fn check(&self, now: Instant, progress: Progress, head: Sent) -> Action {
         let waited = now.saturating_duration_since(head.at);
-        let moved = progress.moved_since(head.progress);
-        if waited >= self.response + Duration::from_millis(moved / BYTES_PER_MILLISECOND) {
+        if self.is_over(waited, progress, head) {
             return Action::Close;
         }
         let is_after_quiet = head.at.saturating_duration_since(self.read_at) >= QUIET;
@@ -135,8 +154,10 @@ mod tests {
     fn first_action(sent_after: u64, read: impl Fn(u64) -> u64) -> Option<(u64, Action)> {
         let start = Instant::now();
         let mut watchdog = Watchdog::new(RESPONSE, start);
+        let at = start + Duration::from_millis(sent_after);
         let sent = Sent {
-            at: start + Duration::from_millis(sent_after),
+            since: at,
+            at,
             progress: Progress::default(),
         };
         (sent_after..sent_after + 60_000).step_by(100).find_map(|at| {
@@ -172,19 +193,49 @@ mod tests {
     }
 
     #[test]
+    fn a_request_whose_first_attempt_took_its_time_is_overdue_on_a_good_connection() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut watchdog = Watchdog::new(RESPONSE, start);
+        let request = Sent {
+            since: start,
+            at: at(4000),
+            progress: Progress::default(),
+        };
+        let mut tick = |ms, replied| {
+            let progress = Progress {
+                replied,
+                read: replied,
+                written: 0,
+            };
+            let action = watchdog.tick(at(ms), progress, Some(request), true);
+            (action, watchdog.is_overdue(at(ms), progress, request))
+        };
+        assert_eq!(tick(4900, 0), (Action::Nothing, false));
+        assert_eq!(tick(5000, 0), (Action::Nothing, true));
+        assert_eq!(
+            tick(6000, 1 << 20),
+            (Action::Nothing, false),
+            "the bytes take four seconds"
+        );
+    }
+
+    #[test]
     fn a_reply_may_arrive_after_the_machine_was_suspended() {
         let start = Instant::now();
         let mut watchdog = Watchdog::new(RESPONSE, start);
         let sent = Sent {
+            since: start,
             at: start,
             progress: Progress::default(),
         };
         let mut tick = |seconds| {
             let now = start + Duration::from_millis(seconds);
-            watchdog.tick(now, Progress::default(), Some(sent), true)
+            let action = watchdog.tick(now, Progress::default(), Some(sent), true);
+            (action, watchdog.is_overdue(now, Progress::default(), sent))
         };
-        assert_eq!(tick(12_000), Action::Nothing);
-        assert_eq!(tick(12_100), Action::Close);
+        assert_eq!(tick(12_000), (Action::Nothing, false));
+        assert_eq!(tick(12_100), (Action::Close, true));
     }
 
     #[test]
@@ -194,7 +245,11 @@ mod tests {
         let learns = |at: &u64| {
             let now = start + Duration::from_secs(*at);
             let progress = Progress::default();
-            let head = Some(Sent { at: now, progress });
+            let head = Some(Sent {
+                since: now,
+                at: now,
+                progress,
+            });
             watchdog.tick(now, progress, head, false) == Action::Learn
         };
         assert_eq!((0..60).find(learns), Some(10));

@@ -9,6 +9,8 @@ use tokio::sync::Semaphore;
 
 use crate::error::StoreFailure;
 use crate::protocol::{Reply, Request};
+use crate::rt::background;
+use crate::rt::clock::Instant;
 use crate::store::api::Failure;
 use crate::store::redis::connection::Connection;
 use crate::store::redis::reconnect::{Locate, Reconnecting};
@@ -49,11 +51,20 @@ impl ReplicaWaits {
 
     /// Executes a step that writes whenever it succeeds, and waits until the replicas have acknowledged this write and all
     /// earlier ones.
-    pub(crate) async fn execute(&self, replicated: Replicated) -> Result<Reply, CommandError> {
-        let _permit = self.permits.acquire().await;
+    pub(crate) async fn execute(
+        &self,
+        replicated: Replicated,
+        since: Instant,
+    ) -> Result<Reply, CommandError> {
+        let rest = self.timeouts.rest(since);
+        let _permit = tokio::select! {
+            biased;
+            permit = self.permits.acquire() => permit,
+            () = background::time_limit(rest) => return Err(self.not_sent().into()),
+        };
         let idle = self.idle().pop();
         let target = idle.unwrap_or_else(|| Reconnecting::new(self.server.clone(), self.timeouts, None));
-        let connection = target.connection().await?;
+        let connection = target.connection(since).await?;
         let Replicated {
             step,
             replicas,
@@ -69,6 +80,7 @@ impl ReplicaWaits {
             replicas,
             max_wait,
             is_asking,
+            since,
         };
         let mut answers = wait
             .send(&connection, step.by_hash(connection.server_minute()))
@@ -102,6 +114,16 @@ impl ReplicaWaits {
         }
     }
 
+    fn not_sent(&self) -> Failure {
+        Failure::NotReady {
+            address: self.server.to_string(),
+            reason: format!(
+                "all {MAX_CONNECTIONS} connections that wait for replicas were in use for {:?}: try again",
+                self.timeouts.response
+            ),
+        }
+    }
+
     fn idle(&self) -> MutexGuard<'_, Vec<Reconnecting>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,6 +144,7 @@ struct Wait {
     replicas: u32,
     max_wait: Duration,
     is_asking: bool,
+    since: Instant,
 }
 
 impl Wait {
@@ -135,7 +158,7 @@ impl Wait {
         // Zero would mean no limit.
         let milliseconds = self.max_wait.as_millis().max(1).to_string();
         pipeline.cmd("WAIT").arg(self.replicas).arg(milliseconds);
-        let mut answers = connection.pipeline(pipeline).await?;
+        let mut answers = connection.pipeline(pipeline, self.since).await?;
         let (waited, executed) = (answers.pop(), answers.pop());
         Ok((
             executed.ok_or_else(reply::unexpected)?,

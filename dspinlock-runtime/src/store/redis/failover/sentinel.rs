@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 
 use crate::error::Error;
 use crate::rt::background;
+use crate::rt::clock::Instant;
 use crate::store::api::Boxed;
 use crate::store::redis::client_name::Purpose;
 use crate::store::redis::connection::Connection;
@@ -152,7 +153,7 @@ impl Locate for Sentinels {
 
 /// A sentinel may name a server that is not a master yet, or not any more.
 async fn check_role(connection: &Connection) -> Result<(), String> {
-    match connection.send(&redis::cmd("ROLE")).await {
+    match connection.send(&redis::cmd("ROLE"), Instant::now()).await {
         Ok(Value::Array(role)) if role.first() == Some(&Value::BulkString("master".into())) => Ok(()),
         Ok(_) => Err(
             "the server that the sentinel names is not a master: the failover is not finished, try again"

@@ -4,6 +4,7 @@
 use redis::{Cmd, Pipeline, Value};
 
 use crate::protocol::{Read, Reply};
+use crate::rt::clock::Instant;
 use crate::store::api::Tracked;
 use crate::store::redis::connection::Connection;
 use crate::store::redis::wire::command::{state_range, value_range};
@@ -14,6 +15,7 @@ pub(crate) async fn read(
     connection: &Connection,
     [state, value]: [String; 2],
     request: Read,
+    since: Instant,
 ) -> Result<Tracked, CommandError> {
     let mut entries = vec![(value_range(&value, request.bound), value)];
     if request.shared {
@@ -23,7 +25,7 @@ pub(crate) async fn read(
     for (range, name) in entries {
         read_entry(&mut pipeline, range, name);
     }
-    let mut answers = connection.pipeline(pipeline).await?.into_iter();
+    let mut answers = connection.pipeline(pipeline, since).await?.into_iter();
     let (value, lifetime) = split(&mut answers)?;
     let (state, lifetimes) = match request.shared {
         true => {

@@ -6,6 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use tokio::io::ReadBuf;
 
@@ -35,9 +36,9 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(connection: Connection) -> Self {
+    pub(crate) fn new(connection: Connection, response_timeout: Duration) -> Self {
         Self {
-            queue: Queue::new(connection.socket),
+            queue: Queue::new(connection.socket, response_timeout),
             stream: connection.stream,
             frames: connection.frames,
             packed: Vec::new(),

@@ -1,14 +1,17 @@
 //! Decides, tick by tick, whether a reader is idle, silent or undriven. It does no I/O and reads no clock; `queue` calls it.
 
-/// Ticks of the background in a second.
+use std::time::Duration;
+
+use crate::store::redis::timeouts::transfer_time;
+
+/// The time between two ticks of the background.
+const TICK: Duration = Duration::from_millis(100);
+/// Ticks in a second.
 const SECOND: u32 = 10;
-/// How long a reader may be silent while a reply is due. The first tick may follow the request immediately.
-const SILENT: u32 = SECOND + 1;
+/// How long a reader may be silent while a reply is due, if the time limit of a request is long.
+const SILENT: Duration = Duration::from_secs(1);
 /// Fewer bytes in a tick are no progress.
 pub(crate) const MIN_BYTES: u64 = 64;
-/// How long a reply may take, and how many bytes buy one more tick: 256 KiB/s.
-const REPLY: u32 = 5 * SECOND;
-const BYTES_PER_TICK: u64 = 256 * 1024 / SECOND as u64;
 /// How long an undriven reader is kept.
 const UNDRIVEN: u32 = 5 * SECOND;
 /// How long an unused reader is kept.
@@ -22,6 +25,15 @@ pub(crate) struct Progress {
     pub(crate) replies: u64,
     /// How often the driver was polled.
     pub(crate) polls: u64,
+}
+
+/// When a read was sent: the older one is less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Sent {
+    /// The number of ticks before it.
+    ticks: u64,
+    /// The bytes that had arrived before it.
+    pub(crate) bytes: u64,
 }
 
 /// Why a reader is closed.
@@ -43,55 +55,104 @@ pub(crate) enum Verdict {
     Close(End),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Health {
+    /// The time limit of a request.
+    response: Duration,
+    /// The number of ticks.
+    ticks: u64,
     seen: Progress,
     /// Whether a reply was due at the last tick, which then woke the driver.
     is_woken: bool,
     undriven: u32,
     silent: u32,
-    /// The ticks for which the first reply is due, and the bytes that had arrived before them.
-    unanswered: u32,
-    bytes_before: u64,
     idle: u32,
 }
 
 impl Health {
-    /// Ticks must be at least 100 ms apart. `is_due` says whether a reply is due; then the caller wakes the driver after
-    /// this call.
-    pub(crate) fn tick(&mut self, now: Progress, is_due: bool) -> Verdict {
+    pub(crate) fn new(response: Duration) -> Self {
+        Self {
+            response,
+            ticks: 0,
+            seen: Progress::default(),
+            is_woken: false,
+            undriven: 0,
+            silent: 0,
+            idle: 0,
+        }
+    }
+
+    /// A read that is sent now, after so many bytes have arrived.
+    pub(crate) fn sent(&self, bytes: u64) -> Sent {
+        Sent {
+            ticks: self.ticks,
+            bytes,
+        }
+    }
+
+    /// Ticks must be at least 100 ms apart. `oldest` is the first read whose reply is due, if any; then the caller wakes the
+    /// driver after this call.
+    pub(crate) fn tick(&mut self, now: Progress, oldest: Option<Sent>) -> Verdict {
+        self.ticks += 1;
+        let is_due = oldest.is_some();
         let is_driven = now.polls != self.seen.polls;
         let count = |ticks: u32, counts: bool| if counts { ticks + 1 } else { 0 };
         self.undriven = count(self.undriven, is_due && self.is_woken && !is_driven);
         let has_moved = now.replies != self.seen.replies || now.bytes >= self.seen.bytes + MIN_BYTES;
         self.silent = count(self.silent, is_due && is_driven && !has_moved);
-        self.unanswered = count(self.unanswered, is_due && now.replies == self.seen.replies);
-        if self.unanswered == 0 {
-            self.bytes_before = now.bytes;
-        }
-        let bought = (now.bytes - self.bytes_before) / BYTES_PER_TICK;
-        let is_late = u64::from(self.unanswered) >= u64::from(REPLY) + bought;
+        let is_late = oldest.is_some_and(|sent| self.is_late(sent, now.bytes));
         self.idle = count(self.idle, now.reads == self.seen.reads);
         (self.seen, self.is_woken) = (now, is_due);
         match () {
             () if self.undriven >= UNDRIVEN => Verdict::Close(End::Undriven),
             () if self.undriven > 0 => Verdict::Undriven,
-            () if self.silent >= SILENT || is_late => Verdict::Close(End::Silent),
+            // The first tick may follow the request immediately.
+            () if TICK * self.silent > silence(self.response) || is_late => Verdict::Close(End::Silent),
             () if self.idle >= IDLE => Verdict::Close(End::Idle),
             () => Verdict::Healthy,
         }
     }
+
+    fn is_late(&self, sent: Sent, bytes: u64) -> bool {
+        let ticks = u32::try_from(self.ticks - sent.ticks).unwrap_or(u32::MAX);
+        let extension = transfer_time(bytes.saturating_sub(sent.bytes));
+        TICK * ticks > self.response.saturating_add(extension)
+    }
+}
+
+/// How long a reader may be silent: the connection for steps needs the rest of the time limit of a request.
+pub(crate) fn silence(response: Duration) -> Duration {
+    SILENT.min(response / 2)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const RESPONSE: Duration = Duration::from_secs(5);
+
     /// The verdicts other than `Healthy`, with the first tick of each.
     fn verdicts(is_due: bool, progress: impl Fn(u64) -> Progress) -> Vec<(u64, Verdict)> {
-        let mut health = Health::default();
-        let ticks = (1..=100).map(|tick| (tick, health.tick(progress(tick), is_due)));
-        let mut verdicts: Vec<_> = ticks
+        verdicts_of(RESPONSE, is_due, progress)
+    }
+
+    /// The next read is sent when the last one has its reply.
+    fn verdicts_of(
+        response: Duration,
+        is_due: bool,
+        progress: impl Fn(u64) -> Progress,
+    ) -> Vec<(u64, Verdict)> {
+        let mut health = Health::new(response);
+        let (mut oldest, mut replies) = (health.sent(0), 0);
+        let mut verdict = |tick| {
+            let now = progress(tick);
+            if now.replies != replies {
+                (oldest, replies) = (health.sent(now.bytes), now.replies);
+            }
+            (tick, health.tick(now, is_due.then_some(oldest)))
+        };
+        let mut verdicts: Vec<_> = (1..=100)
+            .map(&mut verdict)
             .filter(|(_, verdict)| *verdict != Verdict::Healthy)
             .collect();
         verdicts.dedup_by_key(|(_, verdict)| *verdict);
@@ -133,7 +194,7 @@ mod tests {
         };
         assert_eq!(verdicts(true, slow), []);
         let long_reply = |tick| Progress {
-            bytes: tick * BYTES_PER_TICK,
+            bytes: tick * 256 * 1024 / 10,
             reads: tick / 50,
             ..driven(tick)
         };
@@ -153,7 +214,34 @@ mod tests {
             bytes: tick * MIN_BYTES,
             ..driven(tick)
         };
-        assert_eq!(verdicts(true, too_slow)[0], (50, Verdict::Close(End::Silent)));
+        assert_eq!(verdicts(true, too_slow)[0], (51, Verdict::Close(End::Silent)));
+    }
+
+    #[test]
+    fn a_short_time_limit_leaves_half_of_it_for_the_steps() {
+        let short =
+            |progress: fn(u64) -> Progress| verdicts_of(Duration::from_millis(500), true, progress)[0];
+        assert_eq!(short(driven), (3, Verdict::Close(End::Silent)));
+        let too_slow = |tick| Progress {
+            bytes: tick * MIN_BYTES,
+            ..driven(tick)
+        };
+        assert_eq!(short(too_slow), (6, Verdict::Close(End::Silent)));
+    }
+
+    #[test]
+    fn a_read_behind_many_late_ones_closes_the_reader() {
+        // Each reply is in time for its own read, but the oldest read waits too long.
+        let mut health = Health::new(RESPONSE);
+        let oldest = health.sent(0);
+        let late = (1..=100).find(|tick| {
+            let now = Progress {
+                replies: tick / 5,
+                ..driven(*tick)
+            };
+            health.tick(now, Some(oldest)) != Verdict::Healthy
+        });
+        assert_eq!(late, Some(51));
     }
 
     #[test]

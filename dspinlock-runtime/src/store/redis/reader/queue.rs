@@ -12,12 +12,14 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::frame::Frame;
-use super::health::{End, Health, Progress, Verdict};
+use super::health::{End, Health, Progress, Sent, Verdict};
 use super::stream::Socket;
+use crate::store::redis::timeouts::transfer_time;
 
 /// How many replies may be due. Further reads go by the background.
 const MAX_DUE: usize = 16 * 1024;
@@ -67,6 +69,7 @@ struct State {
 struct Slot {
     state: SlotState,
     is_due: bool,
+    sent: Sent,
 }
 
 enum SlotState {
@@ -78,7 +81,7 @@ enum SlotState {
 }
 
 impl Queue {
-    pub(crate) fn new(socket: Socket) -> Arc<Self> {
+    pub(crate) fn new(socket: Socket, response_timeout: Duration) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 packed: Vec::new(),
@@ -91,7 +94,7 @@ impl Queue {
                 driver: None,
                 is_woken: false,
                 is_undriven: false,
-                health: Health::default(),
+                health: Health::new(response_timeout),
                 reads: 0,
                 polls: 0,
             }),
@@ -101,7 +104,8 @@ impl Queue {
 
     /// Sends a read of at most `bound` bytes and one more. `None` if the reader does not serve now.
     pub(crate) fn read(self: &Arc<Self>, name: &str, bound: usize) -> Option<Reading> {
-        let (slot, driver) = self.lock().request(name, bound)?;
+        let bytes = self.bytes_read.load(Ordering::Relaxed);
+        let (slot, driver) = self.lock().request(name, bound, bytes)?;
         if let Some(driver) = driver {
             driver.wake();
         }
@@ -166,7 +170,9 @@ impl Queue {
             polls: state.polls,
         };
         let is_due = state.due > 0;
-        let verdict = state.health.tick(now, is_due);
+        let due = state.slots.iter().filter(|slot| slot.is_due);
+        let oldest = due.map(|slot| slot.sent).min();
+        let verdict = state.health.tick(now, oldest);
         let driver = state.driver.clone().filter(|_| is_due);
         let waiting = match verdict {
             Verdict::Undriven => {
@@ -208,10 +214,10 @@ impl Queue {
 }
 
 impl State {
-    /// Adds a read. A lone caller writes it. Otherwise, the second value is the driver if it must be woken: one write then
+    /// Adds a read; `bytes` were read before it. A lone caller writes it. Otherwise, the second value is the driver if it must be woken: one write then
     /// carries the requests of all callers that run before it. If several callers got their replies at once, the first of
     /// them must not write alone: each batch would be split in two.
-    fn request(&mut self, name: &str, bound: usize) -> Option<(usize, Option<Waker>)> {
+    fn request(&mut self, name: &str, bound: usize, bytes: u64) -> Option<(usize, Option<Waker>)> {
         let socket = self.socket.as_ref()?;
         if self.is_undriven || self.due >= MAX_DUE {
             return None;
@@ -223,6 +229,7 @@ impl State {
         let waiting = Slot {
             state: SlotState::Waiting(None),
             is_due: true,
+            sent: self.health.sent(bytes),
         };
         match self.slots.get_mut(slot) {
             Some(free) => *free = waiting,
@@ -292,6 +299,15 @@ pub(crate) fn pack(packed: &mut Vec<u8>, name: &str, bound: usize) {
 pub(crate) struct Reading {
     queue: Arc<Queue>,
     slot: usize,
+}
+
+impl Reading {
+    /// By how long the bytes since the request extend its time limit.
+    pub(crate) fn extension(&self) -> Duration {
+        let sent = self.queue.lock().slots[self.slot].sent;
+        let bytes = self.queue.bytes_read.load(Ordering::Relaxed);
+        transfer_time(bytes.saturating_sub(sent.bytes))
+    }
 }
 
 impl Future for Reading {

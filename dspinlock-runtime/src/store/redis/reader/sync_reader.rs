@@ -10,21 +10,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::frame::{Due, Frames};
-use super::health::MIN_BYTES;
+use super::health::{MIN_BYTES, silence};
 use super::queue::{Outcome, outcome, pack};
 use super::stream::{Connection, Endpoint};
 #[cfg(feature = "tls")]
 use crate::store::redis::connection::transport::Stream;
 use crate::store::redis::socket::SharedSocket;
+use crate::store::redis::timeouts::transfer_time;
 
 /// How long one system call waits.
 const SLICE: Duration = Duration::from_millis(100);
-/// How long a server may send nothing, or almost nothing.
-const SILENT: Duration = Duration::from_secs(1);
 /// How many ticks without a read close the connection.
 const IDLE: u32 = 100;
-/// The slowest line for which a long value is awaited, in bytes per second.
-const SLOWEST: u64 = 256 * 1024;
 
 #[derive(Default)]
 pub(crate) struct SyncReader(Mutex<State>);
@@ -48,8 +45,10 @@ pub(crate) enum Unread {
     Absent,
     /// Another caller uses the connection.
     Busy,
-    /// The read has closed the connection.
-    Lost,
+    /// The read has closed the connection. Its bytes extend the time limit of the request.
+    Lost {
+        extension: Duration,
+    },
 }
 
 struct SyncConnection {
@@ -69,20 +68,20 @@ impl SyncReader {
     /// Blocks the calling thread.
     pub(crate) fn read(&self, name: &str, bound: usize) -> Result<Outcome, Unread> {
         let mut connection = self.take()?;
-        let outcome = connection.exchange(name, bound);
+        let mut wait = Wait::new(connection.response_timeout);
+        let outcome = connection.exchange(name, bound, &mut wait);
         let mut state = self.lock();
         match (&*state, outcome) {
             (State::Busy(_), Ok(outcome)) => {
                 *state = State::Idle(connection);
-                Ok(outcome)
+                return Ok(outcome);
             }
-            (State::Busy(_), Err(_)) => {
-                *state = State::Absent;
-                Err(Unread::Lost)
-            }
+            (State::Busy(_), Err(_)) => *state = State::Absent,
             // The group has ended during the read.
-            _ => Err(Unread::Lost),
+            _ => {}
         }
+        let extension = transfer_time(wait.total);
+        Err(Unread::Lost { extension })
     }
 
     fn take(&self) -> Result<SyncConnection, Unread> {
@@ -177,17 +176,16 @@ impl SyncConnection {
         })
     }
 
-    fn exchange(&mut self, name: &str, bound: usize) -> io::Result<Outcome> {
+    fn exchange(&mut self, name: &str, bound: usize, wait: &mut Wait) -> io::Result<Outcome> {
         self.idle = 0;
         self.packed.clear();
         pack(&mut self.packed, name, bound);
-        let mut wait = Wait::new(self.response_timeout);
         let mut written = 0;
         while written < self.packed.len() {
             let rest = &self.packed[written..];
-            written += wait.progress(0, || self.stream.write(rest))?;
+            written += wait.progress(|| self.stream.write(rest))?;
         }
-        wait.progress(0, || self.stream.flush().map(|()| 1))?;
+        wait.progress(|| self.stream.flush().map(|()| 1))?;
         let due = Due::Bulk {
             max: bound.saturating_add(1),
         };
@@ -201,9 +199,8 @@ impl SyncConnection {
                     Err(io::ErrorKind::InvalidData.into())
                 };
             }
-            let announced = self.frames.announced();
             let space = self.frames.space();
-            let count = wait.progress(announced, || self.stream.read(space))?;
+            let count = wait.progress(|| self.stream.read(space))?;
             self.frames.add(count);
         }
     }
@@ -229,6 +226,8 @@ struct Wait {
     /// When the last progress was made, and the bytes since then.
     moved_at: Instant,
     bytes: u64,
+    /// All bytes.
+    total: u64,
 }
 
 impl Wait {
@@ -239,29 +238,27 @@ impl Wait {
             started_at: now,
             moved_at: now,
             bytes: 0,
+            total: 0,
         }
     }
 
-    /// Repeats a system call until it has moved a byte. `announced` is the length of the reply, which a slow line may need.
-    fn progress(
-        &mut self,
-        announced: usize,
-        mut call: impl FnMut() -> io::Result<usize>,
-    ) -> io::Result<usize> {
+    /// Repeats a system call until it has moved a byte.
+    fn progress(&mut self, mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
         use io::ErrorKind::{Interrupted, TimedOut, UnexpectedEof, WouldBlock};
-        let limit = self.response_timeout + Duration::from_millis(announced as u64 * 1000 / SLOWEST);
+        let limit = self.response_timeout.saturating_add(transfer_time(self.total));
         loop {
             let now = Instant::now();
             if self.bytes >= MIN_BYTES {
                 (self.moved_at, self.bytes) = (now, 0);
             }
-            if now - self.moved_at >= SILENT || now - self.started_at >= limit {
+            if now - self.moved_at >= silence(self.response_timeout) || now - self.started_at >= limit {
                 return Err(TimedOut.into());
             }
             match call() {
                 Ok(0) => return Err(UnexpectedEof.into()),
                 Ok(count) => {
                     self.bytes += count as u64;
+                    self.total += count as u64;
                     return Ok(count);
                 }
                 Err(error) if matches!(error.kind(), TimedOut | WouldBlock | Interrupted) => {}

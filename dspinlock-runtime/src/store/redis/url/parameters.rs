@@ -51,7 +51,8 @@ pub struct RedisParameters {
     pub tls: Tls,
     /// The time limit of an attempt to connect, from the lookup of the host name to the end of the login. Default: 2 s.
     pub socket_connect_timeout: Duration,
-    /// The time limit of a request, until its reply. Default: 5 s.
+    /// The time limit of a request, from its beginning to its reply. Default: 5 s. It includes connecting; see
+    /// [`PoolBuilder::request_timeout`](crate::PoolBuilder::request_timeout).
     pub response_timeout: Duration,
     /// The ACL user. Default: none.
     pub username: Option<String>,

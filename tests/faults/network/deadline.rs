@@ -1,0 +1,221 @@
+//! One time limit includes everything that a request needs: connecting, the reader, the connection for steps, and retries.
+
+use std::thread::scope;
+use std::time::{Duration, Instant};
+
+use dspinlock_testkit::{Attack, Hostile, Job, Redis, Target, Worker, eventually};
+
+/// The time limit of a request.
+const LIMIT: Duration = Duration::from_secs(1);
+/// The limit, two ticks, and a margin for a loaded machine. If each attempt had its own limit, a call would take longer.
+const MAX: Duration = Duration::from_millis(1700);
+
+/// Makes a call that fails. Prints its time and checks it.
+fn fails_in_time(worker: &Worker, job: &Job, name: &str, max: Duration) {
+    let start = Instant::now();
+    let result = worker.call(job).result();
+    let elapsed = start.elapsed();
+    println!("{name}: {result:?} after {elapsed:.1?}");
+    assert!(
+        matches!(&result, Err(error) if ["Store", "RedisNotInitialized"].contains(&error.as_str())),
+        "{name}: {result:?}"
+    );
+    assert!(elapsed < max, "{name}: {elapsed:?}");
+}
+
+fn limited(url: &str) -> Worker {
+    Worker::start(&format!("{url}?socket_timeout={}", LIMIT.as_secs()))
+}
+
+/// A worker whose async and sync callers have readers, and its server.
+fn with_readers(server: &Redis) -> (Hostile, Worker) {
+    let hostile = Hostile::start(server.port());
+    let worker = limited(&hostile.url());
+    hostile.attack(Target::Reader, Attack::Nothing);
+    for function in ["cached", "cached_sync"] {
+        let before = hostile.attacks();
+        eventually("a reader", || {
+            worker
+                .call(&Job::new(function, "warm"))
+                .result()
+                .expect("an honest server");
+            (hostile.attacks() > before).then_some(())
+        });
+    }
+    (hostile, worker)
+}
+
+/// The attacks that a request can only end by its limit.
+const ATTACKS: [Attack; 3] = [
+    Attack::Mute,
+    Attack::Drip,
+    Attack::Hang(Duration::from_millis(700)),
+];
+
+#[test]
+fn a_read_by_a_reader_and_then_with_the_steps_has_one_limit() {
+    let server = &Redis::start();
+    scope(|threads| {
+        for (attack, function) in ATTACKS
+            .iter()
+            .flat_map(|attack| [(*attack, "cached"), (*attack, "cached_sync")])
+        {
+            threads.spawn(move || {
+                let (hostile, worker) = with_readers(server);
+                hostile.attack(Target::Reply("GETRANGE"), attack);
+                let name = format!("{attack:?} to {function}");
+                fails_in_time(&worker, &Job::new(function, "warm"), &name, MAX);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_step_that_is_sent_again_has_one_limit() {
+    let server = &Redis::start();
+    scope(|threads| {
+        for (attack, function) in ATTACKS
+            .iter()
+            .flat_map(|attack| [(*attack, "uncached"), (*attack, "uncached_sync")])
+        {
+            threads.spawn(move || {
+                let hostile = Hostile::start(server.port());
+                let worker = limited(&hostile.url());
+                let job = |key| Job::new(function, &format!("{attack:?}-{key}").replace(' ', "-"));
+                worker.call(&job("first")).result().expect("an honest server");
+                hostile.attack(Target::Reply("ACQUIRE"), attack);
+                fails_in_time(&worker, &job("second"), &format!("{attack:?} to {function}"), MAX);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_tracked_read_has_one_limit() {
+    let server = &Redis::start();
+    scope(|threads| {
+        for attack in ATTACKS {
+            threads.spawn(move || {
+                let hostile = Hostile::start(server.port());
+                let worker = limited(&hostile.url());
+                let job = |key| Job::new("near", &format!("{attack:?}-{key}"));
+                worker.call(&job("first")).result().expect("an honest server");
+                hostile.attack(Target::Watched("GETRANGE"), attack);
+                fails_in_time(&worker, &job("second"), &format!("{attack:?}"), MAX);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_look_of_a_waiting_call_has_one_limit() {
+    let server = &Redis::start();
+    let holder = &Worker::start(&server.url());
+    scope(|threads| {
+        for attack in ATTACKS {
+            threads.spawn(move || {
+                let key = format!("{attack:?}");
+                let held = holder.call(&Job::new("uncached", &key).with("body", "gate"));
+                held.started();
+                let hostile = Hostile::start(server.port());
+                let worker = limited(&hostile.url());
+                worker
+                    .call(&Job::new("uncached", &format!("{key}-first")))
+                    .result()
+                    .expect("an honest server");
+                hostile.attack(Target::Watched("ACQUIRE"), attack);
+                // The first look that fails comes after the end of the wait.
+                let job = Job::new("uncached", &key).with("sleep", 100).with("tries", 1);
+                let start = Instant::now();
+                let result = worker.call(&job).result();
+                let elapsed = start.elapsed();
+                println!("{attack:?}: {result:?} after {elapsed:.1?}");
+                assert_eq!(result, Err("SpinlockTriesExceeded".to_owned()), "{attack:?}");
+                assert!(
+                    elapsed < MAX + Duration::from_millis(100),
+                    "{attack:?}: {elapsed:?}"
+                );
+                held.open_gate();
+                held.result().expect("an honest server");
+            });
+        }
+    });
+}
+
+#[test]
+fn the_bytes_of_a_failed_attempt_extend_the_limit() {
+    let server = &Redis::start();
+    let large = |function| Job::new(function, "large").with("size", 1_000_000);
+    scope(|threads| {
+        for function in ["cached", "cached_sync"] {
+            for (target, attack) in [
+                (Target::Reader, Attack::Stall),
+                (Target::Reply("GETRANGE"), Attack::Break),
+            ] {
+                threads.spawn(move || {
+                    let (hostile, worker) = match target {
+                        Target::Reader => with_readers(server),
+                        _ => {
+                            let hostile = Hostile::start(server.port());
+                            let worker = limited(&hostile.url());
+                            (hostile, worker)
+                        }
+                    };
+                    worker.call(&large(function)).result().expect("an honest server");
+                    hostile.attack(target, attack);
+                    let start = Instant::now();
+                    let outcome = worker.call(&large(function)).outcome();
+                    let elapsed = start.elapsed();
+                    println!("{attack:?} to {function}: {outcome:?} after {elapsed:.1?}");
+                    assert!(
+                        outcome.0 == 0 && outcome.1.is_ok(),
+                        "{attack:?} to {function}: {outcome:?}"
+                    );
+                    assert!(elapsed > LIMIT, "{attack:?} to {function}: {elapsed:?}");
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn a_frozen_server_is_an_error_at_the_limit_of_a_request() {
+    // Much less than the two seconds that an attempt to connect may take.
+    const MAX: Duration = Duration::from_millis(1300);
+    let server = &Redis::start();
+    let url = &format!("{}?socket_timeout=0.5", server.url());
+    let worker = |function| {
+        let worker = Worker::start(url);
+        for _ in 0..12 {
+            worker
+                .call(&Job::new(function, function))
+                .result()
+                .expect("a good server");
+        }
+        worker
+    };
+    let functions = ["cached", "cached_sync", "uncached", "uncached_sync", "near"];
+    let workers = functions.map(|function| (function, worker(function), Worker::start(url)));
+    for (_, _, cold) in &workers {
+        // It is up.
+        cold.logs();
+    }
+    server.pause();
+    scope(|threads| {
+        for (function, warm, cold) in &workers {
+            let job = Job::new(function, "frozen");
+            let second = job.clone();
+            threads.spawn(move || fails_in_time(warm, &job, &format!("{function} on open connections"), MAX));
+            threads
+                .spawn(move || fails_in_time(cold, &second, &format!("{function} as the first call"), MAX));
+        }
+    });
+    server.resume();
+    for (function, warm, cold) in &workers {
+        for worker in [warm, cold] {
+            eventually("the server to be used again", || {
+                worker.call(&Job::new(function, "after")).result().ok()
+            });
+        }
+    }
+}
