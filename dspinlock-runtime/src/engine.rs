@@ -50,7 +50,7 @@ pub(crate) struct Permit {
 /// Reads the value, waits for another call's result, or acquires the lock, in the global pool.
 pub(crate) fn enter(spec: Box<CallSpec>) -> Boxed<Result<Entered, Error>> {
     Box::pin(async move {
-        let pool = Pool::global()?.clone();
+        let pool = Pool::global().await?.clone();
         let max_value_size = pool.max_value_size();
         let parent = Frame::current();
         match follow::run(Attempt::new(pool, spec, true)?).await? {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use once_cell::sync::OnceCell;
+use tokio::sync::{Mutex, oneshot};
 
 use self::flight::Flights;
 use self::near_cache::NearCache;
@@ -37,6 +38,8 @@ struct Global {
     pool: OnceCell<Pool>,
     /// What a forked child opens again.
     of_parent: Option<Source>,
+    /// Held while a call opens the pool, so that only one of many first calls starts a thread.
+    opening: Mutex<()>,
 }
 
 /// What a pool is opened from.
@@ -55,6 +58,26 @@ impl Global {
         Self {
             pool: OnceCell::new(),
             of_parent: parent.and_then(source),
+            opening: Mutex::default(),
+        }
+    }
+
+    /// Opens the pool on a separate thread, because a file may block for seconds: the runtime of the caller drives other
+    /// tasks, and the background thread renews leases.
+    async fn open_elsewhere(&'static self) -> Result<&'static Pool, Error> {
+        let _opening = self.opening.lock().await;
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool);
+        }
+        let open_here = || self.pool.get_or_try_init(|| self.open());
+        let (send, opened) = oneshot::channel();
+        let spawned = std::thread::Builder::new()
+            .name("dspinlock-open".into())
+            .spawn(move || drop(send.send(open_here())));
+        match spawned {
+            Ok(_) => opened.await.unwrap_or_else(|_| open_here()),
+            // Without threads the pool cannot be opened either. Its error says so.
+            Err(_) => open_here(),
         }
     }
 
@@ -200,9 +223,12 @@ impl Pool {
     }
 
     /// The global pool. Opens it if `init` was not called.
-    pub(crate) fn global() -> Result<&'static Self, Error> {
+    pub(crate) async fn global() -> Result<&'static Self, Error> {
         let global = GLOBAL.get();
-        global.pool.get_or_try_init(|| global.open())
+        match global.pool.get() {
+            Some(pool) => Ok(pool),
+            None => Box::pin(global.open_elsewhere()).await,
+        }
     }
 
     /// The global pool, if it is open.

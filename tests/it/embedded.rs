@@ -133,3 +133,17 @@ base.close()
 ";
     dspinlock_testkit::Python::run(script, &[path, statements])
 }
+
+/// The open of a pipe waits until another process writes to it.
+#[test]
+fn a_file_that_is_slow_to_open_does_not_block_the_runtime_of_the_first_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("locks.sqlite");
+    let created = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(created.unwrap().success());
+    let worker = Worker::start(&format!("sqlite:{}", pipe.display()));
+    for _ in 0..3 {
+        let call = worker.call(&Job::new("cached", "key").with("timeout", 100));
+        assert_eq!(call.result(), Err("dropped".to_owned()));
+    }
+}

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dspinlock::{Acquired, Error, HashDSpinlock, Lease, Wait, dspinlock};
-use dspinlock_testkit::{ChildProcess, Redis};
+use dspinlock::{Acquired, Error, HashDSpinlock, Lease, Pool, Wait, dspinlock};
+use dspinlock_testkit::{Action, ChildProcess, Proxy, Redis, Stage};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
@@ -37,6 +37,7 @@ const ENDS: &[&str] = &[
     "exit",
     "exit_with_thread",
     "exit_in_body",
+    "exit_with_waiter",
     "panic",
 ];
 
@@ -71,6 +72,87 @@ pub(crate) fn a_process_that_ends_frees_its_keys() {
     }
 }
 
+/// How a process ends whose ACQUIRE is granted at that moment, and whether its call waits for another holder before.
+const GRANTED: [(&str, bool); 5] = [
+    ("thread_granted", true),
+    ("drop_granted", true),
+    ("runtime_granted", true),
+    ("exit_granted", true),
+    ("exit_granted", false),
+];
+
+/// The server has executed the ACQUIRE, and the proxy holds its reply until the process has ended.
+pub(crate) fn a_process_that_ends_while_its_call_is_granted_frees_the_key() {
+    let server = Redis::start();
+    let pool = Pool::open(&server.url()).expect("the store opens");
+    for (end, waits) in GRANTED {
+        let proxy = Proxy::start(server.port());
+        let held = waits.then(|| locked(&lock(GRANTED_KEY).pool(&pool)));
+        let mut ending = ChildProcess::start(&mut command(end, &proxy.url()));
+        assert_eq!(ending.recv(), "ready");
+        if !waits {
+            proxy.intercept("ACQUIRE", Stage::Reply, Action::Hold);
+        }
+        ending.send("call");
+        if waits {
+            assert_eq!(ending.recv(), "waits");
+            proxy.intercept("ACQUIRE", Stage::Reply, Action::Hold);
+        }
+        drop(held);
+        proxy.wait_matched();
+        ending.send("end");
+        assert!(ending.wait().success(), "{end}");
+        let ended = Instant::now();
+        let lease = HashDSpinlock::new(GRANTED_KEY)
+            .wait(Wait::AtMost(LEASE / 2))
+            .pool(&pool);
+        drop(locked(&lease));
+        let time = ended.elapsed();
+        println!("{end}, waits: {waits}: free after {time:.1?}");
+        assert!(time <= FREED_AT_MOST, "{end}: {time:?}");
+    }
+}
+
+const GRANTED_KEY: &str = "granted";
+
+/// The call of [`GRANTED`], on this runtime.
+async fn call_granted() {
+    let lock = HashDSpinlock::new(GRANTED_KEY).lease(LEASE).wait(Wait::Forever);
+    drop(lock.acquire().await);
+}
+
+/// The next line of the test.
+fn read_line() {
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).expect("the test sends a line");
+}
+
+fn granted(end: &str) {
+    // The main thread uses the pool, and the scripts are loaded.
+    drop(lease("another key"));
+    println!("ready");
+    read_line();
+    let mut runtime = multi();
+    let mut call = Box::pin(call_granted());
+    if end == "drop_granted" {
+        runtime = self::runtime();
+        assert!(
+            runtime
+                .block_on(async { timeout(CALL_TIME, &mut call).await })
+                .is_err()
+        );
+    } else {
+        runtime.spawn(std::mem::replace(&mut call, Box::pin(call_granted())));
+        thread::sleep(CALL_TIME);
+    }
+    println!("waits");
+    read_line();
+    if end == "exit_granted" {
+        exit(0);
+    }
+    drop((call, runtime));
+}
+
 #[dspinlock(key = key, lease = LEASE, wait = "0s")]
 async fn slow(key: &str, time: Duration) -> Result<(), Error> {
     tokio::time::sleep(time).await;
@@ -84,7 +166,11 @@ fn slow_sync(key: &str, body: Box<dyn FnOnce()>) -> Result<(), Error> {
 }
 
 fn lease(key: &str) -> Lease {
-    match lock(key).acquire_blocking() {
+    locked(&lock(key))
+}
+
+fn locked(lock: &HashDSpinlock) -> Lease {
+    match lock.acquire_blocking() {
         Ok(Acquired::Locked(lease)) => lease,
         other => panic!("{other:?}"),
     }
@@ -117,6 +203,11 @@ pub(crate) fn program(words: &[&str]) {
     let key = end.clone();
     match end.as_str() {
         "probe" => probe(),
+        "drop_granted" | "runtime_granted" | "exit_granted" => granted(&end),
+        // The main thread has no guard, because it does not use the pool.
+        "thread_granted" => thread::spawn(|| granted("drop_granted"))
+            .join()
+            .expect("the thread does not panic"),
         "timeout" => {
             let call = async { timeout(CALL_TIME, slow(&key, LEASE)).await };
             assert!(runtime().block_on(call).is_err());
@@ -160,6 +251,13 @@ pub(crate) fn program(words: &[&str]) {
             forget(lease);
             exit(0);
         }
+        // Another call of the process waits for the key.
+        "exit_with_waiter" => {
+            forget(lease(&key));
+            thread::spawn(move || drop(locked(&lock(&key).wait(Wait::Forever))));
+            thread::sleep(CALL_TIME);
+            exit(0);
+        }
         "exit_with_thread" => {
             drop(lease("another key"));
             thread::spawn(move || slow_sync(&key, Box::new(|| thread::sleep(LEASE))));
@@ -182,7 +280,7 @@ fn probe() {
     for end in io::stdin().lines().map_while(Result::ok) {
         let start = Instant::now();
         let is_free = || match end.as_str() {
-            "return" | "static" | "exit" => lock(&end).acquire_blocking().is_ok(),
+            "return" | "static" | "exit" | "exit_with_waiter" => lock(&end).acquire_blocking().is_ok(),
             "exit_with_thread" | "exit_in_body" | "panic" => slow_sync(&end, Box::new(|| {})).is_ok(),
             _ => runtime.block_on(slow(&end, Duration::ZERO)).is_ok(),
         };

@@ -66,23 +66,28 @@ pub(crate) fn a_lock_of_a_forked_child_is_renewed() {
     on_each("lock");
 }
 
+/// Only a server has connections.
+pub(crate) fn a_forked_child_may_continue_with_the_runtime_of_its_parent() {
+    on("runtime", &Redis::start().url());
+}
+
 /// Runs the program on a new server and on a new file.
 fn on_each(words: &str) {
     let (server, folder) = (Redis::start(), tempfile::tempdir().expect("a temporary folder"));
-    for url in [
-        server.url(),
-        format!("sqlite:{}/locks.db", folder.path().display()),
-    ] {
-        let start = Instant::now();
-        let status = command(&format!("fork {words}"), &url).status();
-        let status = status.expect("the program starts");
-        println!(
-            "fork {words} on {}: {:.1?}",
-            url.split(':').next().unwrap_or_default(),
-            start.elapsed()
-        );
-        assert!(status.success(), "fork {words} on {url}: {status}");
-    }
+    on(words, &server.url());
+    on(words, &format!("sqlite:{}/locks.db", folder.path().display()));
+}
+
+fn on(words: &str, url: &str) {
+    let start = Instant::now();
+    let status = command(&format!("fork {words}"), url).status();
+    let status = status.expect("the program starts");
+    println!(
+        "fork {words} on {}: {:.1?}",
+        url.split(':').next().unwrap_or_default(),
+        start.elapsed()
+    );
+    assert!(status.success(), "fork {words} on {url}: {status}");
 }
 
 pub(crate) fn program(words: &[&str]) {
@@ -98,6 +103,7 @@ pub(crate) fn program(words: &[&str]) {
         ["init"] => init(),
         ["harmless"] => harmless(),
         ["lock"] => lock(),
+        ["runtime"] => runtime(),
         other => panic!("no program {other:?}"),
     }
 }
@@ -526,4 +532,61 @@ fn hold(mut has_locked: PipeWriter, mut done: PipeReader) {
     done.read_exact(&mut [0]).expect("the parent is alive");
     assert!(!held.is_lost());
     drop(held);
+}
+
+/// The runtime drives the connection for reads of the parent. The child polls its tasks and drops it.
+fn runtime() {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let read = || {
+        let start = Instant::now();
+        assert_eq!(runtime.block_on(value(1)).expect("the store works"), "value 1");
+        start.elapsed()
+    };
+    let start = Instant::now();
+    // The connection is opened after some reads.
+    while readers().is_empty() {
+        read();
+        assert!(start.elapsed() < FIRST_CALL, "the runtime has no reader");
+    }
+    let before = readers();
+    // The reply to this read is in the socket, and the background has woken the task that reads it.
+    let mut pending: Pin<Box<dyn Future<Output = _>>> = Box::pin(value(1));
+    {
+        let _runtime = runtime.enter();
+        let polled = pending.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+    }
+    sleep(2 * TICK);
+    let Some(child) = forked() else {
+        runtime.block_on(async { tokio::time::sleep(2 * TICK).await });
+        drop(runtime);
+        exit(0);
+    };
+    child.join();
+    assert_eq!(runtime.block_on(pending).expect("the store works"), "value 1");
+    let slowest = (0..100).map(|_| read()).max().unwrap_or_default();
+    assert!(slowest < SILENCE, "a reply is missing: {slowest:?}");
+    assert_eq!(readers(), before, "the connection of the parent was closed");
+}
+
+/// How often the background wakes a task with a due reply.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A reader that is silent for so long is closed.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// The ids of the connections for reads at the server. They alone speak RESP2.
+fn readers() -> Vec<String> {
+    let client = redis::Client::open(url()).expect("a good URL");
+    let mut connection = client.get_connection().expect("the server accepts connections");
+    let list: String = redis::cmd("CLIENT")
+        .arg("LIST")
+        .query(&mut connection)
+        .expect("a list");
+    let is_reader = |line: &&str| line.contains(" cmd=getrange ") && line.contains(" resp=2");
+    let id = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    list.lines().filter(is_reader).map(id).collect()
 }

@@ -28,7 +28,9 @@ const TESTS: &[(&str, fn())] = list![
     fork::the_global_pool_opens_itself_again_in_the_child,
     fork::a_forked_child_changes_nothing_of_its_parent,
     fork::a_lock_of_a_forked_child_is_renewed,
+    fork::a_forked_child_may_continue_with_the_runtime_of_its_parent,
     end::a_process_that_ends_frees_its_keys,
+    end::a_process_that_ends_while_its_call_is_granted_frees_the_key,
 ];
 
 fn main() -> ExitCode {

@@ -12,21 +12,26 @@ use super::wait::Next;
 use crate::error::Error;
 use crate::lease::Lease;
 use crate::lease::claim::Claim;
+use crate::lease::heartbeat;
 use crate::lease::held::{Terms, deadline, holder, millis};
 use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
 use crate::protocol::{Acquire, Renew, Reply, Request};
-use crate::rt::background;
 use crate::rt::clock::Instant;
+use crate::rt::{background, thread_end};
 use crate::store::Change;
 
 /// The pause before a waiter takes a key that a Python worker has released. py-dspinlock reads the key once more after its
 /// own write, and raises an error if another caller holds it by then.
 const PYTHON_PAUSE: Duration = Duration::from_millis(20);
 
+/// A call waits this long before it looks again whether its process still ends.
+const END_OF_PROCESS: Duration = Duration::from_millis(10);
+
 impl Attempt {
     /// Sends an ACQUIRE. Waiting happens on the background thread, because the caller's runtime may be busy or shut down.
     pub(super) async fn acquire(mut self, mut claim: Claim) -> Result<AttemptOutcome, Error> {
+        heartbeat::give_up_at_end_of_process();
         let mut state = TryState::default();
         loop {
             match self.try_once(&mut claim, &mut state).await? {
@@ -151,20 +156,20 @@ impl Attempt {
             holder: holder(&self.spec.site),
             bound: self.pool.bound(),
         });
+        while thread_end::is_ending() {
+            background::sleep(END_OF_PROCESS).await;
+        }
         let was_armed = claim.arm();
-        let (requests, mut is_lost) = (self.pool.requests(), false);
+        let (requests, lost_copy) = (self.pool.requests(), claim.lost_copy());
         let answer = if state.subscribes {
-            let watched = requests.send_watched(&self.key, request, &mut is_lost).await;
+            let watched = requests.send_watched(&self.key, request, lost_copy).await;
             watched.map(|(reply, change)| {
                 state.change = Some(change);
                 reply
             })
         } else {
-            requests.send_noting(&self.key, request, &mut is_lost).await
+            requests.send_noting(&self.key, request, lost_copy).await
         };
-        if is_lost {
-            claim.lose_copy();
-        }
         if !was_armed && answer.as_ref().is_err_and(is_not_sent) {
             // Otherwise each call of an outage would send ABORTs for a lease.
             claim.disarm();

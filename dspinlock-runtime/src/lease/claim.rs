@@ -1,7 +1,9 @@
 //! The claim of a call on its key, from the first ACQUIRE to the last reply. `engine` creates it, a lease contains it.
 //!
-//! A call can be dropped at any moment. The drop of its claim sends an ABORT, so no dropped call keeps its lock.
+//! A call can be dropped at any moment. The drop of its claim sends an ABORT, so no dropped call keeps its lock. If the process
+//! ends, every armed claim is aborted.
 
+use std::collections::BTreeMap;
 use std::mem;
 use std::time::Duration;
 
@@ -10,9 +12,28 @@ use crate::key::Key;
 use crate::pool::Pool;
 use crate::pool::flight::Leader;
 use crate::protocol::Request;
-use crate::rt::background;
-use crate::rt::sync::Instant;
-use crate::rt::thread_end;
+use crate::rt::process::PerProcess;
+use crate::rt::sync::{Instant, Mutex, MutexGuard, PoisonError};
+use crate::rt::{background, thread_end};
+
+/// The armed claims of this process, by tag.
+static ARMED: PerProcess<Mutex<BTreeMap<String, (Pool, Key)>>> = PerProcess::new(|_| Mutex::default());
+
+fn armed() -> MutexGuard<'static, BTreeMap<String, (Pool, Key)>> {
+    ARMED.get().lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Aborts every armed claim, because the process ends.
+pub(super) fn give_up() {
+    for (tag, (pool, key)) in mem::take(&mut *armed()) {
+        let queued = thread_end::queue_abort();
+        background::spawn(async move {
+            // Without a reply the lease expires.
+            let _ = abort(&pool, &key, &tag, &mut false).await;
+            drop(queued);
+        });
+    }
+}
 
 /// The tag of a call, under which the store may hold the key, and the call's leadership of its flight.
 ///
@@ -50,29 +71,33 @@ impl Claim {
         if let Some(leader) = &mut self.leader {
             leader.begin_request();
         }
-        mem::replace(&mut self.armed, true)
+        let was_armed = mem::replace(&mut self.armed, true);
+        if !was_armed {
+            let claimed = (self.pool.clone(), self.key.clone());
+            armed().insert(self.tag.clone(), claimed);
+        }
+        was_armed
     }
 
-    /// A copy of the ACQUIRE may arrive after its reply.
-    pub(crate) fn lose_copy(&mut self) {
-        self.has_lost_copy = true;
+    /// Set this if a copy of the ACQUIRE may arrive after its reply. It counts from then on, also if the call is dropped
+    /// before the reply.
+    pub(crate) fn lost_copy(&mut self) -> &mut bool {
+        &mut self.has_lost_copy
     }
 
     /// The store holds nothing for this tag.
     pub(crate) fn disarm(&mut self) {
-        self.armed = false;
+        if mem::replace(&mut self.armed, false) {
+            armed().remove(&self.tag);
+        }
     }
 
     /// Sends an ABORT and waits for the reply. The claim stays armed until then, so a drop sends it again.
     pub(crate) async fn abort(&mut self) {
-        let mut was_resent = false;
-        if abort(&self.pool, &self.key, &self.tag, &mut was_resent)
-            .await
-            .is_ok()
-        {
+        let aborted = abort(&self.pool, &self.key, &self.tag, &mut self.has_lost_copy).await;
+        if aborted.is_ok() {
             self.disarm();
         }
-        self.has_lost_copy |= was_resent;
     }
 }
 
@@ -83,7 +108,9 @@ impl Drop for Claim {
             mem::forget(self.leader.take());
         } else if self.armed || self.has_lost_copy {
             let has_lost_copy = self.has_lost_copy;
+            // Before it is disarmed, so that the end of the process waits for it in any case.
             let queued = thread_end::queue_abort();
+            self.disarm();
             let (pool, key, lease) = (self.pool.clone(), self.key.clone(), self.lease);
             let tag = mem::take(&mut self.tag);
             background::start_here(async move {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::claim;
 use super::held::{Held, ScheduleKey};
 use crate::rt::process::PerProcess;
 use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Notify, Ordering, PoisonError};
@@ -49,7 +50,6 @@ const PERIOD: Duration = Duration::from_millis(100);
 pub(super) fn start(held: &Arc<Held>) {
     if !heartbeat().is_running.swap(true, Ordering::SeqCst) {
         background::spawn(run());
-        thread_end::at_end_of_process(give_up);
     }
     let mut schedule = heartbeat().lock();
     schedule.next_id += 1;
@@ -65,13 +65,18 @@ pub(super) fn stop(held: &Held) {
     }
 }
 
-/// Aborts every lock that is held, because the process ends.
+/// Lets the end of the process abort every lock that is held or being acquired.
+pub(crate) fn give_up_at_end_of_process() {
+    thread_end::at_end_of_process(give_up);
+}
+
 fn give_up() {
     let leases: Vec<_> = heartbeat().lock().due.values().cloned().collect();
     for held in leases {
         stop(&held);
         held.give_up();
     }
+    claim::give_up();
 }
 
 /// The number of leases in the schedule.

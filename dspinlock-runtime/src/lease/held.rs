@@ -16,8 +16,8 @@ use crate::protocol::value::Holder;
 use crate::protocol::{Renew, Reply, Request};
 use crate::rt::in_flight::InFlight;
 use crate::rt::latch::Latch;
+use crate::rt::process;
 use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Ordering, PoisonError};
-use crate::rt::{background, process, thread_end};
 
 /// The options of the call that its lease needs.
 #[derive(Debug, Clone)]
@@ -130,15 +130,9 @@ impl Held {
         }
     }
 
-    /// Aborts the lock, because the process ends.
-    pub(super) fn give_up(self: Arc<Self>) {
+    /// The lease is lost, because the process ends. Its claim is aborted.
+    pub(super) fn give_up(&self) {
         self.lost.set();
-        let queued = thread_end::queue_abort();
-        background::spawn(async move {
-            // Without a reply the lease expires.
-            let _ = abort(&self.pool, &self.key, &self.tag, &mut false).await;
-            drop(queued);
-        });
     }
 
     pub(crate) fn deadline(&self) -> Instant {

@@ -239,14 +239,17 @@ fn custom_key(text: &str) -> Result<Key, Error> {
     Key::custom(text).map_err(|error| Error::option(error.to_string()))
 }
 
-fn own_pool(pool: Option<Pool>) -> Result<Pool, Error> {
-    pool.map_or_else(|| Pool::global().cloned(), Pool::own)
+async fn own_pool(pool: Option<Pool>) -> Result<Pool, Error> {
+    match pool {
+        Some(pool) => pool.own(),
+        None => Pool::global().await.cloned(),
+    }
 }
 
 pub(super) fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Pool>) -> Op<Acquired> {
     Op::new(async move {
         // The key first: a key that cannot be used must not open the global pool.
-        let (key, pool) = (key?, own_pool(pool)?);
+        let (key, pool) = (key?, own_pool(pool).await?);
         let spec = Box::new(CallSpec {
             key,
             site: SITE.into(),
@@ -264,7 +267,7 @@ pub(super) fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Po
 
 pub(super) fn delete_state(key: Result<Key, Error>, replicas: u32, pool: Option<Pool>) -> Op<bool> {
     Op::new(async move {
-        let (key, pool) = (key?, own_pool(pool)?);
+        let (key, pool) = (key?, own_pool(pool).await?);
         let key = pool.store_key(key);
         let reply = match replicas {
             0 => pool.send(&key, Request::Delete).await,

@@ -1,11 +1,12 @@
 //! The end of a thread: it waits a moment for the ABORTs that the thread has queued, because the process may end with it.
 //!
 //! `in_flight` and `pool` register a thread that uses a pool, `lease` counts its ABORTs. At the end of the main thread, which
-//! is the end of the process, all leases of the process are given up too, because `process::exit` drops no locals. Nothing
-//! else in this crate waits in a drop.
+//! is the end of the process, all locks of the process are given up too, because `process::exit` drops no locals. Until then
+//! `engine` sends no further ACQUIRE. Nothing else in this crate waits in a drop.
 
 use std::cell::{Cell, RefCell};
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,10 @@ const LIMIT: Duration = Duration::from_millis(200);
 /// Every ABORT of this process.
 static ALL: PerProcess<Aborts> = PerProcess::new(|_| Aborts::default());
 
-/// Gives all leases of the process up.
+/// Whether the main thread gives all locks up and waits.
+static IS_ENDING: PerProcess<AtomicBool> = PerProcess::new(|_| AtomicBool::new(false));
+
+/// Gives all locks of the process up.
 static GIVE_UP: OnceBox<fn()> = OnceBox::new();
 
 thread_local! {
@@ -61,6 +65,11 @@ pub(crate) fn register(process: u32) {
 /// Sets what the end of the process calls. Only the first call has an effect.
 pub(crate) fn at_end_of_process(give_up: fn()) {
     GIVE_UP.get_or_init(|| Box::new(give_up));
+}
+
+/// Whether the process ends: a lock that is acquired now would not be given up.
+pub(crate) fn is_ending() -> bool {
+    IS_ENDING.get().load(Ordering::SeqCst)
 }
 
 /// Counts an ABORT of this thread.
@@ -122,10 +131,14 @@ impl Drop for Thread {
             return;
         }
         if is_main() {
+            let is_ending = IS_ENDING.get();
+            is_ending.store(true, Ordering::SeqCst);
             if let Some(give_up) = GIVE_UP.get() {
                 give_up();
             }
             ALL.get().wait();
+            // A program may end its main thread alone.
+            is_ending.store(false, Ordering::SeqCst);
         } else if let Some(aborts) = self.aborts.take() {
             aborts.wait();
         }

@@ -1,7 +1,7 @@
 //! Large values on a slow line.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread::scope;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use dspinlock_testkit::{Call, Job, Redis, SlowLink, Worker};
@@ -43,11 +43,11 @@ fn large_values_on_a_slow_line_cost_no_lease_and_no_time_out() {
     let big = Job::new("cached", "big").with("size", 4_000_000);
     let publisher = far.call(&big);
     let readers: Vec<Call<'_>> = (0..READERS).map(|at| far.call(&value(at))).collect();
-    let (done, ended) = channel();
+    let ended = AtomicBool::new(false);
     scope(|threads| {
-        let small = threads.spawn({
-            let far = &far;
-            move || small_calls(far, &ended)
+        let small = ["cached", "uncached"].map(|function| {
+            let (far, ended) = (&far, &ended);
+            threads.spawn(move || small_calls(far, function, ended))
         });
         for (at, reader) in readers.iter().enumerate() {
             let (bodies, result) = reader.outcome();
@@ -56,10 +56,13 @@ fn large_values_on_a_slow_line_cost_no_lease_and_no_time_out() {
                 "reader {at}: {bodies} bodies, {result:?}"
             );
         }
-        println!("{READERS} values after {:.1?}", start.elapsed());
+        let elapsed = start.elapsed();
+        println!("{READERS} values after {elapsed:.1?}");
         publisher.result().expect("the value is stored");
-        drop(done);
-        small.join().expect("the small calls succeed");
+        ended.store(true, Ordering::Relaxed);
+        let [_, slowest_lock] = small.map(|calls| calls.join().expect("the small calls succeed"));
+        // A lock waits for the value that is published, and for at most one of those that are read.
+        assert!(slowest_lock < elapsed * 3 / 4, "{slowest_lock:?} of {elapsed:?}");
     });
     held.open_gate();
     held.result().expect("the lease is kept");
@@ -69,15 +72,17 @@ fn large_values_on_a_slow_line_cost_no_lease_and_no_time_out() {
     assert!(!logs.iter().any(|line| line.contains("lost")), "{logs:#?}");
 }
 
-/// Makes small calls until the other ones have ended.
-fn small_calls(worker: &Worker, ended: &Receiver<()>) {
+/// Makes small calls until the other ones have ended. Returns the time of the slowest one.
+fn small_calls(worker: &Worker, function: &str, ended: &AtomicBool) -> Duration {
     let (mut slowest, mut count) = (Duration::ZERO, 0);
-    while ended.recv_timeout(Duration::from_millis(200)) == Err(RecvTimeoutError::Timeout) {
+    while !ended.load(Ordering::Relaxed) {
+        sleep(Duration::from_millis(200));
         let start = Instant::now();
-        let job = Job::new("cached", &format!("small{count}"));
+        let job = Job::new(function, &format!("small-{function}-{count}"));
         worker.call(&job).result().expect("a small call");
         slowest = slowest.max(start.elapsed());
         count += 1;
     }
-    println!("{count} small calls, the slowest took {slowest:.1?}");
+    println!("{count} small {function} calls, the slowest took {slowest:.1?}");
+    slowest
 }

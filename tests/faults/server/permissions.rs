@@ -8,26 +8,38 @@ use dspinlock_testkit::{Call, Job, Proxy, Redis, Worker};
 
 use crate::common::lock::lock;
 
-/// Every command of the library and its scripts, and the outcomes without it: of a cold call, a hit, a call with a renewal,
-/// a waiter, and a delete.
-const COMMANDS: &[(&str, [&str; 5])] = &[
+/// Every command of the library and its scripts, and the outcomes without it: of a cold call, a hit, a call that needs
+/// renewals, a waiter, a delete, and a call that replaces a large value.
+const COMMANDS: &[(&str, [&str; 6])] = &[
     // Without it the identity of the master is unknown.
-    ("info", ["computed", "ok", "computed", "ok", "ok"]),
-    ("ping", ["computed", "ok", "computed", "ok", "ok"]),
-    ("script|load", ["computed", "ok", "computed", "ok", "ok"]),
-    ("client|tracking", ["computed", "ok", "computed", "ok", "ok"]),
-    ("client|caching", ["computed", "ok", "computed", "ok", "ok"]),
-    ("evalsha", ["computed", "ok", "computed", "ok", "ok"]),
-    ("eval", ["computed", "ok", "computed", "ok", "ok"]),
-    ("getrange", ["Store", "Store", "computed", "Store", "ok"]),
-    ("get", ["computed", "ok", "computed", "ok", "ok"]),
-    ("set", ["Store", "ok", "Store", "ok", "ok"]),
-    ("pttl", ["computed", "ok", "computed", "Store", "ok"]),
-    ("pexpireat", ["computed", "ok", "computed", "ok", "ok"]),
-    ("unlink", ["computed", "ok", "computed", "ok", "Store"]),
-    ("exists", ["Store", "ok", "Store", "Store", "Store"]),
-    ("strlen", ["computed", "ok", "computed", "ok", "ok"]),
-    ("time", ["Store", "ok", "Store", "Store", "ok"]),
+    ("info", ["computed", "ok", "computed", "ok", "ok", "computed"]),
+    ("ping", ["computed", "ok", "computed", "ok", "ok", "computed"]),
+    (
+        "script|load",
+        ["computed", "ok", "computed", "ok", "ok", "computed"],
+    ),
+    (
+        "client|tracking",
+        ["computed", "ok", "computed", "ok", "ok", "computed"],
+    ),
+    (
+        "client|caching",
+        ["computed", "ok", "computed", "ok", "ok", "computed"],
+    ),
+    ("evalsha", ["computed", "ok", "computed", "ok", "ok", "computed"]),
+    ("eval", ["computed", "ok", "computed", "ok", "ok", "computed"]),
+    ("getrange", ["Store", "Store", "lost", "Store", "ok", "Store"]),
+    ("get", ["computed", "ok", "computed", "Store", "ok", "computed"]),
+    ("set", ["Store", "ok", "Store", "ok", "ok", "Store"]),
+    ("pttl", ["computed", "ok", "computed", "Store", "ok", "Store"]),
+    ("pexpireat", ["computed", "ok", "lost", "ok", "ok", "computed"]),
+    (
+        "unlink",
+        ["computed", "ok", "computed", "ok", "Store", "computed"],
+    ),
+    ("exists", ["Store", "ok", "Store", "Store", "Store", "Store"]),
+    ("strlen", ["computed", "ok", "computed", "ok", "ok", "Store"]),
+    ("time", ["Store", "ok", "Store", "Store", "ok", "Store"]),
 ];
 
 /// The maximum of commands per call, including scripts, a new connection and twenty renewals.
@@ -47,7 +59,7 @@ fn a_forbidden_command_is_an_error_without_a_retry_loop() {
 }
 
 /// The commands whose outcomes differ from the table.
-fn mismatches(commands: &[(&'static str, [&str; 5])]) -> Vec<(&'static str, Vec<String>)> {
+fn mismatches(commands: &[(&'static str, [&str; 6])]) -> Vec<(&'static str, Vec<String>)> {
     let server = Redis::start();
     let holder = Worker::start(&server.url());
     let mut mismatches = Vec::new();
@@ -88,7 +100,7 @@ fn mismatches(commands: &[(&'static str, [&str; 5])]) -> Vec<(&'static str, Vec<
 
 type Situation = fn(&Worker, &Worker, &str) -> String;
 
-const SITUATIONS: [Situation; 5] = [
+const SITUATIONS: [Situation; 6] = [
     |_, restricted, key| short(&restricted.call(&Job::new("cached", key))),
     |holder, restricted, key| {
         let key = format!("{key}-hit");
@@ -97,10 +109,20 @@ const SITUATIONS: [Situation; 5] = [
     },
     |_, restricted, key| {
         let job = Job::new("uncached", &format!("{key}-beat")).with("lease", 600);
-        short(&restricted.call(&job.with("body", "sleep:900")))
+        // `suspend:0` reports whether the lease is lost.
+        let call = restricted.call(&job.with("body", "sleep:900+suspend:0"));
+        match call.event() {
+            Some(event) if event.starts_with("started") => match call.event().as_deref() {
+                Some("is lost") => "lost".into(),
+                _ => short_of(1, call.result()),
+            },
+            Some(event) => event.trim_start_matches("err ").to_owned(),
+            None => "the process has exited".into(),
+        }
     },
     |holder, restricted, key| {
-        let job = Job::new("cached", &format!("{key}-wait")).with("sleep", 100);
+        // A waiter for a shared key gets the value from its ACQUIRE.
+        let job = Job::new("shared", &format!("{key}-wait")).with("sleep", 100);
         let held = holder.call(&job.clone().with("body", "sleep:300"));
         held.started();
         let outcome = short(&restricted.call(&job.with("tries", 10)));
@@ -112,11 +134,22 @@ const SITUATIONS: [Situation; 5] = [
         holder.call(&job).result().unwrap();
         short(&restricted.call(&Job::new("delete", &format!("{key}-shared"))))
     },
+    |holder, restricted, key| {
+        let key = format!("{key}-large");
+        let large = Job::new("shared", &key).with("size", 6000);
+        holder.call(&large).result().unwrap();
+        short(&restricted.call(&Job::new("shared_uncached", &key)))
+    },
 ];
 
-/// `computed` if the body ran, `ok` for a hit, or the name of the error.
+/// `computed` if the body ran, `ok` for a hit, `lost` for a lost lease, or the name of the error.
 fn short(call: &Call<'_>) -> String {
-    match call.outcome() {
+    let (bodies, result) = call.outcome();
+    short_of(bodies, result)
+}
+
+fn short_of(bodies: usize, result: Result<String, String>) -> String {
+    match (bodies, result) {
         (0, Ok(_)) => "ok".into(),
         (_, Ok(_)) => "computed".into(),
         (_, Err(error)) => error,

@@ -12,8 +12,10 @@ const WAITERS: usize = 50;
 
 const MEASURED: Duration = Duration::from_secs(2);
 
-/// Each look at a key is two commands, without those of its script. Without pauses there are 25,000.
-const MAX_COMMANDS_PER_SECOND: u64 = 10_000;
+/// Each look at a key is two commands, without the five of its script. With pauses of 50 ms, 50 waiters look 1,000 times a
+/// second; the rest is for a loaded machine, whose waiters may be quiet for 100 ms and begin with short pauses again. Without
+/// pauses there are 25,000.
+const MAX_COMMANDS_PER_SECOND: u64 = 2_500;
 
 #[test]
 fn waiters_on_a_server_with_a_small_tracking_table_send_few_commands() {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -76,6 +76,11 @@ impl ChildProcess {
     pub fn request(&self, line: &str) -> String {
         self.send(line);
         self.recv()
+    }
+
+    /// Waits until the process has exited.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("the process is our child")
     }
 
     /// Takes the receiver of the lines; later reads of `self` fail.

@@ -47,7 +47,7 @@ pub use rustix::process::Resource;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for an event. Far longer than a loaded machine needs, so that only a hang fails the test.
-pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Whether this process runs as root. Some limits do not apply to root.
 pub fn is_superuser() -> bool {

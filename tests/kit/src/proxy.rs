@@ -40,15 +40,16 @@ impl Proxy {
         let threads = shared.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let (closed, port) = {
+                let (closed, refused, port) = {
                     let mut state = threads.state();
                     state.attempts += 1;
-                    (state.closed, state.server)
+                    (state.closed, state.is_full(), state.server)
                 };
                 if closed {
                     return;
                 }
-                if let Ok(server) = TcpStream::connect(("127.0.0.1", port)) {
+                // The drop of a refused connection closes it.
+                if !refused && let Ok(server) = TcpStream::connect(("127.0.0.1", port)) {
                     flow::serve(client, server, &threads);
                 }
             }
@@ -174,6 +175,20 @@ impl Proxy {
                 reply: round_trip / 2,
                 jitter: jitter / 2,
             };
+        });
+    }
+
+    /// Closes each new connection at once if so many have been opened since the start; `None` accepts every connection.
+    pub fn limit_connections(&self, limit: Option<usize>) {
+        self.shared.set(|state| state.max_connections = limit);
+    }
+
+    /// Closes every open connection at the client. The server receives what is held when it is no longer held. New
+    /// connections are accepted.
+    pub fn cut(&self) {
+        self.end(End::Cut, |open| {
+            // Fails if the client has closed it already.
+            let _ = open.client.shutdown(Shutdown::Both);
         });
     }
 

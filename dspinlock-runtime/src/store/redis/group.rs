@@ -1,6 +1,7 @@
 //! The connections to one server process: *steps*, which carries every request that changes a record, and *heartbeats*, which
 //! carries RENEW alone, so that a renewal never waits behind a payload. The background thread drives both. Callers drive the
-//! *readers*, which carry reads.
+//! *readers*, which carry reads. Callers without a reader read on the steps, one at a time, so that payloads delay no step; the
+//! others meanwhile use a reader that the background drives.
 //!
 //! `reconnect` opens a group and replaces it as a whole: if one connection ends, all do.
 
@@ -8,7 +9,7 @@ use crate::rt::clock::Instant;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::SetOnce;
+use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
 
 use super::client_name::Purpose;
 use super::connection::watchdog::TICK;
@@ -26,6 +27,8 @@ pub(crate) struct Group {
     steps: Arc<Connection>,
     heartbeats: Arc<SetOnce<Arc<Connection>>>,
     readers: Readers,
+    /// For the one read that the steps may carry.
+    steps_read: Semaphore,
     address: Address,
     timeouts: Timeouts,
 }
@@ -54,6 +57,7 @@ impl Group {
             steps,
             heartbeats: Arc::default(),
             readers,
+            steps_read: Semaphore::new(1),
             address,
             timeouts,
         };
@@ -88,6 +92,11 @@ impl Group {
         if !self.steps.is_open() || self.heartbeats.get().is_none() {
             self.close();
         }
+    }
+
+    /// Held while the steps carry a read. `None` if they do already.
+    pub(crate) fn reserve_read(&self) -> Option<SemaphorePermit<'_>> {
+        self.steps_read.try_acquire().ok()
     }
 
     /// For reads that may overtake the steps.

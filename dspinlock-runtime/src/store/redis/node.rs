@@ -11,6 +11,7 @@ use redis::{Cmd, Pipeline};
 use super::connection::Connection;
 use super::failover::grants::{self, Grants};
 use super::failover::replicas::{ReplicaWaits, Replicated};
+use super::group::Group;
 use super::reader::Doubt;
 use super::reconnect::{Locate, Reconnecting};
 use super::timeouts::Timeouts;
@@ -106,7 +107,7 @@ impl Node {
                 return Box::pin(async move {
                     match reading.await {
                         Ok(bytes) => Ok(reply::read_value(request, bytes)),
-                        Err(Doubt) => Box::pin(read(group.steps().clone(), None, name, request)).await,
+                        Err(Doubt) => Box::pin(read_on_steps(&group, None, name, request)).await,
                     }
                 });
             }
@@ -114,20 +115,24 @@ impl Node {
         self.read(key, request)
     }
 
-    /// Reads in order with the steps.
+    /// Reads on a connection of the background.
     pub(crate) fn read<E>(&self, key: &Key, request: Read) -> Boxed<Result<Reply, E>>
     where
         E: From<CommandError> + Send + 'static,
     {
         let state = request.shared.then(|| key.state_name());
         let value = key.value_name();
-        if let Some(group) = self.reconnecting.current() {
-            return Box::pin(read(group.steps().clone(), state, value, request));
-        }
         let reconnecting = self.reconnecting.clone();
         Box::pin(async move {
-            let connection = reconnecting.connection().await.map_err(CommandError::from)?;
-            read(connection, state, value, request).await
+            let group = reconnecting.group().await.map_err(CommandError::from)?;
+            let reserved = group.reserve_read();
+            if reserved.is_none()
+                && state.is_none()
+                && let Ok(bytes) = group.readers().read_on_background(&value, request.bound).await
+            {
+                return Ok(reply::read_value(request, bytes));
+            }
+            read_on_steps(&group, state, value, request).await
         })
     }
 
@@ -203,12 +208,13 @@ async fn register(connection: &Connection, command: Cmd) -> Answer {
 }
 
 /// Plain reads without a script. `state` is the state's name, if the state decides too.
-async fn read<E: From<CommandError>>(
-    connection: Arc<Connection>,
+async fn read_on_steps<E: From<CommandError>>(
+    group: &Group,
     state: Option<String>,
     value: String,
     request: Read,
 ) -> Result<Reply, E> {
+    let connection = group.steps();
     let value = value_range(&value, request.bound);
     let Some(state) = state else {
         return Ok(reply::read(request, None, connection.send(&value).await)?);

@@ -1,4 +1,5 @@
-//! Connections that carry reads only: one for each runtime that reads often, and one for all sync callers.
+//! Connections that carry reads only: one for each runtime that reads often, one for all sync callers, and one for the other
+//! callers while the steps already carry a read.
 //!
 //! A group owns its [`Readers`]. A reader is an optimization: whenever it cannot serve a read, or its reply is doubtful, the
 //! background reads. Nothing is ever repeated here.
@@ -18,7 +19,7 @@ mod tests;
 
 use crate::rt::clock::Instant;
 use std::collections::HashMap;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll};
@@ -56,6 +57,8 @@ struct Shared {
     now: AtomicU64,
     /// Notified when a caller is admitted.
     started: Notify,
+    /// Notified when a reader is open or has ended.
+    changed: Notify,
     is_closed: AtomicBool,
 }
 
@@ -77,6 +80,7 @@ impl Readers {
             created_at: Instant::now(),
             now: AtomicU64::new(0),
             started: Notify::new(),
+            changed: Notify::new(),
             is_closed: AtomicBool::new(false),
         }))
     }
@@ -93,22 +97,37 @@ impl Readers {
         }
         let runtime = Handle::try_current().ok()?;
         let id = runtime.id();
-        if let Some(queue) = self
-            .0
-            .by_runtime
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-        {
-            return queue.read(name, bound).map(ReaderRead::Async);
+        if let Some(reading) = self.0.read(id, name, bound) {
+            return reading.map(ReaderRead::Async);
         }
         if id != background::handle().id()
-            && let Some(registration) = self.0.admit(Some(id))
+            && let Some(registration) = self.0.admit(Some(id), Admission::admit)
         {
             // A forked child may go on with this runtime, but must not touch the parent's socket.
             runtime.spawn(Owned::new(Box::pin(registration.open_async(id))));
         }
         None
+    }
+
+    /// Reads on the reader of the background, which is opened if necessary.
+    pub(crate) async fn read_on_background(&self, name: &str, bound: usize) -> Outcome {
+        let id = background::handle().id();
+        loop {
+            let mut changed = pin!(self.0.changed.notified());
+            changed.as_mut().enable();
+            if let Some(reading) = self.0.read(id, name, bound) {
+                return match reading {
+                    Some(reading) => reading.await,
+                    None => Err(Doubt),
+                };
+            }
+            if let Some(registration) = self.0.admit(Some(id), Admission::admit_at_once) {
+                background::spawn(registration.open_async(id));
+            } else if !self.0.is_admitted(Some(id)) {
+                return Err(Doubt);
+            }
+            changed.await;
+        }
     }
 
     fn read_sync(&self, name: &str, bound: usize) -> Option<Outcome> {
@@ -121,7 +140,7 @@ impl Readers {
             }
             Err(Unread::Absent) => {}
         }
-        if let Some(registration) = self.0.admit(None) {
+        if let Some(registration) = self.0.admit(None, Admission::admit) {
             background::spawn(registration.open_sync());
         }
         None
@@ -173,10 +192,20 @@ impl Drop for Readers {
 }
 
 impl Shared {
-    /// Counts a read that had no reader. `Some` if the caller gets one now.
-    fn admit(self: &Arc<Self>, caller: Option<Id>) -> Option<Registration> {
+    /// Sends a read on the reader of a runtime. `None` if it has no reader; `Some(None)` if that does not serve now.
+    fn read(&self, id: Id, name: &str, bound: usize) -> Option<Option<Reading>> {
+        let by_runtime = self.by_runtime.read().unwrap_or_else(PoisonError::into_inner);
+        by_runtime.get(&id).map(|queue| queue.read(name, bound))
+    }
+
+    /// Counts a read that had no reader. `Some` if `admit` gives the caller one now.
+    fn admit(
+        self: &Arc<Self>,
+        caller: Option<Id>,
+        admit: fn(&mut Admission, u64) -> bool,
+    ) -> Option<Registration> {
         let now = self.now.load(Ordering::Relaxed);
-        if self.is_closed.load(Ordering::Relaxed) || !self.admissions().entry(caller).or_default().admit(now)
+        if self.is_closed.load(Ordering::Relaxed) || !admit(self.admissions().entry(caller).or_default(), now)
         {
             return None;
         }
@@ -189,12 +218,18 @@ impl Shared {
         })
     }
 
+    /// Whether a reader of this caller is connecting or open.
+    fn is_admitted(&self, caller: Option<Id>) -> bool {
+        self.admissions().get(&caller).is_some_and(Admission::is_admitted)
+    }
+
     fn ended(&self, caller: Option<Id>, is_useless: bool) {
         let now = self.now.load(Ordering::Relaxed);
         self.admissions()
             .entry(caller)
             .or_default()
             .ended(now, is_useless);
+        self.changed.notify_waiters();
     }
 
     /// Adds a reader. `false` if the group has ended, or has learnt its server process in the meantime.
@@ -204,6 +239,8 @@ impl Shared {
         if is_open {
             by_runtime.insert(id, queue.clone());
         }
+        drop(by_runtime);
+        self.changed.notify_waiters();
         is_open
     }
 

@@ -132,7 +132,7 @@ impl Connection {
         match *self.end.lock().expect("the mutex is not poisoned") {
             End::HalfOpen => Decision::Drop,
             End::Reset => Decision::Close,
-            End::Close => Decision::Forward,
+            End::Close | End::Cut => Decision::Forward,
         }
     }
 

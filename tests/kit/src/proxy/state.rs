@@ -20,6 +20,8 @@ pub(super) struct State {
     pub(super) open: Vec<Open>,
     pub(super) connections: usize,
     pub(super) attempts: usize,
+    /// The number of connections from which on new ones are refused.
+    pub(super) max_connections: Option<usize>,
     /// The bytes of all replies and pushes.
     pub(super) replied: usize,
     pub(super) requests_stalled: bool,
@@ -45,6 +47,12 @@ pub(super) struct Open {
     pub(super) client: TcpStream,
     pub(super) server: TcpStream,
     pub(super) end: Arc<Mutex<End>>,
+}
+
+impl State {
+    pub(super) fn is_full(&self) -> bool {
+        self.max_connections.is_some_and(|max| self.connections >= max)
+    }
 }
 
 impl Shared {

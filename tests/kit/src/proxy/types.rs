@@ -28,4 +28,6 @@ pub(super) enum End {
     Reset,
     /// The client does not notice.
     HalfOpen,
+    /// The server does not notice. It still receives what the client has sent.
+    Cut,
 }

@@ -33,6 +33,15 @@ impl Admission {
         self.is_admitted
     }
 
+    /// [`admit`](Self::admit) for a caller that gets a reader with its first read.
+    pub(crate) fn admit_at_once(&mut self, now: u64) -> bool {
+        if self.is_admitted || now < self.banned_until {
+            return false;
+        }
+        self.is_admitted = true;
+        true
+    }
+
     pub(crate) fn is_admitted(&self) -> bool {
         self.is_admitted
     }

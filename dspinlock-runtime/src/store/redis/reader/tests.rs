@@ -105,6 +105,34 @@ fn fill(server: &Redis) -> Vec<u8> {
 }
 
 #[test]
+fn the_first_read_on_the_background_opens_its_reader() {
+    let server = Redis::start();
+    fill(&server);
+    let readers = readers(&server);
+    let background = |name| wait(readers.read_on_background(name, BOUND));
+    let both = std::thread::scope(|threads| {
+        let reads = ["short", "none"].map(|name| threads.spawn(move || background(name)));
+        reads.map(|read| read.join().expect("no panic"))
+    });
+    assert_eq!(both, [found("value"), Ok(None)]);
+    assert_eq!(clients(&server), 1);
+    readers.close();
+    assert_eq!(background("short"), Err(Doubt));
+}
+
+#[test]
+fn a_read_on_the_background_is_a_doubt_if_its_reader_cannot_connect() {
+    let mut server = Redis::start();
+    let readers = readers(&server);
+    server.kill();
+    let start = Instant::now();
+    for _ in 0..2 {
+        assert_eq!(wait(readers.read_on_background("short", BOUND)), Err(Doubt));
+    }
+    assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
 fn every_kind_of_reply_arrives_and_an_error_reply_is_a_doubt() {
     let server = Redis::start();
     let long = fill(&server);
