@@ -8,16 +8,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dspinlock::{Acquired, Error, HashDSpinlock, Lease, Pool, Wait, dspinlock};
-use dspinlock_testkit::{Action, ChildProcess, Proxy, Redis, Stage};
+use dspinlock_testkit::{Action, BareClient, ChildProcess, Proxy, Redis, Stage};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 use crate::program as command;
 
 const FREED_WITHIN: Duration = Duration::from_millis(50);
-
-/// One of a store's times may be longer on a loaded machine.
-const FREED_AT_MOST: Duration = Duration::from_secs(1);
 
 /// Far longer than a test.
 const LEASE: Duration = Duration::from_secs(60);
@@ -43,6 +40,7 @@ const ENDS: &[&str] = &[
 
 pub(crate) fn a_process_that_ends_frees_its_keys() {
     let (server, folder) = (Redis::start(), tempfile::tempdir().expect("a temporary folder"));
+    let bare = BareClient::start();
     for url in [
         server.url(),
         format!("sqlite:{}/locks.db", folder.path().display()),
@@ -50,7 +48,6 @@ pub(crate) fn a_process_that_ends_frees_its_keys() {
         let probe = ChildProcess::start(&mut command("probe", &url));
         // The first call of the probe opens its pool.
         probe.request("warm");
-        let mut times = Vec::new();
         for _ in 0..2 {
             for end in ENDS {
                 let mut ending: Command = command(end, &url);
@@ -59,16 +56,14 @@ pub(crate) fn a_process_that_ends_frees_its_keys() {
                 assert_eq!(status.code(), Some(code), "{end} on {url}");
                 let micros: u64 = probe.request(end).parse().expect("a time");
                 let time = Duration::from_micros(micros);
+                let delay = bare.delay();
                 println!(
-                    "{end} on {}: free after {time:.1?}",
+                    "{end} on {}: free after {time:.1?}, the machine may delay it by {delay:.1?}",
                     url.split(':').next().unwrap_or_default()
                 );
-                assert!(time <= FREED_AT_MOST, "{end} on {url}: {time:?}");
-                times.push(time);
+                assert!(time <= FREED_WITHIN + delay, "{end} on {url}: {time:?}");
             }
         }
-        times.sort();
-        assert!(times[times.len() - 2] <= FREED_WITHIN, "{url}: {times:?}");
     }
 }
 
@@ -83,7 +78,7 @@ const GRANTED: [(&str, bool); 5] = [
 
 /// The server has executed the ACQUIRE, and the proxy holds its reply until the process has ended.
 pub(crate) fn a_process_that_ends_while_its_call_is_granted_frees_the_key() {
-    let server = Redis::start();
+    let (server, bare) = (Redis::start(), BareClient::start());
     let pool = Pool::open(&server.url()).expect("the store opens");
     for (end, waits) in GRANTED {
         let proxy = Proxy::start(server.port());
@@ -107,9 +102,9 @@ pub(crate) fn a_process_that_ends_while_its_call_is_granted_frees_the_key() {
             .wait(Wait::AtMost(LEASE / 2))
             .pool(&pool);
         drop(locked(&lease));
-        let time = ended.elapsed();
-        println!("{end}, waits: {waits}: free after {time:.1?}");
-        assert!(time <= FREED_AT_MOST, "{end}: {time:?}");
+        let (time, delay) = (ended.elapsed(), bare.delay());
+        println!("{end}, waits: {waits}: free after {time:.1?}, the machine may delay it by {delay:.1?}");
+        assert!(time <= FREED_WITHIN + delay, "{end}: {time:?}");
     }
 }
 

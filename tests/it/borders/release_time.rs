@@ -6,6 +6,7 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use dspinlock::{Pool, dspinlock};
+use dspinlock_testkit::BareClient;
 use tokio::runtime::Runtime;
 
 use super::cell::{WARM, unique_key};
@@ -55,6 +56,7 @@ fn rounds() -> usize {
 }
 
 pub(super) fn run() {
+    let bare = BareClient::start();
     compute_blocking(WARM, &Gate::default()).expect("the store works");
     // Its connections are not those of the global pool, as in another process.
     let url = std::env::var("DSPINLOCK_URL").expect("the test names the store");
@@ -63,6 +65,7 @@ pub(super) fn run() {
         for dropped in [Dropped::Lease, Dropped::Call] {
             let times = (0..rounds()).map(|_| time_to_next_grant(state, dropped, &other));
             assert_within(
+                &bare,
                 LIMIT,
                 format_args!("{dropped:?}, {state:?}: free"),
                 times.collect(),
@@ -71,6 +74,7 @@ pub(super) fn run() {
         for dropped in [Dropped::Call, Dropped::Begun] {
             let times = (0..rounds()).flat_map(|_| times_of_hits(state, dropped));
             assert_within(
+                &bare,
                 LIMIT,
                 format_args!("{dropped:?}, {state:?}: hits"),
                 times.collect(),
@@ -80,6 +84,7 @@ pub(super) fn run() {
     for flavor in [Flavor::CurrentThread, Flavor::MultiThread(1)] {
         let times = (0..rounds() / 4).flat_map(|_| times_beside_a_leader_that_is_not_polled(flavor));
         assert_within(
+            &bare,
             REPLACED_WITHIN,
             format_args!("a leader that is not polled, {flavor:?}: hits"),
             times.collect(),
@@ -252,15 +257,17 @@ impl State {
     }
 }
 
-/// Checks the 99th percentile in the long suite, the median in the short one, which shares the machine with other tests.
-fn assert_within(limit: Duration, what: impl fmt::Display, mut times: Vec<Duration>) {
+/// Checks the 99th percentile. A loaded machine may delay it.
+fn assert_within(bare: &BareClient, limit: Duration, what: impl fmt::Display, mut times: Vec<Duration>) {
     times.sort();
     let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
     let (median, p90, p99, max) = (at(50), at(90), at(99), times[times.len() - 1]);
-    let figures = format!("{what}: median {median:.1?}, p90 {p90:.1?}, p99 {p99:.1?}, max {max:.1?}");
+    let delay = bare.delay();
+    let figures = format!(
+        "{what}: median {median:.1?}, p90 {p90:.1?}, p99 {p99:.1?}, max {max:.1?}, delay {delay:.1?}"
+    );
     note(&figures);
-    let checked = if is_long() { p99 } else { median };
-    if checked > limit {
+    if p99 > limit + delay {
         fail(figures);
     }
 }

@@ -3,6 +3,7 @@
 //! Every fixture stops in `Drop`, also when a test panics. Nothing is retried to make a test pass. A missing tool fails
 //! the test and names the command that installs it; no test is skipped.
 
+mod bare_client;
 mod child;
 mod cluster;
 mod entries;
@@ -24,6 +25,7 @@ mod tools;
 mod usage;
 mod worker;
 
+pub use self::bare_client::BareClient;
 pub use self::child::ChildProcess;
 pub use self::cluster::Cluster;
 pub use self::history::{Body, History};
