@@ -55,7 +55,7 @@ impl Requests {
             let Err(Failure::Lost { extension }) = answer else {
                 break;
             };
-            since = since + extension;
+            since = since.moved_by(extension);
             match self.store.step(key, request.clone(), since).await {
                 Err(Failure::NotReady { .. }) => break,
                 other => answer = other,
@@ -74,7 +74,7 @@ impl Requests {
     async fn read_since(&self, since: Instant, key: &Key, read: Read) -> Result<Reply, Error> {
         match self.store.read(key, read.clone(), since).await {
             Err(Failure::Lost { extension }) => {
-                let (since, request) = (since + extension, Request::Read(read));
+                let (since, request) = (since.moved_by(extension), Request::Read(read));
                 Box::pin(self.send_since(since, key, request, &mut false)).await
             }
             answer => {
@@ -95,7 +95,7 @@ impl Requests {
         let first = self.store.step_replicated(key, request.clone(), replicas, since);
         let mut answer = first.await;
         if let Err(Failure::Lost { extension }) = answer {
-            let since = since + extension;
+            let since = since.moved_by(extension);
             answer = self.store.step_replicated(key, request, replicas, since).await;
         }
         self.forget_own_write(key, &answer);
@@ -113,7 +113,11 @@ impl Requests {
         let mut answer = self.store.step_watched(key, request.clone(), since).await;
         *is_lost |= may_be_executed(&answer);
         if let Err(Failure::Lost { extension }) = answer {
-            match self.store.step_watched(key, request, since + extension).await {
+            match self
+                .store
+                .step_watched(key, request, since.moved_by(extension))
+                .await
+            {
                 Err(Failure::NotReady { .. }) => {}
                 other => answer = other,
             }
@@ -139,7 +143,7 @@ impl Requests {
             let mut answer = self.store.read_tracked(key, read.clone(), since).await;
             if let Err(Failure::Lost { extension }) = answer {
                 placeholder = self.near_cache.reserve(key);
-                since = since + extension;
+                since = since.moved_by(extension);
                 answer = self.store.read_tracked(key, read.clone(), since).await;
             }
             if let Some(Tracked { reply, registered }) =

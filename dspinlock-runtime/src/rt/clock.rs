@@ -34,6 +34,12 @@ impl Instant {
         Self::now() - self
     }
 
+    /// The moment that is `by` later, but not in the future.
+    pub(crate) fn moved_by(self, by: Duration) -> Self {
+        self.checked_add(by)
+            .map_or_else(Self::now, |moved| moved.min(Self::now()))
+    }
+
     /// `None` if the clock never reaches this moment.
     pub(crate) fn checked_add(self, duration: Duration) -> Option<Self> {
         self.0.checked_add(duration).map(Self)

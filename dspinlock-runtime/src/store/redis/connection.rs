@@ -199,10 +199,13 @@ impl Connection {
         }
         let progress = self.progress();
         let mut watchdog = lock(&self.watchdog);
-        let action = watchdog.tick(now, progress, self.in_flight.head(), self.knows_all());
-        if action != Action::Close {
+        let head = self.in_flight.head();
+        let action = watchdog.tick(now, progress, head, self.knows_all());
+        if let Some(head) = head
+            && action != Action::Close
+        {
             self.in_flight
-                .expire(|request| watchdog.is_overdue(now, progress, request));
+                .expire(|since| watchdog.is_overdue(now, progress, head, since));
         }
         drop(watchdog);
         match action {

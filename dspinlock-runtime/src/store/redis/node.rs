@@ -115,7 +115,7 @@ impl Node {
                     match (&mut reading).await {
                         Ok(bytes) => Ok(reply::read_value(request, bytes)),
                         Err(Doubt) => {
-                            let since = since + reading.extension();
+                            let since = since.moved_by(reading.extension());
                             drop(reading);
                             Box::pin(read_on_steps(&group, None, name, request, since)).await
                         }
@@ -143,7 +143,7 @@ impl Node {
             if reserved.is_none() && state.is_none() {
                 match group.readers().read_on_background(&value, request.bound).await {
                     Ok(bytes) => return Ok(reply::read_value(request, bytes)),
-                    Err(extension) => since = since + extension,
+                    Err(extension) => since = since.moved_by(extension),
                 }
             }
             read_on_steps(&group, state, value, request, since).await

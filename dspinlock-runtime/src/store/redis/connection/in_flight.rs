@@ -94,10 +94,10 @@ impl InFlight {
         self.0.lock().requests.values().next().map(|entry| entry.sent)
     }
 
-    /// Fails the requests that are overdue.
-    pub(crate) fn expire(&self, is_overdue: impl Fn(Sent) -> bool) {
+    /// Fails the requests that are overdue. The argument is when a request began.
+    pub(crate) fn expire(&self, is_overdue: impl Fn(Instant) -> bool) {
         let expire = |entry: &mut Entry| {
-            entry.is_overdue |= is_overdue(entry.sent);
+            entry.is_overdue |= is_overdue(entry.sent.since);
             entry.waker.take_if(|_| entry.is_overdue)
         };
         let wakers: Vec<_> = self.0.lock().requests.values_mut().filter_map(expire).collect();

@@ -106,17 +106,15 @@ impl Watchdog {
         }
     }
 
-    /// Whether a request must fail at this tick, because earlier attempts have used up its time. It says nothing about the
-    /// connection.
-    pub(crate) fn is_overdue(&self, now: Instant, progress: Progress, request: Sent) -> bool {
-        !self.was_starved && self.is_over(now.saturating_duration_since(request.since), progress, request)
+    /// Whether a request that began at `since` must fail at this tick, because earlier attempts have used up its time. It says
+    /// nothing about the connection. The bytes before it extend its time, so they count from the oldest request on.
+    pub(crate) fn is_overdue(&self, now: Instant, progress: Progress, head: Sent, since: Instant) -> bool {
+        !self.was_starved && self.is_over(now.saturating_duration_since(since), progress, head)
     }
 
-    fn is_over(&self, waited: Duration, progress: Progress, request: Sent) -> bool {
-        waited
-            >= self
-                .response
-                .saturating_add(progress.extension_since(request.progress))
+    fn is_over(&self, waited: Duration, progress: Progress, head: Sent) -> bool {
+        let extension = progress.extension_since(head.progress);
+        waited >= self.response.saturating_add(extension)
     }
 
     fn check(&self, now: Instant, progress: Progress, head: Sent) -> Action {
@@ -209,7 +207,7 @@ mod tests {
                 written: 0,
             };
             let action = watchdog.tick(at(ms), progress, Some(request), true);
-            (action, watchdog.is_overdue(at(ms), progress, request))
+            (action, watchdog.is_overdue(at(ms), progress, request, start))
         };
         assert_eq!(tick(4900, 0), (Action::Nothing, false));
         assert_eq!(tick(5000, 0), (Action::Nothing, true));
@@ -218,6 +216,28 @@ mod tests {
             (Action::Nothing, false),
             "the bytes take four seconds"
         );
+    }
+
+    #[test]
+    fn a_request_behind_a_long_one_has_the_time_of_both() {
+        let start = Instant::now();
+        let mut watchdog = Watchdog::new(RESPONSE, start);
+        // The operating system has taken all bytes at once.
+        let progress = Progress {
+            written: 4 << 20,
+            ..Progress::default()
+        };
+        let long = Sent {
+            since: start,
+            at: start,
+            progress: Progress::default(),
+        };
+        let mut is_overdue = |seconds| {
+            let now = start + Duration::from_secs(seconds);
+            let action = watchdog.tick(now, progress, Some(long), true);
+            action == Action::Close || watchdog.is_overdue(now, progress, long, start)
+        };
+        assert_eq!((0..100).find(|seconds| is_overdue(*seconds)), Some(70));
     }
 
     #[test]
@@ -232,7 +252,7 @@ mod tests {
         let mut tick = |seconds| {
             let now = start + Duration::from_millis(seconds);
             let action = watchdog.tick(now, Progress::default(), Some(sent), true);
-            (action, watchdog.is_overdue(now, Progress::default(), sent))
+            (action, watchdog.is_overdue(now, Progress::default(), sent, start))
         };
         assert_eq!(tick(12_000), (Action::Nothing, false));
         assert_eq!(tick(12_100), (Action::Close, true));

@@ -101,7 +101,7 @@ impl Health {
         let has_moved = now.replies != self.seen.replies || now.bytes >= self.seen.bytes + MIN_BYTES;
         self.silent = count(self.silent, is_due && is_driven && !has_moved);
         let is_late = oldest.is_some_and(|sent| self.is_late(sent, now.bytes));
-        self.idle = count(self.idle, now.reads == self.seen.reads);
+        self.idle = count(self.idle, !is_due && now.reads == self.seen.reads);
         (self.seen, self.is_woken) = (now, is_due);
         match () {
             () if self.undriven >= UNDRIVEN => Verdict::Close(End::Undriven),
@@ -195,7 +195,6 @@ mod tests {
         assert_eq!(verdicts(true, slow), []);
         let long_reply = |tick| Progress {
             bytes: tick * 256 * 1024 / 10,
-            reads: tick / 50,
             ..driven(tick)
         };
         assert_eq!(verdicts(true, long_reply), []);
