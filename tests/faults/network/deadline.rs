@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use dspinlock_testkit::{Attack, Hostile, Job, Redis, Target, Worker, eventually};
 
 /// The time limit of a request.
-const LIMIT: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(2);
 /// The limit, two ticks, and a margin for a loaded machine. If each attempt had its own limit, a call would take longer.
-const MAX: Duration = Duration::from_millis(1700);
+const MAX: Duration = Duration::from_millis(2700);
 
 /// Makes a call that fails, and prints its time.
 fn time_to_fail(worker: &Worker, job: &Job, name: &str) -> Duration {
@@ -54,7 +54,7 @@ fn with_readers(server: &Redis) -> (Hostile, Worker) {
 const ATTACKS: [Attack; 3] = [
     Attack::Mute,
     Attack::Drip,
-    Attack::Hang(Duration::from_millis(700)),
+    Attack::Hang(Duration::from_millis(1500)),
 ];
 
 #[test]
@@ -156,37 +156,23 @@ fn a_look_of_a_waiting_call_has_one_limit() {
 }
 
 #[test]
-fn the_bytes_of_a_failed_attempt_extend_the_limit() {
+fn the_bytes_of_a_lost_attempt_extend_the_limit() {
     let server = &Redis::start();
-    let large = |function| Job::new(function, "large").with("size", 1_000_000);
     scope(|threads| {
         for function in ["cached", "cached_sync"] {
-            for (target, attack) in [
-                (Target::Reader, Attack::Stall),
-                (Target::Reply("GETRANGE"), Attack::Break),
-            ] {
-                threads.spawn(move || {
-                    let (hostile, worker) = match target {
-                        Target::Reader => with_readers(server),
-                        _ => {
-                            let hostile = Hostile::start(server.port());
-                            let worker = limited(&hostile.url());
-                            (hostile, worker)
-                        }
-                    };
-                    worker.call(&large(function)).result().expect("an honest server");
-                    hostile.attack(target, attack);
-                    let start = Instant::now();
-                    let outcome = worker.call(&large(function)).outcome();
-                    let elapsed = start.elapsed();
-                    println!("{attack:?} to {function}: {outcome:?} after {elapsed:.1?}");
-                    assert!(
-                        outcome.0 == 0 && outcome.1.is_ok(),
-                        "{attack:?} to {function}: {outcome:?}"
-                    );
-                    assert!(elapsed > LIMIT, "{attack:?} to {function}: {elapsed:?}");
-                });
-            }
+            threads.spawn(move || {
+                let hostile = Hostile::start(server.port());
+                let worker = Worker::start(&format!("{}?socket_timeout=1", hostile.url()));
+                let large = Job::new(function, "large").with("size", 1_000_000);
+                worker.call(&large).result().expect("an honest server");
+                hostile.attack(Target::Reply("GETRANGE"), Attack::Break);
+                let start = Instant::now();
+                let outcome = worker.call(&large).outcome();
+                let elapsed = start.elapsed();
+                println!("{function}: {outcome:?} after {elapsed:.1?}");
+                assert!(outcome.0 == 0 && outcome.1.is_ok(), "{function}: {outcome:?}");
+                assert!(elapsed > Duration::from_secs(1), "{function}: {elapsed:?}");
+            });
         }
     });
 }
