@@ -70,6 +70,11 @@ impl Hostile {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// The port of this server.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Attacks this target from now on, each time.
     pub fn attack(&self, target: Target, attack: Attack) {
         self.shared.state().plan = Some((target, attack));

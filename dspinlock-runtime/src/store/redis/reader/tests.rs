@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dspinlock_testkit::{Redis, eventually};
+use dspinlock_testkit::{Attack, Hostile, Redis, Target, eventually};
 use redis::RedisConnectionInfo;
 use tokio::runtime::{Builder, Runtime};
 
@@ -240,6 +240,40 @@ fn replies_of_dropped_reads_are_skipped() {
                 assert_eq!(reading.await, found(format!("v{n}")));
             }
         }
+    });
+}
+
+#[test]
+fn the_bytes_of_a_doubtful_read_extend_its_limit() {
+    let server = Redis::start();
+    fill(&server);
+    let hostile = Hostile::start(server.port());
+    let readers = Readers::new(Endpoint {
+        address: endpoint(&server).address.pinned(Some(local(hostile.port()))),
+        ..endpoint(&server)
+    });
+    let runtime = one_thread();
+    runtime.block_on(connected(&readers));
+    connected_sync(&readers);
+    // Half of the value arrives: 50,000 bytes.
+    hostile.attack(Target::Reader, Attack::Stall);
+    let expected = Duration::from_millis(185)..Duration::from_millis(195);
+    wait(async {
+        let mut reading = readers.read("long", BOUND).expect("a reader");
+        assert_eq!((&mut reading).await, Err(Doubt));
+        let extension = reading.extension();
+        assert!(expected.contains(&extension), "{extension:?}");
+    });
+    runtime.block_on(async {
+        let mut reading = readers.read("long", BOUND).expect("a reader");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        readers.close();
+        assert_eq!((&mut reading).await, Err(Doubt));
+        assert!(
+            expected.contains(&reading.extension()),
+            "{:?}",
+            reading.extension()
+        );
     });
 }
 
