@@ -49,7 +49,7 @@
 #[doc = include_str!("../docs/attribute.md")]
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::{
-    Acquired, Current, DSpinlockBase, Error, HashDSpinlock, KeyName, Lease, Op, Options, Pool, PoolBuilder,
+    Acquired, Current, DSpinlockBase, Error, HashDSpinlock, Holder, KeyName, Lease, Op, Options, Pool, PoolBuilder,
     RedisParameters, StoreFailure, Tls, Wait, current, init,
 };
 

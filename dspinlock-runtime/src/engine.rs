@@ -22,6 +22,7 @@ use crate::lease::{Lease, PublishOutcome};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::pool::near_cache::Placeholder;
+use crate::protocol::tag::Tag;
 pub(crate) use crate::store::Boxed;
 
 /// Outcome of [`enter`].
@@ -30,8 +31,8 @@ pub(crate) enum Entered {
     /// A stored value. If it cannot be decoded, the call enters again with the same specification.
     Hit {
         payload: Bytes,
-        /// The tag under which the value was published.
-        tag: Bytes,
+        /// The tag under which the value was published; `None` for a shared key, which keeps no value.
+        tag: Option<Tag>,
         placeholder: Option<Placeholder>,
         spec: Box<CallSpec>,
     },
@@ -68,8 +69,6 @@ pub(crate) fn enter(spec: Box<CallSpec>) -> Boxed<Result<Entered, Error>> {
                 placeholder,
                 spec,
             }),
-            // No server that follows the protocol replies COMPUTED to a call that wants the value.
-            AttemptOutcome::Computed(attempt) => Err(attempt.unexpected_reply()),
         }
     })
 }
@@ -78,7 +77,7 @@ pub(crate) fn enter(spec: Box<CallSpec>) -> Boxed<Result<Entered, Error>> {
 pub(crate) async fn acquire(pool: Pool, spec: Box<CallSpec>) -> Result<Option<Lease>, Error> {
     match follow::run(Attempt::new(pool, spec, false)?).await? {
         AttemptOutcome::Lease(lease) => Ok(Some(lease)),
-        AttemptOutcome::Found(..) | AttemptOutcome::Computed(_) => Ok(None),
+        AttemptOutcome::Found(..) => Ok(None),
     }
 }
 

@@ -79,17 +79,19 @@ pub enum Error {
     /// # assert!(matches!(lock.acquire_blocking(), Err(Error::SpinlockTriesExceeded { .. })));
     /// # Ok::<(), dspinlock::Error>(())
     /// ```
-    #[error("timed out after {} waiting for {key}; raise `wait` if the function takes longer", Rounded(*waited))]
+    #[error("timed out after {} waiting for {key}{}; raise `wait` if the function takes longer", Rounded(*waited), HeldBy(holder))]
     #[non_exhaustive]
     SpinlockTriesExceeded {
         /// The lock.
         key: KeyName,
         /// How long this call waited.
         waited: Duration,
+        /// The caller that holds the lock. `None` if it is unknown, for example a Python worker or a call of this process.
+        holder: Option<Holder>,
     },
-    /// The state in the store is not of the form `<tag>,<timestamp>,<0 or 1>`. It was not changed.
+    /// The entry in the store is not one of dspinlock. It was not changed.
     #[error(
-        "the state of {key} is not of the form `<tag>,<timestamp>,<0 or 1>`: another program wrote it; delete the key or use another `prefix`"
+        "the entry of {key} is neither a state nor a value of dspinlock: another program wrote it; delete the key or use another `prefix`"
     )]
     #[non_exhaustive]
     InvalidValueEncounteredDuringUnpacking {
@@ -112,13 +114,15 @@ pub enum Error {
     /// # assert!(matches!(lock.acquire_blocking(), Err(Error::FailIfKeyExistsIsEnabled { .. })));
     /// # Ok::<(), dspinlock::Error>(())
     /// ```
-    #[error("{key} already exists and `fail_if_key_exists` is set{}", Expiry(*remaining))]
+    #[error("{key} already exists and `fail_if_key_exists` is set{}{}", HeldBy(holder), Expiry(*remaining))]
     #[non_exhaustive]
     FailIfKeyExistsIsEnabled {
         /// The lock.
         key: KeyName,
         /// The time until the key expires. `None` if the key has no expiry.
         remaining: Option<Duration>,
+        /// The caller that holds or has computed the key. `None` if it is unknown, for example a Python worker.
+        holder: Option<Holder>,
     },
     /// The key could not be hashed, because an argument's `Serialize` implementation returned an error.
     #[error(
@@ -142,7 +146,7 @@ pub enum Error {
     #[error("`{operation}` failed for {key}: {reason}")]
     #[non_exhaustive]
     Store {
-        /// The step: `read`, `acquire`, `renew`, `publish`, `abort` or `delete`.
+        /// The step: `read`, `acquire`, `renew`, `publish`, `release`, `abort` or `delete`.
         operation: &'static str,
         /// The lock.
         key: KeyName,
@@ -311,6 +315,103 @@ impl fmt::Display for KeyName {
 impl fmt::Debug for KeyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyName({self})")
+    }
+}
+
+/// The caller that holds a lock, or has computed its key.
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::{Error, HashDSpinlock, Pool};
+///
+/// let pool = Pool::open("sqlite::memory:")?;
+/// let lock = HashDSpinlock::new("import").fail_if_key_exists(true).pool(&pool);
+/// let held = lock.acquire_blocking()?;
+/// match lock.acquire_blocking() {
+///     Err(Error::FailIfKeyExistsIsEnabled { holder: Some(holder), .. }) => {
+///         println!("held by {holder}");
+///         assert_eq!(holder.process_id(), u64::from(std::process::id()));
+///     }
+///     other => drop(other?),
+/// }
+/// # Ok::<(), dspinlock::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder(Box<HolderFields>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct HolderFields {
+    site: String,
+    host: String,
+    process_id: u64,
+    held_for: Duration,
+    lease_left: Option<Duration>,
+}
+
+impl Holder {
+    pub(crate) fn new(
+        site: String,
+        host: String,
+        process_id: u64,
+        held_for: Duration,
+        lease_left: Option<Duration>,
+    ) -> Self {
+        Self(Box::new(HolderFields {
+            site,
+            host,
+            process_id,
+            held_for,
+            lease_left,
+        }))
+    }
+
+    /// The name of the annotated function. Empty for a key that Python may know, because its entry has no room for it.
+    pub fn site(&self) -> &str {
+        &self.0.site
+    }
+
+    /// The name of the holder's host.
+    pub fn host(&self) -> &str {
+        &self.0.host
+    }
+
+    /// The id of the holder's process.
+    pub fn process_id(&self) -> u64 {
+        self.0.process_id
+    }
+
+    /// The time since the holder acquired the lock, by the store's clock.
+    pub fn held_for(&self) -> Duration {
+        self.0.held_for
+    }
+
+    /// The time until the lease, or the result, expires. `None` if it has no expiry.
+    pub fn lease_left(&self) -> Option<Duration> {
+        self.0.lease_left
+    }
+}
+
+/// For example `` `app::price`, process 4711 on `web-1`, for 1.2s ``.
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = &*self.0;
+        if !fields.site.is_empty() {
+            write!(f, "`{}`, ", fields.site)?;
+        }
+        let (process_id, host) = (fields.process_id, &fields.host);
+        write!(f, "process {process_id} on `{host}`, for {}", Rounded(fields.held_for))
+    }
+}
+
+/// The part of a message that names the holder.
+struct HeldBy<'a>(&'a Option<Holder>);
+
+impl fmt::Display for HeldBy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(holder) => write!(f, "; held by {holder}"),
+            None => Ok(()),
+        }
     }
 }
 

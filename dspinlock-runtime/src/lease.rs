@@ -10,15 +10,15 @@ pub(crate) mod held;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
 use self::claim::Claim;
-use self::held::{Held, Terms, holder, millis};
+use self::held::{Held, Terms, millis, origin};
 use crate::error::Error;
 use crate::pool::flight::Found;
-use crate::protocol::{Publish, Reply, Request};
+use crate::protocol::tag::Id;
+use crate::protocol::{Publish, Release, Reply, Request};
 use crate::rt::blocking;
 use crate::rt::op::Op;
 use crate::rt::sync::Instant;
@@ -49,8 +49,8 @@ pub struct Lease {
 
 impl Lease {
     /// Starts the lease of a lock that the store granted to `claim`, and its heartbeat. `sent` is when the request was sent.
-    pub(crate) fn start(mut claim: Claim, fence: u64, sent: Instant, terms: Terms) -> Self {
-        let held = Arc::new(Held::new(&claim, fence, sent, terms));
+    pub(crate) fn start(mut claim: Claim, id: Id, sent: Instant, terms: Terms) -> Self {
+        let held = Arc::new(Held::new(&claim, id, sent, terms));
         heartbeat::start(&held);
         if let Some(leader) = &mut claim.leader {
             leader.begin_computing();
@@ -80,7 +80,7 @@ impl Lease {
     /// # Ok::<(), dspinlock::Error>(())
     /// ```
     pub fn fence(&self) -> u64 {
-        self.held.fence
+        self.held.id.fence
     }
 
     /// Whether the lease expired, or the key was deleted or taken over.
@@ -200,7 +200,7 @@ impl Lease {
         &self.held
     }
 
-    /// Publishes COMPUTED, with the value if there is one. Unless it succeeds, the claim stays armed, and its drop aborts.
+    /// Publishes COMPUTED, with the value if there is one, or releases the lock. Unless it succeeds, the claim stays armed, and its drop aborts.
     pub(crate) async fn publish(mut self, payload: Option<Bytes>) -> Result<PublishOutcome, Error> {
         if self.is_lost() {
             return Ok(PublishOutcome::AlreadyLost);
@@ -210,23 +210,31 @@ impl Lease {
         }
         let held = &self.held;
         held.begin_publish();
-        let request = Request::Publish(Publish {
-            tag: held.tag.clone(),
-            fence: held.fence,
-            ttl: millis(held.terms.ttl),
-            elapsed: micros(held.acquired.elapsed()),
-            payload: payload
-                .as_ref()
-                .map(|payload| held.pool.sign(&held.key, &held.tag, held.fence, payload)),
-            holder: holder(&held.terms.site),
-        });
+        let request = match &payload {
+            None if !held.terms.keeps_mark => Request::Release(Release {
+                id: held.id,
+                was_sent: false,
+            }),
+            _ => {
+                let mut publish = Publish {
+                    id: held.id,
+                    ttl: millis(held.terms.ttl),
+                    took: millis(held.acquired.elapsed()),
+                    payload: payload.clone(),
+                    signature: None,
+                    origin: origin(&held.terms.site),
+                };
+                held.pool.sign(&held.key, &mut publish);
+                Request::Publish(publish)
+            }
+        };
         match self.claim.pool.send(&held.key, request).await? {
-            Reply::Published | Reply::Done => {
+            Reply::Published | Reply::Released | Reply::Done => {
                 self.claim.disarm();
                 if let Some((leader, payload)) = self.claim.leader.take().zip(payload) {
                     leader.complete(&Found {
                         payload,
-                        tag: held.tag.clone().into(),
+                        tag: Some(held.id.tag),
                     });
                 }
                 Ok(PublishOutcome::Published)
@@ -259,8 +267,4 @@ pub(crate) enum PublishOutcome {
     AlreadyLost,
     /// The store replied that the caller does not hold the lock.
     Lost,
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -21,7 +21,7 @@ mod store;
 mod tests;
 mod tls;
 
-pub use error::{Error, KeyName, StoreFailure};
+pub use error::{Error, Holder, KeyName, StoreFailure};
 pub use lease::Lease;
 pub use lease::current::{Current, current};
 pub use lock::{Acquired, DSpinlockBase, HashDSpinlock};

@@ -12,7 +12,6 @@ mod secret;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use once_cell::sync::OnceCell;
 use tokio::sync::{Mutex, oneshot};
 
@@ -23,8 +22,8 @@ use self::request::Requests;
 use self::secret::{SIGNATURE_SIZE, Secret};
 use crate::error::Error;
 use crate::key::Key;
-use crate::protocol::value::{Hit, MAX_HEADER};
-use crate::protocol::{Reply, Request};
+use crate::protocol::header::{Hit, MAX_LINE};
+use crate::protocol::{Publish, Reply, Request};
 use crate::rt::process::{self, Owned, PerProcess};
 use crate::rt::thread_end;
 use crate::store::RedisParameters;
@@ -301,31 +300,31 @@ impl Pool {
         }
     }
 
-    /// The payload to store, signed if the pool has a secret.
-    pub(crate) fn sign(&self, key: &Key, tag: &str, fence: u64, payload: &Bytes) -> Bytes {
-        match &self.shared.source.secret {
-            None => payload.clone(),
-            Some(secret) => secret.sign(key, tag, fence, payload),
+    /// Signs the value of a publish if the pool has a secret.
+    pub(crate) fn sign(&self, key: &Key, publish: &mut Publish) {
+        if let Some(secret) = &self.shared.source.secret
+            && !key.is_shared()
+        {
+            secret.sign(key, publish);
         }
     }
 
-    /// Whether the payload is the one that was published: its checksum and its signature are valid. Removes the signature.
+    /// Whether the value is the one that was published for this key: its key check, its signature and its checksum are valid,
+    /// and it is no recorded error. Removes the signature.
     #[inline]
     pub(crate) fn verify(&self, key: &Key, hit: &mut Hit) -> bool {
-        hit.is_intact()
-            && self
-                .shared
-                .source
-                .secret
-                .as_ref()
-                .is_none_or(|secret| secret.verify(key, hit))
+        let is_signed = |secret: &Secret| secret.verify(key, hit);
+        self.shared.source.secret.as_ref().is_none_or(is_signed)
+            && hit.is_of(&key.check())
+            && hit.is_intact()
+            && hit.facts.is_some_and(|facts| !facts.is_error)
     }
 
-    /// The greatest size of header and payload together.
+    /// The greatest size of an entry.
     pub(crate) fn bound(&self) -> usize {
         let signature = self.shared.source.secret.as_ref().map_or(0, |_| SIGNATURE_SIZE);
         self.max_value_size()
-            .saturating_add(MAX_HEADER + signature)
+            .saturating_add(MAX_LINE + signature)
             .min(i64::MAX as usize)
     }
 

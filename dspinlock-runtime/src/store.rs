@@ -2,13 +2,15 @@
 //!
 //! Every store implements the trait [`Store`]. A store knows nothing of pools, calls and user types.
 //!
-//! Modules, top first: `redis`, `embedded`, `api`, `limits`. Imports point downwards.
+//! Modules, top first: `redis`, `embedded`, `memory`, `watch`, `api`, `limits`. Imports point downwards.
 
 mod api;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub(crate) mod limits;
+pub mod memory;
 pub mod redis;
+mod watch;
 
 use std::any::Any;
 
@@ -22,16 +24,16 @@ pub use self::redis::RedisParameters;
 /// Opens the store behind a URL.
 pub(crate) fn open(url: &str, tls: Tls, limits: Limits) -> Result<SharedStore, Error> {
     match url.strip_prefix("sqlite:") {
+        Some(_) if tls != Tls::default() => Err(Error::option(
+            "TLS options were given, but a `sqlite:` URL has no TLS: remove them",
+        )),
+        Some(":memory:") => memory::open(),
         #[cfg(feature = "embedded")]
         Some(path) if path.contains('?') => Err(Error::InvalidUrl {
             reason: "a `sqlite:` URL has no parameters, and its path cannot contain `?`: remove them".into(),
         }),
         #[cfg(feature = "embedded")]
-        Some(path) if tls == Tls::default() => embedded::open(path, limits.request),
-        #[cfg(feature = "embedded")]
-        Some(_) => Err(Error::option(
-            "TLS options were given, but a `sqlite:` URL has no TLS: remove them",
-        )),
+        Some(path) => embedded::open(path, limits.request),
         #[cfg(not(feature = "embedded"))]
         Some(_) => Err(Error::InvalidUrl {
             reason: "`sqlite:` needs the feature `embedded` of dspinlock: enable it, or use a `redis:` URL"

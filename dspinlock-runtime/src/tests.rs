@@ -117,15 +117,35 @@ fn samples() -> Vec<Error> {
         Error::SpinlockTriesExceeded {
             key: key(),
             waited: Duration::from_secs(5),
+            holder: None,
+        },
+        Error::SpinlockTriesExceeded {
+            key: key(),
+            waited: Duration::from_secs(5),
+            holder: Some(Holder::new(
+                "app::price".into(),
+                "web-1".into(),
+                4711,
+                Duration::from_millis(1200),
+                Some(Duration::from_secs(9)),
+            )),
         },
         Error::InvalidValueEncounteredDuringUnpacking { key: key() },
         Error::FailIfKeyExistsIsEnabled {
             key: key(),
             remaining: Some(Duration::from_secs(90)),
+            holder: Some(Holder::new(
+                String::new(),
+                "web-1".into(),
+                4711,
+                Duration::from_secs(20),
+                None,
+            )),
         },
         Error::FailIfKeyExistsIsEnabled {
             key: key(),
             remaining: None,
+            holder: None,
         },
         Error::ProvidedObjectIsNotHashable {
             site: "app::price".into(),

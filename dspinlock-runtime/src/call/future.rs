@@ -149,7 +149,6 @@ impl<F: Future<Output = R>, R, P> RunProj<'_, F, R, P> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
 
     use super::super::policy::{ByFrom, MapErr, OnError, Outcome};
     use super::super::shape::Plain;
@@ -164,11 +163,10 @@ mod tests {
 
     fn spec() -> CallSpec {
         CallSpec {
-            key: Key::new("dspinlock".into(), [0; 32]),
+            key: Key::new(crate::key::Format::Single, "dspinlock".into(), [0; 32]),
             site: "site".into(),
             options: Options::default(),
             near_cache: None,
-            shared: false,
             refuse: None,
             refusals: 0,
         }
@@ -190,7 +188,7 @@ mod tests {
         let payload = codec::encode(&7).expect("numbers can be encoded").into();
         let hit = Ok(Entered::Hit {
             payload,
-            tag: Bytes::new(),
+            tag: None,
             placeholder: None,
             spec: Box::new(spec()),
         });

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::key::Format;
 use crate::options::{Options, Wait};
 
 /// The arguments of one attribute, in a `const`.
@@ -37,8 +38,11 @@ impl Site {
     }
 
     /// `name = ""`: the key consists of the arguments alone, and a Python worker may use it too.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.name == Some("")
+    pub(crate) fn format(&self) -> Format {
+        match self.name {
+            Some("") => Format::Shared,
+            _ => Format::Single,
+        }
     }
 
     /// `name = "..."`.

@@ -11,9 +11,10 @@ use super::site::Site;
 use super::site_name::{site_name, site_name_pieces};
 use crate::engine::{self, CallSpec, Entered};
 use crate::error::Error;
-use crate::key::{Key, KeyHasher};
+use crate::key::{Format, Key, KeyHasher};
 use crate::options::Options;
 use crate::pool::Pool;
+use crate::protocol::tag::Tag;
 use crate::rt::clock::Instant;
 use crate::rt::in_flight::InFlight;
 
@@ -32,7 +33,7 @@ impl Draft {
     pub(super) fn new(site: &'static Site) -> Self {
         Self {
             site,
-            hasher: KeyHasher::new(site.is_shared()),
+            hasher: KeyHasher::new(site.format() == Format::Shared),
             cached: false,
             near_cache: site.near_cache,
             options: None,
@@ -72,7 +73,7 @@ impl Start {
     /// The value in the near cache. Allocates nothing and takes no lock.
     pub(super) fn near_hit<R>(&self, from_entry: fn(&(dyn Any + Send + Sync)) -> Option<R>) -> Option<R> {
         let age = self.near_cache?;
-        let key = Key::new(self.site.options.prefix.clone(), self.digest?);
+        let key = Key::new(Format::Single, self.site.options.prefix.clone(), self.digest?);
         let now = Instant::now();
         let pool = Pool::global_if_open()?;
         pool.near_cache().get(&pool.store_key(key), now, age, from_entry)
@@ -100,11 +101,10 @@ impl Start {
         };
         options.cached_if_computed = self.cached;
         Ok(Box::new(CallSpec {
-            key: Key::new(options.prefix.clone(), digest),
+            key: Key::new(self.site.format(), options.prefix.clone(), digest),
             site,
             options,
             near_cache: self.near_cache,
-            shared: self.site.is_shared(),
             refuse: None,
             refusals: 0,
         }))
@@ -125,7 +125,7 @@ impl Entering {
     }
 
     /// Enters the engine again, and refuses the value with this tag, because it could not be decoded.
-    pub(super) fn refuse(&mut self, mut spec: Box<CallSpec>, tag: &[u8]) {
+    pub(super) fn refuse(&mut self, mut spec: Box<CallSpec>, tag: Option<Tag>) {
         spec.refuse(tag);
         self.future = InFlight::new(engine::enter(spec));
     }

@@ -67,7 +67,7 @@ impl<R, P> Steps<R, P> {
                     Decision::Return(outcome)
                 }
                 None => {
-                    entering.refuse(spec, &tag);
+                    entering.refuse(spec, tag);
                     Decision::Retry
                 }
             },

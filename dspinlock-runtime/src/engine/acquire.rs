@@ -13,10 +13,11 @@ use crate::error::Error;
 use crate::lease::Lease;
 use crate::lease::claim::Claim;
 use crate::lease::heartbeat;
-use crate::lease::held::{Terms, deadline, holder, millis};
+use crate::lease::held::{Terms, deadline, millis, origin};
 use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
-use crate::protocol::{Acquire, Renew, Reply, Request};
+use crate::protocol::tag::Id;
+use crate::protocol::{Acquire, Existing, Renew, Reply, Request, encoding};
 use crate::rt::clock::Instant;
 use crate::rt::{background, thread_end};
 use crate::store::Change;
@@ -55,7 +56,7 @@ impl Attempt {
                 TryOutcome::Retry => {}
                 TryOutcome::Held(rest) => {
                     self.sleep(rest, state.change.take()).await;
-                    if state.is_foreign {
+                    if self.is_held_by_python(&state) {
                         background::sleep(PYTHON_PAUSE).await;
                     }
                     if let Some(found) = self.read_value(&mut claim).await? {
@@ -78,9 +79,14 @@ impl Attempt {
         self.policy.woken(start.elapsed());
     }
 
+    fn is_held_by_python(&self, state: &TryState) -> bool {
+        let is_foreign = |existing| encoding::holder(&self.key, existing).is_none();
+        self.key.is_shared() && state.existing.as_ref().is_some_and(is_foreign)
+    }
+
     /// Reads without a script, because the change that woke the waiter is usually a publish.
     async fn read_value(&mut self, claim: &mut Claim) -> Result<Option<Found>, Error> {
-        if !self.want_value || self.spec.shared || self.spec.refuse.is_some() {
+        if !self.want_value || self.spec.refuse.is_some() {
             return Ok(None);
         }
         if let Some(leader) = &mut claim.leader {
@@ -88,7 +94,7 @@ impl Attempt {
         }
         // An error is ignored: if the store still fails, the next ACQUIRE reports it.
         match self.read().await {
-            Ok(Some((hit, _))) => self.verified(hit),
+            Ok(Some((found, _))) => Ok(Some(found)),
             Ok(None) | Err(_) => Ok(None),
         }
     }
@@ -97,6 +103,8 @@ impl Attempt {
     async fn try_once(&mut self, claim: &mut Claim, state: &mut TryState) -> Result<TryOutcome, Error> {
         let sent = Instant::now();
         let next = match self.send(claim, state).await {
+            // A connection gave the reply to another request.
+            Ok(Reply::Acquired(id)) if id.tag != claim.tag => return Err(self.unexpected_reply()),
             // The reply took so long that a renewal is due. A second ACQUIRE grants a full lease. There is no third one,
             // because the network may always be this slow.
             Ok(Reply::Acquired(_)) if !state.was_late && sent.elapsed() > self.lease / 3 => {
@@ -106,21 +114,22 @@ impl Attempt {
             Ok(Reply::Acquired(_)) if Instant::now() >= deadline(self.lease, sent) => {
                 return Err(Error::LeaseLost { key: self.name() });
             }
-            Ok(Reply::Acquired(fence)) => {
-                let sent = self.replicate(claim, fence).await?.unwrap_or(sent);
-                return Ok(TryOutcome::Ended(Ended::Granted(fence, sent)));
+            Ok(Reply::Acquired(id)) => {
+                let sent = self.replicate(id).await?.unwrap_or(sent);
+                return Ok(TryOutcome::Ended(Ended::Granted(id, sent)));
             }
             Ok(Reply::Hit(hit, _)) if self.want_value => {
                 return Ok(self
                     .verified(hit)?
                     .map_or(TryOutcome::Retry, |found| TryOutcome::Ended(Ended::Found(found))));
             }
-            Ok(Reply::Busy(busy)) => {
-                state.is_foreign = busy.foreign;
-                self.policy.busy(Instant::now(), &busy)
+            Ok(Reply::Busy(existing)) => {
+                let next = self.policy.busy(Instant::now(), &existing);
+                state.existing = Some(existing);
+                next
             }
-            Ok(Reply::Computed | Reply::Done) if self.spec.options.cached_if_computed => {
-                return Ok(TryOutcome::Ended(Ended::Computed));
+            Ok(Reply::Computed) if self.spec.options.cached_if_computed => {
+                return Ok(TryOutcome::Ended(Ended::Found(Found::NO_VALUE)));
             }
             Ok(reply) => return Err(self.reply_error(reply)),
             // The store may be available again before a call that was waiting times out.
@@ -133,7 +142,7 @@ impl Attempt {
         };
         match next {
             Next::Sleep(rest) => Ok(TryOutcome::Held(rest)),
-            Next::TimedOut(waited) => Err(self.timed_out(waited)),
+            Next::TimedOut(waited) => Err(self.timed_out(waited, state.existing.as_ref())),
             Next::TakeOver(raw) => {
                 state.stale = Some(raw);
                 Ok(TryOutcome::Retry)
@@ -145,15 +154,15 @@ impl Attempt {
     async fn send(&self, claim: &mut Claim, state: &mut TryState) -> Result<Reply, Error> {
         let options = &self.spec.options;
         let request = Request::Acquire(Acquire {
-            tag: claim.tag.clone(),
+            tag: claim.tag,
             lease: millis(self.lease),
             max_block: millis(options.max_block_time),
             cached: options.cached_if_computed,
             fail_if_key_exists: options.fail_if_key_exists,
-            want_value: self.want_value,
-            refuse: self.spec.refuse.clone(),
+            seize: false,
+            refuse: self.spec.refuse,
             stale: state.stale.take(),
-            holder: holder(&self.spec.site),
+            origin: origin(&self.spec.site),
             bound: self.pool.bound(),
         });
         while thread_end::is_ending() {
@@ -184,15 +193,14 @@ impl Attempt {
 
     /// With `replicas`, renews the lease once and waits until the replicas acknowledge the renewal. Replicas apply writes in
     /// order, so they then have the grant too. Returns when the renewal was sent.
-    async fn replicate(&self, claim: &Claim, fence: u64) -> Result<Option<Instant>, Error> {
+    async fn replicate(&self, id: Id) -> Result<Option<Instant>, Error> {
         let replicas = self.spec.options.replicas;
         if replicas == 0 {
             return Ok(None);
         }
         let sent = Instant::now();
         let request = Request::Renew(Renew {
-            tag: claim.tag.clone(),
-            fence,
+            id,
             lease: millis(self.lease),
         });
         let renewal = self.pool.requests().send_replicated(&self.key, request, replicas);
@@ -204,14 +212,15 @@ impl Attempt {
 
     fn end(self, mut claim: Claim, ended: Ended) -> AttemptOutcome {
         match ended {
-            Ended::Granted(fence, sent) => {
+            Ended::Granted(id, sent) => {
                 let terms = Terms {
                     lease: self.lease,
                     ttl: self.spec.options.ttl,
                     max_block: self.spec.options.max_block_time,
+                    keeps_mark: self.key.is_shared() || self.spec.options.fail_if_key_exists,
                     site: self.spec.site,
                 };
-                AttemptOutcome::Lease(Lease::start(claim, fence, sent, terms))
+                AttemptOutcome::Lease(Lease::start(claim, id, sent, terms))
             }
             Ended::Found(found) => {
                 if let Some(leader) = claim.leader.take() {
@@ -219,7 +228,6 @@ impl Attempt {
                 }
                 AttemptOutcome::Found(found, None, self.spec)
             }
-            Ended::Computed => AttemptOutcome::Computed(Box::new(self)),
         }
     }
 
@@ -227,10 +235,11 @@ impl Attempt {
     fn reply_error(&self, reply: Reply) -> Error {
         let key = self.name();
         match reply {
-            Reply::Exists(remaining) if self.spec.options.fail_if_key_exists => {
+            Reply::Exists(existing) if self.spec.options.fail_if_key_exists => {
                 Error::FailIfKeyExistsIsEnabled {
                     key,
-                    remaining: remaining.map(Duration::from_millis),
+                    remaining: existing.remaining.map(Duration::from_millis),
+                    holder: encoding::holder(&self.key, &existing),
                 }
             }
             Reply::Bad(BadState::Number) => Error::AtomicQueryInvalidState { key },
@@ -247,8 +256,8 @@ struct TryState {
     stale: Option<Bytes>,
     /// A grant has arrived too late once.
     was_late: bool,
-    /// A Python worker holds the key.
-    is_foreign: bool,
+    /// The last other holder.
+    existing: Option<Existing>,
     /// Each request subscribes to the next change.
     subscribes: bool,
     /// The next change, if the last request subscribed to it.
@@ -267,10 +276,9 @@ enum TryOutcome {
 
 /// Outcome of the last try.
 enum Ended {
-    /// The fence of the lock, and when the ACQUIRE or its renewal was sent.
-    Granted(u64, Instant),
+    /// The grant, and when the ACQUIRE or its renewal was sent.
+    Granted(Id, Instant),
     Found(Found),
-    Computed,
 }
 
 /// Whether the store was not available, so that the request was not sent.

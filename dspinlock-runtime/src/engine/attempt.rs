@@ -12,8 +12,9 @@ use crate::options::{Options, check_length};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::pool::near_cache::Placeholder;
-use crate::protocol::value::{Hit, MAX_HEADER};
-use crate::protocol::{Read, Reply};
+use crate::protocol::header::Hit;
+use crate::protocol::tag::{Head, Tag};
+use crate::protocol::{Existing, Read, Reply, encoding};
 
 /// What a call asks for.
 #[derive(Debug, Clone)]
@@ -24,18 +25,16 @@ pub(crate) struct CallSpec {
     pub options: Options,
     /// The greatest age of a value in the near cache, if the site has one.
     pub near_cache: Option<Duration>,
-    /// A Python worker may know this key (`name = ""`).
-    pub shared: bool,
     /// The tag of a stored value that this call does not accept, because it is damaged or cannot be decoded.
-    pub refuse: Option<String>,
+    pub refuse: Option<Tag>,
     /// How many values this call has refused.
     pub refusals: u8,
 }
 
 impl CallSpec {
     /// Excludes the stored value with this tag.
-    pub(crate) fn refuse(&mut self, tag: &[u8]) {
-        self.refuse = Some(String::from_utf8_lossy(tag).into_owned());
+    pub(crate) fn refuse(&mut self, tag: Option<Tag>) {
+        self.refuse = tag;
         self.refusals = self.refusals.saturating_add(1);
     }
 }
@@ -50,8 +49,6 @@ pub(super) enum AttemptOutcome {
     Lease(Lease),
     /// A stored value.
     Found(Found, Option<Placeholder>, Box<CallSpec>),
-    /// The key is COMPUTED, and the call does not want the value.
-    Computed(Box<Attempt>),
 }
 
 /// A call that has entered the engine.
@@ -64,7 +61,7 @@ pub(super) struct Attempt {
     /// The length of the lease.
     pub(super) lease: Duration,
     pub(super) policy: WaitPolicy,
-    /// A read has found a value above the bound. Later reads look at the header alone.
+    /// A read has found a value above the bound. Later reads look at the head alone.
     is_too_long: bool,
 }
 
@@ -95,11 +92,10 @@ impl Attempt {
     }
 
     /// The hit path: one round trip, no lock.
-    pub(super) async fn read(&mut self) -> Result<Option<(Hit, Option<Placeholder>)>, Error> {
+    pub(super) async fn read(&mut self) -> Result<Option<(Found, Option<Placeholder>)>, Error> {
         let request = Read {
-            shared: self.spec.shared,
             bound: match self.is_too_long {
-                true => MAX_HEADER.min(self.pool.bound()),
+                true => Head::LENGTH,
                 false => self.pool.bound(),
             },
         };
@@ -109,7 +105,8 @@ impl Attempt {
             None => (requests.read(&self.key, request).await?, None),
         };
         match reply {
-            Reply::Hit(hit, _) => Ok(Some((hit, placeholder))),
+            Reply::Hit(hit, _) => Ok(self.verified(hit)?.map(|found| (found, placeholder))),
+            Reply::Computed => Ok(Some((Found::NO_VALUE, placeholder))),
             reply => {
                 self.is_too_long |= reply == Reply::TooLong;
                 Ok(None)
@@ -124,11 +121,11 @@ impl Attempt {
     /// The store has returned too many such values.
     pub(super) fn verified(&mut self, mut hit: Hit) -> Result<Option<Found>, Error> {
         let is_valid = self.pool.verify(&self.key, &mut hit);
-        let Hit { payload, tag, .. } = hit;
+        let (payload, tag) = (hit.payload, Some(hit.id.tag));
         if is_valid {
             return Ok(Some(Found { payload, tag }));
         }
-        self.spec.refuse(&tag);
+        self.spec.refuse(tag);
         self.check_refusals()?;
         Ok(None)
     }
@@ -147,10 +144,11 @@ impl Attempt {
         KeyName::new(self.spec.site.clone(), self.key.to_string())
     }
 
-    pub(super) fn timed_out(&self, waited: Duration) -> Error {
+    pub(super) fn timed_out(&self, waited: Duration, existing: Option<&Existing>) -> Error {
         Error::SpinlockTriesExceeded {
             key: self.name(),
             waited,
+            holder: existing.and_then(|existing| encoding::holder(&self.key, existing)),
         }
     }
 

@@ -64,8 +64,7 @@ impl Attempt {
         let reads = self.want_value && !self.spec.options.fail_if_key_exists && self.spec.refuse.is_none();
         if reads
             && !leader.as_ref().is_some_and(Leader::knows_absent)
-            && let Some((hit, placeholder)) = self.read().await?
-            && let Some(found) = self.verified(hit)?
+            && let Some((found, placeholder)) = self.read().await?
         {
             if let Some(leader) = leader {
                 leader.complete(&found);
@@ -87,7 +86,7 @@ impl Attempt {
             let rest = match self.policy.following(Instant::now()) {
                 Next::Sleep(rest) => rest,
                 Next::TakeOver(_) => Duration::ZERO,
-                Next::TimedOut(waited) => return Err(self.timed_out(waited)),
+                Next::TimedOut(waited) => return Err(self.timed_out(waited, None)),
             };
             tokio::select! {
                 biased;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::options::{Options, Wait};
-use crate::protocol::Busy;
+use crate::protocol::Existing;
 use crate::protocol::state::State;
 use crate::rt::clock::Instant;
 
@@ -78,15 +78,15 @@ impl WaitPolicy {
     }
 
     /// Another caller holds the key.
-    pub(super) fn busy(&mut self, now: Instant, busy: &Busy) -> Next {
-        let first_seen = self.see(now, busy);
-        if self.is_stale(now - first_seen, busy) {
+    pub(super) fn busy(&mut self, now: Instant, existing: &Existing) -> Next {
+        let first_seen = self.see(now, existing);
+        if self.is_stale(now - first_seen, existing) {
             // A store that still has the same bytes afterwards has refused the takeover: the next one is not sent at once.
-            self.seen = Some((busy.raw.clone(), now));
-            return Next::TakeOver(busy.raw.clone());
+            self.seen = Some((existing.line.clone(), now));
+            return Next::TakeOver(existing.line.clone());
         }
         // Servers push an expiry late, so the call does not wait for the push.
-        let expiry = busy.remaining.map_or(Duration::MAX, |remaining| {
+        let expiry = existing.remaining.map_or(Duration::MAX, |remaining| {
             Duration::from_millis(remaining.saturating_add(1))
         });
         self.sleep(now, expiry)
@@ -136,8 +136,8 @@ impl WaitPolicy {
     }
 
     /// Records the state that a look found, and chooses the pause after it. Returns when this state was first seen.
-    fn see(&mut self, now: Instant, busy: &Busy) -> Instant {
-        let known = self.seen.as_ref().filter(|(raw, _)| *raw == busy.raw);
+    fn see(&mut self, now: Instant, existing: &Existing) -> Instant {
+        let known = self.seen.as_ref().filter(|(line, _)| *line == existing.line);
         let first_seen = known.map(|(_, first_seen)| *first_seen);
         self.pause = match (first_seen, self.slept.take()) {
             (Some(_), Some(slept)) if slept < QUIET => (self.pause * 2).clamp(MIN_PAUSE, MAX_PAUSE),
@@ -146,18 +146,18 @@ impl WaitPolicy {
             _ => Duration::ZERO,
         };
         first_seen.unwrap_or_else(|| {
-            self.seen = Some((busy.raw.clone(), now));
+            self.seen = Some((existing.line.clone(), now));
             now
         })
     }
 
     /// A state is stale if its timestamp is older than `max_block_time` by the store's clock and its bytes have not changed
     /// for [`STALE_AFTER`], or if they have not changed for `max_block_time`. The latter covers timestamps in the future.
-    fn is_stale(&self, seen: Duration, busy: &Busy) -> bool {
-        let Ok(state) = State::parse(&busy.raw) else {
+    fn is_stale(&self, seen: Duration, existing: &Existing) -> bool {
+        let Ok(state) = State::parse(&existing.line) else {
             return false;
         };
-        let age = i64::try_from(busy.now)
+        let age = i64::try_from(existing.now)
             .unwrap_or(i64::MAX)
             .saturating_sub(state.timestamp);
         let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
@@ -171,7 +171,7 @@ mod tests {
 
     const NOW: u64 = 1_795_416_240_000_000;
 
-    fn busy(age: Duration, remaining: Option<u64>) -> Busy {
+    fn busy(age: Duration, remaining: Option<u64>) -> Existing {
         let timestamp = NOW as i64 - age.as_micros() as i64;
         let raw = State {
             tag: "t",
@@ -180,11 +180,10 @@ mod tests {
         }
         .to_string()
         .into();
-        Busy {
-            raw,
+        Existing {
+            line: raw,
             remaining,
             now: NOW,
-            foreign: false,
         }
     }
 
@@ -258,7 +257,7 @@ mod tests {
         assert!(matches!(policy.busy(start + ms(4999), &old), Next::Sleep(_)));
         assert_eq!(
             policy.busy(start + ms(5000), &old),
-            Next::TakeOver(old.raw.clone())
+            Next::TakeOver(old.line.clone())
         );
     }
 
@@ -297,11 +296,10 @@ mod tests {
     fn a_timestamp_from_the_future_is_judged_by_the_local_clock() {
         let (mut policy, start) = policy(|options| options.wait = Some(Wait::Forever));
         let raw: Bytes = "t,9999-12-31T23:59:59Z,0".into();
-        let future = Busy {
-            raw: raw.clone(),
+        let future = Existing {
+            line: raw.clone(),
             remaining: None,
             now: NOW,
-            foreign: false,
         };
         assert!(matches!(policy.busy(start, &future), Next::Sleep(_)));
         assert!(matches!(
@@ -344,11 +342,11 @@ mod tests {
     }
 
     /// The pauses after looks that find these states, each woken after so many milliseconds.
-    fn pauses(looks: &[(&Busy, u64)]) -> Vec<Duration> {
+    fn pauses(looks: &[(&Existing, u64)]) -> Vec<Duration> {
         let (mut policy, start) = policy(|_| {});
         policy.busy(start, looks[0].0);
         assert_eq!(policy.pause(), Duration::ZERO, "the first look");
-        let pause = |&(busy, slept): &(&Busy, u64)| {
+        let pause = |&(busy, slept): &(&Existing, u64)| {
             policy.woken(ms(slept));
             policy.busy(start, busy);
             policy.pause()

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::canonical::{self, Sink};
-use super::name::{Key, KeyError};
+use super::name::{Format, Key, KeyError};
 use super::raw::Raw;
 
 /// A part of a key: every type that is [`serde::Serialize`].
@@ -85,9 +85,10 @@ impl KeyHasher {
     ///
     /// [`KeyError::Serialize`] if the `Serialize` implementation of a part failed.
     pub fn finish(mut self, prefix: Cow<'static, str>, site_name: &str) -> Result<Key, KeyError> {
+        let format = if self.shared { Format::Shared } else { Format::Single };
         let digest = self.digest(|hash| hash.update(site_name));
         digest
-            .map(|digest| Key::new(prefix, digest))
+            .map(|digest| Key::new(format, prefix, digest))
             .ok_or(KeyError::Serialize)
     }
 

@@ -7,23 +7,38 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::base64;
+
 /// The longest custom key, in bytes.
 const MAX_CUSTOM: usize = 512;
 
+/// How many bytes of the digest are in the name of a key that only this crate knows.
+const NAMED: usize = 24;
+
 /// The name of one lock.
 ///
-/// The same arguments of the same site give equal keys on every host, build and architecture.
-/// `Display` shows the prefix and the digest, never an argument.
+/// The same arguments of the same site give equal keys on every host, build and architecture. Equal keys have the same name in
+/// the store. `Display` shows that name, never an argument.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key(Repr);
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 enum Repr {
     Digest {
+        format: Format,
         prefix: Cow<'static, str>,
         digest: [u8; 32],
     },
     Custom(Arc<str>),
+}
+
+/// How the entry of a key is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// As py-dspinlock encodes it, because Python may know the key.
+    Shared,
+    /// As one entry with lock and value, because only this crate knows the key.
+    Single,
 }
 
 /// Why a key cannot be created. The value is not quoted.
@@ -38,9 +53,13 @@ pub enum KeyError {
 }
 
 impl Key {
-    /// `<prefix>,<digest in hex>`.
-    pub fn new(prefix: Cow<'static, str>, digest: [u8; 32]) -> Self {
-        Self(Repr::Digest { prefix, digest })
+    /// The key of a digest.
+    pub fn new(format: Format, prefix: Cow<'static, str>, digest: [u8; 32]) -> Self {
+        Self(Repr::Digest {
+            format,
+            prefix,
+            digest,
+        })
     }
 
     /// A key of a custom key scheme. The text is the name in the store.
@@ -48,7 +67,7 @@ impl Key {
     /// # Errors
     ///
     /// [`KeyError::Custom`] if the text is empty, has more than 512 bytes, or has braces or control characters. Braces
-    /// would put the two entries of the key into different cluster slots.
+    /// would put two keys with one text between braces into one cluster slot.
     pub fn custom(text: &str) -> Result<Self, KeyError> {
         let reserved = |c: char| matches!(c, '{' | '}') || c.is_control();
         if text.is_empty() || text.len() > MAX_CUSTOM || text.contains(reserved) {
@@ -57,21 +76,46 @@ impl Key {
         Ok(Self(Repr::Custom(text.into())))
     }
 
-    /// The key whose state or value has this name in the store. `None` if the name does not contain a digest.
+    /// The key with this name in the store. `None` if the name does not contain a digest.
     pub fn from_name(name: &str) -> Option<Self> {
-        let name = match name.strip_prefix('{') {
-            Some(name) => name.strip_suffix("},value")?,
-            None => name,
-        };
-        let (prefix, hex) = name.rsplit_once(',')?;
+        let (prefix, text) = name.rsplit_once(',')?;
         let mut digest = [0; 32];
-        if hex.len() != 64 || !hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-            return None;
+        let format = match text.strip_prefix(LETTER) {
+            Some(text) if text.len() == 32 => {
+                base64::decode(text.as_bytes(), &mut digest[..NAMED])?;
+                Format::Single
+            }
+            _ if text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) => {
+                for (at, byte) in digest.iter_mut().enumerate() {
+                    *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+                }
+                Format::Shared
+            }
+            _ => return None,
+        };
+        Some(Self::new(format, Cow::Owned(prefix.to_owned()), digest))
+    }
+
+    /// How the entry of this key is encoded. Python may know every custom key.
+    pub fn format(&self) -> Format {
+        match &self.0 {
+            Repr::Digest { format, .. } => *format,
+            Repr::Custom(_) => Format::Shared,
         }
-        for (at, byte) in digest.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok()?;
+    }
+
+    /// Whether Python may know the key.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.format() == Format::Shared
+    }
+
+    /// The end of the digest, which the name of a key of the single format does not contain.
+    pub(crate) fn check(&self) -> [u8; 11] {
+        let mut check = [b'A'; 11];
+        if let Repr::Digest { digest, .. } = &self.0 {
+            base64::encode(&digest[NAMED..], &mut check);
         }
-        Some(Self::new(Cow::Owned(prefix.to_owned()), digest))
+        check
     }
 
     /// The text of a custom key, `None` for every other key.
@@ -96,27 +140,66 @@ impl Key {
     /// The same digest under another prefix. A custom key has no prefix and does not change.
     pub(crate) fn with_prefix(&self, prefix: Cow<'static, str>) -> Self {
         match &self.0 {
-            Repr::Digest { digest, .. } => Self::new(prefix, *digest),
+            Repr::Digest { format, digest, .. } => Self::new(*format, prefix, *digest),
             Repr::Custom(_) => self.clone(),
         }
     }
 
-    /// The store's name of the state, the same as in py-dspinlock.
-    pub fn state_name(&self) -> String {
+    /// The name in the store. `<prefix>,<digest in hex>` for a shared key, as in py-dspinlock; otherwise
+    /// `<prefix>,a<24 bytes of the digest in base64url>`, where `a` is the format.
+    pub fn name(&self) -> String {
         match &self.0 {
-            Repr::Digest { prefix, digest } => name("", prefix, digest, ""),
+            Repr::Digest {
+                format,
+                prefix,
+                digest,
+            } => {
+                let mut name = String::with_capacity(prefix.len() + 65);
+                name.extend([prefix, ","]);
+                match format {
+                    Format::Shared => Hex(digest).with(|digits| name.push_str(digits)),
+                    Format::Single => {
+                        let mut text = [0; 32];
+                        base64::encode(&digest[..NAMED], &mut text);
+                        name.push(LETTER);
+                        name.push_str(std::str::from_utf8(&text).unwrap_or_default());
+                    }
+                }
+                name
+            }
             Repr::Custom(text) => text.as_ref().into(),
         }
     }
+}
 
-    /// The store's name of the value and the fence, in the same cluster slot as the state.
-    pub fn value_name(&self) -> String {
-        match &self.0 {
-            Repr::Digest { prefix, digest } => name("{", prefix, digest, "},value"),
-            Repr::Custom(text) => format!("{{{text}}},value"),
+/// The letter of the single format in names, so that a later format may live beside it.
+const LETTER: char = 'a';
+
+impl PartialEq for Repr {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Custom(one), Self::Custom(other)) => one == other,
+            (
+                Self::Digest {
+                    format,
+                    prefix,
+                    digest,
+                },
+                Self::Digest {
+                    format: other_format,
+                    prefix: other_prefix,
+                    digest: other,
+                },
+            ) => {
+                let named = if *format == Format::Single { NAMED } else { 32 };
+                digest[..named] == other[..named] && format == other_format && prefix == other_prefix
+            }
+            _ => false,
         }
     }
 }
+
+impl Eq for Repr {}
 
 /// Eight bytes of the digest are enough: few keys share a digest under different prefixes.
 impl Hash for Key {
@@ -137,7 +220,7 @@ impl Hash for Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Repr::Digest { prefix, digest } => write!(f, "{prefix},{}", Hex(digest)),
+            Repr::Digest { .. } => f.write_str(&self.name()),
             // The text may contain an argument, so only its digest is shown.
             Repr::Custom(text) => write!(f, "custom key {}", Hex(&Sha256::digest(text.as_bytes())[..8])),
         }
@@ -148,15 +231,6 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({self})")
     }
-}
-
-/// The name of a digest in the store, in one allocation, because every request needs one.
-fn name(before: &str, prefix: &str, digest: &[u8; 32], after: &str) -> String {
-    let mut name = String::with_capacity(before.len() + prefix.len() + 65 + after.len());
-    name.extend([before, prefix, ","]);
-    Hex(digest).with(|digits| name.push_str(digits));
-    name.push_str(after);
-    name
 }
 
 /// At most 32 bytes, shown in hex.

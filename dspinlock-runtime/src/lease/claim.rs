@@ -8,18 +8,19 @@ use std::mem;
 use std::time::Duration;
 
 use crate::error::{Error, StoreFailure};
-use crate::key::Key;
+use crate::key::{Key, base64};
 use crate::pool::Pool;
 use crate::pool::flight::Leader;
 use crate::protocol::Request;
+use crate::protocol::tag::Tag;
 use crate::rt::process::PerProcess;
 use crate::rt::sync::{Instant, Mutex, MutexGuard, PoisonError};
 use crate::rt::{background, thread_end};
 
 /// The armed claims of this process, by tag.
-static ARMED: PerProcess<Mutex<BTreeMap<String, (Pool, Key)>>> = PerProcess::new(|_| Mutex::default());
+static ARMED: PerProcess<Mutex<BTreeMap<Tag, (Pool, Key)>>> = PerProcess::new(|_| Mutex::default());
 
-fn armed() -> MutexGuard<'static, BTreeMap<String, (Pool, Key)>> {
+fn armed() -> MutexGuard<'static, BTreeMap<Tag, (Pool, Key)>> {
     ARMED.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -29,7 +30,7 @@ pub(super) fn give_up() {
         let queued = thread_end::queue_abort();
         background::spawn(async move {
             // Without a reply the lease expires.
-            let _ = abort(&pool, &key, &tag, &mut false).await;
+            let _ = abort(&pool, &key, tag, &mut false).await;
             drop(queued);
         });
     }
@@ -42,7 +43,7 @@ pub(super) fn give_up() {
 pub(crate) struct Claim {
     pub(crate) pool: Pool,
     pub(crate) key: Key,
-    pub(crate) tag: String,
+    pub(crate) tag: Tag,
     pub(crate) leader: Option<Leader>,
     /// The length of the lease.
     lease: Duration,
@@ -54,11 +55,10 @@ pub(crate) struct Claim {
 
 impl Claim {
     pub(crate) fn new(pool: &Pool, key: &Key, lease: Duration, leader: Option<Leader>) -> Self {
-        let tag = uuid::Uuid::new_v4().to_string();
         Self {
             pool: pool.clone(),
             key: key.clone(),
-            tag,
+            tag: random_tag(),
             leader,
             lease,
             armed: false,
@@ -74,7 +74,7 @@ impl Claim {
         let was_armed = mem::replace(&mut self.armed, true);
         if !was_armed {
             let claimed = (self.pool.clone(), self.key.clone());
-            armed().insert(self.tag.clone(), claimed);
+            armed().insert(self.tag, claimed);
         }
         was_armed
     }
@@ -94,7 +94,7 @@ impl Claim {
 
     /// Sends an ABORT and waits for the reply. The claim stays armed until then, so a drop sends it again.
     pub(crate) async fn abort(&mut self) {
-        let aborted = abort(&self.pool, &self.key, &self.tag, &mut self.has_lost_copy).await;
+        let aborted = abort(&self.pool, &self.key, self.tag, &mut self.has_lost_copy).await;
         if aborted.is_ok() {
             self.disarm();
         }
@@ -112,13 +112,13 @@ impl Drop for Claim {
             let queued = thread_end::queue_abort();
             self.disarm();
             let (pool, key, lease) = (self.pool.clone(), self.key.clone(), self.lease);
-            let tag = mem::take(&mut self.tag);
+            let tag = self.tag;
             background::start_here(async move {
                 let mut was_resent = false;
-                let first = abort(&pool, &key, &tag, &mut was_resent).await;
+                let first = abort(&pool, &key, tag, &mut was_resent).await;
                 drop(queued);
                 if first.is_err() || has_lost_copy || was_resent {
-                    repeat_abort(&pool, &key, &tag, lease, first).await;
+                    repeat_abort(&pool, &key, tag, lease, first).await;
                 }
             });
             // The request of the next leader is behind the ABORT.
@@ -127,9 +127,17 @@ impl Drop for Claim {
     }
 }
 
+/// 96 bits of the kernel's random source. The other bits of the UUID are fixed.
+fn random_tag() -> Tag {
+    let uuid = uuid::Uuid::new_v4();
+    let bits = uuid.as_bytes();
+    let mut text = [0; 16];
+    base64::encode(&[&bits[..6], &bits[9..15]].concat(), &mut text);
+    Tag::parse(&text).expect("base64url characters")
+}
+
 /// Sets `was_resent` if the connection of the first copy was lost.
-pub(super) async fn abort(pool: &Pool, key: &Key, tag: &str, was_resent: &mut bool) -> Result<(), Error> {
-    let tag = tag.to_owned();
+pub(super) async fn abort(pool: &Pool, key: &Key, tag: Tag, was_resent: &mut bool) -> Result<(), Error> {
     let sent = pool.send_noting(key, Request::Abort { tag }, was_resent);
     sent.await.map(drop)
 }
@@ -139,7 +147,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Sends the ABORT again after a second until the store replies, and once more after one lease: after a broken connection, an
 /// ACQUIRE may arrive behind the ABORT.
-async fn repeat_abort(pool: &Pool, key: &Key, tag: &str, lease: Duration, mut last: Result<(), Error>) {
+async fn repeat_abort(pool: &Pool, key: &Key, tag: Tag, lease: Duration, mut last: Result<(), Error>) {
     let end = Instant::now() + lease;
     loop {
         if let Err(error) = &last

@@ -59,7 +59,7 @@ impl Current {
     /// let update = format!("UPDATE report SET fence = {0} WHERE fence <= {0}", lease.fence());
     /// ```
     pub fn fence(&self) -> u64 {
-        self.0.fence
+        self.0.id.fence
     }
 
     /// Whether the lease expired, or the key was deleted or taken over. The caller still receives the result, but the result

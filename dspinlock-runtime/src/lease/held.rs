@@ -12,7 +12,8 @@ use super::claim::{Claim, abort};
 use crate::error::KeyName;
 use crate::key::Key;
 use crate::pool::Pool;
-use crate::protocol::value::Holder;
+use crate::protocol::header::Origin;
+use crate::protocol::tag::Id;
 use crate::protocol::{Renew, Reply, Request};
 use crate::rt::in_flight::InFlight;
 use crate::rt::latch::Latch;
@@ -25,6 +26,8 @@ pub(crate) struct Terms {
     pub lease: Duration,
     pub ttl: Duration,
     pub max_block: Duration,
+    /// Whether the key stays COMPUTED after a release without a value. Otherwise it is free.
+    pub keeps_mark: bool,
     /// The site's name.
     pub site: Cow<'static, str>,
 }
@@ -36,8 +39,7 @@ pub(crate) type ScheduleKey = (Instant, u64);
 pub(crate) struct Held {
     pub(super) pool: Pool,
     pub(crate) key: Key,
-    pub(super) tag: String,
-    pub(crate) fence: u64,
+    pub(crate) id: Id,
     pub(super) terms: Terms,
     pub(super) acquired: Instant,
     deadline: Mutex<Instant>,
@@ -52,12 +54,11 @@ pub(crate) struct Held {
 
 impl Held {
     /// The state of a lock that the store granted to `claim`. `sent` is when the request was sent.
-    pub(super) fn new(claim: &Claim, fence: u64, sent: Instant, terms: Terms) -> Self {
+    pub(super) fn new(claim: &Claim, id: Id, sent: Instant, terms: Terms) -> Self {
         Self {
             pool: claim.pool.clone(),
             key: claim.key.clone(),
-            tag: claim.tag.clone(),
-            fence,
+            id,
             acquired: sent,
             deadline: Mutex::new(deadline(terms.lease, sent)),
             terms,
@@ -126,7 +127,7 @@ impl Held {
         // A PUBLISH that is under way may still succeed.
         if !self.publishing.load(Ordering::SeqCst) {
             // On an error, the drop of the claim sends the ABORT again.
-            let _ = abort(&self.pool, &self.key, &self.tag, &mut false).await;
+            let _ = abort(&self.pool, &self.key, self.id.tag, &mut false).await;
         }
     }
 
@@ -165,8 +166,7 @@ impl Held {
     pub(super) async fn renew(&self) -> Option<Instant> {
         let sent = Instant::now();
         let request = Renew {
-            tag: self.tag.clone(),
-            fence: self.fence,
+            id: self.id,
             lease: millis(self.terms.lease),
         };
         match self.pool.send(&self.key, Request::Renew(request)).await {
@@ -197,7 +197,7 @@ impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
             .field("key", &self.key)
-            .field("fence", &self.fence)
+            .field("fence", &self.id.fence)
             .finish_non_exhaustive()
     }
 }
@@ -209,8 +209,8 @@ pub(crate) fn deadline(lease: Duration, sent: Instant) -> Instant {
 }
 
 /// This process as the holder of a key of `site`.
-pub(crate) fn holder(site: &str) -> Holder {
-    Holder::new(process::id(), process::host_name(), site)
+pub(crate) fn origin(site: &str) -> Origin {
+    Origin::new(process::id(), process::host_name(), site)
 }
 
 /// Whole milliseconds, rounded up: no duration becomes shorter.

@@ -255,7 +255,6 @@ pub(super) fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Po
             site: SITE.into(),
             options,
             near_cache: None,
-            shared: true,
             refuse: None,
             refusals: 0,
         });

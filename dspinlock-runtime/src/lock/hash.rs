@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::base::{Acquired, DSpinlockBase, acquire, delete_state};
 use crate::error::Error;
-use crate::key::{Key, KeyHasher, KeyPart};
+use crate::key::{Format, Key, KeyHasher, KeyPart};
 use crate::options::{Options, Wait};
 use crate::pool::Pool;
 use crate::rt::blocking;
@@ -64,7 +64,7 @@ impl HashDSpinlock {
         Self {
             key: hasher
                 .digest(|_| {})
-                .map(|digest| Key::new(options.prefix.clone(), digest)),
+                .map(|digest| Key::new(Format::Shared, options.prefix.clone(), digest)),
             options,
             pool: None,
         }
@@ -245,7 +245,7 @@ impl HashDSpinlock {
     /// [`Error::ProvidedObjectIsNotHashable`] if the object's `Serialize` implementation returned an error.
     #[doc(alias = "get_key")]
     pub fn key(&self) -> Result<String, Error> {
-        Ok(self.checked_key()?.state_name())
+        Ok(self.checked_key()?.name())
     }
 
     /// Acquires the lock. Waits while another caller holds it.

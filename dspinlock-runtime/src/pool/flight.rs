@@ -20,6 +20,7 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 use crate::key::Key;
+use crate::protocol::tag::Tag;
 use crate::rt::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
 
 /// The number of locks, so that calls for different keys rarely contend.
@@ -111,8 +112,16 @@ pub(crate) enum Handoff {
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub payload: Bytes,
-    /// The tag under which it was published.
-    pub tag: Bytes,
+    /// The tag under which it was published; `None` for a shared key, which keeps no value.
+    pub tag: Option<Tag>,
+}
+
+impl Found {
+    /// A shared key is COMPUTED: its functions return `()`.
+    pub(crate) const NO_VALUE: Self = Self {
+        payload: Bytes::new(),
+        tag: None,
+    };
 }
 
 /// The right to send requests for a flight. Dropping it passes the leadership on.
@@ -365,7 +374,7 @@ mod tests {
     use crate::rt::blocking;
 
     fn key() -> Key {
-        Key::new("dspinlock".into(), [1; 32])
+        Key::new(crate::key::Format::Single, "dspinlock".into(), [1; 32])
     }
 
     fn lead(flights: &Flights) -> Leader {
@@ -404,7 +413,7 @@ mod tests {
     fn found() -> Found {
         Found {
             payload: "value".into(),
-            tag: "tag".into(),
+            tag: None,
         }
     }
 

@@ -241,11 +241,12 @@ impl fmt::Debug for Placeholder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::Format;
 
     const AGE: Duration = Duration::from_secs(60);
 
     fn key(number: u8) -> Key {
-        Key::new("near".into(), [number; 32])
+        Key::new(Format::Single, "near".into(), [number; 32])
     }
 
     fn cache(size: usize) -> Arc<NearCache> {
@@ -296,10 +297,9 @@ mod tests {
 
     #[test]
     fn every_kind_of_invalidation_removes_the_slot() {
-        let custom = Key::custom(&key(1).state_name()).expect("the name of a digest");
-        let changes: [&dyn Fn(&NearCache); 5] = [
-            &|cache| cache.changed(key(1).state_name().as_bytes()),
-            &|cache| cache.changed(key(1).value_name().as_bytes()),
+        let custom = Key::custom(&key(1).name()).expect("the name of a digest");
+        let changes: [&dyn Fn(&NearCache); 4] = [
+            &|cache| cache.changed(key(1).name().as_bytes()),
             &|cache| cache.forget(&key(1)),
             &|cache| cache.forget(&custom),
             &|cache| cache.all_changed(),

@@ -45,7 +45,7 @@ impl Requests {
         &self,
         mut since: Instant,
         key: &Key,
-        request: Request,
+        mut request: Request,
         is_lost: &mut bool,
     ) -> Result<Reply, Error> {
         let operation = operation(&request);
@@ -56,6 +56,9 @@ impl Requests {
                 break;
             };
             since = since.moved_by(extension);
+            if let Request::Release(release) = &mut request {
+                release.was_sent = true;
+            }
             match self.store.step(key, request.clone(), since).await {
                 Err(Failure::NotReady { .. }) => break,
                 other => answer = other,
@@ -72,7 +75,7 @@ impl Requests {
 
     /// [`read`](Self::read) for a request that began at `since`. A small future, because the future of every hit contains it.
     async fn read_since(&self, since: Instant, key: &Key, read: Read) -> Result<Reply, Error> {
-        match self.store.read(key, read.clone(), since).await {
+        match self.store.read(key, read, since).await {
             Err(Failure::Lost { extension }) => {
                 let (since, request) = (since.moved_by(extension), Request::Read(read));
                 Box::pin(self.send_since(since, key, request, &mut false)).await
@@ -140,11 +143,11 @@ impl Requests {
         let mut since = Instant::now();
         let mut placeholder = self.near_cache.reserve(key);
         if placeholder.is_some() {
-            let mut answer = self.store.read_tracked(key, read.clone(), since).await;
+            let mut answer = self.store.read_tracked(key, read, since).await;
             if let Err(Failure::Lost { extension }) = answer {
                 placeholder = self.near_cache.reserve(key);
                 since = since.moved_by(extension);
-                answer = self.store.read_tracked(key, read.clone(), since).await;
+                answer = self.store.read_tracked(key, read, since).await;
             }
             if let Some(Tracked { reply, registered }) =
                 answer.map_err(|failure| into_error("read", key, failure))?
@@ -187,7 +190,7 @@ fn may_be_executed<T>(answer: &Result<T, Failure>) -> bool {
 fn remaining(reply: &Reply) -> Option<Duration> {
     match reply {
         Reply::Hit(hit, remaining) => {
-            Some(Duration::from_millis(remaining.unwrap_or(hit.life).min(hit.life)))
+            Some(Duration::from_millis(remaining.unwrap_or(hit.ttl()).min(hit.ttl())))
         }
         _ => None,
     }
@@ -216,6 +219,7 @@ fn operation(request: &Request) -> &'static str {
         Request::Acquire(_) => "acquire",
         Request::Renew(_) => "renew",
         Request::Publish(_) => "publish",
+        Request::Release(_) => "release",
         Request::Abort { .. } => "abort",
         Request::Delete => "delete",
     }

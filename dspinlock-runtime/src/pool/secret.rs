@@ -1,19 +1,21 @@
 //! A pool's secret: key names that cannot be guessed, and values that cannot be forged.
 //!
 //! The name of a key is hashed again with the secret (HMAC-SHA-256). Each payload is followed by a signature: the HMAC of
-//! the key's name, the tag and fence of its publish, and the payload. A value without a valid signature counts as absent.
+//! the key's name, the tag of its publish, the header, and the payload. A value without a valid signature counts as absent.
 //! `pool` calls this module. Values are signed, not encrypted, and the secret is never printed.
 
 use std::fmt;
 
-use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::error::Error;
 use crate::key::Key;
 use crate::options::Options;
-use crate::protocol::value::Hit;
+use crate::protocol::Publish;
+use crate::protocol::encoding::single;
+use crate::protocol::header::Hit;
+use crate::protocol::tag::Tag;
 
 /// The size of a signature in bytes.
 pub(super) const SIGNATURE_SIZE: usize = 32;
@@ -48,17 +50,17 @@ impl Secret {
 
     /// The key's name in the store. Two keys of the same name are renamed to the same key.
     pub(super) fn rename(&self, key: &Key) -> Key {
-        let digest = self.names.clone().chain_update(key.state_name()).finalize();
-        Key::new(key.prefix_or(Options::DEFAULT.prefix), digest.into_bytes().into())
+        let digest = self.names.clone().chain_update(key.name()).finalize();
+        Key::new(key.format(), key.prefix_or(Options::DEFAULT.prefix), digest.into_bytes().into())
     }
 
-    /// The payload followed by its signature.
-    pub(super) fn sign(&self, key: &Key, tag: &str, fence: u64, payload: &[u8]) -> Bytes {
-        let signature = self
-            .mac(key, tag.as_bytes(), fence, payload)
-            .finalize()
-            .into_bytes();
-        [payload, &signature].concat().into()
+    /// Sets the signature of a publish that has a value.
+    pub(super) fn sign(&self, key: &Key, publish: &mut Publish) {
+        publish.signature = publish.payload.as_ref().map(|payload| {
+            let header = single::header(key, publish);
+            let mac = self.mac(key, publish.id.tag, header.as_bytes(), payload);
+            mac.finalize().into_bytes().into()
+        });
     }
 
     /// Removes the signature from the payload. `false` if it is missing or invalid.
@@ -67,21 +69,21 @@ impl Secret {
             return false;
         };
         let (payload, signature) = hit.payload.split_at(end);
-        let mac = self.mac(key, &hit.tag, hit.fence, payload);
+        let mac = self.mac(key, hit.id.tag, &hit.header, payload);
         let is_valid = mac.verify_slice(signature).is_ok();
         hit.payload.truncate(end);
         is_valid
     }
 
-    /// Different inputs have different bytes: a name ends with a digest, a tag has no comma, and a fence has 8 bytes.
-    fn mac(&self, key: &Key, tag: &[u8], fence: u64, payload: &[u8]) -> Hmac<Sha256> {
+    /// The fence is not signed: a tag publishes once. Different inputs have different bytes, because the name ends with a
+    /// digest, kind and tag have a fixed length, and the header ends with the only line end before the payload.
+    fn mac(&self, key: &Key, tag: Tag, header: &[u8], payload: &[u8]) -> Hmac<Sha256> {
         self.signatures
             .clone()
-            .chain_update(key.state_name())
-            .chain_update(",")
-            .chain_update(tag)
-            .chain_update(",")
-            .chain_update(fence.to_le_bytes())
+            .chain_update(key.name())
+            .chain_update(",V")
+            .chain_update(tag.as_str())
+            .chain_update(header)
             .chain_update(payload)
     }
 }
@@ -98,75 +100,79 @@ impl fmt::Debug for Secret {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::key::Format;
+    use crate::protocol::header::Origin;
+    use crate::protocol::tag::Id;
 
     fn secret(text: &str) -> Secret {
         Secret::new(text.as_bytes()).unwrap()
     }
 
     fn key(byte: u8) -> Key {
-        Key::new("p".into(), [byte; 32])
+        Key::new(Format::Single, "p".into(), [byte; 32])
     }
 
-    fn hit(tag: &'static str, fence: u64, payload: Bytes) -> Hit {
-        Hit {
-            payload,
-            tag: tag.into(),
-            fence,
-            life: 0,
-            checksum: 0,
+    fn publish(tag: &[u8; 16], payload: &'static [u8]) -> Publish {
+        let tag = Tag::parse(tag).unwrap();
+        Publish {
+            id: Id { tag, fence: 7 },
+            ttl: 1000,
+            took: 1,
+            payload: Some(payload.into()),
+            signature: None,
+            origin: Origin::new(1, "host", "site"),
         }
+    }
+
+    /// The entry as another caller reads it.
+    fn entry(secret: &Secret, key: &Key, mut publish: Publish) -> Bytes {
+        secret.sign(key, &mut publish);
+        single::computed(key, &publish)
+    }
+
+    fn verified(secret: &Secret, key: &Key, entry: &Bytes) -> Option<Bytes> {
+        let mut hit = Hit::parse(entry)?;
+        secret.verify(key, &mut hit).then_some(hit.payload)
     }
 
     #[test]
     fn a_signature_is_valid_for_its_own_record_only() {
         let (one, other) = (secret("a secret of many bytes"), secret("another of many bytes"));
-        let signed = one.sign(&key(1), "tag", 7, b"payload");
-        let verified = |secret: &Secret, key: Key, tag, fence, payload: &Bytes| {
-            let mut hit = hit(tag, fence, payload.clone());
-            secret.verify(&key, &mut hit).then_some(hit.payload)
-        };
-        assert_eq!(
-            verified(&one, key(1), "tag", 7, &signed).as_deref(),
-            Some(&b"payload"[..])
-        );
-        assert_eq!(
-            verified(&other, key(1), "tag", 7, &signed),
-            None,
-            "another secret"
-        );
-        assert_eq!(verified(&one, key(2), "tag", 7, &signed), None, "another key");
-        assert_eq!(verified(&one, key(1), "tog", 7, &signed), None, "another tag");
-        assert_eq!(verified(&one, key(1), "tag", 8, &signed), None, "another fence");
+        let signed = entry(&one, &key(1), publish(b"tag-of-16-bytes_", b"payload"));
+        assert_eq!(verified(&one, &key(1), &signed).as_deref(), Some(&b"payload"[..]));
+        assert_eq!(verified(&other, &key(1), &signed), None, "another secret");
+        assert_eq!(verified(&one, &key(2), &signed), None, "another key");
         for end in 0..signed.len() {
-            assert_eq!(
-                verified(&one, key(1), "tag", 7, &signed.slice(..end)),
-                None,
-                "cut at {end}"
-            );
+            assert_eq!(verified(&one, &key(1), &signed.slice(..end)), None, "cut at {end}");
             let mut forged = signed.to_vec();
             forged[end] ^= 1;
-            assert_eq!(
-                verified(&one, key(1), "tag", 7, &forged.into()),
-                None,
-                "forged at {end}"
-            );
+            let is_fence = (17..33).contains(&end);
+            let is_valid = verified(&one, &key(1), &forged.into()).is_some();
+            assert!(is_fence || !is_valid, "forged at {end}");
         }
     }
 
     #[test]
     fn names_and_signatures_equal_an_independent_hmac() {
         // By Python: k = hmac(b"0123456789abcdef", b"dspinlock names"); hmac(k, b"p,0101…")
-        let renamed = secret("0123456789abcdef").rename(&key(1));
+        let renamed = secret("0123456789abcdef").rename(&Key::new(Format::Shared, "p".into(), [1; 32]));
         assert_eq!(
             renamed.to_string(),
             "p,7dc25e50ae2356518424ee22239d29d97b74d4a217332d8f0cc334f1a1f54124"
         );
-        let signed = secret("0123456789abcdef").sign(&renamed, "tag", 7, b"payload");
-        let hex: String = signed[7..].iter().map(|byte| format!("{byte:02x}")).collect();
+        let signed = entry(
+            &secret("0123456789abcdef"),
+            &key(1),
+            publish(b"tag-of-16-bytes_", b"payload"),
+        );
+        let signature = &signed[signed.len() - SIGNATURE_SIZE..];
+        let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,
-            "6a188e439469b7ba334d500eb9eb5045e07788cd77e40c0d0d5494317cc15e4a"
+            "7bf37b8f30598280c01d34fbc2effcb08633e8a193b4f320efe011378dc83f2f"
         );
     }
 
@@ -177,11 +183,12 @@ mod tests {
         assert_ne!(renamed, key(1));
         assert_ne!(renamed, other.rename(&key(1)));
         assert_ne!(renamed, one.rename(&key(2)));
-        assert_ne!(renamed, one.rename(&Key::new("q".into(), [1; 32])));
+        assert_ne!(renamed, one.rename(&Key::new(Format::Single, "q".into(), [1; 32])));
         // A custom key with the name of a digest is the same lock.
-        assert_eq!(renamed, one.rename(&Key::custom(&key(1).state_name()).unwrap()));
+        let shared = Key::new(Format::Shared, "p".into(), [1; 32]);
+        assert_eq!(one.rename(&shared), one.rename(&Key::custom(&shared.name()).unwrap()));
         let custom = one.rename(&Key::custom("reports,nightly").unwrap());
-        assert!(custom.state_name().starts_with("dspinlock,") && !custom.state_name().contains("night"));
+        assert!(custom.name().starts_with("dspinlock,") && !custom.name().contains("night"));
     }
 
     #[test]

@@ -1,22 +1,15 @@
-//! The two entries that a store has for one key.
+//! The one entry that a store has for a key, and what an encoding makes of it. `protocol::step` sees the [`Record`] alone.
 
 use bytes::Bytes;
 
-use crate::protocol::state::{BadState, State};
-use crate::protocol::value::HeaderRef;
+use crate::protocol::header::Hit;
+use crate::protocol::request::{Acquire, Publish};
+use crate::protocol::state::BadState;
+use crate::protocol::tag::Id;
 
-/// Both entries of one key.
+/// The entry of a key in a store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Record {
-    /// The state, which py-dspinlock shares.
-    pub state: Slot,
-    /// Header and payload, which py-dspinlock does not know.
-    pub value: Slot,
-}
-
-/// One entry of a store.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub enum Slot {
+pub enum Entry {
     /// The entry does not exist.
     #[default]
     Absent,
@@ -29,109 +22,90 @@ pub enum Slot {
         /// The expiry, in milliseconds since 1970.
         until: Option<u64>,
     },
-    /// The entry is a string longer than the request's bound. Only the first bytes were read.
+    /// The entry is a string longer than the request's bound.
     Long {
-        /// The first bytes. For a value, at least the whole header.
+        /// The first bytes, at least the whole header.
         head: Bytes,
-        /// The length of the whole entry.
-        length: usize,
         /// The expiry, in milliseconds since 1970.
         until: Option<u64>,
     },
 }
 
-impl Record {
-    /// The record without the entries that have expired at `now`, in microseconds since 1970.
+impl Entry {
+    /// The entry, or absent if it has expired at `now`, in microseconds since 1970.
     pub fn at(self, now: u64) -> Self {
-        Self {
-            state: self.state.at(now),
-            value: self.value.at(now),
+        match self.until() {
+            Some(until) if until < now / 1000 => Self::Absent,
+            _ => self,
         }
     }
 
-    /// Whether the state has this tag and this number, and the value has this fence.
-    pub(crate) fn is_held(&self, tag: &str, fence: u64, computed: bool) -> bool {
-        let state = self.state.as_state();
-        let own = matches!(state, Some(Ok(state)) if state.tag == tag && state.computed == computed);
-        own && self.value.as_header().is_some_and(|header| header.fence == fence)
-    }
-
-    /// The record with this expiry on both entries.
-    pub(crate) fn until(mut self, deadline: u64) -> Self {
-        for slot in [&mut self.state, &mut self.value] {
-            if let Slot::Bytes { until, .. } | Slot::Long { until, .. } = slot {
-                *until = Some(deadline);
-            }
-        }
-        self
-    }
-}
-
-impl Slot {
-    /// The state in this slot, `None` if the slot is absent. Other content is an error and never counts as absent.
-    pub(crate) fn as_state(&self) -> Option<Result<State<'_>, BadState>> {
+    /// The expiry, in milliseconds since 1970.
+    pub fn until(&self) -> Option<u64> {
         match self {
-            Self::Absent => None,
-            Self::WrongType | Self::Long { .. } => Some(Err(BadState::Malformed)),
-            Self::Bytes { bytes, .. } => Some(State::parse(bytes)),
-        }
-    }
-
-    /// The bytes of this slot, `None` if there are more than `bound`.
-    pub(crate) fn whole(&self, bound: usize) -> Option<&Bytes> {
-        match self {
-            Self::Bytes { bytes, .. } if bytes.len() <= bound => Some(bytes),
-            _ => None,
-        }
-    }
-
-    /// Whether this slot has more than `bound` bytes.
-    pub(crate) fn is_longer(&self, bound: usize) -> bool {
-        match self {
-            Self::Bytes { bytes, .. } => bytes.len() > bound,
-            Self::Long { .. } => true,
-            Self::Absent | Self::WrongType => false,
-        }
-    }
-
-    /// The header of the value in this slot, of a long value too. Content that is not a value counts as absent.
-    pub(crate) fn as_header(&self) -> Option<HeaderRef<'_>> {
-        match self {
-            Self::Bytes { bytes, .. } => HeaderRef::parse(bytes, bytes.len()),
-            Self::Long { head, length, .. } => HeaderRef::parse(head, *length),
+            Self::Bytes { until, .. } | Self::Long { until, .. } => *until,
             Self::Absent | Self::WrongType => None,
         }
     }
 
-    /// Milliseconds until this slot expires, `None` if it has no expiry.
-    pub(crate) fn remaining(&self, now: u64) -> Option<u64> {
-        match self {
-            Self::Bytes {
-                until: Some(until), ..
-            }
-            | Self::Long {
-                until: Some(until), ..
-            } => Some(until.saturating_sub(now / 1000)),
-            _ => None,
+    /// The same content with this expiry.
+    pub(crate) fn with_expiry(&self, deadline: u64) -> Self {
+        let mut entry = self.clone();
+        if let Self::Bytes { until, .. } | Self::Long { until, .. } = &mut entry {
+            *until = Some(deadline);
         }
+        entry
     }
+}
 
-    pub(crate) fn bytes(&self) -> Bytes {
-        match self {
-            Self::Bytes { bytes, .. } => bytes.clone(),
-            _ => Bytes::new(),
-        }
-    }
+/// What an entry means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Whether the key is held or computed.
+    pub status: Status,
+    /// The line of the holder: the state of a shared key, or head and header.
+    pub line: Bytes,
+    /// Milliseconds until the entry expires; `None` if it has no expiry.
+    pub remaining: Option<u64>,
+}
 
-    fn at(self, now: u64) -> Self {
-        match self {
-            Self::Bytes {
-                until: Some(until), ..
-            }
-            | Self::Long {
-                until: Some(until), ..
-            } if until < now / 1000 => Self::Absent,
-            other => other,
-        }
-    }
+/// Whether a key is held or computed. A grant of another program has no [`Id`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// There is no entry.
+    Free,
+    /// The lock is held.
+    Blocked(Option<Id>),
+    /// The key is computed.
+    Computed(Option<Id>, Stored),
+    /// The entry is not one of this format. Only DELETE changes it.
+    Bad(BadState),
+}
+
+/// What a computed key keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// No value, because a shared key keeps none: COMPUTED is the whole answer.
+    Unit,
+    /// No value, because the site does not cache.
+    Mark,
+    /// A value.
+    Value(Hit),
+    /// A value that is longer than the request's bound.
+    TooLong,
+}
+
+/// How a step changes the entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write<'a> {
+    /// Not at all.
+    Nothing,
+    /// The lock is held by this grant, for the lease of the request.
+    Grant(Id, &'a Acquire),
+    /// The entry expires in this many milliseconds.
+    Expire(u64),
+    /// The key is computed.
+    Publish(&'a Publish),
+    /// The entry is removed.
+    Unlink,
 }

@@ -1,6 +1,6 @@
 //! The state entry, `<tag>,<timestamp>,<0 or 1>`: parsed leniently, printed exactly.
 //!
-//! py-dspinlock writes and reads the same text. The Lua scripts have the same parser (`scripts/read.lua`).
+//! py-dspinlock writes and reads the same text. The Lua scripts have the same parser (`scripts/shared/read.lua`).
 
 use std::fmt;
 
@@ -8,6 +8,9 @@ use crate::protocol::timestamp::{self, Timestamp};
 
 /// The maximum length of a state in bytes.
 pub const MAX_STATE: usize = 256;
+
+/// The maximum length of a tag in a state.
+pub const MAX_TAG: usize = 128;
 
 /// The parsed state of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,10 +23,10 @@ pub struct State<'a> {
     pub computed: bool,
 }
 
-/// Why bytes are not a state. A store leaves them unchanged, and no message quotes them.
+/// Why bytes are not an entry of this format. A store leaves them unchanged, and no message quotes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadState {
-    /// The bytes do not have the form of a state.
+    /// The bytes do not have the form of a state, or the head is damaged.
     Malformed,
     /// The bytes have the form, but the number is neither 0 nor 1.
     Number,
@@ -68,11 +71,10 @@ impl fmt::Display for State<'_> {
     }
 }
 
-/// Whether the text is 1 to 64 printable ASCII characters without a comma.
-pub fn is_tag(text: &[u8]) -> bool {
-    // `fold` instead of `all`: without an early return the compiler vectorizes it.
-    let good = |all, byte: &u8| all & byte.is_ascii_graphic() & (*byte != b',');
-    (1..=64).contains(&text.len()) && text.iter().fold(true, good)
+/// Whether the text is 1 to 128 printable ASCII characters without a comma.
+fn is_tag(text: &[u8]) -> bool {
+    let is_good = |byte: &u8| byte.is_ascii_graphic() && *byte != b',';
+    (1..=MAX_TAG).contains(&text.len()) && text.iter().all(is_good)
 }
 
 fn is_integer(text: &str) -> bool {
@@ -97,7 +99,7 @@ mod tests {
 
     #[test]
     fn bytes_without_the_form_of_a_state_are_malformed() {
-        let long = format!("{},1970-01-01T00:00:00Z,0", "t".repeat(65));
+        let long = format!("{},1970-01-01T00:00:00Z,0", "t".repeat(MAX_TAG + 1));
         for text in [
             long.as_bytes(),
             b"",

@@ -59,34 +59,11 @@ pub(crate) struct Timestamp(pub i64);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (minute, micros) = (Minute::of(self.0), self.0.rem_euclid(MINUTE));
-        let (second, fraction) = (micros / SECOND, micros % SECOND);
-        write!(f, "{minute}{second:02}.{fraction:06}+00:00")
-    }
-}
-
-/// A minute. `Display` prints the beginning of every timestamp in this minute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Minute {
-    /// Minutes since 1970.
-    pub number: i64,
-}
-
-impl Minute {
-    /// The minute of a timestamp in microseconds since 1970.
-    pub(crate) fn of(timestamp: i64) -> Self {
-        Self {
-            number: timestamp.div_euclid(MINUTE),
-        }
-    }
-}
-
-impl fmt::Display for Minute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = civil(self.number.div_euclid(DAY / MINUTE));
-        let minutes = self.number.rem_euclid(DAY / MINUTE);
-        let (hour, minute) = (minutes / 60, minutes % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:")
+        let (days, rest) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
+        let (year, month, day) = civil(days);
+        let (hour, minute) = (rest / (60 * MINUTE), rest / MINUTE % 60);
+        let (second, fraction) = (rest % MINUTE / SECOND, rest % SECOND);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}+00:00")
     }
 }
 

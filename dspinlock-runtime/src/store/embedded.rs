@@ -7,17 +7,16 @@
 //! - The file should not be deleted or replaced while it is open. A process checks this before each step except reads, and
 //!   continues with the new file. All keys of the old file count as deleted.
 //! - A forked child has no thread of its parent, so it must not use a store that its parent opened. The pool checks that.
-//! - All times are by the machine's clock. If it is set forward, leases expire early; if it is set back, they expire late.
-//!   The fence of an existing key never goes back.
+//! - All times are by the machine's clock. If it is set forward, leases expire early. If it is set back, a lease or a value
+//!   lives at most once more for its whole length. The fence of an existing key never goes back.
 //!
-//! Modules, top first: `worker`, `table`, `file`, `inherited`, `open_error`, `sqlite_error`, `watch`. Imports point downwards.
+//! Modules, top first: `worker`, `table`, `file`, `inherited`, `open_error`, `sqlite_error`. Imports point downwards.
 
 mod file;
 mod inherited;
 mod open_error;
 mod sqlite_error;
 mod table;
-mod watch;
 mod worker;
 
 use std::fmt;
@@ -31,9 +30,9 @@ use tokio::sync::oneshot;
 use self::inherited::Open;
 use self::open_error::OpenError;
 use self::table::Table;
-use self::watch::Watch;
 use self::worker::{Job, Message, Worker};
 use super::api::{Boxed, Change, Failure, SharedStore, Store};
+use super::watch::Watch;
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
@@ -51,7 +50,6 @@ pub(crate) fn open(path: &str, time_limit: Option<Duration>) -> Result<SharedSto
     let time_limit = time_limit.unwrap_or(TIME_LIMIT);
     background::start().map_err(|error| OpenError::NoThread(error.kind()).into_error(path))?;
     Ok(Arc::new(match path {
-        ":memory:" => Embedded::memory()?,
         "" => Embedded::open(&default_path()?, time_limit)?,
         // A mistyped `:memory:`, or a path with `~`, would create a file with that name.
         path if path.starts_with([':', '~']) => {
@@ -89,30 +87,11 @@ impl Embedded {
         Self::open_with_clock(path, time_limit, machine_clock())
     }
 
-    /// Opens a store in the memory of this process.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::EmbeddedNotInitialized`] if its thread cannot be started.
-    pub fn memory() -> Result<Self, Error> {
-        Self::memory_with_clock(machine_clock())
-    }
-
     /// [`Embedded::open`] with a custom clock, for tests.
     #[doc(hidden)]
     pub fn open_with_clock(path: &Path, time_limit: Duration, clock: Clock) -> Result<Self, Error> {
         let table = Table::open(path, time_limit, clock).map_err(|error| error.into_error(path.display()))?;
         Self::start(table, path.display().to_string(), time_limit)
-    }
-
-    /// [`Embedded::memory`] with a custom clock, for tests.
-    #[doc(hidden)]
-    pub fn memory_with_clock(clock: Clock) -> Result<Self, Error> {
-        Self::start(
-            Table::memory(clock).map_err(|error| error.into_error(":memory:"))?,
-            ":memory:".into(),
-            TIME_LIMIT,
-        )
     }
 
     fn start(table: Table, path: String, time_limit: Duration) -> Result<Self, Error> {
@@ -156,7 +135,7 @@ impl Store for Embedded {
     fn step(&self, key: &Key, request: Request, since: Instant) -> Boxed<Result<Reply, Failure>> {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Job {
-            key: key.state_name(),
+            key: key.clone(),
             request,
             deadline: since + self.time_limit,
             reply,

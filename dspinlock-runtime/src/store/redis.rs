@@ -160,7 +160,9 @@ mod tests {
     use super::*;
     use crate::error::StoreFailure;
     use crate::protocol::Acquire;
-    use crate::protocol::value::Holder;
+    use crate::key::Format;
+    use crate::protocol::header::Origin;
+    use crate::protocol::tag::Tag;
     use crate::rt::blocking::wait;
 
     #[test]
@@ -169,36 +171,37 @@ mod tests {
         let store = RedisStore::open(&server.url()).expect("a good URL");
         let step = |key: &Key, request| wait(store.step(key, request, Instant::now()));
         let known = || store.node.shared.grants.count();
-        let key = Key::new("dspinlock".into(), [1; 32]);
-        assert!(matches!(step(&key, acquire("tag")), Ok(Reply::Acquired(_))));
+        let key = Key::new(Format::Single, "dspinlock".into(), [1; 32]);
+        assert!(matches!(step(&key, acquire()), Ok(Reply::Acquired(_))));
         assert_eq!(known(), 1);
         server.kill();
         eventually("the end of the connection", || {
             matches!(step(&key, Request::Read(READ)), Err(Failure::NotReady { .. })).then_some(())
         });
-        assert!(step(&key, Request::Abort { tag: "tag".into() }).is_err());
+        assert!(step(&key, Request::Abort { tag: tag() }).is_err());
         assert_eq!(known(), 0);
     }
 
-    fn acquire(tag: &str) -> Request {
+    fn tag() -> Tag {
+        Tag::parse(b"tag-of-16-bytes_").expect("a tag")
+    }
+
+    fn acquire() -> Request {
         Request::Acquire(Acquire {
-            tag: tag.into(),
+            tag: tag(),
             lease: 10_000,
             max_block: 10_000,
             cached: false,
             fail_if_key_exists: false,
-            want_value: false,
+            seize: false,
             refuse: None,
             stale: None,
-            holder: Holder::new(1, "host", "site"),
+            origin: Origin::new(1, "host", "site"),
             bound: 1000,
         })
     }
 
-    const READ: Read = Read {
-        shared: false,
-        bound: 1,
-    };
+    const READ: Read = Read { bound: 1 };
 
     /// A store with a limit of one second.
     fn limited(server: &Redis) -> RedisStore {
@@ -216,7 +219,7 @@ mod tests {
     fn a_request_has_what_earlier_attempts_have_left() {
         let server = Redis::start();
         let store = &limited(&server);
-        let key = &Key::new("dspinlock".into(), [1; 32]);
+        let key = &Key::new(Format::Single, "dspinlock".into(), [1; 32]);
         let kinds = |rest| {
             let since = || with_left(rest);
             let timed = |outcome: &dyn Fn(Instant) -> Option<Failure>| {
@@ -224,9 +227,9 @@ mod tests {
                 (outcome(since), start.elapsed())
             };
             [
-                timed(&|since| wait(store.step(key, acquire("tag"), since)).err()),
+                timed(&|since| wait(store.step(key, acquire(), since)).err()),
                 timed(&|since| wait(store.read(key, READ, since)).err()),
-                timed(&|since| wait(store.step_watched(key, acquire("tag"), since)).err()),
+                timed(&|since| wait(store.step_watched(key, acquire(), since)).err()),
                 timed(&|since| wait(store.read_tracked(key, READ, since)).err()),
                 timed(&|since| wait(store.step_replicated(key, Request::Delete, 0, since)).err()),
             ]
@@ -249,7 +252,7 @@ mod tests {
     fn a_request_that_is_overdue_leaves_its_connection_to_the_others() {
         let server = Redis::start();
         let store = limited(&server);
-        let key = Key::new("dspinlock".into(), [1; 32]);
+        let key = Key::new(Format::Single, "dspinlock".into(), [1; 32]);
         let connection = || {
             store
                 .node
@@ -259,7 +262,7 @@ mod tests {
                 .steps()
                 .clone()
         };
-        wait(store.step(&key, acquire("tag"), Instant::now())).expect("a reply");
+        wait(store.step(&key, acquire(), Instant::now())).expect("a reply");
         let before = connection();
         server.pause();
         let since = with_left(Duration::from_millis(100));

@@ -1,5 +1,5 @@
-//! The file of a store: its path, its permissions, its format and its schema. `table` opens it. The file of another program
-//! or of another format is never changed.
+//! The file of a store: its path, its permissions and its schema. `table` opens it. The file of another program is never
+//! changed, and neither is the table of another format.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
@@ -17,23 +17,21 @@ use crate::rt::clock::Instant;
 /// "dspl" in SQLite's header marks a file of this store.
 const APPLICATION_ID: i32 = 0x6473_706c;
 
-/// The version of the schema. A file of another version is never changed.
-const FORMAT: i32 = 1;
-
-/// `state_until` and `value_until` are in milliseconds since 1970: NULL for an entry without expiry, and 0 for an absent
-/// one. A row expires at the greater of the two, or never if one of them is NULL.
+/// The table's name carries the letter of the format, so that the tables of several formats live in one file.
 ///
-/// The value is the last column, so that SQLite reads a state without the pages of a large value. The table has row ids, so
-/// that the index of the keys stays small.
+/// `until` is in milliseconds since 1970: NULL for an entry without expiry. `lifetime` is the time from the write to `until`.
+/// The machine's clock may be set back, and an entry must not live longer than that.
+///
+/// The content is the last column, so that SQLite reads the others without the pages of a large value. The table has row ids,
+/// so that the index of the keys stays small.
 const SCHEMA: &str = "
-    CREATE TABLE lock (
-        key         TEXT NOT NULL UNIQUE,
-        state_until INTEGER DEFAULT 0,
-        value_until INTEGER DEFAULT 0,
-        state       BLOB,
-        value       BLOB
+    CREATE TABLE lock_a (
+        key      TEXT NOT NULL UNIQUE,
+        until    INTEGER,
+        lifetime INTEGER,
+        entry    BLOB
     );
-    CREATE INDEX lock_end ON lock (max(state_until, value_until));
+    CREATE INDEX lock_a_until ON lock_a (until);
 ";
 
 /// The size of SQLite's smallest page in bytes.
@@ -95,14 +93,6 @@ pub(super) fn open(path: &Path, time_limit: Duration) -> Result<Connection, Open
     Ok(connection)
 }
 
-/// Opens a database in memory.
-pub(super) fn memory() -> Result<Connection, OpenError> {
-    let _opening = inherited::begin_opening()?;
-    let connection = Connection::open_in_memory()?;
-    connection.execute_batch(SCHEMA)?;
-    Ok(connection)
-}
-
 /// Creates the file and its folders for their owner alone. SQLite gives its other files (-wal, -shm) the same mode.
 fn create(file: &Path) -> io::Result<()> {
     let (mut folder, mut options) = (DirBuilder::new(), OpenOptions::new());
@@ -127,7 +117,7 @@ fn inspect(file: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Foreign);
     }
     let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    snapshot(&connection, is_new).map(drop)
+    snapshot(&connection, contents).map(drop)
 }
 
 /// Opens a connection without a mutex, because one thread uses it, and without SQLite's busy handler. With that handler,
@@ -147,19 +137,27 @@ fn snapshot<T>(
     read(&transaction)
 }
 
-/// Whether the file is empty. A file of another program or format is an error.
-fn is_new(connection: &Connection) -> Result<bool, OpenError> {
+/// What the tables of a file are.
+#[derive(PartialEq)]
+enum Contents {
+    /// No program has written the file.
+    Nothing,
+    /// A version with another format has written it.
+    OtherFormat,
+    /// This format.
+    Known,
+}
+
+/// Looks at the tables. The file of another program is an error.
+fn contents(connection: &Connection) -> Result<Contents, OpenError> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0));
     let application = number("PRAGMA application_id")?;
-    let format = number("PRAGMA user_version")?;
-    let tables = number("SELECT count(*) FROM sqlite_schema")?;
-    match (application, format) {
-        (0, 0) if tables == 0 => Ok(true),
-        (APPLICATION_ID, FORMAT) => Ok(false),
-        (APPLICATION_ID, _) => Err(OpenError::Format {
-            found: format,
-            known: FORMAT,
-        }),
+    match application {
+        0 if number("SELECT count(*) FROM sqlite_schema")? == 0 => Ok(Contents::Nothing),
+        APPLICATION_ID if number("SELECT count(*) FROM sqlite_schema WHERE name = 'lock_a'")? == 0 => {
+            Ok(Contents::OtherFormat)
+        }
+        APPLICATION_ID => Ok(Contents::Known),
         _ => Err(OpenError::Foreign),
     }
 }
@@ -172,7 +170,7 @@ fn set_up(connection: &Connection) -> Result<(), OpenError> {
     }
     // If the process that created the file was killed, a file without tables may already be in WAL mode. Other processes
     // that have it open then prevent a change of the mode, and each would wait for the others.
-    if snapshot(connection, is_new)? && journal_mode(connection, "PRAGMA journal_mode")? != "wal" {
+    if snapshot(connection, contents)? == Contents::Nothing && journal_mode(connection, "PRAGMA journal_mode")? != "wal" {
         // With a journal file, a process that is killed before WAL mode would leave a journal that only a writer can undo.
         connection.pragma_update(None, "journal_mode", "MEMORY")?;
     }
@@ -186,7 +184,7 @@ fn set_up(connection: &Connection) -> Result<(), OpenError> {
     connection.execute_batch(
         "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;",
     )?;
-    if snapshot(connection, is_new)? {
+    if snapshot(connection, contents)? != Contents::Known {
         create_tables(connection)?;
     }
     Ok(())
@@ -199,10 +197,9 @@ fn journal_mode(connection: &Connection, pragma: &str) -> Result<String, OpenErr
 fn create_tables(connection: &Connection) -> Result<(), OpenError> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     // Another process may have created them in the meantime.
-    if is_new(&transaction)? {
+    if contents(&transaction)? != Contents::Known {
         transaction.execute_batch(SCHEMA)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", FORMAT)?;
     }
     Ok(transaction.commit()?)
 }

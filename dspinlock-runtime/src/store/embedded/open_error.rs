@@ -18,11 +18,6 @@ pub(super) enum OpenError {
     Forked,
     /// Another program has written the file.
     Foreign,
-    /// The file has another version of the format.
-    Format {
-        found: i32,
-        known: i32,
-    },
     /// There is no default path.
     NoHome,
     /// The thread cannot be started.
@@ -47,10 +42,6 @@ impl OpenError {
                              no call is in flight, or use a `redis:` URL"
                 .into(),
             Self::Foreign => "another program wrote the file, so it was not changed: use another path".into(),
-            Self::Format { found, known } => format!(
-                "a newer version of dspinlock wrote the file (format {found}, this version reads format {known}), so it \
-                 was not changed: update dspinlock, or use another path"
-            ),
             Self::NoHome => "the user has no home folder: set the path with `sqlite:PATH`".into(),
             Self::NoThread(kind) => {
                 format!("cannot start a thread ({kind}): raise the limits of the process")

@@ -11,11 +11,12 @@ use tokio::sync::oneshot;
 use super::inherited::Open;
 use super::sqlite_error::SqliteError;
 use super::table::{Step, Table};
-use super::watch::Watch;
 use crate::error::StoreFailure;
+use crate::key::Key;
 use crate::protocol::{Reply, Request};
 use crate::rt::clock::Instant;
 use crate::store::api::Failure;
+use crate::store::watch::Watch;
 
 /// How often the file is polled for changes of other processes while a caller waits for one.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -34,7 +35,7 @@ pub(super) enum Message {
 
 /// One step, and the channel for its reply.
 pub(super) struct Job {
-    pub(super) key: String,
+    pub(super) key: Key,
     pub(super) request: Request,
     pub(super) deadline: Instant,
     pub(super) reply: oneshot::Sender<Result<Reply, Failure>>,

@@ -170,7 +170,7 @@ async fn send_to_owner<T>(
     since: Instant,
     send: impl Fn(&Member, bool) -> Boxed<Result<T, CommandError>>,
 ) -> Result<T, Failure> {
-    let slot = slot(&key.state_name());
+    let slot = slot(&key.name());
     let (mut redirects, mut asked, mut failed) = (0, None, false);
     loop {
         let (member, is_asking) = match asked.take() {

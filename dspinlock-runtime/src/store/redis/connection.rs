@@ -38,7 +38,6 @@ use super::url::address::Address;
 use super::wire::reply::{self, Answer, CommandError};
 use super::wire::scripts;
 use crate::error::StoreFailure;
-use crate::protocol::timestamp::Minute;
 use crate::rt::background;
 use crate::rt::clock::Instant;
 use crate::store::api::Failure;
@@ -259,11 +258,6 @@ impl Connection {
     pub(crate) fn is_silent(&self) -> bool {
         let head = self.in_flight.head();
         head.is_some_and(|head| head.at.elapsed() > SILENT_FOR && head.progress.read == self.progress().read)
-    }
-
-    /// The current minute of the server's clock, by the local monotonic clock. Unknown if the user may not run `INFO`.
-    pub(crate) fn server_minute(&self) -> Option<Minute> {
-        Some(self.identity()?.clock?.minute(Instant::now()))
     }
 
     /// The address of the server; `None` for a unix socket.

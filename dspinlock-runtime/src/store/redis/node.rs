@@ -16,7 +16,7 @@ use super::reader::Doubt;
 use super::reconnect::{Locate, Reconnecting};
 use super::timeouts::Timeouts;
 use super::tracking::Watches;
-use super::wire::command::{Step, state_range, value_range};
+use super::wire::command::{Step, bound, range};
 use super::wire::reply::{self, Answer, CommandError};
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
@@ -106,18 +106,19 @@ impl Node {
     where
         E: From<CommandError> + Send + 'static,
     {
-        if !request.shared
-            && let Some(group) = self.reconnecting.current()
-        {
-            let name = key.value_name();
-            if let Some(mut reading) = group.readers().read(&name, request.bound) {
+        if let Some(group) = self.reconnecting.current() {
+            let name = key.name();
+            if let Some(mut reading) = group.readers().read(&name, bound(key, request)) {
+                let key = key.clone();
                 return Box::pin(async move {
-                    match (&mut reading).await {
-                        Ok(bytes) => Ok(reply::read_value(request, bytes)),
-                        Err(Doubt) => {
+                    let outcome = (&mut reading).await;
+                    let first = outcome.map(|bytes| reply::read_bytes(&key, request, bytes));
+                    match first {
+                        Ok(reply) if is_plausible(&key, &reply) => Ok(reply),
+                        first => {
                             let since = since.moved_by(reading.extension());
                             drop(reading);
-                            Box::pin(read_on_steps(&group, None, name, request, since)).await
+                            Box::pin(read_again(&group, key, name, request, first, since)).await
                         }
                     }
                 });
@@ -131,22 +132,21 @@ impl Node {
     where
         E: From<CommandError> + Send + 'static,
     {
-        let state = request.shared.then(|| key.state_name());
-        let value = key.value_name();
-        let reconnecting = self.reconnecting.clone();
+        let (key, name, reconnecting) = (key.clone(), key.name(), self.reconnecting.clone());
         Box::pin(async move {
             let (group, mut since) = (
                 reconnecting.group(since).await.map_err(CommandError::from)?,
                 since,
             );
             let reserved = group.reserve_read();
-            if reserved.is_none() && state.is_none() {
-                match group.readers().read_on_background(&value, request.bound).await {
-                    Ok(bytes) => return Ok(reply::read_value(request, bytes)),
+            if reserved.is_none() {
+                let bound = bound(&key, request);
+                match group.readers().read_on_background(&name, bound).await {
+                    Ok(bytes) => return Ok(reply::read_bytes(&key, request, bytes)),
                     Err(extension) => since = since.moved_by(extension),
                 }
             }
-            read_on_steps(&group, state, value, request, since).await
+            read_on_steps(&group, &key, &name, request, since).await
         })
     }
 
@@ -160,12 +160,12 @@ impl Node {
     where
         E: From<CommandError> + Send + 'static,
     {
-        let (reconnecting, names) = (self.reconnecting.clone(), names(key));
+        let (reconnecting, key) = (self.reconnecting.clone(), key.clone());
         Box::pin(async move {
             let connection = reconnecting.connection(since).await.map_err(CommandError::from)?;
             match connection.is_tracking() {
                 true => Ok(Some(
-                    tracked_read::read(&connection, names, request, since).await?,
+                    tracked_read::read(&connection, &key, request, since).await?,
                 )),
                 false => Ok(None),
             }
@@ -200,20 +200,16 @@ impl Node {
             if !connection.is_tracking() {
                 return Ok((execute(&connection, &grants, step, since).await?, never()));
             }
-            let watched = watches.subscribe(&step.names()[0]);
-            let mut answer = register(&connection, step.by_hash(connection.server_minute()), since).await;
+            let watched = watches.subscribe(step.name());
+            let mut answer = register(&connection, step.by_hash(), since).await;
             if reply::needs_text(&answer) {
-                answer = register(&connection, step.by_text(connection.server_minute()), since).await;
+                answer = register(&connection, step.by_text(), since).await;
             }
             let reply = reply::parse(answer?)?;
             grants.note(grants::tag(step.request()), &reply, &connection);
             Ok((reply, Box::pin(watched.changed()) as Change))
         })
     }
-}
-
-fn names(key: &Key) -> [String; 2] {
-    [key.state_name(), key.value_name()]
 }
 
 pub(crate) fn never() -> Change {
@@ -233,26 +229,43 @@ async fn register(connection: &Connection, command: Cmd, since: Instant) -> Answ
         .unwrap_or_else(|| Err(reply::unexpected()))
 }
 
-/// Plain reads without a script. `state` is the state's name, if the state decides too.
+/// Whether a reply may be the one to a read of this key. A damaged value, or one of another key, may also be the reply to
+/// another read.
+fn is_plausible(key: &Key, reply: &Reply) -> bool {
+    match reply {
+        Reply::Hit(hit, _) => hit.is_of(&key.check()),
+        _ => true,
+    }
+}
+
+/// Repeats a read whose first reply was doubtful. If the value is the same again, it is damaged or forged. If not, the reader
+/// gave the reply to another read.
+async fn read_again<E: From<CommandError>>(
+    group: &Group,
+    key: Key,
+    name: String,
+    request: Read,
+    first: Result<Reply, Doubt>,
+    since: Instant,
+) -> Result<Reply, E> {
+    let reply = read_on_steps(group, &key, &name, request, since).await?;
+    if first.is_ok_and(|first| first != reply) {
+        group.readers().reset();
+    }
+    Ok(reply)
+}
+
+/// A plain read without a script.
 async fn read_on_steps<E: From<CommandError>>(
     group: &Group,
-    state: Option<String>,
-    value: String,
+    key: &Key,
+    name: &str,
     request: Read,
     since: Instant,
 ) -> Result<Reply, E> {
-    let connection = group.steps();
-    let value = value_range(&value, request.bound);
-    let Some(state) = state else {
-        return Ok(reply::read(request, None, connection.send(&value, since).await)?);
-    };
-    let mut pipeline = Pipeline::with_capacity(2);
-    pipeline.add_command(state_range(&state));
-    pipeline.add_command(value);
-    // Boxed, because the future of every other hit would have its size.
-    let answers = Box::pin(connection.pipeline(pipeline, since)).await?;
-    let [state, value] = <[Answer; 2]>::try_from(answers).map_err(|_| reply::unexpected())?;
-    Ok(reply::read(request, Some(state), value)?)
+    let range = range(name, bound(key, request));
+    let answer = group.steps().send(&range, since).await;
+    Ok(reply::read(key, request, answer)?)
 }
 
 /// Executes a script. A PUBLISH is not sent if another master made its grant: the reply is `Lost`.
@@ -266,11 +279,11 @@ async fn execute(
         return Ok(Reply::Lost);
     }
     let mut answer = connection
-        .send(&step.by_hash(connection.server_minute()), since)
+        .send(&step.by_hash(), since)
         .await;
     if reply::needs_text(&answer) {
         answer = connection
-            .send(&step.by_text(connection.server_minute()), since)
+            .send(&step.by_text(), since)
             .await;
     }
     let reply = reply::parse(answer?)?;

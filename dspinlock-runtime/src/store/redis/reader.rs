@@ -188,6 +188,11 @@ impl Readers {
         }
     }
 
+    /// Closes all readers: one of them gave the reply to another read. Callers may have new ones.
+    pub(crate) fn reset(&self) {
+        self.0.reset();
+    }
+
     /// For ever. Waiting reads fail with [`Doubt`].
     pub(crate) fn close(&self) {
         self.0.close();

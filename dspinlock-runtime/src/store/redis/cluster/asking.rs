@@ -11,7 +11,7 @@ use crate::rt::clock::Instant;
 use crate::store::api::Boxed;
 use crate::store::redis::failover::grants;
 use crate::store::redis::node::Node;
-use crate::store::redis::wire::command::{Step, state_range, value_range};
+use crate::store::redis::wire::command::{Step, bound, range};
 use crate::store::redis::wire::reply::{self, CommandError};
 
 /// Executes a step that the owner of the slot has redirected. The owner sent the redirect, so a grant stays valid.
@@ -21,7 +21,7 @@ pub(crate) fn step(
     request: Request,
     since: Instant,
 ) -> Boxed<Result<Reply, CommandError>> {
-    let (names, step) = ([key.state_name(), key.value_name()], Step::new(key, request));
+    let (key, step) = (key.clone(), Step::new(key, request));
     Box::pin(async move {
         let connection = node.reconnecting.connection(since).await?;
         let mut pipeline = Pipeline::new();
@@ -29,7 +29,7 @@ pub(crate) fn step(
             Err(read) => read,
             Ok(step) => {
                 node.shared.grants.end(step.request());
-                add(&mut pipeline, step.by_text(connection.server_minute()));
+                add(&mut pipeline, step.by_text());
                 let answer = connection.pipeline(pipeline, since).await?.pop();
                 let reply = reply::parse(answer.unwrap_or_else(|| Err(reply::unexpected()))?)?;
                 node.shared
@@ -38,12 +38,9 @@ pub(crate) fn step(
                 return Ok(reply);
             }
         };
-        add(&mut pipeline, state_range(&names[0]));
-        add(&mut pipeline, value_range(&names[1], read.bound));
-        let answers = connection.pipeline(pipeline, since).await?;
-        let [_, state, _, value] = <[_; 4]>::try_from(answers).map_err(|_| reply::unexpected())?;
-        let state = read.shared.then_some(state);
-        reply::read(read, state, value)
+        add(&mut pipeline, range(&key.name(), bound(&key, read)));
+        let answer = connection.pipeline(pipeline, since).await?.pop();
+        reply::read(&key, read, answer.unwrap_or_else(|| Err(reply::unexpected())))
     })
 }
 

@@ -30,7 +30,7 @@ pub(crate) async fn follow(
         return Ok(());
     };
     let mut probe = redis::cmd("EXISTS");
-    probe.arg(key.state_name());
+    probe.arg(key.name());
     let Err(CommandError::Redirect(Redirect::Moved(host_port) | Redirect::Ask(host_port))) =
         granted.send(&probe, since).await
     else {

@@ -107,7 +107,7 @@ mod tests {
     use redis::{Cmd, Pipeline};
 
     use super::*;
-    use crate::store::redis::wire::command::value_range;
+    use crate::store::redis::wire::command::range;
 
     const PUSH: &[u8] = b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n";
 
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_reply_within_its_bound_passes_and_a_longer_one_is_refused_at_its_header() {
         let bound = 1 << 20;
-        let read = || asked(&[value_range("k", bound)]);
+        let read = || asked(&[range("k", bound)]);
         let mut budget = read();
         assert_eq!(budget.read(&bulk(bound + 1)), Ok(()));
         // The next reply has no request.
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn replies_are_matched_to_their_requests_in_order() {
         let bound = 1 << 20;
-        let commands = [redis::cmd("PING"), value_range("k", bound), redis::cmd("PING")];
+        let commands = [redis::cmd("PING"), range("k", bound), redis::cmd("PING")];
         let mut budget = asked(&commands);
         for reply in [b"+PONG\r\n".to_vec(), PUSH.to_vec(), bulk(bound), PUSH.to_vec()] {
             assert_eq!(budget.read(&reply), Ok(()));
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn an_array_costs_what_its_elements_allocate() {
-        let read = || asked(&[value_range("k", 0)]);
+        let read = || asked(&[range("k", 0)]);
         assert_eq!(read().read(b"*1000000000\r\n"), Err(Exceeded));
         assert_eq!(read().read(b"*1000\r\n"), Ok(()));
         assert_eq!(read().read(&b"*1000\r\n".repeat(2)), Err(Exceeded));
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_line_without_an_end_is_refused() {
         // Also if the request allows a long value.
-        for command in [redis::cmd("PING"), value_range("k", 1 << 20)] {
+        for command in [redis::cmd("PING"), range("k", 1 << 20)] {
             let mut budget = asked(&[command]);
             assert_eq!(budget.read(b"+"), Ok(()));
             assert_eq!(budget.read(&[b'x'; 60_000]), Ok(()));

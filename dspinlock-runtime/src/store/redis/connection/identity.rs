@@ -1,10 +1,7 @@
 //! Which server a connection leads to, parsed from `INFO`. A failover or a restart gives another identity.
 
-use crate::rt::clock::Instant;
-
 use redis::Value;
 
-use crate::protocol::timestamp::Minute;
 use crate::store::redis::wire::reply::Answer;
 
 /// The identity of a server when the connection was opened.
@@ -16,26 +13,6 @@ pub(crate) struct ServerIdentity {
     previous: Option<String>,
     /// The run ID of the process.
     process: Option<String>,
-    pub(super) clock: Option<ServerClock>,
-}
-
-/// The server's clock, read once and advanced by the local monotonic clock. It saves scripts a calculation and decides
-/// nothing.
-#[derive(Clone, Copy)]
-pub(super) struct ServerClock {
-    /// Microseconds since 1970.
-    time: i64,
-    read_at: Instant,
-}
-
-impl ServerClock {
-    pub(super) fn minute(self, now: Instant) -> Minute {
-        let elapsed = now.saturating_duration_since(self.read_at).as_micros();
-        Minute::of(
-            self.time
-                .saturating_add(i64::try_from(elapsed).unwrap_or(i64::MAX)),
-        )
-    }
 }
 
 impl ServerIdentity {
@@ -45,15 +22,10 @@ impl ServerIdentity {
         let history = field(replication, "master_replid")?;
         let is_master = field(replication, "role").as_deref() == Some("master");
         let server = server.and_then(text);
-        let time = server.and_then(|server| field(server, "server_time_usec")?.parse().ok());
         Some(Self {
             history: is_master.then_some(history),
             previous: field(replication, "master_replid2").filter(|id| id.bytes().any(|digit| digit != b'0')),
             process: server.and_then(|server| field(server, "run_id")),
-            clock: time.map(|time| ServerClock {
-                time,
-                read_at: Instant::now(),
-            }),
         })
     }
 
@@ -109,7 +81,6 @@ fn field(info: &str, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::*;
 
@@ -141,14 +112,4 @@ mod tests {
         );
     }
 
-    #[test]
-    fn the_minute_of_the_servers_clock_advances_with_the_local_clock() {
-        let read_at = Instant::now();
-        let clock = ServerClock {
-            time: 59_000_000,
-            read_at,
-        };
-        assert_eq!(clock.minute(read_at).number, 0);
-        assert_eq!(clock.minute(read_at + Duration::from_secs(1)).number, 1);
-    }
 }

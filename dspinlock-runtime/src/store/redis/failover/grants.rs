@@ -7,12 +7,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::protocol::tag::Tag;
 use crate::protocol::{Reply, Request};
 use crate::store::redis::connection::Connection;
 
 /// The live grants by tag.
 #[derive(Default)]
-pub(crate) struct Grants(Mutex<HashMap<String, Arc<Connection>>>);
+pub(crate) struct Grants(Mutex<HashMap<Tag, Arc<Connection>>>);
 
 impl Grants {
     /// Whether the request may be sent on `connection`. A PUBLISH may not if another master made its grant. If the
@@ -20,7 +21,7 @@ impl Grants {
     pub(crate) fn allow(&self, request: &Request, connection: &Arc<Connection>) -> bool {
         match request {
             Request::Publish(publish) => {
-                let granted = self.lock().get(&publish.tag).cloned();
+                let granted = self.lock().get(&publish.id.tag).cloned();
                 granted.is_none_or(|granted| is_same_master(&granted, connection))
             }
             request => {
@@ -38,12 +39,12 @@ impl Grants {
     }
 
     /// Records the reply to the request with this tag.
-    pub(crate) fn note(&self, tag: Option<String>, reply: &Reply, connection: &Arc<Connection>) {
+    pub(crate) fn note(&self, tag: Option<Tag>, reply: &Reply, connection: &Arc<Connection>) {
         match (tag, reply) {
             (Some(tag), Reply::Acquired(_)) => {
                 self.lock().insert(tag, connection.clone());
             }
-            (Some(tag), Reply::Published | Reply::Done) => {
+            (Some(tag), Reply::Published | Reply::Released | Reply::Done) => {
                 self.lock().remove(&tag);
             }
             _ => {}
@@ -55,7 +56,7 @@ impl Grants {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Connection>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Tag, Arc<Connection>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -63,13 +64,13 @@ impl Grants {
 #[cfg(feature = "cluster")]
 impl Grants {
     /// The connection that received the grant, if it is open and leads to another master than `connection`.
-    pub(crate) fn by_another(&self, tag: &str, connection: &Arc<Connection>) -> Option<Arc<Connection>> {
+    pub(crate) fn by_another(&self, tag: &Tag, connection: &Arc<Connection>) -> Option<Arc<Connection>> {
         let granted = self.lock().get(tag).cloned();
         granted.filter(|granted| granted.is_open() && !is_same_master(granted, connection))
     }
 
     /// Moves a grant to another master, because its slot has migrated.
-    pub(crate) fn rebind(&self, tag: String, connection: Arc<Connection>) {
+    pub(crate) fn rebind(&self, tag: Tag, connection: Arc<Connection>) {
         self.lock().insert(tag, connection);
     }
 }
@@ -85,10 +86,11 @@ fn is_same_master(granted: &Arc<Connection>, current: &Arc<Connection>) -> bool 
 }
 
 /// The tag of a request that starts or ends a grant.
-pub(crate) fn tag(request: &Request) -> Option<String> {
+pub(crate) fn tag(request: &Request) -> Option<Tag> {
     match request {
-        Request::Acquire(acquire) => Some(acquire.tag.clone()),
-        Request::Publish(publish) => Some(publish.tag.clone()),
+        Request::Acquire(acquire) => Some(acquire.tag),
+        Request::Publish(publish) => Some(publish.id.tag),
+        Request::Release(release) => Some(release.id.tag),
         _ => None,
     }
 }

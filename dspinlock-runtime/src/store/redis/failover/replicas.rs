@@ -83,17 +83,17 @@ impl ReplicaWaits {
             since,
         };
         let mut answers = wait
-            .send(&connection, step.by_hash(connection.server_minute()))
+            .send(&connection, step.by_hash())
             .await?;
         if reply::needs_text(&answers.0) {
             answers = wait
-                .send(&connection, step.by_text(connection.server_minute()))
+                .send(&connection, step.by_text())
                 .await?;
         }
         let reply = reply::parse(answers.0?)?;
         let acknowledged = match reply {
             Reply::Deleted(false) => {
-                let marker = format!("{{{}}},deleted", step.names()[0]);
+                let marker = format!("{{{}}},deleted", step.name());
                 let (written, acknowledged) = wait.send(&connection, empty_write(&marker)).await?;
                 written?;
                 acknowledged?

@@ -3,70 +3,109 @@
 use redis::Cmd;
 
 use super::scripts::{self, Script};
-use crate::key::Key;
-use crate::protocol::state::{MAX_STATE, State};
-use crate::protocol::timestamp::Minute;
-use crate::protocol::{Acquire, Publish, Read, Renew, Request};
+use crate::key::{Format, Key};
+use crate::protocol::encoding::{shared, single};
+use crate::protocol::state::MAX_STATE;
+use crate::protocol::{Acquire, Publish, Read, Request};
 
 /// A step that a script executes: every request but a read.
 pub(crate) struct Step {
-    names: [String; 2],
+    key: Key,
+    name: String,
     script: &'static Script,
     request: Request,
 }
 
 impl Step {
-    /// `Err` is a read: plain commands execute it.
+    /// `Err` is a read: a plain command executes it.
     pub(crate) fn new(key: &Key, request: Request) -> Result<Self, Read> {
+        let scripts = match key.format() {
+            Format::Shared => scripts::SHARED,
+            Format::Single => scripts::SINGLE,
+        };
         let script = match &request {
-            Request::Acquire(_) => &scripts::ACQUIRE,
-            Request::Renew(_) => &scripts::RENEW,
-            Request::Publish(_) => &scripts::PUBLISH,
-            Request::Abort { .. } => &scripts::ABORT,
+            Request::Acquire(_) => scripts.acquire,
+            Request::Renew(_) => scripts.renew,
+            Request::Publish(_) => scripts.publish,
+            Request::Release(_) => scripts.release,
+            Request::Abort { .. } => scripts.abort,
             Request::Delete => &scripts::DELETE,
-            Request::Read(read) => return Err(read.clone()),
+            Request::Read(read) => return Err(*read),
         };
         Ok(Self {
-            names: [key.state_name(), key.value_name()],
+            key: key.clone(),
+            name: key.name(),
             script,
             request,
         })
     }
 
-    pub(crate) fn names(&self) -> &[String; 2] {
-        &self.names
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn request(&self) -> &Request {
         &self.request
     }
 
-    /// The step with the digest of its script. `minute` is the current minute of the server's clock, if that is known: then
-    /// the script need not calculate a date.
-    pub(crate) fn by_hash(&self, minute: Option<Minute>) -> Cmd {
-        self.command("EVALSHA", self.script.hash(), minute)
+    /// The step with the digest of its script.
+    pub(crate) fn by_hash(&self) -> Cmd {
+        self.command("EVALSHA", self.script.hash())
     }
 
-    /// The step with the source of its script, which the server keeps. `minute`: see [`by_hash`](Self::by_hash).
-    pub(crate) fn by_text(&self, minute: Option<Minute>) -> Cmd {
-        self.command("EVAL", self.script.text(), minute)
+    /// The step with the source of its script, which the server keeps.
+    pub(crate) fn by_text(&self) -> Cmd {
+        self.command("EVAL", self.script.text())
     }
 
-    fn command(&self, verb: &str, code: &str, minute: Option<Minute>) -> Cmd {
+    fn command(&self, verb: &str, code: &str) -> Cmd {
         let payload = match &self.request {
             Request::Publish(request) => request.payload.as_ref().map_or(0, bytes::Bytes::len),
             _ => 0,
         };
         let mut command = Cmd::with_capacity(ARGUMENTS, ARGUMENT_BYTES + code.len() + payload);
-        command.arg(verb).arg(code).arg(2).arg(&self.names);
+        command.arg(verb).arg(code).arg(1).arg(&self.name);
         match &self.request {
-            Request::Acquire(request) => acquire(&mut command, request, minute),
-            Request::Renew(request) => renew(&mut command, request),
-            Request::Publish(request) => publish(&mut command, request, minute),
-            Request::Abort { tag } => drop(command.arg(tag)),
+            Request::Acquire(request) => self.acquire(&mut command, request),
+            Request::Renew(request) => {
+                let id = request.id.to_string();
+                command.arg(id).arg(request.lease).arg(NO_VALUE);
+            }
+            Request::Publish(request) => self.publish(&mut command, request),
+            Request::Release(request) => {
+                let id = request.id.to_string();
+                command.arg(id).arg(u8::from(request.was_sent)).arg(NO_VALUE);
+            }
+            Request::Abort { tag } => drop(command.arg(tag.as_str())),
             Request::Delete | Request::Read(_) => {}
         }
         command
+    }
+
+    fn acquire(&self, command: &mut Cmd, request: &Acquire) {
+        let origin = match self.key.format() {
+            Format::Shared => shared::suffix(&request.origin),
+            Format::Single => request.origin.blocked(),
+        };
+        command
+            .arg(request.tag.as_str())
+            .arg(origin)
+            .arg(request.lease)
+            .arg(request.max_block)
+            .arg(u8::from(request.cached))
+            .arg(u8::from(request.fail_if_key_exists))
+            .arg(u8::from(request.seize))
+            .arg(request.refuse.as_ref().map_or("", |tag| tag.as_str()))
+            .arg(request.stale.as_deref().unwrap_or_default())
+            .arg(request.bound);
+    }
+
+    fn publish(&self, command: &mut Cmd, request: &Publish) {
+        command.arg(request.id.to_string());
+        if self.key.format() == Format::Single {
+            command.arg(&*single::computed(&self.key, request));
+        }
+        command.arg(request.ttl).arg(NO_VALUE);
     }
 }
 
@@ -74,25 +113,26 @@ impl Step {
 const ARGUMENTS: usize = 20;
 const ARGUMENT_BYTES: usize = 768;
 
-/// Reads the state of a key.
-pub(crate) fn state_range(name: &str) -> Cmd {
-    let mut command = redis::cmd("GETRANGE");
-    command.arg(name).arg(0).arg(MAX_STATE);
-    command
-}
-
-/// Reads a value up to one byte more than the bound, which shows that the value is longer.
-pub(crate) fn value_range(name: &str, bound: usize) -> Cmd {
+/// Reads an entry up to one byte more than the bound, which shows that the entry is longer.
+pub(crate) fn range(name: &str, bound: usize) -> Cmd {
     let mut command = Cmd::with_capacity(4, name.len() + 32);
     command.arg("GETRANGE").arg(name).arg(0).arg(bound);
     command
+}
+
+/// The bound of a read of this key.
+pub(crate) fn bound(key: &Key, read: Read) -> usize {
+    match key.format() {
+        Format::Shared => MAX_STATE,
+        Format::Single => read.bound,
+    }
 }
 
 /// The last word of a script whose reply has no value.
 const NO_VALUE: &str = "-";
 
 /// How long the reply to a command may be, beyond what any reply may be. `None` if the reply is a push. The last word of an
-/// ACQUIRE and of a range is the bound of its value. No other script ends with a number, except the checksum of no payload, 0.
+/// ACQUIRE and of a range is the bound of its value. No other script ends with a number.
 pub(crate) fn max_reply(name: &[u8], last: &[u8]) -> Option<u64> {
     /// The slot map of a large cluster.
     const MAX_SLOTS: u64 = 16 << 20;
@@ -114,83 +154,37 @@ pub(crate) fn is_registration(name: &[u8], last: &[u8]) -> bool {
     name == b"CLIENT" && last == b"YES"
 }
 
-fn acquire(command: &mut Cmd, request: &Acquire, minute: Option<Minute>) {
-    command
-        .arg(&request.tag)
-        .arg(request.lease)
-        .arg(request.holder.to_string());
-    add_minute(command, minute)
-        .arg(request.max_block)
-        .arg(u8::from(request.cached))
-        .arg(u8::from(request.fail_if_key_exists))
-        .arg(u8::from(request.want_value))
-        .arg(request.refuse.as_deref().unwrap_or_default())
-        .arg(request.stale.as_deref().unwrap_or_default())
-        .arg(request.bound);
-}
-
-fn renew(command: &mut Cmd, request: &Renew) {
-    command
-        .arg(&request.tag)
-        .arg(request.fence)
-        .arg(request.lease)
-        .arg(NO_VALUE);
-}
-
-fn publish(command: &mut Cmd, request: &Publish, minute: Option<Minute>) {
-    let payload = request.payload.as_deref();
-    // A fence is usually the time of its grant: then these are the bytes of the state.
-    let granted = State {
-        tag: &request.tag,
-        timestamp: request.fence as i64,
-        computed: false,
-    };
-    command
-        .arg(&request.tag)
-        .arg(request.fence)
-        .arg(request.holder.to_string());
-    add_minute(command, minute)
-        .arg(granted.to_string())
-        .arg(request.ttl)
-        .arg(request.elapsed)
-        .arg(payload.map_or(0, <[u8]>::len))
-        .arg(format!("{:08x}", payload.map_or(0, crc32fast::hash)));
-    if let Some(payload) = payload {
-        command.arg(payload).arg(NO_VALUE);
-    }
-}
-
-/// An unknown minute is 1970's first, which no server's clock shows, so the script calculates the date.
-fn add_minute(command: &mut Cmd, minute: Option<Minute>) -> &mut Cmd {
-    let minute = minute.unwrap_or(Minute::of(0));
-    command.arg(minute.number).arg(minute.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::value::Holder;
+    use crate::protocol::Renew;
+    use crate::protocol::header::Origin;
+    use crate::protocol::tag::{Id, Tag};
+
+    fn tag() -> Tag {
+        Tag::parse(b"tag-of-16-bytes_").expect("a tag")
+    }
 
     #[test]
     fn the_bound_of_a_value_is_the_last_word_of_its_command() {
         let key = Key::custom("key").expect("a name");
         let request = Request::Acquire(Acquire {
-            tag: "tag".into(),
+            tag: tag(),
             lease: 1,
             max_block: 2,
             cached: true,
             fail_if_key_exists: false,
-            want_value: true,
+            seize: false,
             refuse: None,
             stale: None,
-            holder: Holder::new(1, "host", "site"),
+            origin: Origin::new(1, "host", "site"),
             bound: 12_345,
         });
         let step = Step::new(&key, request).expect("a script");
         for command in [
-            step.by_hash(None),
-            step.by_text(None),
-            value_range("name", 12_345),
+            step.by_hash(),
+            step.by_text(),
+            range("name", 12_345),
         ] {
             let words: Vec<_> = command
                 .args_iter()
@@ -202,11 +196,13 @@ mod tests {
             assert_eq!(max_reply(&words[0], &words[words.len() - 1]), Some(12_346));
         }
         let renew = Request::Renew(Renew {
-            tag: "tag".into(),
-            fence: 1,
+            id: Id {
+                tag: tag(),
+                fence: 1,
+            },
             lease: 86_400_000,
         });
-        let command = Step::new(&key, renew).expect("a script").by_hash(None);
+        let command = Step::new(&key, renew).expect("a script").by_hash();
         let Some(redis::Arg::Simple(last)) = command.args_iter().last() else {
             panic!("a command has words")
         };

@@ -5,10 +5,12 @@ use bytes::Bytes;
 use redis::{RedisError, Value};
 
 use crate::error::StoreFailure;
-use crate::protocol::record::{Record, Slot};
+use crate::key::Key;
+use crate::protocol::header::Hit;
+use crate::protocol::record::Entry;
 use crate::protocol::state::BadState;
-use crate::protocol::value::{Hit, MAX_FENCE};
-use crate::protocol::{self, Busy, Read, Reply, Request};
+use crate::protocol::tag::{Head, Id, Kind};
+use crate::protocol::{self, Existing, Read, Reply, Request};
 use crate::store::api::Failure;
 #[cfg(feature = "cluster")]
 use crate::store::redis::url::address::HostPort;
@@ -58,22 +60,20 @@ impl From<CommandError> for Failure {
     }
 }
 
-/// The outcome of plain reads. The protocol's own function judges them.
-pub(crate) fn read(request: Read, state: Option<Answer>, value: Answer) -> Result<Reply, CommandError> {
-    let state = state.map_or(Ok(Slot::Absent), slot)?;
-    let record = Record {
-        state,
-        value: slot(value)?,
-    };
-    // A server returns no expired entry, so the time does not matter.
-    Ok(protocol::step(record, 0, &Request::Read(request)).1)
+/// The outcome of a plain read.
+pub(crate) fn read(key: &Key, request: Read, answer: Answer) -> Result<Reply, CommandError> {
+    Ok(judge(key, request, &entry(answer)?))
 }
 
-/// The outcome of a plain read of the value alone.
-pub(crate) fn read_value(request: Read, bytes: Option<Bytes>) -> Reply {
-    let value = bytes.map_or(Slot::Absent, |bytes| Slot::Bytes { bytes, until: None });
-    let state = Slot::Absent;
-    protocol::step(Record { state, value }, 0, &Request::Read(request)).1
+/// The outcome of a plain read by a reader.
+pub(crate) fn read_bytes(key: &Key, request: Read, bytes: Option<Bytes>) -> Reply {
+    let entry = bytes.map_or(Entry::Absent, |bytes| Entry::Bytes { bytes, until: None });
+    judge(key, request, &entry)
+}
+
+/// The protocol's own function decides. A server returns no expired entry, so the time does not matter.
+fn judge(key: &Key, request: Read, entry: &Entry) -> Reply {
+    protocol::apply(key, entry, 0, &Request::Read(request)).1
 }
 
 /// The reply of a script: a word, then its parameters.
@@ -84,18 +84,13 @@ pub(crate) fn parse(reply: Value) -> Result<Reply, CommandError> {
     let mut items = items.into_iter();
     let word = text(items.next())?;
     Ok(match word.as_ref() {
-        b"ACQUIRED" => Reply::Acquired(fence(items.next())?),
+        b"ACQUIRED" => Reply::Acquired(grant(items.next())?),
         b"HIT" => {
             let hit = Hit::parse(&text(items.next())?).ok_or_else(unexpected)?;
             Reply::Hit(hit, remaining(items.next())?)
         }
-        b"BUSY" => Reply::Busy(Busy {
-            raw: text(items.next())?,
-            remaining: remaining(items.next())?,
-            now: number(items.next())?,
-            foreign: number(items.next())? == 1,
-        }),
-        b"EXISTS" => Reply::Exists(remaining(items.next())?),
+        b"BUSY" => Reply::Busy(existing(items)?),
+        b"EXISTS" => Reply::Exists(existing(items)?),
         b"COMPUTED" => Reply::Computed,
         b"DONE" => Reply::Done,
         b"BAD" => Reply::Bad(match text(items.next())?.as_ref() {
@@ -105,6 +100,7 @@ pub(crate) fn parse(reply: Value) -> Result<Reply, CommandError> {
         b"RENEWED" => Reply::Renewed,
         b"LOST" => Reply::Lost,
         b"PUBLISHED" => Reply::Published,
+        b"RELEASED" => Reply::Released,
         b"ABORTED" => Reply::Aborted(number(items.next())? == 1),
         b"DELETED" => Reply::Deleted(number(items.next())? == 1),
         _ => return Err(unexpected()),
@@ -113,7 +109,7 @@ pub(crate) fn parse(reply: Value) -> Result<Reply, CommandError> {
 
 /// The commands that the scripts call. An error reply of a script does not say which one it is.
 const IN_SCRIPTS: &str =
-    "`exists`, `get`, `getrange`, `pexpireat`, `pttl`, `set`, `strlen`, `time` and `unlink`";
+    "`exists`, `get`, `getrange`, `pexpire`, `pttl`, `set`, `strlen`, `time` and `unlink`";
 
 /// A refusal by the server.
 pub(crate) fn refused(error: &RedisError) -> CommandError {
@@ -234,18 +230,40 @@ fn is_refused(error: &CommandError, with: &str) -> bool {
     matches!(error, CommandError::Failed(Failure::Refused(StoreFailure::Refused(code))) if code == with)
 }
 
-fn slot(answer: Answer) -> Result<Slot, CommandError> {
+fn entry(answer: Answer) -> Result<Entry, CommandError> {
     match answer {
-        Ok(Value::Nil) => Ok(Slot::Absent),
-        Ok(Value::BulkString(bytes)) if bytes.is_empty() => Ok(Slot::Absent),
-        Ok(Value::BulkString(bytes)) => Ok(Slot::Bytes {
+        Ok(Value::Nil) => Ok(Entry::Absent),
+        Ok(Value::BulkString(bytes)) if bytes.is_empty() => Ok(Entry::Absent),
+        Ok(Value::BulkString(bytes)) => Ok(Entry::Bytes {
             bytes: bytes.into(),
             until: None,
         }),
         Ok(_) => Err(unexpected()),
-        Err(error) if is_refused(&error, "WRONGTYPE") => Ok(Slot::WrongType),
+        Err(error) if is_refused(&error, "WRONGTYPE") => Ok(Entry::WrongType),
         Err(error) => Err(error),
     }
+}
+
+/// The grant in the head of a held lock.
+fn grant(item: Option<Value>) -> Result<Id, CommandError> {
+    match Head::parse(&text(item)?) {
+        Some(Head {
+            kind: Kind::Blocked,
+            id,
+        }) => Ok(id),
+        _ => Err(unexpected()),
+    }
+}
+
+fn existing(mut items: impl Iterator<Item = Value>) -> Result<Existing, CommandError> {
+    let mut line = text(items.next())?;
+    // The bytes of a value may follow.
+    line.truncate(memchr::memchr(b'\n', &line).unwrap_or(line.len()));
+    Ok(Existing {
+        line,
+        remaining: remaining(items.next())?,
+        now: number(items.next())?,
+    })
 }
 
 fn text(item: Option<Value>) -> Result<Bytes, CommandError> {
@@ -267,11 +285,6 @@ fn number(item: Option<Value>) -> Result<u64, CommandError> {
     }
 }
 
-/// A fence that a script can compare.
-fn fence(item: Option<Value>) -> Result<u64, CommandError> {
-    number(item).and_then(|fence| (fence <= MAX_FENCE).then_some(fence).ok_or_else(unexpected))
-}
-
 /// A time in milliseconds. A negative number means that there is no expiry.
 fn remaining(item: Option<Value>) -> Result<Option<u64>, CommandError> {
     match item {
@@ -289,6 +302,7 @@ mod tests {
     use redis::{ServerError, parse_redis_value};
 
     use super::*;
+    use crate::protocol::tag::Tag;
 
     fn refusal(line: &str) -> Failure {
         let value = parse_redis_value(format!("-{line}\r\n").as_bytes()).expect("an error reply");
@@ -303,8 +317,11 @@ mod tests {
     fn a_reply_that_no_script_sends_is_an_error() {
         let parse = |reply: &str| parse(parse_redis_value(reply.as_bytes()).expect("a reply"));
         assert_eq!(
-            parse("*2\r\n$8\r\nACQUIRED\r\n$1\r\n7\r\n"),
-            Ok(Reply::Acquired(7))
+            parse("*2\r\n$8\r\nACQUIRED\r\n$33\r\nBtag-of-16-bytes_0000000000000007\r\n"),
+            Ok(Reply::Acquired(Id {
+                tag: Tag::parse(b"tag-of-16-bytes_").expect("a tag"),
+                fence: 7
+            }))
         );
         for reply in [
             ":1\r\n",
@@ -315,7 +332,8 @@ mod tests {
             "*1\r\n$5\r\nOTHER\r\n",
             "*1\r\n$8\r\nACQUIRED\r\n",
             "*2\r\n$8\r\nACQUIRED\r\n:-1\r\n",
-            "*2\r\n$8\r\nACQUIRED\r\n$16\r\n9007199254740992\r\n",
+            "*2\r\n$8\r\nACQUIRED\r\n$33\r\nBtag-of-16-bytes_9007199254740992\r\n",
+            "*2\r\n$8\r\nACQUIRED\r\n$33\r\nVtag-of-16-bytes_0000000000000007\r\n",
             "*3\r\n$3\r\nHIT\r\n$5\r\nvalue\r\n:1\r\n",
             "*2\r\n$4\r\nBUSY\r\n$1\r\na\r\n",
             "*2\r\n$7\r\nABORTED\r\n_\r\n",
@@ -327,10 +345,10 @@ mod tests {
     #[test]
     fn a_nil_for_a_range_is_an_absent_entry() {
         for absent in [Value::Nil, Value::BulkString(Vec::new())] {
-            assert_eq!(slot(Ok(absent)), Ok(Slot::Absent));
+            assert_eq!(entry(Ok(absent)), Ok(Entry::Absent));
         }
         for other in [Value::Okay, Value::Int(1), Value::Array(Vec::new())] {
-            assert_eq!(slot(Ok(other)), Err(unexpected()));
+            assert_eq!(entry(Ok(other)), Err(unexpected()));
         }
     }
 

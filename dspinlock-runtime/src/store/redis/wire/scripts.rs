@@ -1,4 +1,4 @@
-//! The steps as Lua scripts. Each one mirrors a branch of `protocol::step`.
+//! The steps as Lua scripts, for both encodings. Each one mirrors a branch of `protocol::step`.
 
 use std::sync::LazyLock;
 
@@ -19,12 +19,43 @@ macro_rules! scripts {
     };
 }
 
+/// The scripts of one encoding.
+pub(crate) struct Scripts {
+    pub(crate) acquire: &'static Script,
+    pub(crate) renew: &'static Script,
+    pub(crate) publish: &'static Script,
+    pub(crate) release: &'static Script,
+    pub(crate) abort: &'static Script,
+}
+
+pub(crate) const SINGLE: Scripts = Scripts {
+    acquire: &ACQUIRE,
+    renew: &RENEW,
+    publish: &PUBLISH,
+    release: &RELEASE,
+    abort: &ABORT,
+};
+
+pub(crate) const SHARED: Scripts = Scripts {
+    acquire: &SHARED_ACQUIRE,
+    renew: &SHARED_RENEW,
+    publish: &SHARED_PUBLISH,
+    release: &SHARED_RELEASE,
+    abort: &SHARED_ABORT,
+};
+
 // A server runs the whole script at each call, definitions included, so each script has only the parts that it needs.
 scripts! {
-    ACQUIRE = "keys" "clock" "read" "acquire";
-    RENEW = "keys" "clock" "read" "held" "renew";
-    PUBLISH = "keys" "clock" "read" "held" "publish";
-    ABORT = "keys" "read" "abort";
+    ACQUIRE = "single/head" "single/acquire";
+    RENEW = "single/head" "single/renew";
+    PUBLISH = "single/head" "single/publish";
+    RELEASE = "single/head" "single/release";
+    ABORT = "single/head" "single/abort";
+    SHARED_ACQUIRE = "shared/clock" "shared/read" "shared/acquire";
+    SHARED_RENEW = "shared/read" "shared/renew";
+    SHARED_PUBLISH = "shared/clock" "shared/read" "shared/publish";
+    SHARED_RELEASE = "shared/read" "shared/release";
+    SHARED_ABORT = "shared/read" "shared/abort";
     DELETE = "delete";
 }
 

@@ -1,20 +1,20 @@
-//! Callers that wait for a change of the file. `embedded` registers them, and `worker` wakes them.
+//! Callers that wait for a change of a store without pushes. `embedded` and `memory` register and wake them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// Shared by the store, its worker and every waiter.
+/// Shared by the store and every waiter.
 #[derive(Default)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     waiting: AtomicUsize,
     notify: Arc<Notify>,
 }
 
 impl Watch {
     /// Waits for the next wake-up after this call, even if the future is polled later. A dropped future is not counted.
-    pub(super) fn wait(this: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
+    pub(crate) fn wait(this: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
         this.waiting.fetch_add(1, Ordering::SeqCst);
         let registered = Registered(Arc::clone(this));
         // Every later `notify_waiters` wakes it, also before its first poll.
@@ -25,11 +25,11 @@ impl Watch {
         }
     }
 
-    pub(super) fn is_watched(&self) -> bool {
+    pub(crate) fn is_watched(&self) -> bool {
         self.waiting.load(Ordering::SeqCst) > 0
     }
 
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.notify.notify_waiters();
     }
 }

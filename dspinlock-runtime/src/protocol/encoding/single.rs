@@ -1,0 +1,88 @@
+//! The encoding of a key that only this crate knows: kind, tag and fence in the first 33 bytes, then header and payload.
+
+use bytes::Bytes;
+
+use super::{remaining, without_line};
+use crate::key::Key;
+use crate::protocol::header::{Facts, Hit, MAX_LINE, Origin};
+use crate::protocol::record::{Entry, Record, Status, Stored};
+use crate::protocol::request::{Existing, Publish};
+use crate::protocol::state::BadState;
+use crate::protocol::tag::{Head, Id, Kind};
+
+pub(super) fn decode(entry: &Entry, now: u64, bound: usize) -> Record {
+    let (bytes, is_long) = match entry {
+        Entry::Absent => return without_line(Status::Free),
+        Entry::WrongType => return without_line(Status::Bad(BadState::Malformed)),
+        Entry::Bytes { bytes, .. } => (bytes, bytes.len() > bound),
+        Entry::Long { head, .. } => (head, true),
+    };
+    let Some(Head { kind, id }) = Head::parse(bytes) else {
+        return without_line(Status::Bad(BadState::Malformed));
+    };
+    let status = match kind {
+        Kind::Blocked => Status::Blocked(Some(id)),
+        Kind::Mark => Status::Computed(Some(id), Stored::Mark),
+        Kind::Value => Status::Computed(
+            Some(id),
+            match Hit::parse(bytes) {
+                Some(hit) if !is_long => Stored::Value(hit),
+                _ => Stored::TooLong,
+            },
+        ),
+    };
+    Record {
+        status,
+        line: line(bytes),
+        remaining: remaining(entry, now),
+    }
+}
+
+/// Head and header without the line end.
+fn line(bytes: &Bytes) -> Bytes {
+    let bytes = bytes.slice(..bytes.len().min(MAX_LINE));
+    let end = memchr::memchr(b'\n', &bytes).unwrap_or(bytes.len());
+    bytes.slice(..end)
+}
+
+/// The entry of a lock that is held.
+pub(super) fn blocked(id: Id, origin: &Origin) -> String {
+    let kind = Kind::Blocked;
+    format!("{}{}", Head { kind, id }, origin.blocked())
+}
+
+/// The entry of a result.
+pub(crate) fn computed(key: &Key, publish: &Publish) -> Bytes {
+    let kind = match publish.payload {
+        Some(_) => Kind::Value,
+        None => Kind::Mark,
+    };
+    let (head, header) = (Head { kind, id: publish.id }.to_string(), header(key, publish));
+    let payload = publish.payload.as_deref().unwrap_or_default();
+    let signature = publish.signature.as_ref().map_or(&[][..], |signature| signature);
+    [head.as_bytes(), header.as_bytes(), payload, signature]
+        .concat()
+        .into()
+}
+
+/// The header of a result, which a signature covers.
+pub(crate) fn header(key: &Key, publish: &Publish) -> String {
+    let facts = Facts {
+        took: publish.took,
+        ttl: publish.ttl,
+        stale_window: 0,
+        checksum: publish.payload.as_deref().map_or(0, crc32fast::hash),
+        key_check: key.check(),
+        is_error: false,
+    };
+    facts.header(&publish.origin)
+}
+
+/// The holder in a line, and when it acquired the lock or published, in microseconds since 1970.
+pub(super) fn holder(existing: &Existing) -> Option<(Origin, u64)> {
+    let head = Head::parse(&existing.line)?;
+    let header = existing.line.slice(Head::LENGTH..);
+    let origin = Origin::parse(head.kind, &header)?;
+    // A fence is the time of its grant.
+    Some((origin, head.id.fence))
+}

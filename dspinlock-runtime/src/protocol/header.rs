@@ -1,0 +1,287 @@
+//! The header of an entry of the single encoding: the line behind the head. A value has its payload behind it.
+//!
+//! ```text
+//! B…  <process id>,<host>,<check>,<label>,<site>⏎
+//! V…  <process id>,<host>,<took ms>,<ttl ms>,<stale window ms>,<crc32>,<key check>,<flags>,<check>,<label>,<site>⏎<payload>
+//! M…  as V, without a payload
+//! ```
+//!
+//! The header is text, so that `GETRANGE` shows an operator the holder. Only the last field may contain commas. `check` and
+//! `label` are empty. No script parses a header.
+
+use std::fmt;
+
+use bytes::Bytes;
+use memchr::memchr;
+
+use crate::protocol::tag::{Head, Id, Kind};
+
+/// The maximum length of a header in bytes, with its line end.
+pub const MAX_HEADER: usize = 512;
+
+/// The maximum length of head and header together.
+pub const MAX_LINE: usize = Head::LENGTH + MAX_HEADER;
+
+/// The last bytes of a key's digest as base64url. They distinguish the value of one key from that of another.
+pub type KeyCheck = [u8; 11];
+
+/// The process and the site that write an entry. It is for operators: no decision depends on it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The process id.
+    pub process: u64,
+    /// The host's name.
+    pub host: String,
+    /// The site's name.
+    pub site: String,
+}
+
+impl Origin {
+    /// An origin whose texts fit into a header: without control characters, the host without commas and at most 64 bytes
+    /// long, the site at most 256.
+    pub fn new(process: u32, host: &str, site: &str) -> Self {
+        Self {
+            process: process.into(),
+            host: field(host, 64, |c| c == ','),
+            site: field(site, 256, |_| false),
+        }
+    }
+
+    /// The header of a lock that is held.
+    pub(crate) fn blocked(&self) -> String {
+        format!("{},{},,,{}\n", self.process, self.host, self.site)
+    }
+
+    /// The origin in a header. `None` if it does not parse.
+    pub(crate) fn parse(kind: Kind, header: &[u8]) -> Option<Self> {
+        let mut fields = Fields(header);
+        let (process, host) = (fields.number()?, fields.text()?);
+        let skipped = if kind == Kind::Blocked { 2 } else { 8 };
+        for _ in 0..skipped {
+            fields.text()?;
+        }
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Some(Self {
+            process,
+            host: text(host),
+            site: text(fields.0),
+        })
+    }
+}
+
+/// The facts of a published result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// The duration of the computation, in milliseconds.
+    pub took: u64,
+    /// The ttl, in milliseconds.
+    pub ttl: u64,
+    /// The time after the ttl in which the value may still be used, in milliseconds.
+    pub stale_window: u64,
+    /// The payload's CRC-32.
+    pub checksum: u32,
+    /// The end of the key's digest.
+    pub key_check: KeyCheck,
+    /// The value is a recorded error.
+    pub is_error: bool,
+}
+
+impl Facts {
+    /// The header of a result, and the offset of the payload in the parsed `header`.
+    fn parse(header: &[u8]) -> Option<(Self, usize)> {
+        let end = memchr(b'\n', &header[..header.len().min(MAX_HEADER)])?;
+        let mut fields = Fields(&header[..end]);
+        (fields.number()?, fields.text()?);
+        let facts = Self {
+            took: fields.number()?,
+            ttl: fields.number()?,
+            stale_window: fields.number()?,
+            checksum: fields.hex()?,
+            key_check: fields.text()?.try_into().ok()?,
+            is_error: match fields.text()? {
+                b"ok" => false,
+                b"err" => true,
+                _ => return None,
+            },
+        };
+        (fields.text()?, fields.text()?);
+        Some((facts, end + 1))
+    }
+
+    pub(crate) fn header(&self, origin: &Origin) -> String {
+        let Self {
+            took,
+            ttl,
+            stale_window,
+            checksum,
+            key_check,
+            is_error,
+        } = self;
+        let key_check = std::str::from_utf8(key_check).unwrap_or_default();
+        let flags = if *is_error { "err" } else { "ok" };
+        format!(
+            "{},{},{took},{ttl},{stale_window},{checksum:08x},{key_check},{flags},,,{}\n",
+            origin.process, origin.host, origin.site
+        )
+    }
+}
+
+/// A stored value that was read from a store, without a copy of its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    /// The grant that published the value.
+    pub id: Id,
+    /// The header; empty if it does not parse.
+    pub header: Bytes,
+    /// The facts in the header; `None` if it does not parse.
+    pub facts: Option<Facts>,
+    /// The encoded value, and the signature if the pool has a secret.
+    pub payload: Bytes,
+}
+
+impl Hit {
+    /// The value in the bytes of an entry. `None` if the entry is not a value. A damaged header has no facts.
+    pub fn parse(bytes: &Bytes) -> Option<Self> {
+        let head = Head::parse(bytes).filter(|head| head.kind == Kind::Value)?;
+        let rest = bytes.slice(Head::LENGTH..);
+        let (facts, end) = match Facts::parse(&rest) {
+            Some((facts, end)) => (Some(facts), end),
+            None => (None, 0),
+        };
+        Some(Self {
+            id: head.id,
+            header: rest.slice(..end),
+            facts,
+            payload: rest.slice(end..),
+        })
+    }
+
+    /// Whether the header parses, and the value belongs to the key with this check.
+    pub fn is_of(&self, key_check: &KeyCheck) -> bool {
+        self.facts.is_some_and(|facts| facts.key_check == *key_check)
+    }
+
+    /// Whether the payload matches its checksum.
+    pub fn is_intact(&self) -> bool {
+        self.facts
+            .is_some_and(|facts| facts.checksum == crc32fast::hash(&self.payload))
+    }
+
+    /// The ttl of the publish, in milliseconds.
+    pub fn ttl(&self) -> u64 {
+        self.facts.map_or(0, |facts| facts.ttl)
+    }
+}
+
+/// The unread fields of a header. Every hit is parsed by this type, so it looks at no byte twice.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    /// The first `length` bytes. A comma must follow.
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (field, behind) = self.0.split_at_checked(length)?;
+        self.0 = behind.strip_prefix(b",")?;
+        Some(field)
+    }
+
+    fn text(&mut self) -> Option<&'a [u8]> {
+        self.take(memchr(b',', self.0)?)
+    }
+
+    /// 1 to 16 digits, without a sign.
+    fn number(&mut self) -> Option<u64> {
+        let (mut sum, mut length) = (0, 0);
+        for byte in self.0 {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            if length == 16 {
+                return None;
+            }
+            sum = sum * 10 + u64::from(digit);
+            length += 1;
+        }
+        self.take(length).filter(|_| length > 0).map(|_| sum)
+    }
+
+    fn hex(&mut self) -> Option<u32> {
+        let text = self.text().filter(|text| text.len() == 8)?;
+        text.iter()
+            .try_fold(0, |sum, byte| Some(sum << 4 | char::from(*byte).to_digit(16)?))
+    }
+}
+
+/// The text with a question mark for each control character and each other `forbidden` one, cut to at most `limit` bytes.
+fn field(text: &str, limit: usize, forbidden: fn(char) -> bool) -> String {
+    let mut line: String = text
+        .chars()
+        .map(|c| if c.is_control() || forbidden(c) { '?' } else { c })
+        .collect();
+    while line.len() > limit {
+        line.pop();
+    }
+    line
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.process, self.host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Bytes {
+        let facts = Facts {
+            took: 10,
+            ttl: 20,
+            stale_window: 0,
+            checksum: crc32fast::hash(b"pay\nload"),
+            key_check: *b"0123456789_",
+            is_error: false,
+        };
+        let origin = Origin::new(1, "h", "f<A, B>");
+        let header = facts.header(&origin);
+        format!("VAbc-_0123456789x0000001795416240{header}pay\nload").into()
+    }
+
+    #[test]
+    fn a_printed_value_is_parsed() {
+        let hit = Hit::parse(&entry()).expect("a value");
+        assert!(hit.is_intact() && hit.is_of(b"0123456789_") && !hit.is_of(b"0123456789-"));
+        assert_eq!((hit.payload.as_ref(), hit.ttl()), (&b"pay\nload"[..], 20));
+        let origin = Origin::parse(Kind::Value, hit.header.trim_ascii_end()).expect("an origin");
+        assert_eq!(origin, Origin::new(1, "h", "f<A, B>"));
+    }
+
+    #[test]
+    fn a_value_that_is_cut_is_not_intact() {
+        let bytes = entry();
+        for end in 0..bytes.len() {
+            let hit = Hit::parse(&bytes.slice(..end));
+            assert_eq!(hit.is_some(), end >= Head::LENGTH, "cut at {end}");
+            assert!(hit.is_none_or(|hit| !hit.is_intact()), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn a_header_fits_into_its_bound() {
+        let origin = Origin::new(u32::MAX, &"h,\n".repeat(30), &format!("a\nb\0{}", "é".repeat(200)));
+        assert!(origin.site.starts_with("a?b?é") && origin.site.len() == 256);
+        assert!(origin.host.starts_with("h??h??") && origin.host.len() == 64);
+        let century = 3_155_760_000_000;
+        let facts = Facts {
+            took: century,
+            ttl: century,
+            stale_window: century,
+            checksum: u32::MAX,
+            key_check: *b"0123456789_",
+            is_error: true,
+        };
+        // A check of 16 bytes and a label of 64 still fit.
+        assert!(facts.header(&origin).len() + 22 + 64 <= MAX_HEADER);
+    }
+}

@@ -1,0 +1,165 @@
+//! The store in the memory of one process: a map, and [`protocol::apply`] on its entries. `store` opens it. It needs neither
+//! a server nor a file nor a thread, so it is for tests, and for programs with one process.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use foldhash::fast::RandomState;
+
+use super::api::{Boxed, Change, Failure, SharedStore, Store};
+use super::watch::Watch;
+use crate::error::Error;
+use crate::key::Key;
+use crate::protocol::record::Entry;
+use crate::protocol::{self, Reply, Request};
+use crate::rt::background;
+use crate::rt::clock::Instant;
+
+/// Opens an empty store, and the background thread.
+pub(crate) fn open() -> Result<SharedStore, Error> {
+    background::start().map_err(|error| Error::EmbeddedNotInitialized {
+        path: ":memory:".into(),
+        reason: format!("cannot start a thread ({}): raise the limits of the process", error.kind()),
+    })?;
+    Ok(Arc::new(Memory::open()))
+}
+
+/// Microseconds since 1970.
+type Clock = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// A store in memory. It is empty when it is opened.
+pub struct Memory(Arc<Shared>);
+
+struct Shared {
+    entries: Mutex<Entries>,
+    clock: Clock,
+    watch: Arc<Watch>,
+}
+
+#[derive(Default)]
+struct Entries {
+    by_name: HashMap<String, Entry, RandomState>,
+    /// The number of writes before the next sweep.
+    until_sweep: usize,
+}
+
+/// The fewest writes between two sweeps.
+const SWEEP_AFTER: usize = 64;
+
+impl Memory {
+    /// A store that counts time by a clock that is never set.
+    pub fn open() -> Self {
+        let (start, since) = (Instant::now(), SystemTime::now());
+        let start_time = since
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        Self::with_clock(Box::new(move || (start_time + start.elapsed()).as_micros() as u64))
+    }
+
+    /// A store with a custom clock, for tests.
+    pub fn with_clock(clock: Clock) -> Self {
+        Self(Arc::new(Shared {
+            entries: Mutex::default(),
+            clock,
+            watch: Arc::default(),
+        }))
+    }
+}
+
+impl Shared {
+    fn step(&self, key: &Key, request: &Request) -> Reply {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, name) = ((self.clock)(), key.name());
+        let before = entries.by_name.get(&name).cloned().unwrap_or_default().at(now);
+        let (after, reply) = protocol::apply(key, &before, now, request);
+        let Some(after) = after else { return reply };
+        match after {
+            Entry::Absent => drop(entries.by_name.remove(&name)),
+            after => entries.write(name, after, now),
+        }
+        drop(entries);
+        // A renewal frees no key, and holders renew often.
+        if !matches!(request, Request::Renew(_)) {
+            self.watch.wake();
+        }
+        reply
+    }
+}
+
+impl Entries {
+    /// Removes the expired entries after as many writes as there are entries: a write costs the same on average.
+    fn write(&mut self, name: String, entry: Entry, now: u64) {
+        if self.until_sweep == 0 {
+            self.by_name
+                .retain(|_, entry| entry.until().is_none_or(|until| until >= now / 1000));
+            self.until_sweep = self.by_name.len().max(SWEEP_AFTER);
+        }
+        self.until_sweep -= 1;
+        self.by_name.insert(name, entry);
+    }
+}
+
+impl Store for Memory {
+    fn step(&self, key: &Key, request: Request, _: Instant) -> Boxed<Result<Reply, Failure>> {
+        let (shared, key) = (self.0.clone(), key.clone());
+        Box::pin(async move { Ok(shared.step(&key, &request)) })
+    }
+
+    fn step_watched(
+        &self,
+        key: &Key,
+        request: Request,
+        since: Instant,
+    ) -> Boxed<Result<(Reply, Change), Failure>> {
+        let changed = Watch::wait(&self.0.watch);
+        let reply = self.step(key, request, since);
+        Box::pin(async move { Ok((reply.await?, Box::pin(changed) as Change)) })
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Memory")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::key::Format;
+    use crate::protocol::Acquire;
+    use crate::protocol::header::Origin;
+    use crate::protocol::tag::Tag;
+    use crate::rt::blocking::wait;
+
+    #[test]
+    fn expired_entries_are_removed() {
+        static NOW: AtomicU64 = AtomicU64::new(1);
+        let store = Memory::with_clock(Box::new(|| NOW.load(Ordering::Relaxed)));
+        let request = Request::Acquire(Acquire {
+            tag: Tag::parse(b"tag-of-16-bytes_").expect("a tag"),
+            lease: 1,
+            max_block: 1,
+            cached: false,
+            fail_if_key_exists: false,
+            seize: false,
+            refuse: None,
+            stale: None,
+            origin: Origin::new(1, "host", "site"),
+            bound: 0,
+        });
+        let mut digest = [0; 32];
+        for number in 0..10_000_u32 {
+            NOW.fetch_add(1000, Ordering::Relaxed);
+            digest[..4].copy_from_slice(&number.to_be_bytes());
+            let key = Key::new(Format::Single, "memory".into(), digest);
+            wait(store.step(&key, request.clone(), Instant::now())).expect("a reply");
+        }
+        let count = store.0.entries.lock().expect("no step panics").by_name.len();
+        assert!(count <= 2 * SWEEP_AFTER, "{count} entries");
+    }
+}

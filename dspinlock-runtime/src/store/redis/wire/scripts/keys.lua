@@ -1,1 +1,0 @@
-local S, V = KEYS[1], KEYS[2]
