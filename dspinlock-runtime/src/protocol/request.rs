@@ -31,7 +31,7 @@ pub enum Request {
 /// Reads the computed value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Read {
-    /// The maximum length of the entry.
+    /// The maximum length of the entry, at least that of a head.
     pub bound: usize,
 }
 

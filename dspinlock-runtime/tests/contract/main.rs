@@ -1,4 +1,5 @@
-//! The contract of a store. Every store runs the same named scenarios and the same random sequences of steps.
+//! The contract of a store. Every store runs the same named scenarios and the same random sequences of steps,
+//! on keys of both encodings.
 //!
 //! The random sequences compare each reply with the reply of `protocol::step`.
 
@@ -6,7 +7,7 @@ mod random;
 mod rig;
 mod scenarios;
 
-use self::rig::{Embedded, Pure, Redis};
+use self::rig::{Embedded, Memory, Pure, Redis};
 
 /// Random sequences per store. They take some seconds on a server.
 const CASES: u32 = 500;
@@ -22,8 +23,8 @@ fn an_embedded_file_fulfils_the_contract() {
 }
 
 #[test]
-fn embedded_memory_fulfils_the_contract() {
-    scenarios::run(&mut Embedded::memory());
+fn memory_fulfils_the_contract() {
+    scenarios::run(&mut Memory::new());
 }
 
 #[test]
@@ -52,8 +53,8 @@ fn an_embedded_file_replies_like_protocol_step() {
 }
 
 #[test]
-fn embedded_memory_replies_like_protocol_step() {
-    random::run(&mut Embedded::memory(), CASES);
+fn memory_replies_like_protocol_step() {
+    random::run(&mut Memory::new(), CASES);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Test rigs. A rig runs steps on a store, advances its clock, and reads and writes its entries without the protocol.
 
 mod embedded;
+mod memory;
 mod pure;
 mod redis;
 
@@ -8,11 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use dspinlock_runtime::internals::key::Key;
-use dspinlock_runtime::internals::protocol::record::Record;
+use dspinlock_runtime::internals::key::{Format, Key};
+use dspinlock_runtime::internals::protocol::record::Entry;
 use dspinlock_runtime::internals::protocol::{Reply, Request};
 
 pub(crate) use self::embedded::Embedded;
+pub(crate) use self::memory::Memory;
 pub(crate) use self::pure::Pure;
 pub(crate) use self::redis::Redis;
 
@@ -21,10 +23,10 @@ pub(crate) trait Rig {
     fn step(&mut self, key: &Key, request: Request) -> Reply;
 
     /// Writes an entry without the protocol, like a Python worker, a user or a bug.
-    fn put(&mut self, key: &Key, entry: Entry, content: &Foreign);
+    fn put(&mut self, key: &Key, content: &Foreign);
 
-    /// Both entries of a key with their expiry.
-    fn record(&mut self, key: &Key) -> Record;
+    /// The entry of a key with its expiry.
+    fn entry(&mut self, key: &Key) -> Entry;
 
     /// The store's clock, in microseconds since 1970.
     fn now(&mut self) -> u64;
@@ -35,22 +37,15 @@ pub(crate) trait Rig {
     /// Removes all entries.
     fn clear(&mut self) {}
 
-    /// Whether the test controls the clock. Then replies and records equal those of the pure function exactly.
+    /// Whether the test controls the clock. Then replies and entries equal those of the pure function exactly.
     fn is_exact(&self) -> bool {
         true
     }
 
-    /// Whether [`Rig::put`] and [`Rig::record`] are available.
+    /// Whether [`Rig::put`] and [`Rig::entry`] are available.
     fn has_raw_access(&self) -> bool {
         true
     }
-}
-
-/// One of the two entries of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Entry {
-    State,
-    Value,
 }
 
 /// Content that was written without the protocol.
@@ -63,11 +58,11 @@ pub(crate) enum Foreign {
 }
 
 /// A key that no other scenario uses.
-pub(crate) fn fresh_key() -> Key {
+pub(crate) fn fresh_key(format: Format) -> Key {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&LAST.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-    Key::new("contract".into(), digest)
+    Key::new(format, "contract".into(), digest)
 }
 
 pub(crate) fn machine_clock() -> u64 {

@@ -7,8 +7,11 @@ mod malformed;
 mod python;
 mod read;
 mod takeover;
+mod value;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use dspinlock_runtime::internals::key::Format;
 
 use self::lock::Lock;
 use crate::rig::Rig;
@@ -25,23 +28,23 @@ macro_rules! list {
 }
 use list;
 
-/// Runs each scenario on a fresh key. Panics with the names of all scenarios that failed.
+const BOTH: &[&[Scenario]] = &[acquire::ALL, takeover::ALL, hold::ALL, malformed::ALL];
+
+/// Runs each scenario on a fresh key, on one of each encoding if it applies to both. Panics with the names of all scenarios
+/// that failed.
 pub(crate) fn run(rig: &mut dyn Rig) {
     let mut failed = Vec::new();
-    let all = [
-        acquire::ALL,
-        takeover::ALL,
-        malformed::ALL,
-        hold::ALL,
-        read::ALL,
-        python::ALL,
-    ];
-    for (name, needs_raw_access, scenario) in all.into_iter().flatten() {
-        if *needs_raw_access && !rig.has_raw_access() {
-            continue;
-        }
-        if catch_unwind(AssertUnwindSafe(|| scenario(&mut Lock::new(rig)))).is_err() {
-            failed.push(*name);
+    for (format, own) in [
+        (Format::Single, [value::ALL, read::ALL]),
+        (Format::Shared, [python::ALL, &[]]),
+    ] {
+        for (name, needs_raw_access, scenario) in BOTH.iter().chain(&own).copied().flatten() {
+            if *needs_raw_access && !rig.has_raw_access() {
+                continue;
+            }
+            if catch_unwind(AssertUnwindSafe(|| scenario(&mut Lock::new(rig, format)))).is_err() {
+                failed.push((format, *name));
+            }
         }
     }
     assert!(failed.is_empty(), "failed scenarios: {failed:#?}");

@@ -3,16 +3,17 @@
 use std::cmp::Ordering;
 
 use bytes::Bytes;
-use dspinlock_runtime::internals::protocol::value::Holder;
-use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
+use dspinlock_runtime::internals::protocol::header::Origin;
+use dspinlock_runtime::internals::protocol::tag::{Id, Tag};
+use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Release, Renew, Reply, Request};
 
-use crate::rig::{Entry, Foreign};
+use crate::rig::Foreign;
 
 /// The clock advances by multiples of this step, in milliseconds. Leases expire half a step later, so that a slow machine
 /// does not change the result.
 pub(crate) const STEP: u64 = 1_000_000;
 
-pub(crate) const TAGS: [&str; 3] = ["a", "b-b", "c~c"];
+pub(crate) const TAGS: [&str; 3] = ["aaaaaaaaaaaaaaaa", "b-b-b-b-b-b-b-b-", "c_c_c_c_c_c_c_c_"];
 
 /// One element of a sequence. It applies to one of two keys.
 #[derive(Debug, Clone)]
@@ -28,7 +29,7 @@ pub(crate) enum Op {
         lease: u64,
         cached: bool,
         fail_if_key_exists: bool,
-        want_value: bool,
+        seize: bool,
         refuse: Option<usize>,
         stale: Stale,
         bound: usize,
@@ -44,19 +45,20 @@ pub(crate) enum Op {
         ttl: u64,
         payload: Option<Vec<u8>>,
     },
+    Release {
+        tag: usize,
+        fence: Fence,
+        was_sent: bool,
+    },
     Abort {
         tag: usize,
     },
     Delete,
     Read {
-        shared: bool,
         bound: usize,
     },
     Advance(u64),
-    Put {
-        entry: Entry,
-        content: Content,
-    },
+    Put(Content),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,13 +83,13 @@ pub(crate) enum Fence {
 pub(crate) enum Content {
     Nothing,
     WrongType,
-    /// `tag,stamp,number` as Python writes it, with one of [`TAGS`] or a foreign tag.
-    State(Option<usize>, &'static str, Option<u64>),
-    /// A value under any fence, with or without a payload.
-    Value {
+    /// A state of Python, or with one of [`TAGS`] and a fence.
+    State(Option<(usize, u64)>, &'static str, Option<u64>),
+    /// An entry of the single encoding.
+    Entry {
+        kind: char,
         tag: usize,
         fence: u64,
-        value: Option<(usize, u64)>,
         left: Option<u64>,
     },
     Garbage(Vec<u8>, Option<u64>),
@@ -98,23 +100,24 @@ impl Content {
         match self {
             Self::Nothing => Foreign::Nothing,
             Self::WrongType => Foreign::WrongType,
-            Self::State(tag, number, left) => {
-                let tag = tag.map_or("python", |tag| TAGS[tag]);
+            Self::State(own, number, left) => {
+                let tag = own.map_or("python".into(), |(tag, fence)| {
+                    format!("{}.{fence:016}.1@host", TAGS[tag])
+                });
                 let text = format!("{tag},2001-02-03T04:05:06.000007+00:00,{number}");
                 Foreign::Bytes(text.into(), *left)
             }
-            Self::Value {
+            Self::Entry {
+                kind,
                 tag,
                 fence,
-                value,
                 left,
             } => {
-                let own = match value {
-                    None => "-,0,0,0,0,0,0,".into(),
-                    Some((tag, fence)) => format!("{},{fence},1,2,3,5,00c0ffee,", TAGS[*tag]),
+                let rest = match kind {
+                    'B' => ",,site\n",
+                    _ => "1,2,0,00c0ffee,0123456789_,ok,,,site\nvalue",
                 };
-                let payload = if value.is_some() { "value" } else { "" };
-                let text = format!("dspinlock1,{},{fence},{own}1,host,site\n{payload}", TAGS[*tag]);
+                let text = format!("{kind}{}{fence:016}1,host,{rest}", TAGS[*tag]);
                 Foreign::Bytes(text.into(), *left)
             }
             Self::Garbage(bytes, left) => Foreign::Bytes(bytes.clone().into(), *left),
@@ -125,14 +128,18 @@ impl Content {
 impl Op {
     /// The request with the fences and states of one store.
     pub(crate) fn request(&self, key: usize, grants: &Grants) -> Request {
-        let tag_of = |tag: &usize| TAGS[*tag].to_string();
+        let tag_of = |tag: &usize| self::tag(*tag);
+        let id = |tag: &usize, fence: &Fence| Id {
+            tag: self::tag(*tag),
+            fence: grants.fence(key, *tag, *fence),
+        };
         match self {
             Self::Acquire {
                 tag,
                 lease,
                 cached,
                 fail_if_key_exists,
-                want_value,
+                seize,
                 refuse,
                 stale,
                 bound,
@@ -142,19 +149,18 @@ impl Op {
                 max_block: 4 * STEP + STEP / 2,
                 cached: *cached,
                 fail_if_key_exists: *fail_if_key_exists,
-                want_value: *want_value,
+                seize: *seize,
                 refuse: refuse.as_ref().map(tag_of),
                 stale: match stale {
                     Stale::No => None,
                     Stale::Seen => grants.busy[key].clone(),
                     Stale::Other => Some(Bytes::from_static(b"a,2001-02-03T04:05:06Z,0")),
                 },
-                holder: holder(),
+                origin: origin(),
                 bound: *bound,
             }),
             Self::Renew { tag, fence, lease } => Request::Renew(Renew {
-                tag: tag_of(tag),
-                fence: grants.fence(key, *tag, *fence),
+                id: id(tag, fence),
                 lease: *lease,
             }),
             Self::Publish {
@@ -163,36 +169,37 @@ impl Op {
                 ttl,
                 payload,
             } => Request::Publish(Publish {
-                tag: tag_of(tag),
-                fence: grants.fence(key, *tag, *fence),
+                id: id(tag, fence),
                 ttl: *ttl,
-                elapsed: 42,
+                took: 42,
                 payload: payload.clone().map(Bytes::from),
-                holder: holder(),
+                signature: None,
+                origin: origin(),
+            }),
+            Self::Release { tag, fence, was_sent } => Request::Release(Release {
+                id: id(tag, fence),
+                was_sent: *was_sent,
             }),
             Self::Abort { tag } => Request::Abort { tag: tag_of(tag) },
-            Self::Read { shared, bound } => Request::Read(Read {
-                shared: *shared,
-                bound: *bound,
-            }),
-            Self::Delete | Self::Advance(_) | Self::Put { .. } => Request::Delete,
+            Self::Read { bound } => Request::Read(Read { bound: *bound }),
+            Self::Delete | Self::Advance(_) | Self::Put(_) => Request::Delete,
         }
     }
 }
 
-fn holder() -> Holder {
-    Holder {
-        process: 1,
-        host: "host".into(),
-        site: "a::b<C, D>".into(),
-    }
+fn tag(at: usize) -> Tag {
+    Tag::parse(TAGS[at].as_bytes()).expect("a tag")
+}
+
+fn origin() -> Origin {
+    Origin::new(1, "host", "a::b<C, D>")
 }
 
 /// All grants of one store, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Grants {
     /// Key, tag and fence of each grant.
-    all: Vec<(usize, String, u64)>,
+    all: Vec<(usize, Tag, u64)>,
     /// For each key: the state in the last BUSY reply.
     busy: [Option<Bytes>; 2],
 }
@@ -200,10 +207,10 @@ pub(crate) struct Grants {
 impl Grants {
     pub(crate) fn note(&mut self, key: usize, request: &Request, reply: &Reply) {
         match (request, reply) {
-            (Request::Acquire(request), Reply::Acquired(fence)) => {
-                self.all.push((key, request.tag.clone(), *fence));
+            (Request::Acquire(_), Reply::Acquired(id)) => {
+                self.all.push((key, id.tag, id.fence));
             }
-            (_, Reply::Busy(busy)) => self.busy[key] = Some(busy.raw.clone()),
+            (_, Reply::Busy(busy)) => self.busy[key] = Some(busy.line.clone()),
             _ => {}
         }
     }
@@ -215,7 +222,7 @@ impl Grants {
                 .all
                 .iter()
                 .rev()
-                .find(|grant| grant.0 == key && grant.1 == TAGS[tag]),
+                .find(|grant| grant.0 == key && grant.1 == self::tag(tag)),
             Fence::Back(back) => self.all.iter().rev().nth(back),
         };
         last.map_or(0, |grant| grant.2)

@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use bytes::Bytes;
-use dspinlock_runtime::internals::protocol::record::{Record, Slot};
+use dspinlock_runtime::internals::protocol::record::Entry;
 use dspinlock_runtime::internals::protocol::state::State;
-use dspinlock_runtime::internals::protocol::value::{Header, Value};
-use dspinlock_runtime::internals::protocol::{Reply, Request};
+use dspinlock_runtime::internals::protocol::tag::{Head, Id};
+use dspinlock_runtime::internals::protocol::{Existing, Reply, Request};
 
-use super::op::{Grants, STEP};
+use super::op::{Grants, STEP, TAGS};
 use crate::rig::Rig;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -21,47 +20,25 @@ impl View {
         };
         Self(match reply {
             Reply::Hit(hit, left) => {
-                let (tag, fence) = (&hit.tag, self::fence(hit.fence, grants));
-                let life = hit.is_intact().then_some(hit.life);
-                format!(
-                    "Hit({tag:?}, {fence}, {life:?}, {:?}, {})",
-                    hit.payload,
-                    time(*left)
-                )
+                let (id, header) = (self::id(hit.id, grants), &hit.header);
+                format!("Hit({id}, {header:?}, {:?}, {})", hit.payload, time(*left))
             }
-            Reply::Acquired(fence) => format!("Acquired({})", self::fence(*fence, grants)),
-            Reply::Busy(busy) => {
-                let now = rig.now();
-                let near = busy.now.abs_diff(now) < STEP * 1000 / 4;
-                format!(
-                    "Busy({}, {}, now: {near})",
-                    state(&busy.raw),
-                    time(busy.remaining)
-                )
-            }
-            Reply::Exists(left) => format!("Exists({})", time(*left)),
+            Reply::Acquired(id) => format!("Acquired({})", self::id(*id, grants)),
+            Reply::Busy(existing) => format!("Busy({})", self::existing(existing, grants, rig)),
+            Reply::Exists(existing) => format!("Exists({})", self::existing(existing, grants, rig)),
             other => format!("{other:?}"),
         })
     }
 
-    pub(crate) fn of_record(record: &Record, grants: &Grants, rig: &mut dyn Rig) -> Self {
+    pub(crate) fn of_entry(entry: &Entry, grants: &Grants, rig: &mut dyn Rig) -> Self {
         let now = rig.now() / 1000;
-        let slot = |slot: &Slot, print: &dyn Fn(&Bytes) -> String| match slot {
-            Slot::Bytes { bytes, until } => {
+        Self(match entry {
+            Entry::Bytes { bytes, until } => {
                 let left = until.map(|until| until.saturating_sub(now));
-                format!("{} for {}", print(bytes), time(left))
+                format!("{} for {}", text(bytes, grants), time(left))
             }
             other => format!("{other:?}"),
-        };
-        let value = |bytes: &Bytes| match Value::parse(bytes) {
-            Some(parsed) => self::value(&parsed, grants),
-            None => format!("{bytes:?}"),
-        };
-        Self(format!(
-            "{} | {}",
-            slot(&record.state, &state),
-            slot(&record.value, &value)
-        ))
+        })
     }
 }
 
@@ -78,36 +55,39 @@ fn time(left: Option<u64>) -> String {
     })
 }
 
+fn existing(existing: &Existing, grants: &Grants, rig: &mut dyn Rig) -> String {
+    let is_near = existing.now.abs_diff(rig.now()) < STEP * 1000 / 4;
+    let line = text(&existing.line, grants);
+    format!("{line}, {}, now: {is_near}", time(existing.remaining))
+}
+
+fn id(id: Id, grants: &Grants) -> String {
+    format!("{}, {}", id.tag, fence(id.fence, grants))
+}
+
 fn fence(fence: u64, grants: &Grants) -> String {
     grants
         .position(fence)
         .map_or_else(|| fence.to_string(), |position| format!("grant {position}"))
 }
 
-/// Omits the timestamp, unless a foreign write has set it. Foreign timestamps are from the distant past.
-fn state(raw: &Bytes) -> String {
-    match State::parse(raw) {
-        Ok(state) if is_recent(state.timestamp.unsigned_abs()) => format!("{},{}", state.tag, state.computed),
-        _ => format!("{raw:?}"),
+/// Omits the timestamp of a state, unless a foreign write has set it, and names the fence by its grant.
+fn text(bytes: &[u8], grants: &Grants) -> String {
+    if let Ok(state) = State::parse(bytes)
+        && is_recent(state.timestamp.unsigned_abs())
+        && let Some(tag) = TAGS.iter().find(|tag| state.tag.starts_with(**tag))
+    {
+        let (digits, origin) = state.tag[tag.len() + 1..].split_once('.').unwrap_or_default();
+        let fence = fence(digits.parse().unwrap_or_default(), grants);
+        return format!("{tag}, {fence}, {origin}, {}", state.computed);
     }
-}
-
-fn value(value: &Value, grants: &Grants) -> String {
-    let mut header: Header = value.header.clone();
-    let fence = |number: u64| self::fence(number, grants);
-    let fences = (
-        fence(header.fence),
-        header.value.as_ref().map(|value| fence(value.fence)),
-    );
-    header.fence = 0;
-    if let Some(value) = &mut header.value {
-        value.fence = 0;
-        if is_recent(value.created_at) {
-            (value.created_at, value.fresh_until) = (0, 0);
+    match Head::parse(bytes) {
+        Some(head) => {
+            let rest = String::from_utf8_lossy(&bytes[Head::LENGTH..]);
+            format!("{:?}, {}, {rest:?}", head.kind, id(head.id, grants))
         }
+        None => format!("{bytes:?}"),
     }
-    let header = header.to_string();
-    format!("{} {fences:?} {:?}", header.trim_end(), value.payload)
 }
 
 /// Whether the time, in microseconds since 1970, is after 2019.

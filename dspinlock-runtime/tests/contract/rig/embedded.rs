@@ -1,4 +1,4 @@
-//! The embedded store, in a file or in memory.
+//! The embedded store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,24 +6,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use dspinlock_runtime::internals::clock::Instant;
 use dspinlock_runtime::internals::key::Key;
-use dspinlock_runtime::internals::protocol::record::{Record, Slot};
+use dspinlock_runtime::internals::protocol::record::Entry;
 use dspinlock_runtime::internals::protocol::{Reply, Request};
 use dspinlock_runtime::internals::store::Store;
 use dspinlock_runtime::internals::store::embedded::{Clock, Embedded as EmbeddedStore, TIME_LIMIT};
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{Entry, Foreign, Rig, TICK, machine_clock};
+use super::{Foreign, Rig, TICK, machine_clock};
 
 /// The embedded store with a clock that the test controls, and a second connection to its file.
 pub(crate) struct Embedded {
     store: EmbeddedStore,
     clock: Arc<AtomicU64>,
     runtime: Runtime,
-    /// `None` if the store is in memory.
-    file: Option<(Connection, TempDir)>,
+    connection: Connection,
+    _folder: TempDir,
 }
 
 impl Embedded {
@@ -34,27 +34,14 @@ impl Embedded {
         let store =
             EmbeddedStore::open_with_clock(&path, TIME_LIMIT, injected).expect("the store opens a new file");
         let connection = Connection::open(&path).expect("a second connection opens");
-        Self::new(store, clock, Some((connection, folder)))
-    }
-
-    pub(crate) fn memory() -> Self {
-        let (clock, injected) = clock();
-        let store = EmbeddedStore::memory_with_clock(injected).expect("a store in memory");
-        Self::new(store, clock, None)
-    }
-
-    fn new(store: EmbeddedStore, clock: Arc<AtomicU64>, file: Option<(Connection, TempDir)>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         Self {
             store,
             clock,
             runtime: runtime.expect("a runtime"),
-            file,
+            connection,
+            _folder: folder,
         }
-    }
-
-    fn connection(&self) -> &Connection {
-        &self.file.as_ref().expect("the store has a file").0
     }
 }
 
@@ -67,45 +54,34 @@ impl Rig for Embedded {
         reply.expect("the embedded store replies")
     }
 
-    fn put(&mut self, key: &Key, entry: Entry, content: &Foreign) {
+    fn put(&mut self, key: &Key, content: &Foreign) {
         let now = self.now() / 1000;
-        let (bytes, until) = match content {
+        let (bytes, left) = match content {
             Foreign::Nothing => (Value::Null, Some(0)),
             Foreign::WrongType => (Value::Integer(1), None),
-            Foreign::Bytes(bytes, left) => {
-                (Value::Blob(bytes.to_vec()), left.map(|left| (now + left) as i64))
+            Foreign::Bytes(bytes, left) => (Value::Blob(bytes.to_vec()), left.map(|left| left as i64)),
+        };
+        let until = left.map(|left| now as i64 + left);
+        let sql = match content {
+            Foreign::Nothing => "DELETE FROM lock_a WHERE key = ?1",
+            _ => {
+                "INSERT INTO lock_a (key, entry, until, lifetime) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (key) DO UPDATE SET entry = ?2, until = ?3, lifetime = ?4"
             }
         };
-        let name = match entry {
-            Entry::State => "state",
-            Entry::Value => "value",
+        let written = match content {
+            Foreign::Nothing => self.connection.execute(sql, [key.name()]),
+            _ => self.connection.execute(sql, params![key.name(), bytes, until, left]),
         };
-        let sql = format!(
-            "INSERT INTO lock (key, {name}, {name}_until) VALUES (?1, ?2, ?3)
-             ON CONFLICT (key) DO UPDATE SET {name} = ?2, {name}_until = ?3"
-        );
-        let written = self
-            .connection()
-            .execute(&sql, params![key.state_name(), bytes, until]);
         written.expect("a write without the store");
     }
 
-    fn record(&mut self, key: &Key) -> Record {
-        let sql = "SELECT state, state_until, value, value_until FROM lock WHERE key = ?1";
-        let record = self
-            .connection()
-            .query_row(sql, [key.state_name()], |row| {
-                Ok(Record {
-                    state: slot(row.get(0)?, row.get(1)?),
-                    value: slot(row.get(2)?, row.get(3)?),
-                })
-            })
-            .optional();
+    fn entry(&mut self, key: &Key) -> Entry {
+        let sql = "SELECT entry, until FROM lock_a WHERE key = ?1";
+        let read = |row: &Row<'_>| Ok(entry(row.get(0)?, row.get(1)?));
+        let found = self.connection.query_row(sql, [key.name()], read).optional();
         let now = self.now();
-        record
-            .expect("a read without the store")
-            .unwrap_or_default()
-            .at(now)
+        found.expect("a read without the store").unwrap_or_default().at(now)
     }
 
     fn now(&mut self) -> u64 {
@@ -115,20 +91,15 @@ impl Rig for Embedded {
     fn advance(&mut self, milliseconds: u64) {
         self.clock.fetch_add(milliseconds * 1000, Ordering::SeqCst);
     }
-
-    fn has_raw_access(&self) -> bool {
-        self.file.is_some()
-    }
 }
 
-fn slot(content: Value, until: Option<i64>) -> Slot {
+fn entry(content: Value, until: Option<i64>) -> Entry {
     match content {
-        Value::Null => Slot::Absent,
-        Value::Blob(bytes) => Slot::Bytes {
+        Value::Blob(bytes) => Entry::Bytes {
             bytes: Bytes::from(bytes),
             until: until.map(|until| until as u64),
         },
-        _ => Slot::WrongType,
+        _ => Entry::WrongType,
     }
 }
 

@@ -1,16 +1,16 @@
-//! The reference: `protocol::step` on a map.
+//! The reference: `protocol::apply` on a map.
 
 use std::collections::HashMap;
 
 use dspinlock_runtime::internals::key::Key;
-use dspinlock_runtime::internals::protocol::record::{Record, Slot};
+use dspinlock_runtime::internals::protocol::record::Entry;
 use dspinlock_runtime::internals::protocol::{self, Reply, Request};
 
-use super::{Entry, Foreign, Rig, TICK, machine_clock};
+use super::{Foreign, Rig, TICK, machine_clock};
 
-/// `protocol::step` on a map of records.
+/// `protocol::apply` on a map of entries.
 pub(crate) struct Pure {
-    records: HashMap<Key, Record>,
+    entries: HashMap<Key, Entry>,
     now: u64,
 }
 
@@ -21,7 +21,7 @@ impl Pure {
 
     pub(crate) fn at(now: u64) -> Self {
         Self {
-            records: HashMap::new(),
+            entries: HashMap::new(),
             now,
         }
     }
@@ -30,30 +30,28 @@ impl Pure {
 impl Rig for Pure {
     fn step(&mut self, key: &Key, request: Request) -> Reply {
         self.now += TICK;
-        let record = self.records.remove(key).unwrap_or_default();
-        let (record, reply) = protocol::step(record, self.now, &request);
-        self.records.insert(key.clone(), record);
+        let before = self.entry(key);
+        let (after, reply) = protocol::apply(key, &before, self.now, &request);
+        if let Some(after) = after {
+            self.entries.insert(key.clone(), after);
+        }
         reply
     }
 
-    fn put(&mut self, key: &Key, entry: Entry, content: &Foreign) {
-        let slot = match content {
-            Foreign::Nothing => Slot::Absent,
-            Foreign::WrongType => Slot::WrongType,
-            Foreign::Bytes(bytes, left) => Slot::Bytes {
+    fn put(&mut self, key: &Key, content: &Foreign) {
+        let entry = match content {
+            Foreign::Nothing => Entry::Absent,
+            Foreign::WrongType => Entry::WrongType,
+            Foreign::Bytes(bytes, left) => Entry::Bytes {
                 bytes: bytes.clone(),
                 until: left.map(|left| self.now / 1000 + left),
             },
         };
-        let record = self.records.entry(key.clone()).or_default();
-        match entry {
-            Entry::State => record.state = slot,
-            Entry::Value => record.value = slot,
-        }
+        self.entries.insert(key.clone(), entry);
     }
 
-    fn record(&mut self, key: &Key) -> Record {
-        self.records.get(key).cloned().unwrap_or_default().at(self.now)
+    fn entry(&mut self, key: &Key) -> Entry {
+        self.entries.get(key).cloned().unwrap_or_default().at(self.now)
     }
 
     fn now(&mut self) -> u64 {

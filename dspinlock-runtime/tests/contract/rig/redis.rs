@@ -5,14 +5,14 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use dspinlock_runtime::internals::clock::Instant;
 use dspinlock_runtime::internals::key::Key;
-use dspinlock_runtime::internals::protocol::record::{Record, Slot};
+use dspinlock_runtime::internals::protocol::record::Entry;
 use dspinlock_runtime::internals::protocol::{Reply, Request};
 use dspinlock_runtime::internals::store::Store;
 use dspinlock_runtime::internals::store::redis::RedisStore;
 use redis::{Client, Connection, cmd, pipe};
 use tokio::runtime::Runtime;
 
-use super::{Entry, Foreign, Rig};
+use super::{Foreign, Rig};
 
 /// A server and a second connection to it. The server's clock cannot be advanced, so [`Rig::advance`] shortens the
 /// expiry of all entries.
@@ -74,42 +74,39 @@ impl Redis {
         }
     }
 
-    fn slot(&mut self, name: &str) -> Slot {
+    fn content(&mut self, name: &str) -> Entry {
         let kind: String = cmd("TYPE")
             .arg(name)
             .query(&mut self.connection)
             .expect("a reply to TYPE");
         match kind.as_str() {
-            "none" => Slot::Absent,
+            "none" => Entry::Absent,
             "string" => {
                 let bytes: Vec<u8> = cmd("GET")
                     .arg(name)
                     .query(&mut self.connection)
                     .expect("a reply to GET");
-                Slot::Bytes {
+                Entry::Bytes {
                     bytes: Bytes::from(bytes),
                     until: self.until(name),
                 }
             }
-            _ => Slot::WrongType,
+            _ => Entry::WrongType,
         }
     }
 }
 
 impl Rig for Redis {
     fn step(&mut self, key: &Key, request: Request) -> Reply {
-        self.names.extend([key.state_name(), key.value_name()]);
+        self.names.insert(key.name());
         let reply = self
             .runtime
             .block_on(self.store.step(key, request, Instant::now()));
         reply.expect("the server replies")
     }
 
-    fn put(&mut self, key: &Key, entry: Entry, content: &Foreign) {
-        let name = match entry {
-            Entry::State => key.state_name(),
-            Entry::Value => key.value_name(),
-        };
+    fn put(&mut self, key: &Key, content: &Foreign) {
+        let name = key.name();
         let mut commands = pipe();
         commands.cmd("DEL").arg(&name);
         match content {
@@ -128,11 +125,8 @@ impl Rig for Redis {
         self.names.insert(name);
     }
 
-    fn record(&mut self, key: &Key) -> Record {
-        Record {
-            state: self.slot(&key.state_name()),
-            value: self.slot(&key.value_name()),
-        }
+    fn entry(&mut self, key: &Key) -> Entry {
+        self.content(&key.name())
     }
 
     fn now(&mut self) -> u64 {

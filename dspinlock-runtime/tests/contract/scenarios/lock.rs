@@ -1,12 +1,15 @@
 //! One key on a rig, and the helpers of the scenarios.
 
 use bytes::Bytes;
-use dspinlock_runtime::internals::key::Key;
-use dspinlock_runtime::internals::protocol::record::{Record, Slot};
-use dspinlock_runtime::internals::protocol::value::{Hit, Holder, MAX_HEADER, Value};
-use dspinlock_runtime::internals::protocol::{Acquire, Busy, Publish, Read, Renew, Reply, Request};
+use dspinlock_runtime::internals::key::{Format, Key};
+use dspinlock_runtime::internals::protocol::header::{Hit, Origin};
+use dspinlock_runtime::internals::protocol::record::Entry;
+use dspinlock_runtime::internals::protocol::tag::{Id, Tag};
+use dspinlock_runtime::internals::protocol::{
+    Acquire, Existing, Publish, Read, Release, Renew, Reply, Request,
+};
 
-use crate::rig::{Entry, Foreign, Rig, fresh_key};
+use crate::rig::{Foreign, Rig, fresh_key};
 
 /// The durations, in milliseconds, are so long that a slow machine changes no result.
 pub(crate) const LEASE: u64 = 3_600_000;
@@ -24,11 +27,15 @@ pub(crate) struct Lock<'a> {
 }
 
 impl<'a> Lock<'a> {
-    pub(crate) fn new(rig: &'a mut dyn Rig) -> Self {
+    pub(crate) fn new(rig: &'a mut dyn Rig, format: Format) -> Self {
         Self {
             rig,
-            key: fresh_key(),
+            key: fresh_key(format),
         }
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.key.format() == Format::Shared
     }
 
     pub(crate) fn step(&mut self, request: Request) -> Reply {
@@ -36,149 +43,143 @@ impl<'a> Lock<'a> {
     }
 
     /// Sends ACQUIRE with `cached_if_computed`.
-    pub(crate) fn acquire(&mut self, tag: &str) -> Reply {
-        self.acquire_with(tag, |_| {})
+    pub(crate) fn acquire(&mut self, name: &str) -> Reply {
+        self.acquire_with(name, |_| {})
     }
 
-    pub(crate) fn acquire_with(&mut self, tag: &str, change: impl FnOnce(&mut Acquire)) -> Reply {
-        let mut request = acquire(tag);
+    pub(crate) fn acquire_with(&mut self, name: &str, change: impl FnOnce(&mut Acquire)) -> Reply {
+        let mut request = acquire(name);
         change(&mut request);
         self.step(Request::Acquire(request))
     }
 
-    /// Acquires a free lock and returns the fence.
-    pub(crate) fn grant(&mut self, tag: &str) -> u64 {
-        let reply = self.acquire(tag);
+    /// Acquires a free lock.
+    pub(crate) fn grant(&mut self, name: &str) -> Id {
+        let reply = self.acquire(name);
         acquired(&reply)
     }
 
-    pub(crate) fn renew(&mut self, tag: &str, fence: u64) -> Reply {
-        self.step(Request::Renew(Renew {
-            tag: tag.into(),
-            fence,
-            lease: LEASE,
-        }))
+    pub(crate) fn renew(&mut self, id: Id) -> Reply {
+        self.step(Request::Renew(Renew { id, lease: LEASE }))
     }
 
-    pub(crate) fn publish(&mut self, tag: &str, fence: u64, payload: Option<&[u8]>) -> Reply {
+    pub(crate) fn publish(&mut self, id: Id, payload: Option<&[u8]>) -> Reply {
         self.step(Request::Publish(Publish {
-            tag: tag.into(),
-            fence,
+            id,
             ttl: TTL,
-            elapsed: 1234,
+            took: 1234,
             payload: payload.map(Bytes::copy_from_slice),
-            holder: holder(),
+            signature: None,
+            origin: origin(),
         }))
     }
 
-    /// Acquires a free lock, publishes, and returns the fence.
-    pub(crate) fn compute(&mut self, tag: &str, payload: Option<&[u8]>) -> u64 {
-        let fence = self.grant(tag);
-        assert_eq!(self.publish(tag, fence, payload), Reply::Published);
-        fence
+    /// Acquires a free lock and publishes.
+    pub(crate) fn compute(&mut self, name: &str, payload: Option<&[u8]>) -> Id {
+        let id = self.grant(name);
+        assert_eq!(self.publish(id, payload), Reply::Published);
+        id
     }
 
-    pub(crate) fn abort(&mut self, tag: &str) -> Reply {
-        self.step(Request::Abort { tag: tag.into() })
+    pub(crate) fn release(&mut self, id: Id, was_sent: bool) -> Reply {
+        self.step(Request::Release(Release { id, was_sent }))
+    }
+
+    pub(crate) fn abort(&mut self, name: &str) -> Reply {
+        self.step(Request::Abort { tag: tag(name) })
     }
 
     pub(crate) fn delete(&mut self) -> Reply {
         self.step(Request::Delete)
     }
 
-    pub(crate) fn read(&mut self, shared: bool) -> Reply {
-        self.read_within(shared, usize::MAX >> 1)
+    pub(crate) fn read(&mut self) -> Reply {
+        self.read_within(usize::MAX >> 1)
     }
 
-    pub(crate) fn read_within(&mut self, shared: bool, bound: usize) -> Reply {
-        self.step(Request::Read(Read { shared, bound }))
+    pub(crate) fn read_within(&mut self, bound: usize) -> Reply {
+        self.step(Request::Read(Read { bound }))
     }
 
-    pub(crate) fn put_state(&mut self, text: impl Into<Bytes>, left: Option<u64>) {
-        self.put(Entry::State, Foreign::Bytes(text.into(), left));
+    /// Whether the key is computed, with this value if it keeps one.
+    pub(crate) fn shows(&mut self, payload: &[u8]) -> bool {
+        match self.read() {
+            Reply::Hit(hit, None) => hit.payload == payload && hit.is_intact(),
+            Reply::Computed => self.is_shared(),
+            _ => false,
+        }
     }
 
-    pub(crate) fn put_value(&mut self, text: impl Into<Bytes>, left: Option<u64>) {
-        self.put(Entry::Value, Foreign::Bytes(text.into(), left));
+    pub(crate) fn put_bytes(&mut self, text: impl Into<Bytes>, left: Option<u64>) {
+        self.put(Foreign::Bytes(text.into(), left));
     }
 
-    pub(crate) fn put(&mut self, entry: Entry, content: Foreign) {
-        self.rig.put(&self.key, entry, &content);
+    pub(crate) fn put(&mut self, content: Foreign) {
+        self.rig.put(&self.key, &content);
     }
 
-    pub(crate) fn record(&mut self) -> Record {
-        self.rig.record(&self.key)
+    /// A held lock as another process of this crate writes it.
+    pub(crate) fn blocked(&self, id: Id) -> String {
+        match self.key.format() {
+            Format::Single => format!("B{id}1,host,,,site\n"),
+            Format::Shared => state(&format!("{}.{:016}.1@host", id.tag, id.fence), "0"),
+        }
     }
 
-    /// The value in the store.
-    pub(crate) fn value(&mut self) -> Value {
-        Value::parse(&bytes(&self.record().value)).expect("a value")
+    pub(crate) fn entry(&mut self) -> Entry {
+        self.rig.entry(&self.key)
     }
 
-    /// The smallest bound that READ accepts for the value: its length including the header.
+    pub(crate) fn bytes(&mut self) -> Bytes {
+        match self.entry() {
+            Entry::Bytes { bytes, .. } => bytes,
+            other => panic!("expected bytes, got {other:?}"),
+        }
+    }
+
+    /// The smallest bound that READ accepts for the value.
     pub(crate) fn size(&mut self) -> usize {
-        let fits = |size: &usize| matches!(self.read_within(false, *size), Reply::Hit(..));
-        (0..MAX_HEADER).find(fits).expect("a short value")
+        let fits = |size: &usize| matches!(self.read_within(*size), Reply::Hit(..));
+        (0..1000).find(fits).expect("a short value")
     }
 
-    /// Milliseconds until state and value expire.
-    pub(crate) fn remaining(&mut self) -> [Option<u64>; 2] {
-        let (record, now) = (self.record(), self.rig.now() / 1000);
-        [record.state, record.value].map(|slot| match slot {
-            Slot::Bytes { until, .. } => until.map(|until| until - now),
-            _ => None,
-        })
+    /// Asserts that the entry expires in about `expected` milliseconds.
+    pub(crate) fn assert_expires_in(&mut self, expected: u64) {
+        let (until, now) = (self.entry().until(), self.rig.now() / 1000);
+        assert_remaining(until.map(|until| until - now), expected);
     }
 
-    /// Asserts that both entries expire at the same time, in about `expected` milliseconds.
-    pub(crate) fn assert_both_remaining(&mut self, expected: u64) {
-        let [state, value] = self.remaining();
-        assert_remaining(state, expected);
-        assert_remaining(value, expected);
-        let record = self.record();
-        self.assert_same_deadline(until(&record.state), until(&record.value));
-    }
-
-    /// Asserts that two deadlines are equal. A server computes each from the time of its own command.
-    pub(crate) fn assert_same_deadline(&self, one: Option<u64>, other: Option<u64>) {
-        let margin = if self.rig.is_exact() { 0 } else { 50 };
-        let difference = one.zip(other).map(|(one, other)| one.abs_diff(other));
-        assert!(
-            difference.is_some_and(|difference| difference <= margin),
-            "{one:?} {other:?}"
-        );
-    }
-
-    /// Asserts that `action` does not change the record.
+    /// Asserts that `action` does not change the entry.
     pub(crate) fn assert_unchanged<T>(&mut self, action: impl FnOnce(&mut Self) -> T) -> T {
-        let before = self.record();
+        let before = self.entry();
         let result = action(self);
-        assert_eq!(self.record(), before, "the record was changed");
+        assert_eq!(self.entry(), before, "the entry was changed");
         result
     }
 }
 
-pub(crate) fn acquire(tag: &str) -> Acquire {
+/// A tag of 16 characters.
+pub(crate) fn tag(name: &str) -> Tag {
+    Tag::parse(format!("{name:_>16}").as_bytes()).expect("a tag")
+}
+
+pub(crate) fn acquire(name: &str) -> Acquire {
     Acquire {
-        tag: tag.into(),
+        tag: tag(name),
         lease: LEASE,
         max_block: MAX_BLOCK,
         cached: true,
         fail_if_key_exists: false,
-        want_value: true,
+        seize: false,
         refuse: None,
         stale: None,
-        holder: holder(),
+        origin: origin(),
         bound: 8 << 20,
     }
 }
 
-pub(crate) fn holder() -> Holder {
-    Holder {
-        process: 4711,
-        host: "host".into(),
-        site: "module::function<A, B>".into(),
-    }
+pub(crate) fn origin() -> Origin {
+    Origin::new(4711, "host", "module::function<A, B>")
 }
 
 /// A state as another writer stores it.
@@ -187,18 +188,26 @@ pub(crate) fn state(tag: &str, number: &str) -> String {
 }
 
 #[track_caller]
-pub(crate) fn acquired(reply: &Reply) -> u64 {
+pub(crate) fn acquired(reply: &Reply) -> Id {
     match reply {
-        Reply::Acquired(fence) => *fence,
+        Reply::Acquired(id) => *id,
         other => panic!("expected Acquired, got {other:?}"),
     }
 }
 
 #[track_caller]
-pub(crate) fn busy(reply: Reply) -> Busy {
+pub(crate) fn busy(reply: Reply) -> Existing {
     match reply {
-        Reply::Busy(busy) => busy,
+        Reply::Busy(existing) => existing,
         other => panic!("expected Busy, got {other:?}"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn exists(reply: Reply) -> Existing {
+    match reply {
+        Reply::Exists(existing) => existing,
+        other => panic!("expected Exists, got {other:?}"),
     }
 }
 
@@ -207,20 +216,6 @@ pub(crate) fn hit(reply: Reply) -> (Hit, Option<u64>) {
     match reply {
         Reply::Hit(hit, left) => (hit, left),
         other => panic!("expected Hit, got {other:?}"),
-    }
-}
-
-pub(crate) fn bytes(slot: &Slot) -> Bytes {
-    match slot {
-        Slot::Bytes { bytes, .. } => bytes.clone(),
-        other => panic!("expected bytes, got {other:?}"),
-    }
-}
-
-pub(crate) fn until(slot: &Slot) -> Option<u64> {
-    match slot {
-        Slot::Bytes { until, .. } => *until,
-        other => panic!("expected bytes, got {other:?}"),
     }
 }
 
