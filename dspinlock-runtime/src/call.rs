@@ -24,7 +24,7 @@ pub use self::shape::Shape;
 pub use self::site::Site;
 use self::start::Draft;
 use self::steps::{Decision, Settled, Steps};
-pub use self::storable::{Cached, CachedNear, Discarded, Disposition, NearCacheable, Storable};
+pub use self::storable::{Cached, CachedNear, CachedShared, Discarded, Disposition, NearCacheable, Storable};
 use crate::error::Error;
 use crate::key::KeyPart;
 use crate::options::Wait;
@@ -109,6 +109,12 @@ impl<S, P> Call<S, P> {
     /// `cached_if_computed`.
     #[inline]
     pub fn cached(self) -> Call<Cached, P> {
+        self.storing()
+    }
+
+    /// `cached_if_computed` and `name = ""`.
+    #[inline]
+    pub fn cached_shared(self) -> Call<CachedShared, P> {
         self.storing()
     }
 

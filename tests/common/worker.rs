@@ -7,18 +7,19 @@ use std::fmt::Display;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 use std::{env, io, process, thread};
 
-use dspinlock::{Error, HashDSpinlock, Pool, dspinlock};
+use dspinlock::{DSpinlockBase, Error, HashDSpinlock, Pool, dspinlock};
 use dspinlock_runtime::internals::clock;
 use dspinlock_testkit::Journal;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::lock::Named;
 use super::logs;
 
 /// The environment variable that sets the secret of the worker's pool.
@@ -90,14 +91,14 @@ fn start(runtime: &Runtime, id: u64, request: &str) -> AbortHandle {
         "cached" => runtime.spawn(limits.drop_early(cached(job))),
         "uncached" => runtime.spawn(limits.drop_early(uncached(job))),
         "once" => runtime.spawn(once(job)),
-        "shared" => runtime.spawn(limits.drop_early(async move { shared(&job.key, &job).await })),
+        "shared" => runtime.spawn(limits.drop_early(call_shared(job))),
         "shared_uncached" => {
             runtime.spawn(limits.drop_early(async move { shared_uncached(&job.key, &job).await }))
         }
         "near" => runtime.spawn(near(job)),
         "near_sync" => runtime.spawn_blocking(|| near_sync(job)),
-        "near_shared" => runtime.spawn(async move { near_shared(&job.key, &job).await }),
         "delete" => runtime.spawn(delete(job)),
+        "delete_near" => runtime.spawn(delete_near(job)),
         "delete_and_compute" => runtime.spawn(delete_and_compute(job)),
         "cached_sync" => runtime.spawn_blocking(|| cached_sync(job)),
         "cached_twin" => runtime.spawn_blocking(|| call_in_task(job)),
@@ -174,8 +175,16 @@ async fn once(job: Job) -> Result<String, Failure> {
     key = key, name = "", cached_if_computed, lease = job.lease, ttl = job.ttl, max_block_time = job.block,
     max_spinlock_tries = job.tries, spinlock_sleep_thresh = job.sleep
 )]
-async fn shared(key: &str, job: &Job) -> Result<String, Failure> {
-    job.run().await
+async fn shared(key: &str, job: &Job, value: &OnceLock<String>) -> Result<(), Failure> {
+    let _ = value.set(job.run().await?);
+    Ok(())
+}
+
+/// The value of the body, or `computed` if the body did not run, because a shared key keeps no value.
+async fn call_shared(job: Job) -> Result<String, Failure> {
+    let value = OnceLock::new();
+    shared(&job.key, &job, &value).await?;
+    Ok(value.into_inner().unwrap_or_else(|| "computed".into()))
 }
 
 #[dspinlock(
@@ -194,11 +203,6 @@ async fn near(job: Job) -> Result<String, Failure> {
 #[dspinlock(key = job.key, cached_if_computed, near_cache = job.near, ttl = job.ttl, lease = job.lease)]
 fn near_sync(job: Job) -> Result<String, Failure> {
     futures_executor::block_on(job.run())
-}
-
-#[dspinlock(key = key, name = "", cached_if_computed, near_cache = job.near, ttl = job.ttl)]
-async fn near_shared(key: &str, job: &Job) -> Result<String, Failure> {
-    job.run().await
 }
 
 /// A runtime with two workers: one drives the timers of a body while a task blocks the other.
@@ -239,16 +243,25 @@ async fn delete(job: Job) -> Result<String, Failure> {
     Ok(deleted.to_string())
 }
 
+/// Deletes the key of `near`.
+async fn delete_near(job: Job) -> Result<String, Failure> {
+    job.record("delete", "");
+    let site = concat!(module_path!(), "::near");
+    let deleted = Named::of(site, &job.key).delete_state().await?;
+    job.record("deleted", "");
+    Ok(deleted.to_string())
+}
+
 /// Deletes and computes in turn. Counts the values that did not change.
 async fn delete_and_compute(job: Job) -> Result<String, Failure> {
     let mut stale = 0;
-    let mut before = near_shared(&job.key, &job).await?;
+    let mut before = near(job.clone()).await?;
     for _ in 0..200 {
         // Twice, so that the near cache has it.
-        near_shared(&job.key, &job).await?;
-        near_shared(&job.key, &job).await?;
-        delete(job.clone()).await?;
-        let after = near_shared(&job.key, &job).await?;
+        near(job.clone()).await?;
+        near(job.clone()).await?;
+        delete_near(job.clone()).await?;
+        let after = near(job.clone()).await?;
         stale += usize::from(after == before);
         before = after;
     }
@@ -332,7 +345,8 @@ impl Job {
         let scope = match function {
             "cached_twin" => "cached_sync",
             "cached_ended" => "cached",
-            "shared" | "shared_uncached" | "near_shared" | "delete" | "delete_and_compute" => "shared",
+            "shared" | "shared_uncached" | "delete" => "shared",
+            "delete_near" | "delete_and_compute" => "near",
             own => own,
         };
         job.lock = format!("{scope}:{}", job.key);

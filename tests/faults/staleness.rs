@@ -3,7 +3,7 @@
 //! Each key has a version in the server, which a body reads and returns. A writer increments the version, deletes the key,
 //! and records the version as acknowledged. After that an older result is stale.
 //!
-//! The processes delete and read at random. `entries/deleted.rs` and `entries/python.rs` start them.
+//! The processes delete and read at random. `entries/deleted.rs` starts them.
 
 mod process;
 

@@ -33,13 +33,13 @@ fn the_cluster_rule_suffices_during_a_migration() {
     }
     let worker = Worker::start(&with_user(&cluster.url()));
     calls(&worker, "key");
-    for state in cluster.state_names() {
+    for state in cluster.keys() {
         let slot = cluster.slot(&state);
         let from = cluster.owner(slot);
         cluster.start_migration(slot, from, (from + 1) % 3);
     }
     // Some entries are on the target now, so that calls are redirected.
-    for state in cluster.state_names() {
+    for state in cluster.keys() {
         let slot = cluster.slot(&state);
         let from = cluster.owner(slot);
         cluster.migrate_keys(slot, from, (from + 1) % 3);

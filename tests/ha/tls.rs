@@ -15,7 +15,7 @@ fn trusting(url: &str, authority: &Path) -> String {
 fn calls(url: &str) {
     let workers = [0, 1].map(|_| Worker::start(url));
     for key in 0..12 {
-        for function in ["cached", "near", "cached_sync", "shared"] {
+        for function in ["cached", "near", "cached_sync"] {
             let job = Job::new(function, &format!("key{key}"));
             let (bodies, value) = workers[0].call(&job).outcome();
             assert_eq!((bodies, value.is_ok()), (1, true), "{function}: {value:?}");
@@ -68,7 +68,7 @@ fn tls_works_with_every_node_of_a_cluster() {
     let url = trusting(&cluster.tls_url(), cluster.authority());
     calls(&url);
     assert_wakes(&url);
-    let states = cluster.state_names();
+    let states = cluster.keys();
     assert_refused(&cluster.tls_url());
-    assert_eq!(cluster.state_names(), states);
+    assert_eq!(cluster.keys(), states);
 }

@@ -13,41 +13,25 @@ fn the_header_names_the_holder_and_no_argument() {
     let worker = Worker::start(&server.url());
     let call = worker.call(&Job::new("cached", "secret").with("body", "gate"));
     let fence = call.started();
-    let value = server.only_value_name();
-    let header = server.get(&value).unwrap();
-    let fields: Vec<&str> = header.trim_end().splitn(13, ',').collect();
-    assert_eq!((fields[0], fields[2]), ("dspinlock1", fence.to_string().as_str()));
-    assert_eq!(fields[10], worker.id().to_string());
-    assert!(!fields[11].is_empty(), "the host is missing");
-    assert_eq!(fields[12], "it::common::worker::cached");
-    assert!(!server.keys().concat().contains("secret") && !header.contains("secret"));
+    let entry = server.get(&server.only_name()).unwrap();
+    let (head, header) = entry.trim_end().split_at(33);
+    assert!(head.starts_with('B') && head.ends_with(&format!("{fence:016}")), "{head}");
+    let fields: Vec<&str> = header.splitn(5, ',').collect();
+    assert_eq!(fields[0], worker.id().to_string());
+    assert!(!fields[1].is_empty(), "the host is missing");
+    assert_eq!(fields[2..], ["", "", "it::common::worker::cached"]);
+    assert!(!server.keys().concat().contains("secret") && !entry.contains("secret"));
     call.open_gate();
     call.result().unwrap();
 }
 
 #[test]
-fn both_entries_of_a_key_expire_together() {
+fn a_name_shows_the_format_and_no_argument() {
     let server = Redis::start();
     let worker = Worker::start(&server.url());
-    let expiries = || -> Vec<String> {
-        let names = server.keys();
-        names
-            .iter()
-            .map(|name| format!("{:?}", server.raw(&["PEXPIRETIME", name])))
-            .collect()
-    };
-    let call = worker.call(&Job::new("cached", "key").with("body", "gate").with("lease", 600));
-    call.started();
-    for _ in 0..4 {
-        // Before and after a renewal.
-        std::thread::sleep(std::time::Duration::from_millis(150));
-        let expiries = expiries();
-        assert!(expiries.len() == 2 && expiries[0] == expiries[1], "{expiries:?}");
-    }
-    call.open_gate();
-    call.result().unwrap();
-    let expiries = expiries();
-    assert!(expiries.len() == 2 && expiries[0] == expiries[1], "{expiries:?}");
+    worker.call(&Job::new("cached", "secret")).result().unwrap();
+    let name = server.only_name();
+    assert!(name.starts_with("dspinlock,a") && name.len() == "dspinlock,a".len() + 32, "{name}");
 }
 
 #[test]
@@ -94,31 +78,47 @@ fn a_malformed_state_is_an_error_and_not_overwritten() {
 }
 
 #[test]
-fn a_malformed_value_counts_as_absent() {
+fn a_damaged_value_is_computed_again() {
     let server = Redis::start();
     let worker = Worker::start(&server.url());
-    for function in ["cached", "shared"] {
-        let job = Job::new(function, "example");
-        assert_eq!(worker.call(&job).outcome().0, 1);
-        let value = server.only_value_name();
-        let whole = server.bytes(&value).unwrap();
-        let (newer, torn) = ([b"dspinlock2", &whole[10..]].concat(), &whole[..whole.len() - 1]);
-        let changed = [torn, b"?"].concat();
-        for garbage in [b"", &b"garbage"[..], b"\n", &newer, torn, &changed] {
-            server.raw(&[b"SET", value.as_bytes(), garbage]);
-            let story = worker.call(&job).outcome();
-            assert!(
-                story.0 == 1 && story.1.is_ok(),
-                "{function}, {garbage:?}: {story:?}"
-            );
-            assert_eq!(worker.call(&job).outcome().0, 0, "the new value was not kept");
-        }
-        server.raw(&["DEL", &value]);
-        server.raw(&["RPUSH", &value, "a"]);
-        assert_eq!(worker.call(&job).outcome().0, 1, "{function}, a list");
-        assert_eq!(worker.call(&job).outcome().0, 0);
-        server.raw(&["FLUSHALL"]);
+    let job = Job::new("cached", "example");
+    assert_eq!(worker.call(&job).outcome().0, 1);
+    let (name, other) = (server.only_name(), Job::new("cached", "other"));
+    let set = |entry: &[u8]| drop(server.raw(&[b"SET", name.as_bytes(), entry]));
+    assert_eq!(worker.call(&other).outcome().0, 1);
+    let foreign = server.keys().into_iter().find(|key| *key != name).unwrap();
+    let foreign = server.bytes(&foreign).unwrap();
+    let whole = server.bytes(&name).unwrap();
+    let torn = &whole[..whole.len() - 1];
+    let damaged = [&whole[..33], b"garbage"].concat();
+    for entry in [&foreign, torn, &[torn, b"?"].concat(), &damaged, &whole[..33]] {
+        set(entry);
+        let outcome = worker.call(&job).outcome();
+        assert!(outcome.0 == 1 && outcome.1.is_ok(), "{entry:?}: {outcome:?}");
+        assert_eq!(worker.call(&job).outcome().0, 0, "the new value was not kept");
     }
+}
+
+#[test]
+fn an_entry_of_another_program_is_an_error_and_not_overwritten() {
+    let server = Redis::start();
+    let worker = Worker::start(&server.url());
+    let job = Job::new("cached", "example");
+    worker.call(&job).result().unwrap();
+    let name = server.only_name();
+    let whole = server.bytes(&name).unwrap();
+    let unknown = [b"X", &whole[1..]].concat();
+    let bad = Err("InvalidValueEncounteredDuringUnpacking".to_owned());
+    for entry in [b"", &b"garbage"[..], &whole[..32], &unknown] {
+        server.raw(&[b"SET", name.as_bytes(), entry]);
+        assert_eq!(worker.call(&job).outcome(), (0, bad.clone()), "{entry:?}");
+        assert_eq!(server.bytes(&name).as_deref(), Some(entry));
+    }
+    server.raw(&["DEL", &name]);
+    server.raw(&["RPUSH", &name, "a"]);
+    assert_eq!(worker.call(&job).outcome(), (0, bad));
+    server.raw(&["DEL", &name]);
+    assert_eq!(worker.call(&job).outcome().0, 1);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_state_with_an_invalid_timestamp_is_an_error_and_not_overwritten() {
         let key = format!("bad{at}");
         let name = HashDSpinlock::new(&key).key().unwrap();
         server.raw(&["SET", &name, state]);
-        for function in ["shared", "shared_uncached", "near_shared"] {
+        for function in ["shared", "shared_uncached"] {
             let start = Instant::now();
             let outcome = worker.call(&Job::new(function, &key)).outcome();
             assert_eq!(outcome, (0, Err((*error).to_owned())), "{function}: {state}");

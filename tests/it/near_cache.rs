@@ -51,7 +51,7 @@ impl Proxied {
     }
 }
 
-const FUNCTIONS: [&str; 3] = ["near", "near_sync", "near_shared"];
+const FUNCTIONS: [&str; 2] = ["near", "near_sync"];
 
 #[test]
 fn a_near_hit_sends_no_request() {
@@ -106,11 +106,11 @@ fn a_removed_key_is_invalidated() {
 fn a_delete_by_another_process_invalidates() {
     let fixture = Proxied::new();
     let other = Worker::start(&fixture.server.url());
-    let job = Job::new("near_shared", "key");
+    let job = Job::new("near", "key");
     for _ in 0..3 {
         fixture.worker.call(&job).result().unwrap();
         let before = fixture.warm_again(&job);
-        other.call(&Job::new("delete", "key")).result().unwrap();
+        other.call(&Job::new("delete_near", "key")).result().unwrap();
         let (bodies, after) = other.call(&job).outcome();
         assert!(bodies <= 1);
         eventually("the value of the other process", || {
@@ -118,18 +118,6 @@ fn a_delete_by_another_process_invalidates() {
         });
         assert_ne!(Ok(before), after);
     }
-}
-
-#[test]
-fn an_acquire_by_python_invalidates() {
-    let fixture = Proxied::new();
-    let python = python::peer(&fixture.server);
-    assert_eq!(python.request("new a key=example"), "ok");
-    let job = Job::new("near_shared", "example");
-    let value = fixture.warm(&job);
-    assert_eq!(python.request("acquire a"), "ok");
-    assert_eq!(python.request("release a"), "ok");
-    fixture.wait_recomputed(&job, &value);
 }
 
 #[test]
@@ -272,10 +260,10 @@ fn the_embedded_store_has_no_near_cache() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}/locks.db", folder.path().display());
     let (worker, other) = (Worker::start(&url), Worker::start(&url));
-    let job = Job::new("near_shared", "key");
+    let job = Job::new("near", "key");
     let value = worker.call(&job).result();
     assert_eq!(worker.call(&job).outcome(), (0, value.clone()));
     assert_eq!(worker.call(&job).outcome(), (0, value));
-    other.call(&Job::new("delete", "key")).result().unwrap();
+    other.call(&Job::new("delete_near", "key")).result().unwrap();
     assert_eq!(worker.call(&job).outcome().0, 1);
 }

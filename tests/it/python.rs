@@ -37,8 +37,8 @@ fn rust_waits_for_a_python_holder() {
         sleep(SHORT_PAUSE);
         assert!(call.is_pending(), "{function} runs while Python holds the key");
         assert_eq!(python.request("release a"), "ok");
-        // Python stores no value, so the body runs.
-        assert_eq!(call.outcome().0, 1);
+        // A cached call returns, because COMPUTED is the whole result.
+        assert_eq!(call.outcome().0, usize::from(function == "shared_uncached"));
     }
 }
 
@@ -81,7 +81,7 @@ fn python_fails_after_its_tries_while_rust_holds() {
 }
 
 #[test]
-fn a_release_of_python_counts_as_computed_without_a_value() {
+fn a_release_of_python_counts_as_computed() {
     let (server, python, rust) = peers("");
     assert_eq!(
         (python.request("acquire a"), python.request("release a")),
@@ -94,38 +94,18 @@ fn a_release_of_python_counts_as_computed_without_a_value() {
             .pool(&pool)
     };
     let before = state(&server);
-    // For an explicit lock COMPUTED is enough. A function that returns a value computes it.
     assert!(matches!(
         lock(true).acquire_blocking().unwrap(),
         Acquired::Computed
     ));
-    assert_eq!(state(&server), before);
-    let first = rust.call(&job("shared")).outcome();
-    assert_eq!(first.0, 1);
-    assert_eq!(
-        rust.call(&job("shared")).outcome(),
-        (0, first.1),
-        "the value of the first call is not kept"
-    );
+    assert_eq!(rust.call(&job("shared")).outcome(), (0, Ok("computed".into())));
+    assert_eq!(rust.call(&job("shared_uncached")).outcome().0, 1);
+    assert_eq!(rust.call(&job("shared")).outcome(), (0, Ok("computed".into())));
+    assert_ne!(state(&server), before);
     assert!(matches!(
         lock(false).acquire_blocking().unwrap(),
         Acquired::Locked(_)
     ));
-}
-
-#[test]
-fn a_value_is_not_used_with_a_later_state_of_python() {
-    let (_server, python, rust) = peers("");
-    assert_eq!(
-        rust.call(&job("shared").with("value", "old")).result().as_deref(),
-        Ok("old")
-    );
-    assert_eq!(
-        (python.request("acquire a"), python.request("release a")),
-        ("ok".into(), "ok".into())
-    );
-    let next = rust.call(&job("shared").with("value", "new")).outcome();
-    assert_eq!(next, (1, Ok("new".to_owned())));
 }
 
 #[test]
@@ -149,8 +129,8 @@ fn a_takeover_by_python_discards_the_result_of_rust() {
         "the publish or the abort changed the state of Python"
     );
     assert_eq!(python.request("release a"), "ok");
-    let next = rust.call(&job("shared").with("value", "new")).outcome();
-    assert_eq!(next, (1, Ok("new".to_owned())), "the lost result was stored");
+    let next = rust.call(&job("shared")).outcome();
+    assert_eq!(next, (0, Ok("computed".to_owned())));
 }
 
 #[test]
@@ -176,7 +156,7 @@ fn a_delete_by_python_discards_the_result_of_rust() {
     assert_eq!(
         again.outcome(),
         (1, Ok("newer".to_owned())),
-        "a value without a state was used"
+        "a deleted result was used"
     );
 }
 
@@ -202,7 +182,7 @@ fn a_late_release_of_python_changes_nothing() {
     // On a COMPUTED state a release of Python succeeds and changes nothing.
     assert_eq!(python.request("release a"), "ok");
     assert_eq!(state(&server), published);
-    assert_eq!(rust.call(&job).outcome(), (0, Ok("new".to_owned())));
+    assert_eq!(rust.call(&job).outcome(), (0, Ok("computed".to_owned())));
 }
 
 #[test]
@@ -291,13 +271,13 @@ fn rust_reads_every_timestamp_that_python_may_write() {
         let server = Redis::start();
         let rust = Worker::start(&server.url());
         rust.call(&job("shared")).result().unwrap();
-        let name = server.only_state_name();
+        let name = server.only_name();
         server.raw(&["SET", &name, &format!("0d9ef2f7,{timestamp},0")]);
         let call = rust.call(&job("shared"));
         sleep(SHORT_PAUSE);
         assert!(call.is_pending(), "{timestamp}: the call does not wait");
         server.raw(&["SET", &name, &format!("0d9ef2f7,{timestamp},1")]);
-        assert_eq!(call.outcome().0, 1, "{timestamp}");
+        assert_eq!(call.outcome(), (0, Ok("computed".into())), "{timestamp}");
     }
 }
 

@@ -51,6 +51,7 @@ fn call(function: &LockedFn) -> TokenStream {
     let per_call = &options.per_call;
     let cached = function.is_cached().then(|| match function.args.near_cache {
         Some(_) => quote!(.cached_near()),
+        None if function.args.is_shared() => quote!(.cached_shared()),
         None => quote!(.cached()),
     });
     let error_policy = error_policy(function);

@@ -13,6 +13,7 @@ pub(crate) fn validate(args: &Args, errors: &mut Errors) {
         one_error_policy,
         one_wait_limit,
         near_cache_is_cached,
+        near_cache_is_not_shared,
         durations_are_in_range,
         wait_is_in_range,
         lease_is_in_range,
@@ -49,6 +50,17 @@ fn near_cache_is_cached(args: &Args, errors: &mut Errors) {
         let message = "`near_cache` contradicts `fail_if_key_exists`, because it returns a copy instead of the error: \
                        remove one";
         errors.add(&near_cache.name, message);
+    }
+}
+
+fn near_cache_is_not_shared(args: &Args, errors: &mut Errors) {
+    if let Some(near_cache) = &args.near_cache
+        && args.is_shared()
+    {
+        errors.add(
+            &near_cache.name,
+            "Python keeps no value: drop `name = \"\"` or `near_cache`",
+        );
     }
 }
 

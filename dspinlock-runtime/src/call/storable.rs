@@ -1,6 +1,6 @@
 //! Which values are kept for later calls: none, those in the store, or those in the store and in the near cache.
 //!
-//! The shim chooses one of [`Discarded`], [`Cached`] and [`CachedNear`]; `policy` calls it. It never talks to the store.
+//! The shim chooses one of [`Discarded`], [`Cached`], [`CachedNear`] and [`CachedShared`]; `policy` calls it. It never talks to the store.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -65,6 +65,33 @@ impl<T: Serialize + DeserializeOwned> Storable<T> for Cached {
     }
 }
 
+/// With `cached_if_computed` and `name = ""`: the key is shared with Python, which keeps no value.
+pub struct CachedShared;
+
+/// Without a value, COMPUTED is the whole result.
+#[diagnostic::on_unimplemented(
+    message = "Python keeps no value: drop `name = \"\"` or `cached_if_computed`",
+    label = "this function returns a value, `{Self}`, and its key is shared with Python"
+)]
+pub trait NoValue {
+    /// The value that says nothing.
+    const VALUE: Self;
+}
+
+impl NoValue for () {
+    const VALUE: Self = ();
+}
+
+impl<T: NoValue> Storable<T> for CachedShared {
+    fn encode(_: &T) -> Disposition {
+        Disposition::Publish(Some(Vec::new()))
+    }
+
+    fn decode(_: &[u8]) -> Option<T> {
+        Some(T::VALUE)
+    }
+}
+
 /// With `cached_if_computed` and `near_cache`.
 pub struct CachedNear;
 
@@ -101,6 +128,9 @@ impl<T> NearCacheable<T> for Discarded {}
 
 #[diagnostic::do_not_recommend]
 impl<T> NearCacheable<T> for Cached {}
+
+#[diagnostic::do_not_recommend]
+impl<T> NearCacheable<T> for CachedShared {}
 
 #[diagnostic::do_not_recommend]
 impl<T: Clone + Send + Sync + 'static> NearCacheable<T> for CachedNear {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use dspinlock_runtime::internals::clock;
 use dspinlock_runtime::internals::protocol::Reply;
-use dspinlock_runtime::internals::store::embedded::Embedded;
+use dspinlock_runtime::internals::store::embedded::{Embedded, TIME_LIMIT};
 use dspinlock_runtime::internals::store::{Boxed, Store};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -60,7 +60,7 @@ fn a_change_after_the_recheck_wakes_a_waiter() {
         let fence = grant(&writer, &key(1), &tag);
         let release = writer.step(
             &key(1),
-            publish(&tag, fence, tag.as_bytes()),
+            publish(fence, tag.as_bytes()),
             clock::Instant::now(),
         );
         // Races with the calls below.
@@ -85,18 +85,19 @@ fn a_step_that_frees_the_key_wakes_and_a_renewal_does_not() {
     // The clock advances by a second with each step, so that each renewal writes a later expiry.
     let clock = AtomicU64::new(1_000_000_000_000);
     let clock = Arc::new(move || clock.fetch_add(1_000_000, Ordering::SeqCst));
-    let store = Embedded::memory_with_clock(clock).expect("the store opens");
+    let (_folder, path) = temporary_path();
+    let store = Embedded::open_with_clock(&path, TIME_LIMIT, clock).expect("the store opens");
     let mut changed = store.changed();
     assert!(is_pending(&mut changed));
     let fence = grant(&store, &key(1), "a");
     assert_resolves(changed);
 
     let mut changed = store.changed();
-    assert_eq!(step(&store, &key(1), renew("a", fence)), Ok(Reply::Renewed));
+    assert_eq!(step(&store, &key(1), renew(fence)), Ok(Reply::Renewed));
     assert_eq!(step(&store, &key(2), abort("b")), Ok(Reply::Aborted(false)));
     assert!(is_pending(&mut changed), "no key became free");
     assert_eq!(
-        step(&store, &key(1), publish("a", fence, b"value")),
+        step(&store, &key(1), publish(fence, b"value")),
         Ok(Reply::Published)
     );
     assert_resolves(changed);
@@ -126,7 +127,8 @@ fn every_waiter_is_woken() {
 
 #[test]
 fn dropping_the_store_wakes_a_waiter() {
-    let store = Embedded::memory().expect("the store opens");
+    let (_folder, path) = temporary_path();
+    let store = open(&path).expect("the store opens");
     let changed = store.changed();
     drop(store);
     assert_resolves(changed);

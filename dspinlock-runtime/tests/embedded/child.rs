@@ -81,7 +81,7 @@ fn fill(path: &Path) {
     let refusal = (0..u8::MAX).find_map(|number| {
         let key = key(number);
         let steps = step(&store, &key, acquire("a")).and_then(|reply| match reply {
-            Reply::Acquired(fence) => step(&store, &key, publish("a", fence, &payload)),
+            Reply::Acquired(fence) => step(&store, &key, publish(fence, &payload)),
             other => panic!("{other:?}"),
         });
         steps.err()
@@ -98,9 +98,9 @@ fn publish_forever(path: &Path) {
     let store = open(path).expect("the store opens");
     let payload = vec![b'x'; 50_000];
     for round in 0_u32.. {
-        let (key, tag) = (key(round as u8 % 8), format!("{}-{round}", std::process::id()));
+        let (key, tag) = (key(round as u8 % 8), format!("{}-{}", std::process::id(), round % 10_000));
         if let Ok(Reply::Acquired(fence)) = step(&store, &key, acquire(&tag)) {
-            let reply = step(&store, &key, publish(&tag, fence, &payload));
+            let reply = step(&store, &key, publish(fence, &payload));
             assert_eq!(reply, Ok(Reply::Published));
         }
         print_line(round);
@@ -116,7 +116,7 @@ fn take_turns(path: &Path, rounds: u32) {
     let mut calls = 0;
     while fences.len() < rounds as usize {
         calls += 1;
-        let tag = format!("{}-{calls}", std::process::id());
+        let tag = format!("{}-{}", std::process::id(), calls % 10_000);
         let started = Instant::now();
         let reply = step(&store, &key(1), acquire(&tag)).expect("the store replies within its time limit");
         longest = longest.max(started.elapsed());
@@ -128,9 +128,9 @@ fn take_turns(path: &Path, rounds: u32) {
         fences.push(fence);
         fs::File::create_new(&inside).expect("no other process holds the lock");
         fs::remove_file(&inside).expect("this process still holds the lock");
-        let release = match fence % 2 {
+        let release = match fence.fence % 2 {
             0 => abort(&tag),
-            _ => publish(&tag, fence, b"value"),
+            _ => publish(fence, b"value"),
         };
         let reply = step(&store, &key(1), release).expect("the store replies within its time limit");
         assert!(

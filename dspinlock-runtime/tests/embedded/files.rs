@@ -44,20 +44,13 @@ fn stores_of_one_file_see_each_other() {
         Ok(Reply::Busy(_))
     ));
     assert_eq!(
-        step(&one, &key(1), publish("a", fence, b"value")),
+        step(&one, &key(1), publish(fence, b"value")),
         Ok(Reply::Published)
     );
     assert!(matches!(step(&two, &key(1), read()), Ok(Reply::Hit(..))));
     drop((one, two));
     let three = open(&path).expect("the store opens");
     assert!(matches!(step(&three, &key(1), read()), Ok(Reply::Hit(..))));
-}
-
-#[test]
-fn stores_in_memory_do_not_see_each_other() {
-    let (one, two) = (Embedded::memory(), Embedded::memory());
-    grant(&one.expect("the store opens"), &key(1), "a");
-    grant(&two.expect("the store opens"), &key(1), "a");
 }
 
 #[test]
@@ -91,14 +84,14 @@ fn every_store_switches_to_the_new_file_after_a_deletion() {
         }
         std::fs::remove_file(&path).expect("the file exists");
         let new = grant(&two, &key(1), "b");
-        assert!(new > old);
-        assert_eq!(step(&one, &key(1), crate::renew("a", old)), Ok(Reply::Lost));
+        assert!(new.fence > old.fence);
+        assert_eq!(step(&one, &key(1), crate::renew(old)), Ok(Reply::Lost));
         assert!(matches!(
             step(&one, &key(1), crate::acquire("c")),
             Ok(Reply::Busy(_))
         ));
         assert_eq!(
-            step(&two, &key(1), publish("b", new, b"value")),
+            step(&two, &key(1), publish(new, b"value")),
             Ok(Reply::Published)
         );
         assert!(matches!(step(&one, &key(1), read()), Ok(Reply::Hit(..))));
@@ -119,7 +112,7 @@ fn expired_rows_are_deleted() {
     };
     let rows = || -> i64 {
         let connection = Connection::open(&path).expect("the file opens");
-        let rows = connection.query_row("SELECT count(*) FROM lock", [], |row| row.get(0));
+        let rows = connection.query_row("SELECT count(*) FROM lock_a", [], |row| row.get(0));
         rows.expect("the number of rows")
     };
     let first = store();
@@ -143,4 +136,27 @@ fn expired_rows_are_deleted() {
     eventually("expired rows to be deleted after opening", || {
         (rows() == 0).then_some(())
     });
+}
+
+#[test]
+fn a_clock_that_is_set_back_lengthens_no_lease_by_more_than_itself() {
+    const DAY: u64 = 86_400_000_000;
+    let (_folder, path) = temporary_path();
+    let clock = Arc::new(AtomicU64::new(10 * DAY));
+    let injected = Arc::clone(&clock);
+    let store = Embedded::open_with_clock(
+        &path,
+        TIME_LIMIT,
+        Arc::new(move || injected.load(Ordering::SeqCst)),
+    )
+    .expect("the store opens");
+    // Its holder is dead.
+    let old = grant(&store, &key(1), "a");
+    clock.fetch_sub(9 * DAY, Ordering::SeqCst);
+    let Ok(Reply::Busy(existing)) = step(&store, &key(1), crate::acquire("b")) else {
+        panic!("the lease has not expired")
+    };
+    assert_eq!(existing.remaining, Some(600_000));
+    clock.fetch_add(601_000_000, Ordering::SeqCst);
+    assert!(grant(&store, &key(1), "b").fence < old.fence);
 }

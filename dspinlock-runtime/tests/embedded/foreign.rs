@@ -1,4 +1,4 @@
-//! Files of other programs or of another format. Opening them fails and does not change them.
+//! Files of other programs: opening them fails and does not change them. And files of another format.
 
 use std::fs;
 use std::path::Path;
@@ -9,19 +9,18 @@ use rusqlite::Connection;
 use crate::{grant, key, open, temporary_path};
 
 #[test]
-fn a_newer_format_is_refused() {
+fn the_table_of_another_format_stays_beside_that_of_this_one() {
     let (_folder, path) = temporary_path();
     grant(&open(&path).expect("the store opens"), &key(1), "a");
+    let other = "ALTER TABLE lock_a RENAME TO lock_b; DROP INDEX lock_a_until;";
     let connection = Connection::open(&path).expect("the file opens");
-    connection
-        .pragma_update(None, "user_version", 2)
-        .expect("the format can be set");
-    drop(connection);
-    let message = assert_refused(&path);
-    assert!(
-        message.contains("format 2") && message.contains("format 1"),
-        "{message}"
-    );
+    connection.execute_batch(other).expect("the statements run");
+    grant(&open(&path).expect("the store opens"), &key(1), "b");
+    for table in ["lock_a", "lock_b"] {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let rows = connection.query_row(&sql, [], |row| row.get::<_, i64>(0));
+        assert_eq!(rows, Ok(1), "{table}");
+    }
 }
 
 #[test]

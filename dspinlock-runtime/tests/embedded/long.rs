@@ -5,9 +5,10 @@ use std::path::Path;
 
 use dspinlock_runtime::internals::protocol::Reply;
 use dspinlock_runtime::internals::protocol::state::BadState;
+use dspinlock_runtime::internals::protocol::tag::Id;
 use rusqlite::Connection;
 
-use crate::{acquire, child, grant, key, open, publish, read, renew, step, temporary_path};
+use crate::{acquire, child, grant, key, open, publish, read, renew, step, tag, temporary_path};
 
 const LONG: usize = 64 << 20;
 
@@ -22,7 +23,7 @@ fn an_entry_above_the_bound_is_not_read_into_memory() {
         let fence = grant(&store, &key(number), "a");
         if number == 1 {
             assert_eq!(
-                step(&store, &key(1), publish("a", fence, b"short")),
+                step(&store, &key(1), publish(fence, b"short")),
                 Ok(Reply::Published)
             );
         }
@@ -35,23 +36,24 @@ fn an_entry_above_the_bound_is_not_read_into_memory() {
     assert!(used < MAX_MEMORY, "the steps used {used} KiB");
 }
 
-/// Replaces the values of keys 1 and 2 and the state of key 3 by long ones.
+/// Replaces the entries of keys 1 to 3 by long ones: a value, a held lock and no entry of this format.
 fn lengthen(path: &Path) {
     let connection = Connection::open(path).expect("the file opens");
-    let mut value = format!("dspinlock1,a,{FENCE},a,{FENCE},1,2,3,{LONG},0,4,host,site\n").into_bytes();
-    value.resize(value.len() + LONG, 0);
-    let long = "x".repeat(LONG);
-    for number in 1..=2 {
-        let set = "UPDATE lock SET value = ?2 WHERE key = ?1";
-        let changed = connection.execute(set, (key(number).state_name(), &value));
-        assert_eq!(changed, Ok(1));
+    for (number, head) in [(1, format!("V{}1,host,", old("a"))), (2, format!("B{}1,host,", old("a"))), (3, "x".into())] {
+        let mut entry = head.into_bytes();
+        entry.resize(entry.len() + LONG, b'x');
+        let set = "UPDATE lock_a SET entry = ?2 WHERE key = ?1";
+        assert_eq!(connection.execute(set, (key(number).name(), &entry)), Ok(1));
     }
-    let set = "UPDATE lock SET state = ?2 WHERE key = ?1";
-    assert_eq!(connection.execute(set, (key(3).state_name(), long)), Ok(1));
 }
 
-/// A fence that no grant has.
-const FENCE: u64 = 9_000_000_000_000_000;
+/// A grant with a fence that no other one has.
+fn old(name: &str) -> Id {
+    Id {
+        tag: tag(name),
+        fence: 9_000_000_000_000_000,
+    }
+}
 
 /// Runs in the child: takes steps of every kind and returns the memory that they used, in KiB.
 pub(crate) fn steps(path: &Path) -> usize {
@@ -59,21 +61,23 @@ pub(crate) fn steps(path: &Path) -> usize {
     let before = peak();
     let take = |number, request| step(&store, &key(number), request).expect("the step succeeds");
     assert_eq!(take(1, read()), Reply::TooLong);
-    assert_eq!(take(1, publish("a", FENCE, b"again")), Reply::Done);
+    assert_eq!(take(1, publish(old("a"), b"again")), Reply::Done);
     // The fence of a value above the bound is respected.
-    assert_eq!(take(1, acquire("b")), Reply::Acquired(FENCE + 1));
-    assert_eq!(take(1, publish("b", FENCE + 1, b"short")), Reply::Published);
+    let mut next = old("b");
+    next.fence += 1;
+    assert_eq!(take(1, acquire("b")), Reply::Acquired(next));
+    assert_eq!(take(1, publish(next, b"short")), Reply::Published);
     assert!(matches!(take(1, read()), Reply::Hit(..)));
 
     assert!(matches!(take(2, acquire("b")), Reply::Busy(_)));
     assert_eq!(take(3, acquire("b")), Reply::Bad(BadState::Malformed));
-    assert_eq!(take(3, renew("a", FENCE)), Reply::Lost);
+    assert_eq!(take(3, renew(old("a"))), Reply::Lost);
     let used = peak() - before;
 
-    // These steps rewrite the row and so use more memory, which is accepted: only a forged value of a held key is long.
-    assert_eq!(take(2, renew("a", FENCE)), Reply::Renewed);
-    assert_eq!(take(2, acquire("a")), Reply::Acquired(FENCE));
-    assert_eq!(take(2, publish("a", FENCE, b"short")), Reply::Published);
+    // These steps rewrite the row and so use more memory, which is accepted: only a forged entry of a held key is long.
+    assert_eq!(take(2, renew(old("a"))), Reply::Renewed);
+    assert_eq!(take(2, acquire("a")), Reply::Acquired(old("a")));
+    assert_eq!(take(2, publish(old("a"), b"short")), Reply::Published);
     assert!(matches!(take(2, read()), Reply::Hit(..)));
     used
 }

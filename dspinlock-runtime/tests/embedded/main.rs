@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use dspinlock_runtime::Error;
 use dspinlock_runtime::internals::clock::Instant;
-use dspinlock_runtime::internals::key::Key;
-use dspinlock_runtime::internals::protocol::value::Holder;
+use dspinlock_runtime::internals::key::{Format, Key};
+use dspinlock_runtime::internals::protocol::header::Origin;
+use dspinlock_runtime::internals::protocol::tag::{Id, Tag};
 use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
 use dspinlock_runtime::internals::store::embedded::{Embedded, TIME_LIMIT};
 use dspinlock_runtime::internals::store::{Failure, Store};
@@ -45,56 +46,54 @@ fn open(path: &Path) -> Result<Embedded, Error> {
 }
 
 fn key(number: u8) -> Key {
-    Key::new("embedded".into(), [number; 32])
+    Key::new(Format::Single, "embedded".into(), [number; 32])
+}
+
+/// A tag of 16 characters.
+fn tag(name: &str) -> Tag {
+    Tag::parse(format!("{name:_>16}").as_bytes()).expect("a tag")
 }
 
 fn acquire(tag: &str) -> Request {
     Request::Acquire(Acquire {
-        tag: tag.into(),
+        tag: self::tag(tag),
         lease: 600_000,
         max_block: 600_000,
         cached: false,
         fail_if_key_exists: false,
-        want_value: true,
+        seize: false,
         refuse: None,
         stale: None,
-        holder: holder(),
+        origin: origin(),
         bound: 8 << 20,
     })
 }
 
-fn publish(tag: &str, fence: u64, payload: &[u8]) -> Request {
+fn publish(id: Id, payload: &[u8]) -> Request {
     Request::Publish(Publish {
-        tag: tag.into(),
-        fence,
+        id,
         ttl: 600_000,
-        elapsed: 0,
+        took: 0,
         payload: Some(Bytes::copy_from_slice(payload)),
-        holder: holder(),
+        signature: None,
+        origin: origin(),
     })
 }
 
-fn renew(tag: &str, fence: u64) -> Request {
-    Request::Renew(Renew {
-        tag: tag.into(),
-        fence,
-        lease: 600_000,
-    })
+fn renew(id: Id) -> Request {
+    Request::Renew(Renew { id, lease: 600_000 })
 }
 
 fn abort(tag: &str) -> Request {
-    Request::Abort { tag: tag.into() }
+    Request::Abort { tag: self::tag(tag) }
 }
 
 fn read() -> Request {
-    Request::Read(Read {
-        shared: false,
-        bound: 8 << 20,
-    })
+    Request::Read(Read { bound: 8 << 20 })
 }
 
-fn holder() -> Holder {
-    Holder::new(1, "host", "embedded")
+fn origin() -> Origin {
+    Origin::new(1, "host", "embedded")
 }
 
 fn step(store: &Embedded, key: &Key, request: Request) -> Result<Reply, Failure> {
@@ -102,9 +101,9 @@ fn step(store: &Embedded, key: &Key, request: Request) -> Result<Reply, Failure>
 }
 
 #[track_caller]
-fn grant(store: &Embedded, key: &Key, tag: &str) -> u64 {
+fn grant(store: &Embedded, key: &Key, tag: &str) -> Id {
     match step(store, key, acquire(tag)) {
-        Ok(Reply::Acquired(fence)) => fence,
+        Ok(Reply::Acquired(id)) => id,
         other => panic!("expected Acquired, got {other:?}"),
     }
 }

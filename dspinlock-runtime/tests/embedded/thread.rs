@@ -41,7 +41,7 @@ fn a_read_does_not_wait_for_a_writer() {
     let store = open(&path).expect("the store opens");
     let fence = grant(&store, &key(1), "a");
     assert_eq!(
-        step(&store, &key(1), publish("a", fence, b"value")),
+        step(&store, &key(1), publish(fence, b"value")),
         Ok(Reply::Published)
     );
     grant(&store, &key(3), "a");
@@ -131,7 +131,7 @@ fn the_duration_of_a_step_is_printed() {
     let store = Embedded::open(&path, TIME_LIMIT).expect("the store opens");
     let fence = grant(&store, &key(1), "a");
     assert_eq!(
-        step(&store, &key(1), publish("a", fence, &[0; 1000])),
+        step(&store, &key(1), publish(fence, &[0; 1000])),
         Ok(Reply::Published)
     );
     let begin = Instant::now();
@@ -144,7 +144,7 @@ fn the_duration_of_a_step_is_printed() {
         let (key, tag) = (key(round as u8), format!("{round}"));
         let fence = grant(&store, &key, &tag);
         assert_eq!(
-            step(&store, &key, publish(&tag, fence, &[0; 1000])),
+            step(&store, &key, publish(fence, &[0; 1000])),
             Ok(Reply::Published)
         );
     }

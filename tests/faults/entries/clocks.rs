@@ -122,8 +122,8 @@ fn a_state_has_the_time_of_the_server() {
         let server = Redis::start();
         let worker = worker(&server, clock);
         server.raw(&["FLUSHALL"]);
-        worker.call(&Job::new("cached", "key")).result().expect("a value");
-        let bytes = server.bytes(&server.only_state_name()).expect("a state");
+        worker.call(&Job::new("shared", "key")).result().expect("a value");
+        let bytes = server.bytes(&server.only_name()).expect("a state");
         let state = State::parse(&bytes).expect("the state can be parsed");
         let off = state.timestamp / 1_000_000 - now();
         assert!(off.abs() < 60, "written with the clock {}: {off} s off", clock.0);

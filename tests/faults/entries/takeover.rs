@@ -94,7 +94,7 @@ fn waits_for_a_foreign_lock(timestamp: &str, taken: bool) {
         .with("block", 10_000)
         .with("lease", 1000);
     worker.call(&job).result().unwrap();
-    let name = server.only_state_name();
+    let name = server.only_name();
     server.raw(&["SET", &name, &format!("0d9ef2f7,{timestamp},0")]);
     let start = Instant::now();
     // The state is taken over if it does not change for five seconds. For a timestamp in the future only the local clock
@@ -109,25 +109,15 @@ fn fifty_waiters_take_a_stale_key_over_once() {
     let fixture = Fixture::new();
     let workers: Vec<Worker> = (0..5).map(|_| fixture.worker()).collect();
     let job = fixture
-        .job("cached", "stale")
+        .job("shared", "stale")
         .with("block", 1000)
         .with("lease", 1000)
         .with("sleep", 1000);
-    // A first call creates the state, which gives its name.
-    let before = fixture.server.keys();
-    assert!(workers[0].call(&job).result().is_ok());
-    let state = fixture
-        .server
-        .state_names()
-        .into_iter()
-        .find(|name| !before.contains(name))
-        .expect("the first call left a state");
     let (grants, _) = fixture.written();
-    fixture.server.raw(&["DEL", &format!("{{{state}}},value")]);
     let stale = "gone,2001-01-01T00:00:00+00:00,0";
     fixture
         .server
-        .raw(&["SET", state.as_str(), stale, "PX", "600000"]);
+        .raw(&["SET", &state_of("stale"), stale, "PX", "600000"]);
     let start = Instant::now();
     let calls: Vec<_> = (0..10)
         .flat_map(|_| workers.iter().map(|worker| worker.call(&job)))

@@ -81,8 +81,7 @@ fn drop_then_deliver(
     arrival: Duration,
     after_drop: impl FnOnce(),
 ) -> Duration {
-    let states = || fixture.server.states();
-    let is_held = || states().iter().any(|state| state.ends_with(",0")).then_some(());
+    let is_held = || fixture.server.entries('B').first().map(drop);
     let is_free = || is_held().is_none().then_some(());
     eventually("the grant of the second copy", is_held);
     let dropped = Instant::now();

@@ -32,10 +32,10 @@ fn with_full_memory_locks_are_renewed_and_aborted_and_values_returned() {
     failing.started();
     fill(&server);
     sleep(2 * LEASE);
-    assert_eq!(server.state_names().len(), 2, "the leases were not renewed");
+    assert_eq!(server.keys().len(), 2, "the leases were not renewed");
     failing.open_gate();
     assert_eq!(failing.result(), Err("Body".to_owned()));
-    assert_eq!(server.state_names().len(), 1, "the failed call did not abort");
+    assert_eq!(server.keys().len(), 1, "the failed call did not abort");
     held.open_gate();
     assert_eq!(
         held.result().as_deref(),
@@ -43,7 +43,7 @@ fn with_full_memory_locks_are_renewed_and_aborted_and_values_returned() {
         "the caller does not get its value"
     );
     let start = Instant::now();
-    eventually("the abort", || server.state_names().is_empty().then_some(()));
+    eventually("the abort", || server.keys().is_empty().then_some(()));
     assert!(
         start.elapsed() < LEASE / 2,
         "the key was freed by expiry, not by an abort"
@@ -67,16 +67,12 @@ fn with_full_memory_locks_are_renewed_and_aborted_and_values_returned() {
 
 #[test]
 fn a_holder_whose_entry_is_evicted_is_lost_within_a_heartbeat() {
-    // One of the two entries alone, because the server evicts at random; and both, by the server itself.
     type Eviction = fn(&Redis);
-    let evictions: [(&str, Eviction); 3] = [
-        ("the state", |server| {
-            drop(server.raw(&["UNLINK", &server.only_state_name()]))
+    let evictions: [(&str, Eviction); 2] = [
+        ("by a person", |server| {
+            drop(server.raw(&["UNLINK", &server.only_name()]));
         }),
-        ("the value", |server| {
-            drop(server.raw(&["UNLINK", &format!("{{{}}},value", server.only_state_name())]));
-        }),
-        ("both", |server| {
+        ("by the server", |server| {
             server.raw(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]);
             fill(server);
             // The server evicts before it runs a command.
@@ -94,7 +90,7 @@ fn a_holder_whose_entry_is_evicted_is_lost_within_a_heartbeat() {
         evict(&server);
         assert_eq!(held.event().as_deref(), Some("lost"));
         let elapsed = start.elapsed();
-        println!("without {what} the lease is lost after {elapsed:?}");
+        println!("evicted {what}, the lease is lost after {elapsed:?}");
         assert!(elapsed <= HEARTBEAT, "{what}: {elapsed:?}");
         held.open_gate();
         assert_eq!(

@@ -121,7 +121,7 @@ const SITUATIONS: [Situation; 6] = [
         }
     },
     |holder, restricted, key| {
-        // A waiter for a shared key gets the value from its ACQUIRE.
+        // A waiter for a shared key learns from its ACQUIRE that it is computed.
         let job = Job::new("shared", &format!("{key}-wait")).with("sleep", 100);
         let held = holder.call(&job.clone().with("body", "sleep:300"));
         held.started();
@@ -130,9 +130,9 @@ const SITUATIONS: [Situation; 6] = [
         outcome
     },
     |holder, restricted, key| {
-        let job = Job::new("near_shared", &format!("{key}-shared"));
+        let job = Job::new("near", &format!("{key}-near"));
         holder.call(&job).result().unwrap();
-        short(&restricted.call(&Job::new("delete", &format!("{key}-shared"))))
+        short(&restricted.call(&Job::new("delete_near", &format!("{key}-near"))))
     },
     |holder, restricted, key| {
         let key = format!("{key}-large");

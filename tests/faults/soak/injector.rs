@@ -198,7 +198,8 @@ impl<'a> Injector<'a> {
         let by = self.dice.usize(..self.workers.len());
         if !self.dead.lock().contains(&by) {
             let key = key(self.journal, &mut self.dice);
-            let job = Job::new("delete", &key).with("journal", self.journal.path().display());
+            let function = if self.dice.bool() { "delete" } else { "delete_near" };
+            let job = Job::new(function, &key).with("journal", self.journal.path().display());
             // Fails if the store is unreachable; then it is not acknowledged.
             let _ = self.workers[by].call(&job).result();
         }

@@ -166,12 +166,12 @@ impl Cluster {
         found.expect("the owner is a server of the cluster")
     }
 
-    /// The names of all states in the cluster, sorted.
-    pub fn state_names(&self) -> Vec<String> {
-        let mut states: Vec<_> = self.running().flat_map(Redis::state_names).collect();
-        states.sort();
-        states.dedup();
-        states
+    /// The names of all entries in the cluster, sorted.
+    pub fn keys(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.running().flat_map(Redis::keys).collect();
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// Waits until every running node reports an owner of the slot other than `old`. Returns the elapsed time.

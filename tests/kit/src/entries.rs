@@ -1,41 +1,23 @@
 //! The entries of dspinlock in a server, as a person finds them.
-//!
-//! Only this file knows how the names of states differ from the names of values.
 
 use crate::Redis;
 
 impl Redis {
-    /// The names of all states, sorted.
-    pub fn state_names(&self) -> Vec<String> {
-        let mut names = self.keys();
-        names.retain(|name| !is_value(name));
-        names
-    }
-
-    /// The name of the only state.
+    /// The name of the only entry.
     ///
     /// # Panics
     ///
     /// Panics if there is not exactly one.
-    pub fn only_state_name(&self) -> String {
-        only(self.state_names())
-    }
-
-    /// The texts of all states, in the order of their names.
-    pub fn states(&self) -> Vec<String> {
-        let names = self.state_names();
-        names.iter().filter_map(|name| self.get(name)).collect()
-    }
-
-    /// The name of the only value.
-    ///
-    /// # Panics
-    ///
-    /// Panics if there is not exactly one.
-    pub fn only_value_name(&self) -> String {
+    pub fn only_name(&self) -> String {
         let mut names = self.keys();
-        names.retain(|name| is_value(name));
-        only(names)
+        assert_eq!(names.len(), 1, "{names:?}");
+        names.remove(0)
+    }
+
+    /// The entries of the single encoding that begin with this letter: `B`, `V` or `M`.
+    pub fn entries(&self, kind: char) -> Vec<Vec<u8>> {
+        let entries = self.keys().into_iter().filter_map(|name| self.bytes(&name));
+        entries.filter(|entry| entry.first() == Some(&(kind as u8))).collect()
     }
 
     /// Removes every key, one after the other. `FLUSHALL` would be pushed to every connection.
@@ -44,13 +26,4 @@ impl Redis {
             self.raw(&["UNLINK", &key]);
         }
     }
-}
-
-pub(crate) fn is_value(name: &str) -> bool {
-    name.starts_with('{')
-}
-
-fn only(mut names: Vec<String>) -> String {
-    assert_eq!(names.len(), 1, "{names:?}");
-    names.remove(0)
 }

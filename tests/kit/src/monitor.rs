@@ -14,7 +14,7 @@ pub struct Monitor {
     lines: Arc<Mutex<Vec<String>>>,
 }
 
-/// A value entry as it was written.
+/// An entry as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     name: String,
@@ -87,23 +87,34 @@ impl Monitor {
 
     fn entries(&self) -> Vec<Entry> {
         let lines = self.lines.lock().expect("no reader panicked");
-        lines.iter().filter_map(|line| Entry::parse(line)).collect()
+        let next = lines.iter().skip(1).map(String::as_str).chain([""]);
+        let is_written = |(line, next): (&String, &str)| {
+            // The script of an ACQUIRE reads the key if its `SET … NX` was refused.
+            let is_refused = line.contains("\"NX\"") && next.contains(" lua] \"GETRANGE\"");
+            Entry::parse(line).filter(|_| !is_refused)
+        };
+        lines.iter().zip(next).filter_map(is_written).collect()
     }
 }
 
 impl Entry {
-    /// `<time> [0 lua] "SET" "{…},value" "dspinlock1,<tag>,<fence>,<the value's tag>,…" …`
+    /// `<time> [0 lua] "SET" "<name>" "B<tag><fence>…" …`, or a state of a shared key.
     fn parse(line: &str) -> Option<Self> {
         // Only the commands of a script count: its request may contain the same text.
-        let (before, header) = line.split_once(" lua] ")?.1.split_once("\"dspinlock1,")?;
-        let name = before.split('"').rev().nth(1)?;
-        let mut fields = header.split(',');
-        let (tag, fence, value) = (fields.next()?, fields.next()?, fields.next()?);
+        let mut words = line.split_once(" lua] \"SET\" \"")?.1.split("\" \"");
+        let (name, entry) = (words.next()?, words.next()?);
+        let (kind, tag, fence) = match entry.split_once('.') {
+            Some((tag, rest)) if tag.len() == 16 => {
+                let kind = if entry.trim_end_matches('"').ends_with(",0") { "B" } else { "V" };
+                (kind, tag, rest.get(..16)?)
+            }
+            _ => (entry.get(..1)?, entry.get(1..17)?, entry.get(17..33)?),
+        };
         Some(Self {
             name: name.into(),
             tag: tag.into(),
             fence: fence.parse().ok()?,
-            has_value: value != "-",
+            has_value: kind != "B",
         })
     }
 }
