@@ -49,8 +49,8 @@
 #[doc = include_str!("../docs/attribute.md")]
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::{
-    Acquired, Current, DSpinlockBase, Error, HashDSpinlock, Holder, KeyName, Lease, Op, Options, Pool, PoolBuilder,
-    RedisParameters, StoreFailure, Tls, Wait, current, init,
+    Acquired, Current, DSpinlockBase, Error, HashDSpinlock, Holder, KeyName, Lease, Op, Options, Pool,
+    PoolBuilder, RedisParameters, StoreFailure, Tls, Wait, current, init,
 };
 
 #[doc(hidden)]

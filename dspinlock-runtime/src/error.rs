@@ -399,7 +399,11 @@ impl fmt::Display for Holder {
             write!(f, "`{}`, ", fields.site)?;
         }
         let (process_id, host) = (fields.process_id, &fields.host);
-        write!(f, "process {process_id} on `{host}`, for {}", Rounded(fields.held_for))
+        write!(
+            f,
+            "process {process_id} on `{host}`, for {}",
+            Rounded(fields.held_for)
+        )
     }
 }
 

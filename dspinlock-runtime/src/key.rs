@@ -3,7 +3,7 @@
 //! The shim of an annotated function and `HashDSpinlock` feed values to a [`KeyHasher`], which returns a [`Key`]. This
 //! module is pure: it does no I/O, reads no clock and knows no options. Its digests never change between releases.
 
-pub(crate) mod base64;
+pub mod base64;
 mod canonical;
 mod hasher;
 mod name;

@@ -35,8 +35,8 @@ pub use tls::Tls;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::call::{
-        ByFrom, Cached, CachedNear, CachedShared, Call, Discarded, Disposition, ErrorPolicy, MapErr, NearCacheable,
-        OnError, Outcome, Returning, Rules, Run, Shape, Site, Storable, never,
+        ByFrom, Cached, CachedNear, CachedShared, Call, Discarded, Disposition, ErrorPolicy, MapErr,
+        NearCacheable, OnError, Outcome, Returning, Rules, Run, Shape, Site, Storable, never,
     };
     pub use crate::inspect::{InUse, in_use};
 }

@@ -89,7 +89,9 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Write<'_>, Reply) {
         }
         Status::Computed(Some(id), _) if id.tag == request.tag => (Write::Nothing, Reply::Done),
         _ if request.fail_if_key_exists => (Write::Nothing, Reply::Exists(existing(remaining))),
-        Status::Computed(Some(id), Stored::Value(hit)) if request.cached && request.refuse != Some(id.tag) => {
+        Status::Computed(Some(id), Stored::Value(hit))
+            if request.cached && request.refuse != Some(id.tag) =>
+        {
             (Write::Nothing, Reply::Hit(hit, remaining))
         }
         Status::Computed(_, Stored::Unit) if request.cached => (Write::Nothing, Reply::Computed),

@@ -374,7 +374,10 @@ fn a_waiting_call_reads_a_value_above_its_bound_once() {
     eventually("the call to wait", || {
         (proxy.requests("ACQUIRE") > 1).then_some(())
     });
-    let long = format!("Btag-of-16-bytes_00000000000000071,host,,,site\n{}", "x".repeat(9 << 20));
+    let long = format!(
+        "Btag-of-16-bytes_00000000000000071,host,,,site\n{}",
+        "x".repeat(9 << 20)
+    );
     server.raw(&["SET", &server.only_name(), &long]);
     let reads = proxy.requests("GETRANGE");
     eventually("some reads", || {

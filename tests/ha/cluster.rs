@@ -57,7 +57,9 @@ fn pushes_wake_waiters_and_invalidate_near_values() {
         for _ in 0..2 {
             assert_eq!(two.call(&job).outcome(), (0, Ok("old".to_owned())));
         }
-        one.call(&Job::new("delete_near", &format!("{at}"))).result().unwrap();
+        one.call(&Job::new("delete_near", &format!("{at}")))
+            .result()
+            .unwrap();
         let job = job.with("value", "new");
         let start = Instant::now();
         while two.call(&job).result().as_deref() != Ok("new") {
@@ -191,7 +193,9 @@ fn slot_migrations_cause_no_error() {
                     let mut calls = 0;
                     while !stop.load(Ordering::Relaxed) {
                         match function {
-                            "near_sync" => assert_eq!(&worker.call(&Job::new(function, "hit")).result(), value),
+                            "near_sync" => {
+                                assert_eq!(&worker.call(&Job::new(function, "hit")).result(), value)
+                            }
                             _ => {
                                 let job = Job::new(function, "other").with("sleep", 100);
                                 let end = worker.call(&job).result();

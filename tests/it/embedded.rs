@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use dspinlock::{HashDSpinlock, Pool};
 use dspinlock_testkit::{Job, Worker, join_calls, start_calls};
 
 use crate::common::logs::{self, assert_error};
@@ -110,15 +109,6 @@ fn a_foreign_file_is_refused_and_not_changed() {
         "EmbeddedNotInitialized",
     );
     assert_eq!(sqlite(&foreign, "select name from sqlite_master"), ["('notes',)"]);
-
-    let newer = folder.path().join("newer.db").display().to_string();
-    let pool = Pool::open(&format!("sqlite:{newer}")).unwrap();
-    drop(HashDSpinlock::new("a").pool(&pool).acquire_blocking().unwrap());
-    drop(pool);
-    sqlite(&newer, "pragma user_version = 9999");
-    let error = first_error(&format!("sqlite:{newer}"));
-    assert_error(&error, "EmbeddedNotInitialized");
-    assert!(error.to_string().contains("newer"), "{error}");
 }
 
 /// Runs statements with the SQLite of Python.

@@ -15,7 +15,10 @@ fn the_header_names_the_holder_and_no_argument() {
     let fence = call.started();
     let entry = server.get(&server.only_name()).unwrap();
     let (head, header) = entry.trim_end().split_at(33);
-    assert!(head.starts_with('B') && head.ends_with(&format!("{fence:016}")), "{head}");
+    assert!(
+        head.starts_with('B') && head.ends_with(&format!("{fence:016}")),
+        "{head}"
+    );
     let fields: Vec<&str> = header.splitn(5, ',').collect();
     assert_eq!(fields[0], worker.id().to_string());
     assert!(!fields[1].is_empty(), "the host is missing");
@@ -31,7 +34,10 @@ fn a_name_shows_the_format_and_no_argument() {
     let worker = Worker::start(&server.url());
     worker.call(&Job::new("cached", "secret")).result().unwrap();
     let name = server.only_name();
-    assert!(name.starts_with("dspinlock,a") && name.len() == "dspinlock,a".len() + 32, "{name}");
+    assert!(
+        name.starts_with("dspinlock,a") && name.len() == "dspinlock,a".len() + 32,
+        "{name}"
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use dspinlock::{Acquired, Error, Pool, dspinlock};
+use dspinlock_testkit::ChildProcess;
 use futures_executor::{LocalPool, block_on};
 use tokio::runtime::{Builder, Runtime};
 
@@ -123,7 +124,16 @@ async fn shared_by_runtimes() -> u32 {
 #[test]
 fn a_call_whose_runtime_is_blocked_delays_no_call_of_another_runtime() {
     const BLOCKED: Duration = Duration::from_secs(3);
-    init_in_memory();
+    const CHILD: &str = "DSPINLOCK_TEST_BLOCKED";
+    if std::env::var_os(CHILD).is_none() {
+        // The store in memory replies at once, so a process of its own uses a file.
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}/locks.db", folder.path().display());
+        let name = "executors::a_call_whose_runtime_is_blocked_delays_no_call_of_another_runtime";
+        let mut child = ChildProcess::own_test(name, &[("DSPINLOCK_URL", &url), (CHILD, "yes")]);
+        assert!(child.wait().success());
+        return;
+    }
     assert_eq!(block_on(shared_by_runtimes()), 42);
     let (blocks, blocked) = std::sync::mpsc::channel();
     let leader = std::thread::spawn(move || {

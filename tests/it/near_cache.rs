@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use dspinlock_testkit::{Job, Redis, Worker, eventually};
 
 use crate::common::proxied::Proxied;
-use crate::common::python;
 
 const SHORT_PAUSE: Duration = Duration::from_millis(300);
 

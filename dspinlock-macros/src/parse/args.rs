@@ -34,7 +34,9 @@ pub(crate) struct Args {
 impl Args {
     /// `name = ""`: Python may know the key.
     pub(crate) fn is_shared(&self) -> bool {
-        self.name.as_ref().is_some_and(|name| name.value.value().is_empty())
+        self.name
+            .as_ref()
+            .is_some_and(|name| name.value.value().is_empty())
     }
 
     /// Reads every argument, but stops at a syntax error, because the start of the next argument is then unknown.

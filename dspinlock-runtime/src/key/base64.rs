@@ -3,7 +3,7 @@
 const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// Fills `text` with the characters of `bytes`: four for three bytes.
-pub(crate) fn encode(bytes: &[u8], text: &mut [u8]) {
+pub fn encode(bytes: &[u8], text: &mut [u8]) {
     for (group, characters) in bytes.chunks(3).zip(text.chunks_mut(4)) {
         let bits = group
             .iter()
@@ -41,7 +41,9 @@ mod tests {
     #[test]
     fn encoded_bytes_round_trip() {
         // By Python: base64.urlsafe_b64encode.
-        let bytes: Vec<u8> = (0..24_u8).map(|byte| byte.wrapping_mul(11).wrapping_add(250)).collect();
+        let bytes: Vec<u8> = (0..24_u8)
+            .map(|byte| byte.wrapping_mul(11).wrapping_add(250))
+            .collect();
         let mut text = [0; 32];
         encode(&bytes, &mut text);
         let mut decoded = [0; 24];

@@ -85,7 +85,11 @@ impl KeyHasher {
     ///
     /// [`KeyError::Serialize`] if the `Serialize` implementation of a part failed.
     pub fn finish(mut self, prefix: Cow<'static, str>, site_name: &str) -> Result<Key, KeyError> {
-        let format = if self.shared { Format::Shared } else { Format::Single };
+        let format = if self.shared {
+            Format::Shared
+        } else {
+            Format::Single
+        };
         let digest = self.digest(|hash| hash.update(site_name));
         digest
             .map(|digest| Key::new(format, prefix, digest))

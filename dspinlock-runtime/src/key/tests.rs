@@ -142,10 +142,7 @@ fn the_site_counts_unless_the_key_is_shared() {
         digest(true),
         "p,ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
     );
-    assert_eq!(
-        digest(false),
-        "p,azxpUaCJD2KHBpQk3KXTNiiV4uniCgnXu"
-    );
+    assert_eq!(digest(false), "p,azxpUaCJD2KHBpQk3KXTNiiV4uniCgnXu");
 }
 
 #[test]

@@ -189,9 +189,9 @@ fn may_be_executed<T>(answer: &Result<T, Failure>) -> bool {
 /// The remaining lifetime of a hit, at most the ttl of its publish.
 fn remaining(reply: &Reply) -> Option<Duration> {
     match reply {
-        Reply::Hit(hit, remaining) => {
-            Some(Duration::from_millis(remaining.unwrap_or(hit.ttl()).min(hit.ttl())))
-        }
+        Reply::Hit(hit, remaining) => Some(Duration::from_millis(
+            remaining.unwrap_or(hit.ttl()).min(hit.ttl()),
+        )),
         _ => None,
     }
 }

@@ -51,7 +51,11 @@ impl Secret {
     /// The key's name in the store. Two keys of the same name are renamed to the same key.
     pub(super) fn rename(&self, key: &Key) -> Key {
         let digest = self.names.clone().chain_update(key.name()).finalize();
-        Key::new(key.format(), key.prefix_or(Options::DEFAULT.prefix), digest.into_bytes().into())
+        Key::new(
+            key.format(),
+            key.prefix_or(Options::DEFAULT.prefix),
+            digest.into_bytes().into(),
+        )
     }
 
     /// Sets the signature of a publish that has a value.
@@ -146,7 +150,11 @@ mod tests {
         assert_eq!(verified(&other, &key(1), &signed), None, "another secret");
         assert_eq!(verified(&one, &key(2), &signed), None, "another key");
         for end in 0..signed.len() {
-            assert_eq!(verified(&one, &key(1), &signed.slice(..end)), None, "cut at {end}");
+            assert_eq!(
+                verified(&one, &key(1), &signed.slice(..end)),
+                None,
+                "cut at {end}"
+            );
             let mut forged = signed.to_vec();
             forged[end] ^= 1;
             let is_fence = (17..33).contains(&end);
@@ -183,10 +191,16 @@ mod tests {
         assert_ne!(renamed, key(1));
         assert_ne!(renamed, other.rename(&key(1)));
         assert_ne!(renamed, one.rename(&key(2)));
-        assert_ne!(renamed, one.rename(&Key::new(Format::Single, "q".into(), [1; 32])));
+        assert_ne!(
+            renamed,
+            one.rename(&Key::new(Format::Single, "q".into(), [1; 32]))
+        );
         // A custom key with the name of a digest is the same lock.
         let shared = Key::new(Format::Shared, "p".into(), [1; 32]);
-        assert_eq!(one.rename(&shared), one.rename(&Key::custom(&shared.name()).unwrap()));
+        assert_eq!(
+            one.rename(&shared),
+            one.rename(&Key::custom(&shared.name()).unwrap())
+        );
         let custom = one.rename(&Key::custom("reports,nightly").unwrap());
         assert!(custom.name().starts_with("dspinlock,") && !custom.name().contains("night"));
     }

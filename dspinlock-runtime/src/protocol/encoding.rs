@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::error::Holder;
 use crate::key::{Format, Key};
-use crate::protocol::record::{Entry, Record, Status, Write};
+use crate::protocol::record::{Entry, Record, Write};
 use crate::protocol::request::Existing;
 
 /// What the entry of a key means at `now`. A value longer than `bound` is too long.
@@ -60,16 +60,4 @@ pub(crate) fn holder(key: &Key, existing: &Existing) -> Option<Holder> {
 /// The millisecond since 1970 that is `milliseconds` after `now`.
 fn deadline(now: u64, milliseconds: u64) -> u64 {
     (now / 1000).saturating_add(milliseconds)
-}
-
-fn remaining(entry: &Entry, now: u64) -> Option<u64> {
-    entry.until().map(|until| until.saturating_sub(now / 1000))
-}
-
-fn without_line(status: Status) -> Record {
-    Record {
-        status,
-        line: bytes::Bytes::new(),
-        remaining: None,
-    }
 }

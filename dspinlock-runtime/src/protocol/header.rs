@@ -269,7 +269,11 @@ mod tests {
 
     #[test]
     fn a_header_fits_into_its_bound() {
-        let origin = Origin::new(u32::MAX, &"h,\n".repeat(30), &format!("a\nb\0{}", "é".repeat(200)));
+        let origin = Origin::new(
+            u32::MAX,
+            &"h,\n".repeat(30),
+            &format!("a\nb\0{}", "é".repeat(200)),
+        );
         assert!(origin.site.starts_with("a?b?é") && origin.site.len() == 256);
         assert!(origin.host.starts_with("h??h??") && origin.host.len() == 64);
         let century = 3_155_760_000_000;

@@ -48,6 +48,11 @@ impl Entry {
         }
     }
 
+    /// Milliseconds until the entry expires at `now`.
+    pub(crate) fn remaining(&self, now: u64) -> Option<u64> {
+        self.until().map(|until| until.saturating_sub(now / 1000))
+    }
+
     /// The same content with this expiry.
     pub(crate) fn with_expiry(&self, deadline: u64) -> Self {
         let mut entry = self.clone();
@@ -67,6 +72,17 @@ pub struct Record {
     pub line: Bytes,
     /// Milliseconds until the entry expires; `None` if it has no expiry.
     pub remaining: Option<u64>,
+}
+
+impl Record {
+    /// A record of no grant.
+    pub(crate) fn without_grant(status: Status) -> Self {
+        Self {
+            status,
+            line: Bytes::new(),
+            remaining: None,
+        }
+    }
 }
 
 /// Whether a key is held or computed. A grant of another program has no [`Id`].

@@ -63,7 +63,10 @@ impl fmt::Display for Timestamp {
         let (year, month, day) = civil(days);
         let (hour, minute) = (rest / (60 * MINUTE), rest / MINUTE % 60);
         let (second, fraction) = (rest % MINUTE / SECOND, rest % SECOND);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}+00:00")
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}+00:00"
+        )
     }
 }
 

@@ -21,7 +21,10 @@ use crate::rt::clock::Instant;
 pub(crate) fn open() -> Result<SharedStore, Error> {
     background::start().map_err(|error| Error::EmbeddedNotInitialized {
         path: ":memory:".into(),
-        reason: format!("cannot start a thread ({}): raise the limits of the process", error.kind()),
+        reason: format!(
+            "cannot start a thread ({}): raise the limits of the process",
+            error.kind()
+        ),
     })?;
     Ok(Arc::new(Memory::open()))
 }
@@ -55,7 +58,9 @@ impl Memory {
         let start_time = since
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
-        Self::with_clock(Box::new(move || (start_time + start.elapsed()).as_micros() as u64))
+        Self::with_clock(Box::new(move || {
+            (start_time + start.elapsed()).as_micros() as u64
+        }))
     }
 
     /// A store with a custom clock, for tests.
@@ -81,7 +86,7 @@ impl Shared {
         }
         drop(entries);
         // A renewal frees no key, and holders renew often.
-        if !matches!(request, Request::Renew(_)) {
+        if !matches!(request, Request::Renew(_)) && self.watch.is_watched() {
             self.watch.wake();
         }
         reply

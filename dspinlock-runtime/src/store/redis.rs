@@ -159,8 +159,8 @@ mod tests {
 
     use super::*;
     use crate::error::StoreFailure;
-    use crate::protocol::Acquire;
     use crate::key::Format;
+    use crate::protocol::Acquire;
     use crate::protocol::header::Origin;
     use crate::protocol::tag::Tag;
     use crate::rt::blocking::wait;

@@ -58,11 +58,7 @@ fn a_change_after_the_recheck_wakes_a_waiter() {
     for round in 0..200 {
         let tag = round.to_string();
         let fence = grant(&writer, &key(1), &tag);
-        let release = writer.step(
-            &key(1),
-            publish(fence, tag.as_bytes()),
-            clock::Instant::now(),
-        );
+        let release = writer.step(&key(1), publish(fence, tag.as_bytes()), clock::Instant::now());
         // Races with the calls below.
         let racing = std::thread::spawn(|| wait(release));
         loop {

@@ -98,7 +98,10 @@ fn publish_forever(path: &Path) {
     let store = open(path).expect("the store opens");
     let payload = vec![b'x'; 50_000];
     for round in 0_u32.. {
-        let (key, tag) = (key(round as u8 % 8), format!("{}-{}", std::process::id(), round % 10_000));
+        let (key, tag) = (
+            key(round as u8 % 8),
+            format!("{}-{}", std::process::id(), round % 10_000),
+        );
         if let Ok(Reply::Acquired(fence)) = step(&store, &key, acquire(&tag)) {
             let reply = step(&store, &key, publish(fence, &payload));
             assert_eq!(reply, Ok(Reply::Published));

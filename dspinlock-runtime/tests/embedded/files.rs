@@ -90,10 +90,7 @@ fn every_store_switches_to_the_new_file_after_a_deletion() {
             step(&one, &key(1), crate::acquire("c")),
             Ok(Reply::Busy(_))
         ));
-        assert_eq!(
-            step(&two, &key(1), publish(new, b"value")),
-            Ok(Reply::Published)
-        );
+        assert_eq!(step(&two, &key(1), publish(new, b"value")), Ok(Reply::Published));
         assert!(matches!(step(&one, &key(1), read()), Ok(Reply::Hit(..))));
         drop((one, two));
         let three = open(&path).expect("the store opens");

@@ -39,7 +39,11 @@ fn an_entry_above_the_bound_is_not_read_into_memory() {
 /// Replaces the entries of keys 1 to 3 by long ones: a value, a held lock and no entry of this format.
 fn lengthen(path: &Path) {
     let connection = Connection::open(path).expect("the file opens");
-    for (number, head) in [(1, format!("V{}1,host,", old("a"))), (2, format!("B{}1,host,", old("a"))), (3, "x".into())] {
+    for (number, head) in [
+        (1, format!("V{}1,host,", old("a"))),
+        (2, format!("B{}1,host,", old("a"))),
+        (3, "x".into()),
+    ] {
         let mut entry = head.into_bytes();
         entry.resize(entry.len() + LONG, b'x');
         let set = "UPDATE lock_a SET entry = ?2 WHERE key = ?1";

@@ -26,9 +26,14 @@ fn python_workers_cause_no_error_of_another_kind() {
     let (mut bodies, mut calls) = (0, 0);
     for _ in 0..200 {
         for key in 0..KEYS {
-            let job = Job::new("shared", &key.to_string()).with("sleep", 20).with("tries", 100);
+            let job = Job::new("shared", &key.to_string())
+                .with("sleep", 20)
+                .with("tries", 100);
             let (ran, outcome) = worker.call(&job).outcome();
-            assert!(outcome.is_ok() || outcome == Err("SpinlockTriesExceeded".into()), "{outcome:?}");
+            assert!(
+                outcome.is_ok() || outcome == Err("SpinlockTriesExceeded".into()),
+                "{outcome:?}"
+            );
             (bodies, calls) = (bodies + ran, calls + 1);
         }
     }

@@ -26,17 +26,15 @@ fn url(server: &Redis) -> String {
 fn the_user_may_call_functions_of_every_kind() {
     for server in [server(), restrict(Redis::valkey())] {
         let worker = Worker::start(&url(&server));
-        for function in [
-            "cached",
-            "cached_sync",
-            "shared",
-            "near",
-            "near_sync",
-        ] {
+        for function in ["cached", "cached_sync", "shared", "near", "near_sync"] {
             let job = Job::new(function, function);
             let (bodies, value) = worker.call(&job).outcome();
             assert_eq!((bodies, value.is_ok()), (1, true), "{function}: {value:?}");
-            let kept = if function == "shared" { Ok("computed".into()) } else { value };
+            let kept = if function == "shared" {
+                Ok("computed".into())
+            } else {
+                value
+            };
             for _ in 0..3 {
                 assert_eq!(worker.call(&job).outcome(), (0, kept.clone()), "{function}");
             }

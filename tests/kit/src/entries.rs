@@ -17,7 +17,9 @@ impl Redis {
     /// The entries of the single encoding that begin with this letter: `B`, `V` or `M`.
     pub fn entries(&self, kind: char) -> Vec<Vec<u8>> {
         let entries = self.keys().into_iter().filter_map(|name| self.bytes(&name));
-        entries.filter(|entry| entry.first() == Some(&(kind as u8))).collect()
+        entries
+            .filter(|entry| entry.first() == Some(&(kind as u8)))
+            .collect()
     }
 
     /// Removes every key, one after the other. `FLUSHALL` would be pushed to every connection.

@@ -105,7 +105,11 @@ impl Entry {
         let (name, entry) = (words.next()?, words.next()?);
         let (kind, tag, fence) = match entry.split_once('.') {
             Some((tag, rest)) if tag.len() == 16 => {
-                let kind = if entry.trim_end_matches('"').ends_with(",0") { "B" } else { "V" };
+                let kind = if entry.trim_end_matches('"').ends_with(",0") {
+                    "B"
+                } else {
+                    "V"
+                };
                 (kind, tag, rest.get(..16)?)
             }
             _ => (entry.get(..1)?, entry.get(1..17)?, entry.get(17..33)?),

@@ -89,8 +89,8 @@ pub enum CallRequest {
     Acquire(Option<Bytes>),
     /// RENEW under this fence.
     Renew(u64),
-    /// PUBLISH of a version under this fence.
-    Publish(u64, u8),
+    /// PUBLISH of a version under this fence, and whether it was sent before.
+    Publish(u64, u8, bool),
     /// ABORT.
     Abort,
 }

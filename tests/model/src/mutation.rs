@@ -3,167 +3,185 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use dspinlock_runtime::internals::protocol::record::{Record, Slot};
+use dspinlock_runtime::internals::key::{Format, Key};
+use dspinlock_runtime::internals::protocol::record::Entry;
 use dspinlock_runtime::internals::protocol::state::State;
-use dspinlock_runtime::internals::protocol::value::Value;
-use dspinlock_runtime::internals::protocol::{self, Reply, Request};
+use dspinlock_runtime::internals::protocol::tag::{Head, Id, Kind, Tag};
+use dspinlock_runtime::internals::protocol::{self, Publish, Reply, Request};
 
-use crate::interned::RecordId;
+use crate::interned::EntryId;
 
-type Input = (Mutation, RecordId, u64, Request);
+type Input = (Mutation, Format, EntryId, u64, Request);
 
 thread_local! {
-    static STEPS: RefCell<HashMap<Input, (RecordId, Reply)>> = RefCell::default();
+    static STEPS: RefCell<HashMap<Input, (EntryId, Reply)>> = RefCell::default();
 }
 
-/// A single change of the protocol. Every variant calls [`protocol::step`] and changes its input or its output.
+/// A single change of the protocol. Every variant calls [`protocol::apply`] and changes its input or its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mutation {
     /// The unchanged protocol.
     None,
     /// PUBLISH compares only the tag.
     PublishByTag,
-    /// PUBLISH compares only the fence.
-    PublishByFence,
+    /// PUBLISH compares nothing if another program holds the key.
+    PublishOverForeign,
     /// PUBLISH compares nothing.
     PublishUnchecked,
-    /// PUBLISH succeeds if there is no state.
-    PublishWithoutState,
-    /// DELETE keeps a state that is BLOCKED.
+    /// PUBLISH succeeds if there is no entry.
+    PublishWithoutEntry,
+    /// DELETE keeps an entry that is BLOCKED.
     DeleteKeepsBlocked,
-    /// The fence is a counter in the record, like INCR.
+    /// The fence is a counter in the entry, like INCR.
     CountedFence,
-    /// A value is visible under the COMPUTED state of any tag.
-    ValueOfAnyTag,
+    /// A RELEASE compares nothing.
+    ReleaseUnchecked,
 }
 
 impl Mutation {
     /// Runs one step. Results are memoized, because a step is a pure function and many states repeat it.
-    pub fn step(self, record: RecordId, now: u64, request: Request) -> (RecordId, Reply) {
+    pub fn step(self, format: Format, entry: EntryId, now: u64, request: Request) -> (EntryId, Reply) {
         STEPS.with_borrow_mut(|steps| {
-            let input = (self, record, now, request);
+            let input = (self, format, entry, now, request);
             if let Some(output) = steps.get(&input) {
                 return output.clone();
             }
-            let (after, reply) = self.apply(record.record(), now, &input.3);
-            let output = (RecordId::of(after), reply);
+            let (after, reply) = self.apply(&key(format), entry.entry().at(now), now, &input.4);
+            let output = (EntryId::of(after), reply);
             steps.insert(input, output.clone());
             output
         })
     }
 
-    fn apply(self, record: Record, now: u64, request: &Request) -> (Record, Reply) {
-        let record = record.at(now);
+    fn apply(self, key: &Key, entry: Entry, now: u64, request: &Request) -> (Entry, Reply) {
+        let shipped = |entry: Entry| {
+            let (after, reply) = protocol::apply(key, &entry, now, request);
+            (after.unwrap_or(entry), reply)
+        };
         match (self, request) {
-            (Self::PublishByTag, Request::Publish(publish)) => {
-                let mut publish = publish.clone();
-                publish.fence = fence(&record).unwrap_or(publish.fence);
-                protocol::step(record, now, &Request::Publish(publish))
+            (Self::PublishByTag, Request::Publish(publish)) => match id(&entry) {
+                Some(id) if id.tag == publish.id.tag => {
+                    let publish = Publish {
+                        id,
+                        ..publish.clone()
+                    };
+                    let (after, reply) = protocol::apply(key, &entry, now, &Request::Publish(publish));
+                    (after.unwrap_or(entry), reply)
+                }
+                _ => shipped(entry),
+            },
+            (Self::PublishOverForeign, Request::Publish(publish)) if id(&entry).is_none() => {
+                shipped(held_by(key, publish.id))
             }
-            (Self::PublishByFence, Request::Publish(publish)) if fence(&record) == Some(publish.fence) => {
-                protocol::step(held_by(record, &publish.tag, publish.fence), now, request)
+            (Self::PublishUnchecked, Request::Publish(publish)) => shipped(held_by(key, publish.id)),
+            (Self::PublishWithoutEntry, Request::Publish(publish)) if entry == Entry::Absent => {
+                shipped(held_by(key, publish.id))
             }
-            (Self::PublishUnchecked, Request::Publish(publish)) => {
-                protocol::step(held_by(record, &publish.tag, publish.fence), now, request)
-            }
-            (Self::PublishWithoutState, Request::Publish(publish)) if record.state == Slot::Absent => {
-                protocol::step(held_by(record, &publish.tag, publish.fence), now, request)
-            }
-            (Self::DeleteKeepsBlocked, Request::Delete) if is_blocked(&record) => {
-                (record, Reply::Deleted(true))
+            (Self::DeleteKeepsBlocked, Request::Delete) if is_blocked(&entry) => {
+                (entry, Reply::Deleted(true))
             }
             (Self::CountedFence, Request::Acquire(_)) => {
-                let last = fence(&record).unwrap_or(0);
-                count_fence(record.clone(), protocol::step(record, now, request), last)
+                let last = fence(&entry).unwrap_or(0);
+                count_fence(key, &entry.clone(), shipped(entry), last)
             }
-            (Self::ValueOfAnyTag, Request::Read(_) | Request::Acquire(_)) => {
-                match protocol::step(with_tag_of_value(record.clone()), now, request) {
-                    (_, hit @ Reply::Hit(..)) => (record, hit),
-                    _ => protocol::step(record, now, request),
-                }
-            }
-            _ => protocol::step(record, now, request),
+            (Self::ReleaseUnchecked, Request::Release(release)) => shipped(held_by(key, release.id)),
+            _ => shipped(entry),
         }
     }
 }
 
-/// The last fence in a record.
-pub(crate) fn fence(record: &Record) -> Option<u64> {
-    value(record).map(|value| value.header.fence)
+/// The key of a model.
+fn key(format: Format) -> Key {
+    Key::new(format, "model".into(), [1; 32])
 }
 
-/// The bytes in a slot, without the expiry.
-pub(crate) fn content(slot: &Slot) -> Option<&Bytes> {
-    match slot {
-        Slot::Bytes { bytes, .. } => Some(bytes),
+/// A tag of one character.
+pub fn tag(name: &str) -> Tag {
+    Tag::parse(name.repeat(16).as_bytes()).expect("a tag")
+}
+
+/// The content of an entry, without the expiry.
+pub(crate) fn content(entry: &Entry) -> Option<&[u8]> {
+    match entry {
+        Entry::Bytes { bytes, .. } => Some(bytes),
         _ => None,
     }
 }
 
-fn value(record: &Record) -> Option<Value> {
-    content(&record.value).and_then(Value::parse)
+/// The grant that wrote an entry.
+fn id(entry: &Entry) -> Option<Id> {
+    let bytes = content(entry)?;
+    if let Some(head) = Head::parse(bytes) {
+        return Some(head.id);
+    }
+    let (tag, rest) = State::parse(bytes).ok()?.tag.split_once('.')?;
+    Some(Id {
+        tag: Tag::parse(tag.as_bytes())?,
+        fence: rest.split_once('.')?.0.parse().ok()?,
+    })
 }
 
-fn state(record: &Record) -> Option<State<'_>> {
-    content(&record.state).and_then(|bytes| State::parse(bytes).ok())
+/// The last fence in an entry.
+pub(crate) fn fence(entry: &Entry) -> Option<u64> {
+    id(entry).map(|id| id.fence)
 }
 
 /// Whether the lock is held.
-pub(crate) fn is_blocked(record: &Record) -> bool {
-    state(record).is_some_and(|state| !state.computed)
+pub(crate) fn is_blocked(entry: &Entry) -> bool {
+    content(entry).is_some_and(|bytes| match Head::parse(bytes) {
+        Some(head) => head.kind == Kind::Blocked,
+        None => State::parse(bytes).is_ok_and(|state| !state.computed),
+    })
 }
 
-/// A state without an expiry.
-pub(crate) fn state_slot(tag: &str, computed: bool) -> Slot {
+/// A state of Python without an expiry.
+pub(crate) fn state_of_python(computed: bool) -> Entry {
     let state = State {
-        tag,
+        tag: "python",
         timestamp: 0,
         computed,
     };
-    Slot::Bytes {
+    Entry::Bytes {
         bytes: state.to_string().into(),
         until: None,
     }
 }
 
-/// The record as if this tag held the lock under this fence.
-fn held_by(mut record: Record, tag: &str, fence: u64) -> Record {
-    record.state = state_slot(tag, false);
-    record.value = header_slot(tag, fence);
-    record
-}
-
-fn header_slot(tag: &str, fence: u64) -> Slot {
-    let header = format!(
-        "{},{tag},{fence},-,0,0,0,0,0,0,0,,\n",
-        dspinlock_runtime::internals::protocol::value::VERSION
-    );
-    Slot::Bytes {
-        bytes: header.into(),
+/// The entry as if this grant held the lock.
+fn held_by(key: &Key, id: Id) -> Entry {
+    let text = match key.format() {
+        Format::Single => format!("B{id}0,,,,\n"),
+        Format::Shared => {
+            let tag = format!("{}.{:016}.0@", id.tag, id.fence);
+            let state = State {
+                tag: &tag,
+                timestamp: 0,
+                computed: false,
+            };
+            state.to_string()
+        }
+    };
+    Entry::Bytes {
+        bytes: text.into(),
         until: None,
     }
 }
 
-/// Replaces the fence of a grant by the successor of the record's last fence.
-fn count_fence(before: Record, (mut after, reply): (Record, Reply), last: u64) -> (Record, Reply) {
-    if !matches!(reply, Reply::Acquired(_)) || before.value == after.value {
+/// Replaces the fence of a grant by the successor of the entry's last fence.
+fn count_fence(key: &Key, before: &Entry, (after, reply): (Entry, Reply), last: u64) -> (Entry, Reply) {
+    let Reply::Acquired(granted) = reply else {
+        return (after, reply);
+    };
+    if content(before) == content(&after) {
         return (after, reply);
     }
-    if let (Some(mut value), Slot::Bytes { bytes, .. }) = (value(&after), &mut after.value) {
-        value.header.fence = last + 1;
-        *bytes = value.print();
+    let id = Id {
+        fence: last + 1,
+        ..granted
+    };
+    let mut counted = held_by(key, id);
+    if let Entry::Bytes { until, .. } = &mut counted {
+        *until = after.until();
     }
-    (after, Reply::Acquired(last + 1))
-}
-
-/// Replaces the tag of a COMPUTED state by the tag of the value.
-fn with_tag_of_value(mut record: Record) -> Record {
-    let tag = value(&record)
-        .and_then(|value| value.header.value)
-        .map(|stored| stored.tag);
-    if let Some(tag) = tag.filter(|_| state(&record).is_some_and(|state| state.computed)) {
-        record.state = state_slot(&tag, true);
-    }
-    record
+    (counted, Reply::Acquired(id))
 }

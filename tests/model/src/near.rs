@@ -210,10 +210,7 @@ impl State {
     /// The version that the server would return.
     fn server_value(&self) -> Option<u8> {
         let mut server = self.server.clone();
-        let read = Read {
-            shared: SETTINGS.shared,
-            bound: usize::MAX,
-        };
+        let read = Read { bound: usize::MAX };
         match server.step(&SETTINGS, &Request::Read(read)) {
             Reply::Hit(value, _) => Some(version(&value.payload)),
             _ => None,
@@ -252,7 +249,7 @@ impl State {
             }
             Action::Publish => {
                 let fence = self.server.fence().unwrap_or_default();
-                self.write(&SETTINGS.publish("a", fence, self.server.history.version));
+                self.write(&SETTINGS.publish("a", fence, self.server.history.version, false));
             }
             Action::Delete => {
                 self.remaining[DELETES] -= 1;
@@ -266,7 +263,7 @@ impl State {
             Action::FailOver => {
                 self.remaining[FAILOVERS] -= 1;
                 if let Some(replica) = self.replica.take() {
-                    self.server.record = replica.record;
+                    self.server.entry = replica.entry;
                 }
                 self.disconnect(variant);
             }

@@ -1,11 +1,13 @@
-//! The server of a model: one record, a clock, and the history that the properties need.
+//! The server of a model: one entry, a clock, and the history that the properties need.
 
 use bytes::Bytes;
-use dspinlock_runtime::internals::protocol::record::{Record, Slot};
-use dspinlock_runtime::internals::protocol::value::Holder;
-use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
+use dspinlock_runtime::internals::key::Format;
+use dspinlock_runtime::internals::protocol::header::Origin;
+use dspinlock_runtime::internals::protocol::record::Entry;
+use dspinlock_runtime::internals::protocol::tag::Id;
+use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Release, Renew, Reply, Request};
 
-use crate::interned::RecordId;
+use crate::interned::EntryId;
 use crate::mutation::{self, Mutation};
 
 /// The clock at the start of a model, in microseconds since 1970.
@@ -25,8 +27,8 @@ pub struct Settings {
     pub ttl: u64,
     /// `cached_if_computed`.
     pub cached: bool,
-    /// Whether Python workers use the key too.
-    pub shared: bool,
+    /// The encoding. Python workers may use a shared key too.
+    pub format: Format,
 }
 
 impl Settings {
@@ -36,15 +38,15 @@ impl Settings {
         lease: 1,
         ttl: FOREVER,
         cached: true,
-        shared: false,
+        format: Format::Single,
     };
 }
 
 /// One server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Server {
-    /// The stored record.
-    pub record: RecordId,
+    /// The stored entry.
+    pub entry: EntryId,
     /// Milliseconds since the start.
     pub tick: u64,
     /// One microsecond for each grant, because a step takes at least that long.
@@ -73,7 +75,7 @@ pub struct History {
 impl Default for Server {
     fn default() -> Self {
         Self {
-            record: RecordId::of(Record::default()),
+            entry: EntryId::of(Entry::Absent),
             tick: 0,
             micros: 0,
             history: History::default(),
@@ -90,26 +92,30 @@ impl Server {
     /// Advances the clock by a millisecond.
     pub fn tick(&mut self) {
         self.tick += 1;
-        self.record = RecordId::of(self.record.record().at(self.now()));
+        self.entry = EntryId::of(self.entry.entry().at(self.now()));
     }
 
     /// Runs one step and updates the history.
     pub fn step(&mut self, settings: &Settings, request: &Request) -> Reply {
-        let before = self.record;
-        let (after, reply) = settings.mutation.step(before, self.now(), request.clone());
+        let before = self.entry;
+        let (after, reply) = settings
+            .mutation
+            .step(settings.format, before, self.now(), request.clone());
         match (&reply, request) {
-            // A repeated ACQUIRE returns the first grant again and does not change the value.
-            (Reply::Acquired(fence), _) if after.value() != before.value() => {
-                self.history.fence_decreased |= *fence <= self.history.fence;
-                self.history.fence = self.history.fence.max(*fence);
+            // A repeated ACQUIRE returns the first grant again and does not change the content.
+            (Reply::Acquired(id), _)
+                if mutation::content(&after.entry()) != mutation::content(&before.entry()) =>
+            {
+                self.history.fence_decreased |= id.fence <= self.history.fence;
+                self.history.fence = self.history.fence.max(id.fence);
                 self.micros += 1;
             }
-            (Reply::Published, Request::Publish(publish)) => self.record_publish(publish.fence),
+            (Reply::Published, Request::Publish(publish)) => self.record_publish(publish.id.fence),
             (Reply::Hit(..), _) => self.history.stale_hit |= !self.is_current(&reply),
             (Reply::Deleted(_), _) => self.history.version += 1,
             _ => {}
         }
-        self.record = after;
+        self.entry = after;
         reply
     }
 
@@ -120,55 +126,45 @@ impl Server {
 
     /// Whether READ returns nothing, or the newest result and no result older than the last invalidation.
     pub fn shows_only_current_values(&self, settings: &Settings) -> bool {
-        let read = Request::Read(Read {
-            shared: settings.shared,
-            bound: usize::MAX,
-        });
-        let (_, reply) = settings.mutation.step(self.record, self.now(), read);
+        let read = Request::Read(Read { bound: usize::MAX });
+        let (_, reply) = settings
+            .mutation
+            .step(settings.format, self.entry, self.now(), read);
         !matches!(reply, Reply::Hit(..)) || self.is_current(&reply)
     }
 
     fn is_current(&self, hit: &Reply) -> bool {
         let Reply::Hit(hit, _) = hit else { return true };
-        version(&hit.payload) >= self.history.version && hit.fence == self.history.newest
+        version(&hit.payload) >= self.history.version && hit.id.fence == self.history.newest
     }
 
     /// Whether the lock is held.
     pub fn is_blocked(&self) -> bool {
-        mutation::is_blocked(&self.record.record())
+        mutation::is_blocked(&self.entry.entry())
     }
 
     /// Whether the lock is held and its lease will expire.
     pub fn will_expire(&self) -> bool {
-        let until = match self.record.record().state {
-            Slot::Bytes { until, .. } => until,
-            _ => None,
-        };
-        self.is_blocked() && until.is_some()
+        self.is_blocked() && self.entry.entry().until().is_some()
     }
 
-    /// The last fence in the record.
+    /// The last fence in the entry.
     pub fn fence(&self) -> Option<u64> {
-        mutation::fence(&self.record.record())
+        mutation::fence(&self.entry.entry())
     }
 
     /// Acquires the lock like py-dspinlock, which overwrites the state unconditionally. Returns the time of the grant.
     pub fn python_acquire(&mut self) -> u64 {
         let acquired_at = self.now();
-        self.write_state(mutation::state_slot("python", false));
+        self.entry = EntryId::of(mutation::state_of_python(false));
         self.micros += 1;
         acquired_at
     }
 
     /// Releases the lock like py-dspinlock, which overwrites the state unconditionally.
     pub fn python_release(&mut self, acquired_at: u64) {
-        self.write_state(mutation::state_slot("python", true));
+        self.entry = EntryId::of(mutation::state_of_python(true));
         self.history.newest = self.history.newest.max(acquired_at);
-    }
-
-    fn write_state(&mut self, state: Slot) {
-        let value = self.record.record().value;
-        self.record = RecordId::of(Record { state, value });
     }
 }
 
@@ -182,8 +178,8 @@ pub fn version(payload: &[u8]) -> u8 {
     payload.first().copied().unwrap_or_default()
 }
 
-fn holder() -> Holder {
-    Holder {
+fn origin() -> Origin {
+    Origin {
         process: 0,
         host: String::new(),
         site: String::new(),
@@ -192,39 +188,44 @@ fn holder() -> Holder {
 
 impl Settings {
     /// An ACQUIRE request.
-    pub fn acquire(&self, tag: &str, stale: Option<Bytes>) -> Request {
+    pub fn acquire(&self, name: &str, stale: Option<Bytes>) -> Request {
         Request::Acquire(Acquire {
-            tag: tag.into(),
+            tag: mutation::tag(name),
             lease: self.lease,
             max_block: self.lease,
             cached: self.cached,
             fail_if_key_exists: false,
-            want_value: self.cached,
+            seize: false,
             refuse: None,
             stale,
-            holder: holder(),
+            origin: origin(),
             bound: usize::MAX,
         })
     }
 
     /// A RENEW request.
-    pub fn renew(&self, tag: &str, fence: u64) -> Request {
+    pub fn renew(&self, name: &str, fence: u64) -> Request {
+        let tag = mutation::tag(name);
         Request::Renew(Renew {
-            tag: tag.into(),
-            fence,
+            id: Id { tag, fence },
             lease: self.lease,
         })
     }
 
-    /// A PUBLISH request.
-    pub fn publish(&self, tag: &str, fence: u64, version: u8) -> Request {
+    /// A PUBLISH request, or a RELEASE of a key that keeps no result. `was_sent`: the request was sent before.
+    pub fn publish(&self, name: &str, fence: u64, version: u8, was_sent: bool) -> Request {
+        let tag = mutation::tag(name);
+        let id = Id { tag, fence };
+        if !self.cached && self.format == Format::Single {
+            return Request::Release(Release { id, was_sent });
+        }
         Request::Publish(Publish {
-            tag: tag.into(),
-            fence,
+            id,
             ttl: self.ttl,
-            elapsed: 0,
+            took: 0,
             payload: self.cached.then(|| payload(version)),
-            holder: holder(),
+            signature: None,
+            origin: origin(),
         })
     }
 }

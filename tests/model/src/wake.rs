@@ -9,6 +9,7 @@ use dspinlock_runtime::internals::protocol::{Reply, Request};
 use stateright::{Model, Property};
 
 use crate::liveness::Liveness;
+use crate::mutation;
 use crate::server::{Server, Settings};
 
 /// The waiting code of the library, and mutations of it.
@@ -218,9 +219,14 @@ impl State {
             }
             Action::Publish(at) => {
                 let fence = self.server.fence().unwrap_or_default();
-                self.finish(at, &SETTINGS.publish(TAGS[at], fence, 0));
+                self.finish(at, &SETTINGS.publish(TAGS[at], fence, 0, false));
             }
-            Action::Abort(at) => self.finish(at, &Request::Abort { tag: TAGS[at].into() }),
+            Action::Abort(at) => self.finish(
+                at,
+                &Request::Abort {
+                    tag: mutation::tag(TAGS[at]),
+                },
+            ),
             Action::Crash(at) => {
                 self.crashes -= 1;
                 self.callers[at] = Caller::Done;

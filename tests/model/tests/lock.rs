@@ -4,12 +4,23 @@
 
 use dspinlock_model::lock::{EXCLUSION, FENCES, Faults, Lock, ONCE, POSSIBLE, PUBLISH, VISIBLE};
 use dspinlock_model::report::{assert_holds, assert_live, assert_violated, is_long};
+use dspinlock_runtime::internals::key::Format;
 
 const WITH_EXCLUSION: &[&str] = &[FENCES, PUBLISH, VISIBLE, POSSIBLE, EXCLUSION];
 
+/// In both encodings.
 fn assert_holds_and_live(name: &str, model: &Lock) {
-    assert_holds(name, model.clone());
-    assert_live(name, model);
+    for format in [Format::Single, Format::Shared] {
+        let mut model = model.clone();
+        // Only a shared key is taken over or known to Python.
+        let is_foreign = model.faults.takeovers + model.faults.python_writes > 0;
+        if is_foreign && format == Format::Single {
+            continue;
+        }
+        model.settings.format = format;
+        assert_holds(&format!("{name}, {format:?}"), model.clone());
+        assert_live(&format!("{name}, {format:?}"), &model);
+    }
 }
 
 /// These faults concern the callers and not the key, so that at most one body runs at a time.
@@ -127,7 +138,7 @@ fn a_python_worker_makes_no_stale_value_visible() {
             ..Faults::default()
         },
     );
-    model.settings.shared = true;
+    model.settings.format = Format::Shared;
     model.horizon = if is_long() { 2 } else { 1 };
     assert_holds_and_live("Python worker", &model);
 }

@@ -1,13 +1,16 @@
 //! Each mutation of the protocol violates a property, so the models can fail.
 
-use dspinlock_model::lock::{FENCES, Faults, Lock, PUBLISH, VISIBLE};
+use dspinlock_model::lock::{EXCLUSION, FENCES, Faults, Lock, PUBLISH, VISIBLE};
 use dspinlock_model::mutation::Mutation;
 use dspinlock_model::report::{assert_holds, assert_violated};
+use dspinlock_runtime::internals::key::Format;
 
 /// Asserts that the mutation violates the property, and that the unchanged protocol holds in the same model.
 fn assert_caught(mutation: Mutation, faults: Faults, property: &'static str) {
     let mut model = Lock::new(2, faults);
-    model.settings.shared = faults.python_writes > 0;
+    if faults.python_writes > 0 {
+        model.settings.format = Format::Shared;
+    }
     if faults.python_writes > 0 {
         model.horizon = 1;
     }
@@ -27,12 +30,12 @@ fn publish_that_ignores_the_fence_is_caught() {
 }
 
 #[test]
-fn publish_that_ignores_the_tag_is_caught() {
+fn publish_over_a_lock_of_python_is_caught() {
     let faults = Faults {
         python_writes: 1,
         ..Faults::default()
     };
-    assert_caught(Mutation::PublishByFence, faults, PUBLISH);
+    assert_caught(Mutation::PublishOverForeign, faults, PUBLISH);
 }
 
 #[test]
@@ -46,7 +49,7 @@ fn publish_to_a_deleted_key_is_caught() {
         deletes: 1,
         ..Faults::default()
     };
-    assert_caught(Mutation::PublishWithoutState, faults, VISIBLE);
+    assert_caught(Mutation::PublishWithoutEntry, faults, VISIBLE);
 }
 
 #[test]
@@ -68,10 +71,17 @@ fn a_fence_that_restarts_with_the_server_is_caught() {
 }
 
 #[test]
-fn a_hit_that_ignores_the_tag_is_caught() {
-    let faults = Faults {
-        python_writes: 1,
-        ..Faults::default()
-    };
-    assert_caught(Mutation::ValueOfAnyTag, faults, VISIBLE);
+fn a_release_that_checks_nothing_is_caught() {
+    let mut model = Lock::new(
+        2,
+        Faults {
+            duplicates: 1,
+            ..Faults::default()
+        },
+    );
+    model.settings.cached = false;
+    model.properties = &[EXCLUSION];
+    assert_holds("unchanged protocol", model.clone());
+    model.settings.mutation = Mutation::ReleaseUnchecked;
+    assert_violated("ReleaseUnchecked", model, EXCLUSION);
 }

@@ -1,4 +1,4 @@
-//! A pool whose store is one record. It executes the shipped `protocol::step` by the scheduler's clock.
+//! A pool whose store is one entry. It executes the shipped `protocol::apply` by the scheduler's clock.
 
 #[path = "../../../dspinlock-runtime/src/pool/flight.rs"]
 pub mod flight;
@@ -7,9 +7,8 @@ pub mod near_cache;
 
 use std::sync::Arc;
 
-use crate::protocol::record::Record;
-use crate::protocol::{self, Reply, Request};
-use bytes::Bytes;
+use crate::protocol::record::Entry;
+use crate::protocol::{self, Publish, Reply, Request};
 use shuttle::sync::Mutex;
 
 use crate::clock::Instant;
@@ -19,18 +18,19 @@ use crate::pool::flight::Flights;
 
 #[derive(Clone, Default)]
 pub struct Pool {
-    record: Arc<Mutex<Record>>,
+    entry: Arc<Mutex<Entry>>,
     flights: Flights,
 }
 
 impl Pool {
-    pub(crate) async fn send(&self, _: &Key, request: Request) -> Result<Reply, Error> {
+    pub(crate) async fn send(&self, key: &Key, request: Request) -> Result<Reply, Error> {
         shuttle::future::yield_now().await;
         let reply = {
-            let mut record = self.record.lock().expect("no step panics");
+            let mut entry = self.entry.lock().expect("no step panics");
             let now = BEGIN + Instant::now().micros();
-            let (after, reply) = protocol::step(std::mem::take(&mut record), now, &request);
-            *record = after;
+            let before = std::mem::take(&mut *entry).at(now);
+            let (after, reply) = protocol::apply(key, &before, now, &request);
+            *entry = after.unwrap_or(before);
             reply
         };
         shuttle::future::yield_now().await;
@@ -48,13 +48,11 @@ impl Pool {
     }
 
     /// This pool has no secret.
-    pub(crate) fn sign(&self, _: &Key, _: &str, _: u64, payload: &Bytes) -> Bytes {
-        payload.clone()
-    }
+    pub(crate) fn sign(&self, _: &Key, _: &mut Publish) {}
 
-    /// The current record.
-    pub(crate) fn record(&self) -> Record {
-        self.record.lock().expect("no step panics").clone()
+    /// The current entry.
+    pub(crate) fn entry(&self) -> Entry {
+        self.entry.lock().expect("no step panics").clone()
     }
 
     /// No process forks.
@@ -63,7 +61,7 @@ impl Pool {
     }
 
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.record, &other.record)
+        Arc::ptr_eq(&self.entry, &other.entry)
     }
 
     pub(crate) fn flights(&self) -> &Flights {

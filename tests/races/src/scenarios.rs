@@ -5,8 +5,8 @@ pub mod lease;
 pub mod near;
 pub mod watch;
 
-use crate::key::Key;
+use crate::key::{Format, Key};
 
 fn key() -> Key {
-    Key::new("dspinlock".into(), [1; 32])
+    Key::new(Format::Single, "dspinlock".into(), [1; 32])
 }

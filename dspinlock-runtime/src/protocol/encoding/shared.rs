@@ -2,7 +2,6 @@
 //!
 //! To Python a tag is opaque. Ours is `<tag>.<fence>.<process id>@<host>`; every other one belongs to another program.
 
-use super::{remaining, without_line};
 use crate::protocol::header::Origin;
 use crate::protocol::record::{Entry, Record, Status, Stored};
 use crate::protocol::state::{BadState, MAX_TAG, State};
@@ -13,12 +12,14 @@ const ID: usize = 33;
 
 pub(super) fn decode(entry: &Entry, now: u64) -> Record {
     let bytes = match entry {
-        Entry::Absent => return without_line(Status::Free),
-        Entry::WrongType | Entry::Long { .. } => return without_line(Status::Bad(BadState::Malformed)),
+        Entry::Absent => return Record::without_grant(Status::Free),
+        Entry::WrongType | Entry::Long { .. } => {
+            return Record::without_grant(Status::Bad(BadState::Malformed));
+        }
         Entry::Bytes { bytes, .. } => bytes,
     };
     let status = match State::parse(bytes) {
-        Err(bad) => return without_line(Status::Bad(bad)),
+        Err(bad) => return Record::without_grant(Status::Bad(bad)),
         Ok(state) => {
             let id = own(state.tag).map(|(id, _)| id);
             match state.computed {
@@ -30,7 +31,7 @@ pub(super) fn decode(entry: &Entry, now: u64) -> Record {
     Record {
         status,
         line: bytes.clone(),
-        remaining: remaining(entry, now),
+        remaining: entry.remaining(now),
     }
 }
 
@@ -106,7 +107,10 @@ mod tests {
         let text = tag(id, &long);
         assert!(text.len() <= MAX_TAG && State::parse(print(&text, 8, false).as_bytes()).is_ok());
         assert_eq!(own(&text).map(|(id, _)| id), Some(id));
-        assert_eq!(tag(id, &Origin::new(1, "h", "")), "Abc-_0123456789x.0000000000000007.1@h");
+        assert_eq!(
+            tag(id, &Origin::new(1, "h", "")),
+            "Abc-_0123456789x.0000000000000007.1@h"
+        );
         for foreign in [
             "",
             "0d9ef2f7-5ed4-4c4c-9e93-0000000000000000",

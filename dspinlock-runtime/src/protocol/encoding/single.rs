@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::{remaining, without_line};
 use crate::key::Key;
 use crate::protocol::header::{Facts, Hit, MAX_LINE, Origin};
 use crate::protocol::record::{Entry, Record, Status, Stored};
@@ -12,13 +11,13 @@ use crate::protocol::tag::{Head, Id, Kind};
 
 pub(super) fn decode(entry: &Entry, now: u64, bound: usize) -> Record {
     let (bytes, is_long) = match entry {
-        Entry::Absent => return without_line(Status::Free),
-        Entry::WrongType => return without_line(Status::Bad(BadState::Malformed)),
+        Entry::Absent => return Record::without_grant(Status::Free),
+        Entry::WrongType => return Record::without_grant(Status::Bad(BadState::Malformed)),
         Entry::Bytes { bytes, .. } => (bytes, bytes.len() > bound),
         Entry::Long { head, .. } => (head, true),
     };
     let Some(Head { kind, id }) = Head::parse(bytes) else {
-        return without_line(Status::Bad(BadState::Malformed));
+        return Record::without_grant(Status::Bad(BadState::Malformed));
     };
     let status = match kind {
         Kind::Blocked => Status::Blocked(Some(id)),
@@ -34,7 +33,7 @@ pub(super) fn decode(entry: &Entry, now: u64, bound: usize) -> Record {
     Record {
         status,
         line: line(bytes),
-        remaining: remaining(entry, now),
+        remaining: entry.remaining(now),
     }
 }
 

@@ -170,7 +170,9 @@ fn set_up(connection: &Connection) -> Result<(), OpenError> {
     }
     // If the process that created the file was killed, a file without tables may already be in WAL mode. Other processes
     // that have it open then prevent a change of the mode, and each would wait for the others.
-    if snapshot(connection, contents)? == Contents::Nothing && journal_mode(connection, "PRAGMA journal_mode")? != "wal" {
+    if snapshot(connection, contents)? == Contents::Nothing
+        && journal_mode(connection, "PRAGMA journal_mode")? != "wal"
+    {
         // With a journal file, a process that is killed before WAL mode would leave a journal that only a writer can undo.
         connection.pragma_update(None, "journal_mode", "MEMORY")?;
     }

@@ -29,7 +29,8 @@ const SAVE: &str = "INSERT INTO lock_a (key, until, lifetime, entry) VALUES (?1,
 const SAVE_EXPIRY: &str = "UPDATE lock_a SET until = ?2, lifetime = ?3 WHERE key = ?1";
 const DELETE: &str = "DELETE FROM lock_a WHERE key = ?1";
 /// Removes a few rows, so that no step takes long. No step adds more than one, so expired rows do not accumulate.
-const SWEEP: &str = "DELETE FROM lock_a WHERE rowid IN (SELECT rowid FROM lock_a WHERE until < ?1 ORDER BY until LIMIT 4)";
+const SWEEP: &str =
+    "DELETE FROM lock_a WHERE rowid IN (SELECT rowid FROM lock_a WHERE until < ?1 ORDER BY until LIMIT 4)";
 const SWEEP_LIMIT: usize = 4;
 
 /// The open file and the clock.
@@ -176,8 +177,16 @@ fn load(connection: &Connection, key: &Key, now: u64, request: &Request) -> Resu
 
 /// A number instead of bytes has the wrong type, as a list on Redis has.
 fn read(connection: &Connection, row: &Row<'_>, now: u64) -> rusqlite::Result<Stored> {
-    let time = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(|time| u64::try_from(time).unwrap_or(0)));
-    let (until, latest) = (time(1)?, time(2)?.map(|lifetime| (now / 1000).saturating_add(lifetime)));
+    let time = |column| {
+        Ok::<_, rusqlite::Error>(
+            row.get::<_, Option<i64>>(column)?
+                .map(|time| u64::try_from(time).unwrap_or(0)),
+        )
+    };
+    let (until, latest) = (
+        time(1)?,
+        time(2)?.map(|lifetime| (now / 1000).saturating_add(lifetime)),
+    );
     let was_cut = until.zip(latest).is_some_and(|(until, latest)| until > latest);
     let until = if was_cut { latest } else { until };
     let entry = match row.get_ref(3)? {
@@ -214,9 +223,11 @@ fn save(connection: &Connection, key: &Key, now: u64, entry: &Entry) -> Result<(
     let until = until.map(to_sql);
     match entry {
         Entry::Absent => connection.prepare_cached(DELETE)?.execute([name])?,
-        Entry::Bytes { bytes, .. } => connection
-            .prepare_cached(SAVE)?
-            .execute(params![name, until, lifetime, bytes.as_ref()])?,
+        Entry::Bytes { bytes, .. } => {
+            connection
+                .prepare_cached(SAVE)?
+                .execute(params![name, until, lifetime, bytes.as_ref()])?
+        }
         Entry::Long { .. } => connection
             .prepare_cached(SAVE_EXPIRY)?
             .execute(params![name, until, lifetime])?,

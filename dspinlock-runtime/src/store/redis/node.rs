@@ -164,9 +164,7 @@ impl Node {
         Box::pin(async move {
             let connection = reconnecting.connection(since).await.map_err(CommandError::from)?;
             match connection.is_tracking() {
-                true => Ok(Some(
-                    tracked_read::read(&connection, &key, request, since).await?,
-                )),
+                true => Ok(Some(tracked_read::read(&connection, &key, request, since).await?)),
                 false => Ok(None),
             }
         })
@@ -278,13 +276,9 @@ async fn execute(
     if !grants.allow(step.request(), connection) {
         return Ok(Reply::Lost);
     }
-    let mut answer = connection
-        .send(&step.by_hash(), since)
-        .await;
+    let mut answer = connection.send(&step.by_hash(), since).await;
     if reply::needs_text(&answer) {
-        answer = connection
-            .send(&step.by_text(), since)
-            .await;
+        answer = connection.send(&step.by_text(), since).await;
     }
     let reply = reply::parse(answer?)?;
     grants.note(grants::tag(step.request()), &reply, connection);

@@ -142,7 +142,12 @@ fn state() -> impl Strategy<Value = Content> {
 }
 
 fn value() -> impl Strategy<Value = Content> {
-    let facts = (prop_oneof![Just('B'), Just('V'), Just('M'), Just('X')], tag(), stored_fence(), left());
+    let facts = (
+        prop_oneof![Just('B'), Just('V'), Just('M'), Just('X')],
+        tag(),
+        stored_fence(),
+        left(),
+    );
     prop_oneof![
         2 => Just(Content::Nothing),
         1 => Just(Content::WrongType),

@@ -71,7 +71,9 @@ impl Rig for Embedded {
         };
         let written = match content {
             Foreign::Nothing => self.connection.execute(sql, [key.name()]),
-            _ => self.connection.execute(sql, params![key.name(), bytes, until, left]),
+            _ => self
+                .connection
+                .execute(sql, params![key.name(), bytes, until, left]),
         };
         written.expect("a write without the store");
     }
@@ -81,7 +83,10 @@ impl Rig for Embedded {
         let read = |row: &Row<'_>| Ok(entry(row.get(0)?, row.get(1)?));
         let found = self.connection.query_row(sql, [key.name()], read).optional();
         let now = self.now();
-        found.expect("a read without the store").unwrap_or_default().at(now)
+        found
+            .expect("a read without the store")
+            .unwrap_or_default()
+            .at(now)
     }
 
     fn now(&mut self) -> u64 {

@@ -59,7 +59,11 @@ fn fail_if_key_exists_reports_an_existing_key(lock: &mut Lock<'_>) {
     let id = lock.grant("a");
     let held = report(lock);
     assert_remaining(held.remaining, LEASE);
-    let whole = if lock.is_shared() { "4711@host" } else { "4711,host,,,module::function<A, B>" };
+    let whole = if lock.is_shared() {
+        "4711@host"
+    } else {
+        "4711,host,,,module::function<A, B>"
+    };
     let line = String::from_utf8_lossy(&held.line).into_owned();
     assert!(line.contains(whole) && !line.contains('\n'), "{line}");
     assert!(held.now.abs_diff(lock.rig.now()) < 600_000_000);

@@ -165,7 +165,6 @@ fn a_state_with_an_unknown_number_is_never_overwritten(lock: &mut Lock<'_>) {
     }
 }
 
-
 fn every_rfc_3339_timestamp_is_accepted(lock: &mut Lock<'_>) {
     for stamp in [
         "2001-02-03T04:05:06Z",

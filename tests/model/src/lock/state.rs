@@ -1,12 +1,13 @@
 //! The state of the lock model, and how each action changes it.
 
 use bytes::Bytes;
-use dspinlock_runtime::internals::protocol::record::Record;
+use dspinlock_runtime::internals::protocol::record::Entry;
 use dspinlock_runtime::internals::protocol::{Reply, Request};
 
 use super::{Action, Delivery, Faults, Lock, ONCE};
 use crate::call::{Acquiring, Call, CallReply, CallRequest, FollowUp, Message, Running};
-use crate::interned::RecordId;
+use crate::interned::EntryId;
+use crate::mutation;
 use crate::server::Server;
 
 /// State of a lock, its callers and the network.
@@ -19,7 +20,7 @@ pub struct State {
     /// Replies in transit, sorted.
     pub(super) replies: Vec<Message<CallReply>>,
     /// The record of the replica.
-    pub(super) replica: Option<RecordId>,
+    pub(super) replica: Option<EntryId>,
     /// When the Python worker acquired the lock.
     pub(super) python: Option<u64>,
     /// Number of bodies that have started.
@@ -98,13 +99,13 @@ impl State {
             }
             Action::Restart => {
                 self.faults.restarts -= 1;
-                self.server.record = RecordId::of(Record::default());
+                self.server.entry = EntryId::of(Entry::Absent);
             }
-            Action::Replicate => self.replica = Some(self.server.record),
+            Action::Replicate => self.replica = Some(self.server.entry),
             Action::FailOver => {
                 self.faults.failovers -= 1;
                 if let Some(replica) = self.replica.take() {
-                    self.server.record = RecordId::of(replica.record().at(self.server.now()));
+                    self.server.entry = EntryId::of(replica.entry().at(self.server.now()));
                 }
             }
             Action::PythonAcquire => {
@@ -141,16 +142,18 @@ impl State {
         let step = match &request.body {
             CallRequest::Acquire(stale) => settings.acquire(tag, stale.clone()),
             CallRequest::Renew(fence) => settings.renew(tag, *fence),
-            CallRequest::Publish(fence, version) => settings.publish(tag, *fence, *version),
-            CallRequest::Abort => Request::Abort { tag: tag.into() },
+            CallRequest::Publish(fence, version, resent) => settings.publish(tag, *fence, *version, *resent),
+            CallRequest::Abort => Request::Abort {
+                tag: mutation::tag(tag),
+            },
         };
         let body = match self.server.step(settings, &step) {
-            Reply::Acquired(fence) => CallReply::Acquired(fence),
+            Reply::Acquired(id) => CallReply::Acquired(id.fence),
             // Only a takeover needs the bytes. Without them there are fewer states.
-            Reply::Busy(busy) if model.faults.takeovers > 0 => CallReply::Busy(busy.raw),
+            Reply::Busy(busy) if model.faults.takeovers > 0 => CallReply::Busy(busy.line),
             Reply::Busy(_) => CallReply::Busy(Bytes::new()),
-            Reply::Hit(..) => CallReply::Hit,
-            Reply::Done | Reply::Published => CallReply::Published,
+            Reply::Hit(..) | Reply::Computed => CallReply::Hit,
+            Reply::Done | Reply::Published | Reply::Released => CallReply::Published,
             Reply::Renewed => CallReply::Renewed,
             Reply::Lost => CallReply::Lost,
             Reply::Aborted(_) => return,
@@ -191,7 +194,7 @@ impl State {
                 fence,
                 version,
                 ..
-            } => Some(CallRequest::Publish(*fence, *version)),
+            } => Some(CallRequest::Publish(*fence, *version, true)),
             _ => None,
         };
         let Some(request) = repeated else {
@@ -243,7 +246,7 @@ impl State {
         else {
             return;
         };
-        let number = self.send(at, CallRequest::Publish(fence, version));
+        let number = self.send(at, CallRequest::Publish(fence, version, false));
         self.calls[at] = Call::Publishing {
             number,
             resent: false,

@@ -39,8 +39,8 @@ impl World {
             };
             return match handoff {
                 Handoff::Value(found) => {
-                    let version = std::str::from_utf8(&found.tag).expect("the tag is text");
-                    let version: u64 = version.parse().expect("the tag is a number");
+                    let version = std::str::from_utf8(&found.payload).expect("the payload is text");
+                    let version: u64 = version.parse().expect("the payload is a number");
                     assert!(
                         version >= at_start,
                         "version {version} is older than the call ({at_start})"
@@ -55,10 +55,9 @@ impl World {
         let others = self.leaders.fetch_add(1, Ordering::SeqCst);
         assert!(others == 0 || self.is_probed, "two calls lead one flight");
         leader.begin_request();
-        let tag = self.version.load(Ordering::SeqCst).to_string();
-        let (payload, tag) = (tag.clone().into(), tag.into());
+        let payload = self.version.load(Ordering::SeqCst).to_string().into();
         self.leaders.fetch_sub(1, Ordering::SeqCst);
-        leader.complete(&Found { payload, tag });
+        leader.complete(&Found { payload, tag: None });
     }
 }
 

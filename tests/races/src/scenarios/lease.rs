@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspinlock_runtime::internals::protocol::record::Slot;
+use dspinlock_runtime::internals::protocol::record::Entry;
 use dspinlock_runtime::internals::protocol::{Acquire, Reply, Request};
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread;
@@ -14,7 +14,7 @@ use crate::lease::claim::Claim;
 use crate::lease::held::{Held, Terms, millis};
 use crate::lease::{Lease, PublishOutcome};
 use crate::pool::Pool;
-use crate::protocol::value::Holder;
+use crate::protocol::header::Origin;
 use crate::rt::blocking;
 
 const LEASE: Duration = Duration::from_secs(3);
@@ -24,6 +24,7 @@ fn terms() -> Terms {
         lease: LEASE,
         ttl: Duration::from_secs(60),
         max_block: Duration::from_secs(60),
+        keeps_mark: false,
         site: "site".into(),
     }
 }
@@ -33,19 +34,19 @@ fn lease(pool: &Pool) -> Lease {
     let mut claim = Claim::new(pool, &key(), LEASE, None);
     claim.arm();
     let request = Acquire {
-        tag: claim.tag.clone(),
+        tag: claim.tag,
         lease: millis(LEASE),
         max_block: 60_000,
         cached: true,
         fail_if_key_exists: false,
-        want_value: true,
+        seize: false,
         refuse: None,
         stale: None,
-        holder: Holder::new(1, "host", "site"),
+        origin: Origin::new(1, "host", "site"),
         bound: usize::MAX,
     };
     match blocking::wait(pool.send(&key(), Request::Acquire(request))) {
-        Ok(Reply::Acquired(fence)) => Lease::start(claim, fence, sent, terms()),
+        Ok(Reply::Acquired(id)) => Lease::start(claim, id, sent, terms()),
         other => panic!("expected Acquired, got {other:?}"),
     }
 }
@@ -114,7 +115,7 @@ pub fn a_dropped_lease_frees_the_key() {
     let time = thread::spawn(|| clock::advance(LEASE / 3));
     drop(lease);
     time.join().expect("the clock thread does not panic");
-    while pool.record().state != Slot::Absent {
+    while pool.entry() != Entry::Absent {
         thread::yield_now();
     }
     assert_no_heartbeat_remains(&held);

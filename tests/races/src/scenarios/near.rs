@@ -84,7 +84,7 @@ fn run(notify: fn(&NearCache)) {
 
 /// The key is invalidated by a push.
 pub fn a_read_overtaken_by_a_push_is_not_cached() {
-    run(|cache| cache.changed(key().value_name().as_bytes()));
+    run(|cache| cache.changed(key().name().as_bytes()));
 }
 
 /// The connection is lost.

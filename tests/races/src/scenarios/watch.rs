@@ -12,17 +12,17 @@ use crate::tracking::Watches;
 fn push() -> PushInfo {
     PushInfo {
         kind: PushKind::Invalidate,
-        data: vec![Value::Array(vec![Value::BulkString(key().state_name().into())])],
+        data: vec![Value::Array(vec![Value::BulkString(key().name().into())])],
     }
 }
 
 /// A caller that watches a key before the push is woken, even if it starts to wait later and other callers stop watching.
 pub fn a_push_to_a_watched_key_is_never_missed() {
     let watches = Arc::<Watches>::default();
-    let pushed = [(), ()].map(|()| watches.subscribe(&key().state_name()));
+    let pushed = [(), ()].map(|()| watches.subscribe(&key().name()));
     let leaves = {
         let watches = watches.clone();
-        thread::spawn(move || drop(watches.subscribe(&key().state_name())))
+        thread::spawn(move || drop(watches.subscribe(&key().name())))
     };
     let waiters = pushed.map(|watched| thread::spawn(move || blocking::wait(watched.changed())));
     let pushes = thread::spawn({

@@ -82,13 +82,9 @@ impl ReplicaWaits {
             is_asking,
             since,
         };
-        let mut answers = wait
-            .send(&connection, step.by_hash())
-            .await?;
+        let mut answers = wait.send(&connection, step.by_hash()).await?;
         if reply::needs_text(&answers.0) {
-            answers = wait
-                .send(&connection, step.by_text())
-                .await?;
+            answers = wait.send(&connection, step.by_text()).await?;
         }
         let reply = reply::parse(answers.0?)?;
         let acknowledged = match reply {

@@ -181,11 +181,7 @@ mod tests {
             bound: 12_345,
         });
         let step = Step::new(&key, request).expect("a script");
-        for command in [
-            step.by_hash(),
-            step.by_text(),
-            range("name", 12_345),
-        ] {
+        for command in [step.by_hash(), step.by_text(), range("name", 12_345)] {
             let words: Vec<_> = command
                 .args_iter()
                 .map(|word| match word {
@@ -196,10 +192,7 @@ mod tests {
             assert_eq!(max_reply(&words[0], &words[words.len() - 1]), Some(12_346));
         }
         let renew = Request::Renew(Renew {
-            id: Id {
-                tag: tag(),
-                fence: 1,
-            },
+            id: Id { tag: tag(), fence: 1 },
             lease: 86_400_000,
         });
         let command = Step::new(&key, renew).expect("a script").by_hash();
