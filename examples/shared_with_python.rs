@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use dspinlock::{Error, HashDSpinlock, Pool, dspinlock};
 
-/// With `name = ""` only the object is hashed, as in Python. Python stores no value. After a Python worker has run, a Rust
-/// worker computes the value once and stores it for other Rust workers.
+/// With `name = ""` only the object is hashed, as in Python. A shared key keeps no value, so the function returns none: it runs
+/// once, in Rust or in Python.
 #[dspinlock(name = "", key = report, cached_if_computed, wait = "1m")]
-async fn rows(report: &str) -> Result<u64, Error> {
-    println!("Rust computes the {report} ...");
+async fn send(report: &str) -> Result<(), Error> {
+    println!("Rust sends the {report} ...");
     tokio::time::sleep(Duration::from_millis(100)).await; // the expensive part
-    Ok(42)
+    Ok(())
 }
 
 #[tokio::main]
@@ -32,8 +32,8 @@ async fn main() -> Result<(), Error> {
 
     let lock = HashDSpinlock::new("nightly report");
     println!("key {}", lock.key()?); // `get_key()` in Python returns the same key
-    println!("{} rows", rows("nightly report").await?);
-    println!("{} rows", rows("nightly report").await?); // the cached value
+    send("nightly report").await?;
+    send("nightly report").await?; // was sent before
     lock.delete_state().await?;
     Ok(())
 }

@@ -42,7 +42,7 @@ fn generic<T: Serialize>(part: T) -> Result<Value, Error> {
     Ok([1; 16])
 }
 
-#[dspinlock(key = region, name = "", cached_if_computed, near_cache = "10m")]
+#[dspinlock(key = region, name = "shared", cached_if_computed, near_cache = "10m")]
 fn shared(region: &str) -> Result<Value, Error> {
     Ok([region.len() as u8; 16])
 }

@@ -22,3 +22,4 @@ mod pool;
 mod python;
 mod round_trips;
 mod suspended;
+mod wire_format;

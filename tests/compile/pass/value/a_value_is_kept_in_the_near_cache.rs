@@ -32,7 +32,7 @@ where
 pub struct Shop(String);
 
 impl Shop {
-    #[dspinlock(key = (&self.0, id), name = "", cached_if_computed, near_cache = "1m", ttl = "1h")]
+    #[dspinlock(key = (&self.0, id), name = "shop.price", cached_if_computed, near_cache = "1m", ttl = "1h")]
     pub async fn price(&self, id: u64) -> Result<(u64, u64)> {
         Ok((id, self.0.len() as u64))
     }
