@@ -62,15 +62,15 @@ pub fn step(record: Record, now: u64, request: &Request) -> (Write<'_>, Reply) {
 
 fn read(record: Record) -> Reply {
     match record.status {
+        Status::Blocked(_) | Status::Computed(..) if record.is_too_long => Reply::TooLong,
         Status::Computed(_, Stored::Value(hit)) => Reply::Hit(hit, None),
-        Status::Computed(_, Stored::TooLong) => Reply::TooLong,
         Status::Computed(_, Stored::Unit) => Reply::Computed,
         _ => Reply::Miss,
     }
 }
 
 fn acquire(record: Record, now: u64, request: &Acquire) -> (Write<'_>, Reply) {
-    let remaining = record.remaining;
+    let (remaining, fits) = (record.remaining, !record.is_too_long);
     let existing = |remaining| Existing {
         line: record.line.clone(),
         remaining,
@@ -84,13 +84,13 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Write<'_>, Reply) {
         Status::Blocked(Some(id)) if id.tag == request.tag => {
             (Write::Expire(request.lease), Reply::Acquired(id))
         }
-        Status::Computed(Some(id), Stored::Value(hit)) if id.tag == request.tag => {
+        Status::Computed(Some(id), Stored::Value(hit)) if fits && id.tag == request.tag => {
             (Write::Nothing, Reply::Hit(hit, remaining))
         }
         Status::Computed(Some(id), _) if id.tag == request.tag => (Write::Nothing, Reply::Done),
         _ if request.fail_if_key_exists => (Write::Nothing, Reply::Exists(existing(remaining))),
         Status::Computed(Some(id), Stored::Value(hit))
-            if request.cached && request.refuse != Some(id.tag) =>
+            if fits && request.cached && request.refuse != Some(id.tag) =>
         {
             (Write::Nothing, Reply::Hit(hit, remaining))
         }

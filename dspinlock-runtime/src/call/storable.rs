@@ -71,24 +71,27 @@ pub struct CachedShared;
 /// Without a value, COMPUTED is the whole result.
 #[diagnostic::on_unimplemented(
     message = "Python keeps no value: drop `name = \"\"` or `cached_if_computed`",
-    label = "this function returns a value, `{Self}`, and its key is shared with Python"
+    label = "this function returns a value, `{T}`, and its key is shared with Python"
 )]
-pub trait NoValue {
+pub trait NoValue<T> {
     /// The value that says nothing.
-    const VALUE: Self;
+    const VALUE: T;
 }
 
-impl NoValue for () {
-    const VALUE: Self = ();
+impl NoValue<()> for CachedShared {
+    const VALUE: () = ();
 }
 
-impl<T: NoValue> Storable<T> for CachedShared {
+impl<T> Storable<T> for CachedShared
+where
+    Self: NoValue<T>,
+{
     fn encode(_: &T) -> Disposition {
         Disposition::Publish(Some(Vec::new()))
     }
 
     fn decode(_: &[u8]) -> Option<T> {
-        Some(T::VALUE)
+        Some(Self::VALUE)
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Record {
     pub line: Bytes,
     /// Milliseconds until the entry expires; `None` if it has no expiry.
     pub remaining: Option<u64>,
+    /// The entry is longer than the request's bound.
+    pub is_too_long: bool,
 }
 
 impl Record {
@@ -81,6 +83,7 @@ impl Record {
             status,
             line: Bytes::new(),
             remaining: None,
+            is_too_long: false,
         }
     }
 }
@@ -105,10 +108,8 @@ pub enum Stored {
     Unit,
     /// No value, because the site does not cache.
     Mark,
-    /// A value.
+    /// A value. Its payload is cut if the entry is too long.
     Value(Hit),
-    /// A value that is longer than the request's bound.
-    TooLong,
 }
 
 /// How a step changes the entry.

@@ -32,6 +32,7 @@ pub(super) fn decode(entry: &Entry, now: u64) -> Record {
         status,
         line: bytes.clone(),
         remaining: entry.remaining(now),
+        is_too_long: false,
     }
 }
 

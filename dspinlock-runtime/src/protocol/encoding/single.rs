@@ -10,7 +10,7 @@ use crate::protocol::state::BadState;
 use crate::protocol::tag::{Head, Id, Kind};
 
 pub(super) fn decode(entry: &Entry, now: u64, bound: usize) -> Record {
-    let (bytes, is_long) = match entry {
+    let (bytes, is_too_long) = match entry {
         Entry::Absent => return Record::without_grant(Status::Free),
         Entry::WrongType => return Record::without_grant(Status::Bad(BadState::Malformed)),
         Entry::Bytes { bytes, .. } => (bytes, bytes.len() > bound),
@@ -19,21 +19,15 @@ pub(super) fn decode(entry: &Entry, now: u64, bound: usize) -> Record {
     let Some(Head { kind, id }) = Head::parse(bytes) else {
         return Record::without_grant(Status::Bad(BadState::Malformed));
     };
-    let status = match kind {
-        Kind::Blocked => Status::Blocked(Some(id)),
-        Kind::Mark => Status::Computed(Some(id), Stored::Mark),
-        Kind::Value => Status::Computed(
-            Some(id),
-            match Hit::parse(bytes) {
-                Some(hit) if !is_long => Stored::Value(hit),
-                _ => Stored::TooLong,
-            },
-        ),
-    };
     Record {
-        status,
+        status: match (kind, Hit::parse(bytes)) {
+            (Kind::Blocked, _) => Status::Blocked(Some(id)),
+            (_, Some(hit)) => Status::Computed(Some(id), Stored::Value(hit)),
+            (_, None) => Status::Computed(Some(id), Stored::Mark),
+        },
         line: line(bytes),
         remaining: entry.remaining(now),
+        is_too_long,
     }
 }
 

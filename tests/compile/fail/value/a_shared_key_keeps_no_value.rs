@@ -14,6 +14,7 @@ fn length(report: &str) -> usize {
 
 #[dspinlock(key = report, name = "", cached_if_computed, near_cache = "10s")]
 fn near(report: &str) -> Result<(), dspinlock::Error> {
+    let _ = report;
     Ok(())
 }
 
