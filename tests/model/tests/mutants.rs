@@ -73,7 +73,7 @@ fn a_fence_that_restarts_with_the_server_is_caught() {
 #[test]
 fn a_release_that_checks_nothing_is_caught() {
     let mut model = Lock::new(
-        2,
+        3,
         Faults {
             duplicates: 1,
             ..Faults::default()
