@@ -35,7 +35,7 @@ const YEARS: (i64, i64) = (-62_167_219_200_000_000, 253_402_300_800_000_000);
 /// Groups: tag, date, time of day, fraction, offset, number.
 static GRAMMAR: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"^([!-+\--~]{1,64}),(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)",
+        r"^([!-+\--~]{1,128}),(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)",
         r"(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d)),(-?\d+)$",
     ))
     .expect("the regular expression is valid")
