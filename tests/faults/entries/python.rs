@@ -24,7 +24,7 @@ fn python_workers_cause_no_error_of_another_kind() {
         .collect();
     let worker = Worker::start(&server.url());
     let (mut bodies, mut calls) = (0, 0);
-    for _ in 0..200 {
+    for _ in 0..60 {
         for key in 0..KEYS {
             let job = Job::new("shared", &key.to_string())
                 .with("sleep", 20)
