@@ -207,7 +207,7 @@ impl Pool {
     }
 
     fn from_source(source: Source) -> Result<Self, Error> {
-        thread_end::register(process::id());
+        thread_end::register(process::generation());
         let store = source.settings.open_store()?;
         let near_cache = Arc::new(NearCache::new(source.settings.near_cache_size));
         store.listen(near_cache.clone());
