@@ -2,7 +2,8 @@
 //!
 //! A forked child has a copy of the memory of its parent, but no other thread of it. A lock in that memory may be held for
 //! ever, and a socket is shared with the parent. So the child neither uses nor drops what it inherited: statics are
-//! [`PerProcess`], and everything else hangs on an [`Owned`]. Nothing here takes a lock.
+//! [`PerProcess`], and everything else hangs on an [`Owned`]. Nothing here takes a lock, except that the first use in a process
+//! tree registers the fork handler.
 
 use std::mem;
 use std::ops::Deref;
