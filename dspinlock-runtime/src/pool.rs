@@ -10,10 +10,10 @@ mod request;
 mod secret;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use once_cell::sync::OnceCell;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::oneshot;
 
 use self::flight::Flights;
 use self::near_cache::NearCache;
@@ -37,9 +37,12 @@ struct Global {
     pool: OnceCell<Pool>,
     /// What a forked child opens again.
     of_parent: Option<Source>,
-    /// Held while a call opens the pool, so that only one of many first calls starts a thread.
-    opening: Mutex<()>,
+    /// The calls that wait for the thread that opens the pool. `None` if there is no such thread. A list and no lock across
+    /// an await: the call that started the thread may never be polled again.
+    waiting: Mutex<Option<Vec<oneshot::Sender<Opened>>>>,
 }
+
+type Opened = Result<&'static Pool, Error>;
 
 /// What a pool is opened from.
 #[derive(Clone)]
@@ -57,33 +60,74 @@ impl Global {
         Self {
             pool: OnceCell::new(),
             of_parent: parent.and_then(source),
-            opening: Mutex::default(),
+            waiting: Mutex::default(),
         }
     }
 
     /// Opens the pool on a separate thread, because a file may block for seconds: the runtime of the caller drives other
     /// tasks, and the background thread renews leases.
-    async fn open_elsewhere(&'static self) -> Result<&'static Pool, Error> {
-        let _opening = self.opening.lock().await;
-        if let Some(pool) = self.pool.get() {
-            return Ok(pool);
-        }
-        let open_here = || self.pool.get_or_try_init(|| self.open());
+    async fn open_elsewhere(&'static self) -> Opened {
         let (send, opened) = oneshot::channel();
-        let spawned = std::thread::Builder::new()
-            .name("dspinlock-open".into())
-            .spawn(move || drop(send.send(open_here())));
-        match spawned {
-            Ok(_) => opened.await.unwrap_or_else(|_| open_here()),
-            // Without threads the pool cannot be opened either. Its error says so.
-            Err(_) => open_here(),
+        let is_first = {
+            let mut waiting = self.waiting();
+            // A thread sets the pool before it takes the list.
+            if let Some(pool) = self.pool.get() {
+                return Ok(pool);
+            }
+            let is_first = waiting.is_none();
+            waiting.get_or_insert_default().push(send);
+            is_first
+        };
+        if is_first {
+            let opener = Opener {
+                global: self,
+                outcome: None,
+            };
+            // Without threads the pool cannot be opened either. The error of `open_here` says so.
+            let _ = std::thread::Builder::new()
+                .name("dspinlock-open".into())
+                .spawn(move || opener.run());
         }
+        opened.await.unwrap_or_else(|_| self.open_here())
+    }
+
+    fn open_here(&'static self) -> Opened {
+        self.pool.get_or_try_init(|| self.open())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Vec<oneshot::Sender<Opened>>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self) -> Result<Pool, Error> {
         match &self.of_parent {
             Some(source) => Pool::from_source(source.clone()),
             None => Pool::new(Settings::from_environment()?).map_err(open::name_variable),
+        }
+    }
+}
+
+/// Opens the global pool. Its drop replies to the calls that wait, also after a panic: then each of them opens the pool
+/// itself.
+struct Opener {
+    global: &'static Global,
+    outcome: Option<Opened>,
+}
+
+impl Opener {
+    fn run(mut self) {
+        self.outcome = Some(self.global.open_here());
+    }
+}
+
+impl Drop for Opener {
+    fn drop(&mut self) {
+        let waiting = self.global.waiting().take();
+        if let Some(outcome) = &self.outcome {
+            for call in waiting.into_iter().flatten() {
+                // A call may have been dropped.
+                let _ = call.send(outcome.clone());
+            }
         }
     }
 }
@@ -206,7 +250,7 @@ impl Pool {
     }
 
     fn from_source(source: Source) -> Result<Self, Error> {
-        thread_end::register(process::id());
+        thread_end::register(process::generation());
         let store = source.settings.open_store()?;
         let near_cache = Arc::new(NearCache::new(source.settings.near_cache_size));
         store.listen(near_cache.clone());
@@ -360,5 +404,65 @@ impl fmt::Debug for Pool {
         f.debug_struct("Pool")
             .field("max_value_size", &self.max_value_size())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests {
+    use std::pin::pin;
+    use std::sync::mpsc;
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rt::blocking::wait;
+
+    fn global(url: &str) -> &'static Global {
+        let source = Source {
+            settings: Settings::new(Location::Url(url.into())),
+            secret: None,
+        };
+        Box::leak(Box::new(Global {
+            pool: OnceCell::new(),
+            of_parent: Some(source),
+            waiting: Mutex::default(),
+        }))
+    }
+
+    /// Whether the pool is open in time for a call that blocks its thread.
+    fn is_open_for_another(global: &'static Global) -> bool {
+        let (send, opened) = mpsc::channel();
+        std::thread::spawn(move || send.send(wait(global.open_elsewhere()).is_ok()));
+        opened.recv_timeout(Duration::from_secs(10)).unwrap_or(false)
+    }
+
+    #[test]
+    fn a_first_call_that_is_not_polled_again_delays_no_other_one() {
+        let global = global("sqlite::memory:");
+        let mut first = pin!(global.open_elsewhere());
+        // A blocking call on the same thread, for instance, lets nothing poll it.
+        let _ = first.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(is_open_for_another(global));
+    }
+
+    #[test]
+    fn a_first_call_that_is_dropped_delays_no_other_one() {
+        let global = global("sqlite::memory:");
+        {
+            let mut first = pin!(global.open_elsewhere());
+            let _ = first.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        }
+        assert!(is_open_for_another(global));
+    }
+
+    #[test]
+    fn a_pool_that_cannot_be_opened_is_tried_again_by_the_next_call() {
+        let global = global("sqlite:~");
+        for _ in 0..2 {
+            assert!(matches!(
+                wait(global.open_elsewhere()),
+                Err(Error::InvalidUrl { .. })
+            ));
+        }
     }
 }

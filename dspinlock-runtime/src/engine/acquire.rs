@@ -165,10 +165,15 @@ impl Attempt {
             origin: origin(&self.spec.site),
             bound: self.pool.bound(),
         });
+        // Armed before it looks: the end of the process aborts the claims that it finds after it has begun.
+        let mut was_armed = claim.arm();
         while thread_end::is_ending() {
+            if !was_armed {
+                claim.disarm();
+            }
             background::sleep(END_OF_PROCESS).await;
+            was_armed = claim.arm();
         }
-        let was_armed = claim.arm();
         let (requests, lost_copy) = (self.pool.requests(), claim.lost_copy());
         let answer = if state.subscribes {
             let watched = requests.send_watched(&self.key, request, lost_copy).await;

@@ -26,7 +26,9 @@ fn armed() -> MutexGuard<'static, BTreeMap<Tag, (Pool, Key)>> {
 
 /// Aborts every armed claim, because the process ends.
 pub(super) fn give_up() {
-    for (tag, (pool, key)) in mem::take(&mut *armed()) {
+    // Not in the head of the loop, which would keep the lock.
+    let claims = mem::take(&mut *armed());
+    for (tag, (pool, key)) in claims {
         let queued = thread_end::queue_abort();
         background::spawn(async move {
             // Without a reply the lease expires.

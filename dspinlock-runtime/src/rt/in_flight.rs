@@ -16,7 +16,7 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 pub(crate) struct InFlight<'a, T> {
     /// `None` after the end.
     future: Option<Boxed<'a, T>>,
-    /// The process of the first poll; 0 before it.
+    /// The generation of the process of the first poll; 0 before it.
     process: u32,
 }
 
@@ -37,7 +37,7 @@ impl<T> Future for InFlight<'_, T> {
     type Output = Result<T, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let process = process::id();
+        let process = process::generation();
         if self.process == 0 {
             self.process = process;
             thread_end::register(process);
@@ -60,7 +60,7 @@ impl<T> Future for InFlight<'_, T> {
 impl<T> Drop for InFlight<'_, T> {
     fn drop(&mut self) {
         // A future that was never polled has sent nothing.
-        if self.future.is_some() && self.process != 0 && self.process != process::id() {
+        if self.future.is_some() && self.process != 0 && self.process != process::generation() {
             self.forget();
         }
     }

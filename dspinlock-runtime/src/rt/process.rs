@@ -2,7 +2,8 @@
 //!
 //! A forked child has a copy of the memory of its parent, but no other thread of it. A lock in that memory may be held for
 //! ever, and a socket is shared with the parent. So the child neither uses nor drops what it inherited: statics are
-//! [`PerProcess`], and everything else hangs on an [`Owned`]. Nothing here takes a lock.
+//! [`PerProcess`], and everything else hangs on an [`Owned`]. Nothing here takes a lock, except that the first use in a process
+//! tree registers the fork handler.
 
 use std::mem;
 use std::ops::Deref;
@@ -17,16 +18,27 @@ pub(crate) fn host_name() -> &'static str {
     HOST.get_or_init(|| Box::new(gethostname::gethostname().to_string_lossy().into_owned()))
 }
 
-/// The process id, which is different after a fork. Not a system call: each request and near hit compares it.
+/// The process id, which is different after a fork. Not a system call: each request and near hit looks for a fork.
 #[inline]
 pub(crate) fn id() -> u32 {
-    let mut link = &PROCESSES;
+    current().id
+}
+
+/// A number that no ancestor of this process has, and never 0. The id of an ancestor that has ended may be used again.
+#[inline]
+pub(crate) fn generation() -> u32 {
+    current().generation
+}
+
+#[inline]
+fn current() -> &'static Process {
+    let (mut link, mut generation) = (&PROCESSES, 1);
     loop {
-        let process = link.get_or_init(Box::default);
+        let process = link.get_or_init(|| Box::new(Process::new(generation)));
         if !process.is_ancestor() {
-            return process.id;
+            return process;
         }
-        link = &process.child;
+        (link, generation) = (&process.child, generation + 1);
     }
 }
 
@@ -35,6 +47,8 @@ static PROCESSES: OnceBox<Process> = OnceBox::new();
 
 struct Process {
     id: u32,
+    /// The position in the chain.
+    generation: u32,
     /// `None` if the system refuses to report forks. A child that is created without `fork`, by a system call alone, is not
     /// detected.
     forks: Option<forkguard::Guard>,
@@ -42,22 +56,21 @@ struct Process {
 }
 
 impl Process {
+    fn new(generation: u32) -> Self {
+        Self {
+            id: std::process::id(),
+            generation,
+            forks: forkguard::Guard::try_new().ok(),
+            child: OnceBox::new(),
+        }
+    }
+
     /// Whether this process is a forked child of that one.
     #[inline]
     fn is_ancestor(&self) -> bool {
         match &self.forks {
             Some(forks) => forks.clone().detected_fork(),
             None => self.id != std::process::id(),
-        }
-    }
-}
-
-impl Default for Process {
-    fn default() -> Self {
-        Self {
-            id: std::process::id(),
-            forks: forkguard::Guard::try_new().ok(),
-            child: OnceBox::new(),
         }
     }
 }
@@ -70,6 +83,7 @@ pub(crate) struct PerProcess<T: 'static> {
 }
 
 struct Node<T> {
+    /// The [`generation`] of the process.
     process: u32,
     value: T,
     next: OnceBox<Node<T>>,
@@ -88,7 +102,7 @@ impl<T> PerProcess<T> {
     /// The value of this process.
     #[inline]
     pub(crate) fn get(&'static self) -> &'static T {
-        let process = id();
+        let process = generation();
         let (mut link, mut parent) = (&self.first, None);
         loop {
             let node = link.get_or_init(|| {
@@ -98,8 +112,7 @@ impl<T> PerProcess<T> {
                     next: OnceBox::new(),
                 })
             });
-            // An ancestor may have had the same id, so only the last node is this process.
-            if node.process == process && node.next.get().is_none() {
+            if node.process == process {
                 return &node.value;
             }
             (link, parent) = (&node.next, Some(&node.value));
@@ -111,6 +124,7 @@ impl<T> PerProcess<T> {
 pub(crate) struct Owned<T> {
     /// `None` only during the drop.
     value: Option<T>,
+    /// The [`generation`] of the process.
     process: u32,
 }
 
@@ -118,14 +132,14 @@ impl<T> Owned<T> {
     pub(crate) fn new(value: T) -> Self {
         Self {
             value: Some(value),
-            process: id(),
+            process: generation(),
         }
     }
 
     /// Whether the parent of this process created the value.
     #[inline]
     pub(crate) fn is_inherited(&self) -> bool {
-        self.process != id()
+        self.process != generation()
     }
 }
 
@@ -173,6 +187,7 @@ mod tests {
         assert_eq!(there.join().ok(), Some(here));
         assert_eq!(VALUE.get(), "None");
         assert_eq!(id(), std::process::id());
+        assert_eq!(generation(), 1);
     }
 
     #[test]

@@ -37,7 +37,7 @@ thread_local! {
 
 /// A thread that used a pool.
 struct Thread {
-    /// The process that used the pool. A forked child inherits the thread-locals of the thread that forks.
+    /// The generation of the process that used the pool. A forked child inherits the thread-locals of the thread that forks.
     process: Cell<u32>,
     /// The ABORTs that this thread has queued, if there are any.
     aborts: RefCell<Option<Arc<Aborts>>>,
@@ -55,7 +55,7 @@ pub(crate) struct QueuedAbort {
     thread: Option<Arc<Aborts>>,
 }
 
-/// This thread of `process`, which is the current one, uses a pool.
+/// This thread uses a pool. `process` is the generation of the current process.
 #[inline]
 pub(crate) fn register(process: u32) {
     // Fails only if the thread is ending.
@@ -75,7 +75,7 @@ pub(crate) fn is_ending() -> bool {
 /// Counts an ABORT of this thread.
 pub(crate) fn queue_abort() -> QueuedAbort {
     let own = |thread: &Thread| {
-        thread.register(process::id());
+        thread.register(process::generation());
         let mut aborts = thread.aborts.borrow_mut();
         aborts.get_or_insert_default().clone()
     };
@@ -127,7 +127,7 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        if self.process.get() != process::id() {
+        if self.process.get() != process::generation() {
             return;
         }
         if is_main() {
@@ -168,7 +168,7 @@ mod tests {
             let queued = std::thread::scope(|scope| {
                 // `join` returns after the thread-locals are dropped.
                 let thread = scope.spawn(|| {
-                    register(process::id());
+                    register(process::generation());
                     let queued = queues.then(queue_abort);
                     match replies_after {
                         Some(pause) => drop(std::thread::spawn(move || {

@@ -36,6 +36,10 @@ pub(super) fn run() {
         for _ in 0..4 {
             scope.spawn(|| {
                 while let Some(cell) = next(&queue) {
+                    // The parent waits for a line only so long.
+                    if is_long() {
+                        note(format_args!("{cell}"));
+                    }
                     let elapsed = run_rounds(cell);
                     let mut slowest = slowest.lock().expect("no thread panicked");
                     *slowest = elapsed.max(*slowest);

@@ -310,8 +310,8 @@ impl Connection {
         exchange: impl Future<Output = RedisResult<T>>,
         since: Instant,
     ) -> Result<T, CommandError> {
-        let before = self.progress();
-        let request = self.in_flight.enter(since, before);
+        let request = self.in_flight.enter(since, self.progress());
+        let before = request.extended_since;
         tokio::select! {
             biased;
             reply = exchange => reply.map_err(|error| match is_lost(&error) {
@@ -328,7 +328,7 @@ impl Connection {
         }
     }
 
-    /// `before` is the progress when the request was sent.
+    /// The bytes since `before` extend the time limit of the request.
     fn lost(&self, before: Progress) -> CommandError {
         let failure = match self.timed_out.load(Ordering::Relaxed) {
             true => Failure::Unknown(StoreFailure::Timeout),

@@ -32,7 +32,7 @@ use tokio::sync::Notify;
 
 use self::admission::Admission;
 use self::async_reader::Driver;
-use self::health::End;
+use self::health::{End, silence};
 use self::queue::{Outcome, Queue, Reading};
 use self::sync_reader::{SyncReader, Unread};
 use crate::rt::process::Owned;
@@ -111,14 +111,15 @@ impl Readers {
         None
     }
 
-    /// Reads on the reader of the background, which is opened if necessary. The error is by how long the bytes of the read
-    /// extend its time limit.
+    /// Reads on the reader of the background, which is opened if necessary. The read waits for that no longer than for a
+    /// silent server. The error is by how long the bytes of the read extend its time limit.
     pub(crate) async fn read_on_background(
         &self,
         name: &str,
         bound: usize,
     ) -> Result<Option<Bytes>, Duration> {
         let id = background::handle().id();
+        let mut limit = pin!(background::time_limit(silence(self.0.endpoint.timeouts.response)));
         loop {
             let mut changed = pin!(self.0.changed.notified());
             changed.as_mut().enable();
@@ -134,7 +135,10 @@ impl Readers {
             } else if !self.0.is_admitted(Some(id)) {
                 return Err(Duration::ZERO);
             }
-            changed.await;
+            tokio::select! {
+                () = changed => {}
+                () = &mut limit => return Err(Duration::ZERO),
+            }
         }
     }
 

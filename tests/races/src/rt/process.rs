@@ -12,6 +12,10 @@ pub fn id() -> u32 {
     1
 }
 
+pub fn generation() -> u32 {
+    1
+}
+
 /// A static that is created again for every schedule.
 pub(crate) struct PerProcess<T: Send + Sync + 'static> {
     value: Lazy<OnceLock<T>>,

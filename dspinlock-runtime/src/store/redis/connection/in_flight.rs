@@ -67,8 +67,16 @@ impl InFlight {
         let mut waiting = self.0.lock();
         waiting.last_id += 1;
         let id = waiting.last_id;
+        // Of the oldest request, and not of the one that extends that: on a busy connection the bytes of all requests would
+        // extend the time limit.
+        let extended_since = waiting.head().map_or(progress, |head| head.progress);
         let entry = Entry {
-            sent: Sent { since, at, progress },
+            sent: Sent {
+                since,
+                at,
+                progress,
+                extended_since,
+            },
             is_overdue: false,
             waker: None,
         };
@@ -76,6 +84,7 @@ impl InFlight {
         Request {
             requests: &self.0,
             id,
+            extended_since,
         }
     }
 
@@ -91,7 +100,7 @@ impl InFlight {
 
     /// The oldest request.
     pub(crate) fn head(&self) -> Option<Sent> {
-        self.0.lock().requests.values().next().map(|entry| entry.sent)
+        self.0.lock().head()
     }
 
     /// Fails the requests that are overdue. The argument is when a request began.
@@ -123,6 +132,12 @@ impl InFlight {
     }
 }
 
+impl Waiting {
+    fn head(&self) -> Option<Sent> {
+        self.requests.values().next().map(|entry| entry.sent)
+    }
+}
+
 impl Requests {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -133,6 +148,8 @@ impl Requests {
 pub(crate) struct Request<'a> {
     requests: &'a Requests,
     id: u64,
+    /// See [`Sent`].
+    pub(crate) extended_since: Progress,
 }
 
 impl Future for Request<'_> {
@@ -163,5 +180,34 @@ impl Drop for Request<'_> {
         // The waker is dropped after the lock.
         let _entry = self.requests.lock().requests.remove(&self.id);
         self.requests.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::redis::connection::watchdog::{Action, Watchdog};
+
+    #[test]
+    fn a_request_behind_a_long_one_keeps_the_time_of_both_after_the_first_reply() {
+        let (in_flight, start) = (InFlight::new(), Instant::now());
+        let mut watchdog = Watchdog::new(Duration::from_secs(5), start);
+        // The operating system has taken all bytes at once.
+        let progress = Progress {
+            written: 4 << 20,
+            ..Progress::default()
+        };
+        let mut long = Some(in_flight.enter(start, Progress::default()));
+        let _short = in_flight.enter(start, progress);
+        let mut is_closed = |seconds| {
+            if seconds == 60 {
+                long = None;
+            }
+            let now = start + Duration::from_secs(seconds);
+            watchdog.tick(now, progress, in_flight.head(), true) == Action::Close
+        };
+        assert_eq!((0..100).find(|seconds| is_closed(*seconds)), Some(70));
     }
 }

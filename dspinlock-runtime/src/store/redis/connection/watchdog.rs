@@ -43,6 +43,9 @@ pub(crate) struct Sent {
     /// When it was sent on this connection.
     pub(crate) at: Instant,
     pub(crate) progress: Progress,
+    /// The bytes since then extend its time limit: the oldest request that was in flight was sent then. Its bytes are before
+    /// those of this request, also after its reply.
+    pub(crate) extended_since: Progress,
 }
 
 /// What to do after a tick.
@@ -113,7 +116,7 @@ impl Watchdog {
     }
 
     fn is_over(&self, waited: Duration, progress: Progress, head: Sent) -> bool {
-        let extension = progress.extension_since(head.progress);
+        let extension = progress.extension_since(head.extended_since);
         waited >= self.response.saturating_add(extension)
     }
 
@@ -157,6 +160,7 @@ mod tests {
             since: at,
             at,
             progress: Progress::default(),
+            extended_since: Progress::default(),
         };
         (sent_after..sent_after + 60_000).step_by(100).find_map(|at| {
             let read = read(at);
@@ -199,6 +203,7 @@ mod tests {
             since: start,
             at: at(4000),
             progress: Progress::default(),
+            extended_since: Progress::default(),
         };
         let mut tick = |ms, replied| {
             let progress = Progress {
@@ -231,6 +236,7 @@ mod tests {
             since: start,
             at: start,
             progress: Progress::default(),
+            extended_since: Progress::default(),
         };
         let mut is_overdue = |seconds| {
             let now = start + Duration::from_secs(seconds);
@@ -248,6 +254,7 @@ mod tests {
             since: start,
             at: start,
             progress: Progress::default(),
+            extended_since: Progress::default(),
         };
         let mut tick = |seconds| {
             let now = start + Duration::from_millis(seconds);
@@ -269,6 +276,7 @@ mod tests {
                 since: now,
                 at: now,
                 progress,
+                extended_since: progress,
             });
             watchdog.tick(now, progress, head, false) == Action::Learn
         };

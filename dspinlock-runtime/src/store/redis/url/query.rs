@@ -76,13 +76,15 @@ pub(crate) fn check(url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The name in backticks. The query may be the end of a password with an unescaped `?`, which is not shown.
+/// The name in backticks. The query may be a part of a password with an unescaped `?`, which is not shown. Such a password
+/// may also have a `#`.
 fn shown(name: &str, url: &str) -> String {
     const MAX: usize = 40;
+    let may_be_password = url.split_once('?').is_some_and(|(_, rest)| rest.contains('@'));
     let is_name = name
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    match is_name && (1..=MAX).contains(&name.len()) && !text(url).contains('@') {
+    match is_name && (1..=MAX).contains(&name.len()) && !may_be_password {
         true => format!(" `{name}`"),
         false => String::new(),
     }
@@ -122,6 +124,7 @@ mod tests {
             ("sentinel_password=secret", "`sentinel_password`: use"),
             ("secret@host", "unknown parameter: use"),
             ("x&secret@host", "unknown parameter: use"),
+            ("secret#x@host", "unknown parameter: use"),
             ("=secret", "unknown parameter: use"),
         ] {
             let message = check(&format!("redis://host?{query}"))
