@@ -91,7 +91,8 @@ impl Facts {
     fn parse(header: &[u8]) -> Option<(Self, usize)> {
         let end = memchr(b'\n', &header[..header.len().min(MAX_HEADER)])?;
         let mut fields = Fields(&header[..end]);
-        (fields.number()?, fields.text()?);
+        fields.number()?;
+        fields.text()?;
         let facts = Self {
             took: fields.number()?,
             ttl: fields.number()?,
@@ -104,7 +105,8 @@ impl Facts {
                 _ => return None,
             },
         };
-        (fields.text()?, fields.text()?);
+        fields.text()?;
+        fields.text()?;
         Some((facts, end + 1))
     }
 

@@ -88,8 +88,8 @@ impl Store for Cluster {
         Box::pin(async move {
             let send = |member: &Member, is_asking: bool| -> Boxed<Result<Reply, CommandError>> {
                 match is_asking {
-                    true => asking::step(member.node.clone(), &key, Request::Read(read.clone()), since),
-                    false => member.node.read_for_caller(&key, read.clone(), since),
+                    true => asking::step(member.node.clone(), &key, Request::Read(read), since),
+                    false => member.node.read_for_caller(&key, read, since),
                 }
             };
             send_to_owner(&nodes, &key, since, send).await
@@ -146,9 +146,9 @@ impl Store for Cluster {
             let send = |member: &Member, is_asking: bool| -> Boxed<Result<Option<Tracked>, CommandError>> {
                 let node = member.node.clone();
                 if !is_asking {
-                    return node.read_tracked(&key, request.clone(), since);
+                    return node.read_tracked(&key, request, since);
                 }
-                let reply = asking::step(node, &key, Request::Read(request.clone()), since);
+                let reply = asking::step(node, &key, Request::Read(request), since);
                 Box::pin(async move {
                     let (reply, registered) = (reply.await?, false);
                     Ok(Some(Tracked { reply, registered }))
