@@ -2,15 +2,15 @@
 //! about a lock: `engine` does.
 //!
 //! The attribute's shim builds a [`Call`] (options and key), names the return type with [`Call::returning`], and passes the
-//! body to [`Returning::run`] or [`Returning::run_blocking`]. `start` calls the engine, `steps` has the steps that sync and
+//! body to [`Returning::run`] or [`Returning::run_blocking`]. `order` calls the engine, `steps` has the steps that sync and
 //! async calls share, `future` is the future of an async call.
 
 mod future;
+mod order;
 mod policy;
 mod shape;
 mod site;
 mod site_name;
-mod start;
 mod steps;
 mod storable;
 
@@ -19,10 +19,10 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 pub use self::future::Run;
+use self::order::{Draft, Entering};
 pub use self::policy::{ByFrom, ErrorPolicy, MapErr, OnError, Outcome, Rules};
 pub use self::shape::Shape;
 pub use self::site::Site;
-use self::start::Draft;
 use self::steps::{Decision, Settled, Steps};
 pub use self::storable::{Cached, CachedNear, CachedShared, Discarded, Disposition, NearCacheable, Storable};
 use crate::error::Error;
@@ -181,18 +181,21 @@ impl<R, P> Returning<R, P> {
     /// Runs an async body under the lock, unless another call's result is returned.
     #[inline]
     pub fn run<F: Future<Output = R>>(mut self, body: F) -> Run<F, R, P> {
-        Run::new(self.draft.start(type_name::<F>()), self.steps, body)
+        Run::new(
+            Entering::new(self.draft.order(type_name::<F>())),
+            self.steps,
+            body,
+        )
     }
 
     /// Runs a sync body under the lock, unless another call's result is returned. Blocks the thread.
     pub fn run_blocking<F: FnOnce() -> R>(mut self, body: F) -> R {
-        let start = self.draft.start(type_name::<F>());
-        if let Some(outcome) = self.steps.near_hit(&start) {
+        let mut entering = Entering::new(self.draft.order(type_name::<F>()));
+        if let Some(outcome) = self.steps.near_hit(&entering) {
             return outcome;
         }
-        let mut entering = start.enter(type_name::<F>());
         let permit = loop {
-            let entered = blocking::wait(&mut entering.future);
+            let entered = blocking::wait(&mut entering);
             match self.steps.entered(&mut entering, entered) {
                 Decision::Retry => {}
                 Decision::Return(outcome) => return outcome,

@@ -1,46 +1,42 @@
 //! Decides the outcome of a call: hit (return a stored value), lead (compute), or follow (wait for another call).
 //!
-//! `follow` reads the value or follows another call of this process, `acquire` acquires the lock or waits for it, `wait`
-//! decides how long, `failures` which errors a waiting call outlasts, and `attempt` is the state that they share. The generic shell in `call` and the explicit API in
-//! `lock` call this module. It is not generic: sync and async calls share it, and it knows no user types.
+//! `lookup` joins the flight of the key and reads, `follow` waits for another call of this process, `acquire` acquires the
+//! lock or waits for it, `wait` decides how long, `failures` which errors a waiting call outlasts, and `attempt` is the state
+//! that they share. The generic shell in `call` and the explicit API in `lock` call this module. It is not generic: sync and
+//! async calls share it, and it knows no user types.
 
 mod acquire;
 mod attempt;
 mod failures;
 mod follow;
+mod lookup;
 mod wait;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::attempt::Attempt;
 pub(crate) use self::attempt::CallSpec;
-use self::attempt::{Attempt, AttemptOutcome};
+pub(crate) use self::lookup::{Joined, Lookup};
 use crate::error::{Error, KeyName};
 use crate::lease::current::Frame;
 use crate::lease::{Lease, PublishOutcome};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::pool::near_cache::Placeholder;
-use crate::protocol::tag::Tag;
 pub(crate) use crate::store::Boxed;
 
-/// Outcome of [`enter`].
+/// What becomes of a call.
 #[derive(Debug)]
-pub(crate) enum Entered {
-    /// A stored value. If it cannot be decoded, the call enters again with the same specification.
-    Hit {
-        payload: Bytes,
-        /// The tag under which the value was published; `None` for a shared key, which keeps no value.
-        tag: Option<Tag>,
-        placeholder: Option<Placeholder>,
-        spec: Box<CallSpec>,
-    },
-    /// The lock is held: the call runs its body. Boxed, because the future of a call contains it.
-    Lead(Box<Permit>),
+pub(crate) enum Outcome {
+    /// A stored value, which is already complete for the followers of the call.
+    Hit(Found, Option<Placeholder>),
+    /// The lock is held: the call computes.
+    Lead(Lease),
 }
 
-/// A held lock, for the call that computes. Dropping it aborts the lock.
+/// A held lock, for the call that computes. Dropping it aborts the lock. Boxed, because the future of a call contains it.
 #[derive(Debug)]
 pub(crate) struct Permit {
     lease: Lease,
@@ -48,40 +44,31 @@ pub(crate) struct Permit {
     max_value_size: usize,
 }
 
-/// Reads the value, waits for another call's result, or acquires the lock, in the global pool.
-pub(crate) fn enter(spec: Box<CallSpec>) -> Boxed<Result<Entered, Error>> {
+/// Runs a call of an annotated function in the global pool. `joined` is what its [`Lookup`] has come to, if it had one.
+pub(crate) fn enter(spec: Box<CallSpec>, joined: Option<Joined>) -> Boxed<Result<Outcome, Error>> {
     Box::pin(async move {
-        let pool = Pool::global().await?.clone();
-        let max_value_size = pool.max_value_size();
-        let parent = Frame::current();
-        match follow::run(Attempt::new(pool, spec, true)?).await? {
-            AttemptOutcome::Lease(lease) => {
-                let frame = Frame::new(parent, lease.held().clone());
-                Ok(Entered::Lead(Box::new(Permit {
-                    lease,
-                    frame,
-                    max_value_size,
-                })))
-            }
-            AttemptOutcome::Found(Found { payload, tag }, placeholder, spec) => Ok(Entered::Hit {
-                payload,
-                tag,
-                placeholder,
-                spec,
-            }),
-        }
+        let pool = Pool::global().await?;
+        follow::run(Attempt::new(pool, spec, true)?, joined).await
     })
 }
 
-/// Acquires the lock of `pool` for the explicit API. `None`: the key is computed.
-pub(crate) async fn acquire(pool: Pool, spec: Box<CallSpec>) -> Result<Option<Lease>, Error> {
-    match follow::run(Attempt::new(pool, spec, false)?).await? {
-        AttemptOutcome::Lease(lease) => Ok(Some(lease)),
-        AttemptOutcome::Found(..) => Ok(None),
-    }
+/// Runs a call of the explicit API, which wants no value.
+pub(crate) async fn acquire(pool: Pool, spec: Box<CallSpec>) -> Result<Outcome, Error> {
+    follow::run(Attempt::new(pool, spec, false)?, None).await
 }
 
 impl Permit {
+    /// The permit of a call that was polled in the current frame.
+    pub(crate) fn new(lease: Lease) -> Box<Self> {
+        let frame = Frame::new(Frame::current(), lease.held().clone());
+        let max_value_size = lease.held().max_value_size();
+        Box::new(Self {
+            lease,
+            frame,
+            max_value_size,
+        })
+    }
+
     /// Polls or runs `body` with this lease as `dspinlock::current()`.
     pub(crate) fn scope<T>(&self, body: impl FnOnce() -> T) -> T {
         self.frame.enter(body)

@@ -22,8 +22,8 @@ pub fn in_use() -> InUse {
     let pool = Pool::global_if_open();
     InUse {
         leases: heartbeat::leases(),
-        flights: pool.map_or(0, |pool| pool.flights().count()),
-        watches: pool.map_or(0, Pool::watches),
+        flights: pool.as_ref().map_or(0, |pool| pool.flights().count()),
+        watches: pool.map_or(0, |pool| pool.watches()),
         tasks: background::tasks(),
     }
 }

@@ -52,9 +52,7 @@ impl Lease {
     pub(crate) fn start(mut claim: Claim, id: Id, sent: Instant, terms: Terms) -> Self {
         let held = Arc::new(Held::new(&claim, id, sent, terms));
         heartbeat::start(&held);
-        if let Some(leader) = &mut claim.leader {
-            leader.begin_computing();
-        }
+        claim.begin_computing();
         Self {
             held,
             claim: Box::new(claim),
@@ -205,9 +203,7 @@ impl Lease {
         if self.is_lost() {
             return Ok(PublishOutcome::AlreadyLost);
         }
-        if let Some(leader) = &mut self.claim.leader {
-            leader.begin_request();
-        }
+        self.claim.ask();
         let held = &self.held;
         held.begin_publish();
         let request = match &payload {
@@ -231,11 +227,9 @@ impl Lease {
         match self.claim.pool.send(&held.key, request).await? {
             Reply::Published | Reply::Released | Reply::Done => {
                 self.claim.disarm();
-                if let Some((leader, payload)) = self.claim.leader.take().zip(payload) {
-                    leader.complete(&Found {
-                        payload,
-                        tag: Some(held.id.tag),
-                    });
+                if let Some(payload) = payload {
+                    let tag = Some(held.id.tag);
+                    self.claim.complete(&Found { payload, tag });
                 }
                 Ok(PublishOutcome::Published)
             }

@@ -98,6 +98,20 @@ pub const DEFAULT_MAX_BLOCK_TIME: Duration = Duration::from_secs(1800);
 const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 
 impl Options {
+    /// The total time to wait; `None` is unlimited.
+    pub(crate) fn budget(&self) -> Option<Duration> {
+        match self.wait {
+            Some(Wait::Forever) => None,
+            Some(Wait::AtMost(budget)) => Some(budget),
+            None => Some(self.spinlock_sleep_thresh.saturating_mul(self.max_spinlock_tries)),
+        }
+    }
+
+    /// Whether a call may wait at all.
+    pub(crate) fn waits(&self) -> bool {
+        self.budget().is_none_or(|budget| !budget.is_zero())
+    }
+
     /// The default options, as a constant.
     ///
     /// ```

@@ -6,7 +6,7 @@ mod builder;
 pub(crate) mod flight;
 pub(crate) mod near_cache;
 mod open;
-mod request;
+pub(crate) mod request;
 mod secret;
 
 use std::fmt;
@@ -15,18 +15,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use once_cell::sync::OnceCell;
 use tokio::sync::oneshot;
 
-use self::flight::Flights;
+use self::flight::{Flights, Found};
 use self::near_cache::NearCache;
 use self::open::{Location, Settings};
-use self::request::Requests;
 use self::secret::{SIGNATURE_SIZE, Secret};
 use crate::error::Error;
 use crate::key::Key;
+use crate::protocol::Publish;
 use crate::protocol::header::{Hit, MAX_LINE};
-use crate::protocol::{Publish, Reply, Request};
+use crate::protocol::tag::Tag;
+use crate::rt::handle::Handle;
 use crate::rt::process::{self, Owned, PerProcess};
 use crate::rt::thread_end;
-use crate::store::RedisParameters;
+use crate::store::{RedisParameters, SharedStore};
 
 pub use self::builder::PoolBuilder;
 
@@ -172,12 +173,12 @@ pub fn init(pool: Pool) -> Result<(), Error> {
 /// ```
 #[derive(Clone)]
 pub struct Pool {
-    shared: Arc<Owned<Shared>>,
+    shared: Handle<Owned<Shared>>,
 }
 
 struct Shared {
     source: Source,
-    requests: Requests,
+    store: SharedStore,
     flights: Flights,
     near_cache: Arc<NearCache>,
 }
@@ -256,28 +257,37 @@ impl Pool {
         store.listen(near_cache.clone());
         let shared = Shared {
             source,
-            requests: Requests::new(store, near_cache.clone()),
+            store,
             flights: Flights::default(),
             near_cache,
         };
         Ok(Self {
-            shared: Arc::new(Owned::new(shared)),
+            shared: Handle::new(Owned::new(shared)),
         })
     }
 
     /// The global pool. Opens it if `init` was not called.
-    pub(crate) async fn global() -> Result<&'static Self, Error> {
+    pub(crate) async fn global() -> Result<Self, Error> {
         let global = GLOBAL.get();
-        match global.pool.get() {
-            Some(pool) => Ok(pool),
-            None => Box::pin(global.open_elsewhere()).await,
-        }
+        let pool = match global.pool.get() {
+            Some(pool) => pool,
+            None => Box::pin(global.open_elsewhere()).await?,
+        };
+        Ok(pool.of_static())
     }
 
     /// The global pool, if it is open.
     #[inline]
-    pub(crate) fn global_if_open() -> Option<&'static Self> {
-        GLOBAL.get().pool.get()
+    pub(crate) fn global_if_open() -> Option<Self> {
+        GLOBAL.get().pool.get().map(Self::of_static)
+    }
+
+    /// A pool whose clones cost nothing.
+    #[inline]
+    fn of_static(&'static self) -> Self {
+        Self {
+            shared: Handle::of_static(&self.shared),
+        }
     }
 
     /// Whether the pool belongs to the parent of this process: then nothing in it may be used.
@@ -302,33 +312,11 @@ impl Pool {
         &self.shared.near_cache
     }
 
-    pub(crate) fn flights(&self) -> &Flights {
-        &self.shared.flights
-    }
-
-    /// See [`Requests::send`].
-    pub(crate) fn send(&self, key: &Key, request: Request) -> impl Future<Output = Result<Reply, Error>> {
-        self.shared.requests.send(key, request)
-    }
-
-    /// See [`Requests::send_noting`].
-    pub(crate) fn send_noting(
-        &self,
-        key: &Key,
-        request: Request,
-        is_lost: &mut bool,
-    ) -> impl Future<Output = Result<Reply, Error>> {
-        self.shared.requests.send_noting(key, request, is_lost)
-    }
-
-    /// The requests to the store.
-    pub(crate) fn requests(&self) -> &Requests {
-        &self.shared.requests
-    }
-
-    /// The number of names whose next change a call waits for.
-    pub(crate) fn watches(&self) -> usize {
-        self.shared.requests.watched_names()
+    pub(crate) fn flights(&self) -> Flights {
+        match &self.shared {
+            Handle::Counted(shared) => shared.flights.clone(),
+            Handle::Static(shared) => shared.flights.of_static(),
+        }
     }
 
     pub(crate) fn max_value_size(&self) -> usize {
@@ -353,15 +341,23 @@ impl Pool {
         }
     }
 
-    /// Whether the value is the one that was published for this key: its key check, its signature and its checksum are valid,
-    /// and it is no recorded error. Removes the signature.
+    /// The value, if it is the one that was published for this key: its key check, its signature and its checksum are valid,
+    /// and it is no recorded error. Otherwise its tag.
     #[inline]
-    pub(crate) fn verify(&self, key: &Key, hit: &mut Hit) -> bool {
-        let is_signed = |secret: &Secret| secret.verify(key, hit);
-        self.shared.source.secret.as_ref().is_none_or(is_signed)
+    pub(crate) fn verified(&self, key: &Key, mut hit: Hit) -> Result<Found, Tag> {
+        let is_signed = |secret: &Secret| secret.verify(key, &mut hit);
+        let is_valid = self.shared.source.secret.as_ref().is_none_or(is_signed)
             && hit.is_of(&key.check())
             && hit.is_intact()
-            && hit.facts.is_some_and(|facts| !facts.is_error)
+            && hit.facts.is_some_and(|facts| !facts.is_error);
+        let tag = hit.id.tag;
+        if !is_valid {
+            return Err(tag);
+        }
+        Ok(Found {
+            payload: hit.into_payload(),
+            tag: Some(tag),
+        })
     }
 
     /// The greatest size of an entry.
@@ -373,7 +369,7 @@ impl Pool {
     }
 
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.shared, &other.shared)
+        self.shared.is_same(&other.shared)
     }
 }
 

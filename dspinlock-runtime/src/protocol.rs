@@ -17,8 +17,10 @@ pub mod state;
 pub mod tag;
 pub(crate) mod timestamp;
 
+use bytes::Bytes;
+
 use crate::key::Key;
-use crate::protocol::record::{Entry, Record, Status, Stored, Write};
+use crate::protocol::record::{Entry, Record, Status, Stored, Write, line};
 use crate::protocol::tag::{Id, MAX_FENCE};
 
 pub use self::request::{Acquire, Existing, Publish, Read, Release, Renew, Reply, Request};
@@ -30,10 +32,16 @@ pub fn apply(key: &Key, entry: &Entry, now: u64, request: &Request) -> (Option<E
     (encoding::encode(key, entry, now, &write), reply)
 }
 
+/// READ on the bytes of an entry that has not expired.
+pub fn read(key: &Key, bytes: Option<Bytes>, read: Read) -> Reply {
+    let entry = bytes.map_or(Entry::Absent, |bytes| Entry::Bytes { bytes, until: None });
+    value(encoding::decode(key, &entry, 0, read.bound))
+}
+
 /// Decides one step.
 pub fn step(record: Record, now: u64, request: &Request) -> (Write<'_>, Reply) {
     match request {
-        Request::Read(_) => (Write::Nothing, read(record)),
+        Request::Read(_) => (Write::Nothing, value(record)),
         Request::Acquire(request) => acquire(record, now, request),
         Request::Renew(request) => match held(&record, request.id) {
             Held::Yes => (Write::Expire(request.lease), Reply::Renewed),
@@ -60,7 +68,7 @@ pub fn step(record: Record, now: u64, request: &Request) -> (Write<'_>, Reply) {
     }
 }
 
-fn read(record: Record) -> Reply {
+fn value(record: Record) -> Reply {
     match record.status {
         Status::Blocked(_) | Status::Computed(..) if record.is_too_long => Reply::TooLong,
         Status::Computed(_, Stored::Value(hit)) => Reply::Hit(hit, None),
@@ -72,7 +80,7 @@ fn read(record: Record) -> Reply {
 fn acquire(record: Record, now: u64, request: &Acquire) -> (Write<'_>, Reply) {
     let (remaining, fits) = (record.remaining, !record.is_too_long);
     let existing = |remaining| Existing {
-        line: record.line.clone(),
+        line: line(&record.bytes),
         remaining,
         now,
     };
@@ -96,7 +104,9 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Write<'_>, Reply) {
         }
         Status::Computed(_, Stored::Unit) if request.cached => (Write::Nothing, Reply::Computed),
         Status::Computed(id, _) => grant(id, now, request),
-        Status::Blocked(id) if request.stale.as_ref() == Some(&record.line) => grant(id, now, request),
+        Status::Blocked(id) if request.stale.as_ref() == Some(&line(&record.bytes)) => {
+            grant(id, now, request)
+        }
         Status::Blocked(_) => match remaining {
             Some(_) => (Write::Nothing, Reply::Busy(existing(remaining))),
             None => (

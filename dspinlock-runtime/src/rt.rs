@@ -5,6 +5,7 @@
 pub(crate) mod background;
 pub(crate) mod blocking;
 pub(crate) mod clock;
+pub(crate) mod handle;
 pub(crate) mod in_flight;
 pub(crate) mod latch;
 pub(crate) mod op;

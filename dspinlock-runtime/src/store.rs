@@ -18,7 +18,9 @@ use self::limits::Limits;
 use crate::error::Error;
 use crate::tls::Tls;
 
-pub use self::api::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
+pub use self::api::{
+    Boxed, CallerRead, Change, Doubt, Failure, Listener, Outcome, Replies, SharedStore, Store, Tracked,
+};
 pub use self::redis::RedisParameters;
 
 /// Opens the store behind a URL.

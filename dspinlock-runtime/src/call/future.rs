@@ -1,16 +1,14 @@
 //! The future of an async call. `call` creates it.
 
-use std::any::type_name;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::start::{Entering, Start};
-use super::steps::{Decision, Settled, Steps};
+use super::order::Entering;
+use super::steps::{Decision, Settled, Settling, Steps};
 use crate::engine::Permit;
-use crate::rt::in_flight::InFlight;
 
 pin_project! {
     /// The future of one call. It contains the user's body once; an `async fn` would contain it twice.
@@ -37,23 +35,17 @@ pin_project! {
 }
 
 enum Phase {
-    Start(Start),
     Enter(Entering),
     Body(Option<Box<Permit>>),
-    Settle(InFlight<'static, ()>),
+    Settle(Settling),
     Over,
 }
 
 impl<F, R, P> Run<F, R, P> {
     #[inline]
-    pub(super) fn new(start: Start, steps: Steps<R, P>, body: F) -> Self {
-        Self::at(Phase::Start(start), steps, body)
-    }
-
-    #[inline]
-    fn at(phase: Phase, steps: Steps<R, P>, body: F) -> Self {
+    pub(super) fn new(entering: Entering, steps: Steps<R, P>, body: F) -> Self {
         Self {
-            phase,
+            phase: Phase::Enter(entering),
             steps,
             work: Work::Body { body },
         }
@@ -67,7 +59,6 @@ impl<F: Future<Output = R>, R, P> Future for Run<F, R, P> {
         let mut this = self.project();
         loop {
             if let Some(outcome) = ready!(match this.phase {
-                Phase::Start(_) => Poll::Ready(this.start()),
                 Phase::Enter(_) => this.poll_enter(cx),
                 Phase::Body(_) => this.poll_body(cx),
                 Phase::Settle(_) => this.poll_settle(cx),
@@ -82,23 +73,16 @@ impl<F: Future<Output = R>, R, P> Future for Run<F, R, P> {
 
 /// Each step returns the result of the call, or `None` after it has set the next phase.
 impl<F: Future<Output = R>, R, P> RunProj<'_, F, R, P> {
-    fn start(&mut self) -> Option<R> {
-        if let Phase::Start(start) = self.phase
-            && let Some(outcome) = self.steps.near_hit(start)
-        {
-            return Some(outcome);
-        }
-        if let Phase::Start(start) = mem::replace(self.phase, Phase::Over) {
-            *self.phase = Phase::Enter(start.enter(type_name::<F>()));
-        }
-        None
-    }
-
     fn poll_enter(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
         let Phase::Enter(entering) = self.phase else {
             return Poll::Ready(None);
         };
-        let entered = ready!(Pin::new(&mut entering.future).poll(cx));
+        if entering.is_new()
+            && let Some(outcome) = self.steps.near_hit(entering)
+        {
+            return Poll::Ready(Some(outcome));
+        }
+        let entered = ready!(Pin::new(&mut *entering).poll(cx));
         match self.steps.entered(entering, entered) {
             Decision::Retry => {}
             Decision::Return(outcome) => return Poll::Ready(Some(outcome)),
@@ -155,46 +139,27 @@ mod tests {
     use super::super::storable::{Cached, Discarded};
     use super::*;
     use crate::codec;
-    use crate::engine::{CallSpec, Entered};
+    use crate::engine;
     use crate::error::Error;
-    use crate::key::Key;
-    use crate::options::Options;
+    use crate::pool::flight::Found;
     use crate::rt::blocking;
 
-    fn spec() -> CallSpec {
-        CallSpec {
-            key: Key::new(crate::key::Format::Single, "dspinlock".into(), [0; 32]),
-            site: "site".into(),
-            options: Options::default(),
-            near_cache: None,
-            refuse: None,
-            refusals: 0,
-        }
-    }
-
-    fn down() -> Result<Entered, Error> {
+    fn down() -> Result<engine::Outcome, Error> {
         Err(Error::AlreadyInitialized)
     }
 
     /// Runs a body that returns `outcome`, after this outcome of the engine.
-    fn run<S, P, R: Outcome<S, P>>(entered: Result<Entered, Error>, policy: P, outcome: R) -> R {
+    fn run<S, P, R: Outcome<S, P>>(entered: Result<engine::Outcome, Error>, policy: P, outcome: R) -> R {
         let body = std::future::ready(outcome);
-        let phase = Phase::Enter(Entering::ready(entered));
-        blocking::wait(Run::at(phase, Steps::new(policy), body))
+        blocking::wait(Run::new(Entering::ready(entered), Steps::new(policy), body))
     }
 
     #[test]
     fn a_hit_is_decoded_and_the_body_is_not_run() {
         let payload = codec::encode(&7).expect("numbers can be encoded").into();
-        let hit = Ok(Entered::Hit {
-            payload,
-            tag: None,
-            placeholder: None,
-            spec: Box::new(spec()),
-        });
+        let hit = Ok(engine::Outcome::Hit(Found { payload, tag: None }, None));
         let never = async { unreachable!("the value is stored") };
-        let phase = Phase::Enter(Entering::ready(hit));
-        let run = Run::at(phase, Steps::new::<Cached>(ByFrom), never);
+        let run = Run::new(Entering::ready(hit), Steps::new::<Cached>(ByFrom), never);
         let outcome: Result<u64, Error> = blocking::wait(run);
         assert!(matches!(outcome, Ok(7)));
     }

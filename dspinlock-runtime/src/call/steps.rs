@@ -4,10 +4,10 @@
 
 use bytes::Bytes;
 
-use super::policy::{Outcome, Rules};
-use super::start::{Entering, Start};
+use super::order::Entering;
+use super::policy::{self, Rules};
 use super::storable::Disposition;
-use crate::engine::{Entered, Permit};
+use crate::engine::{Boxed, Outcome, Permit};
 use crate::error::Error;
 use crate::rt::in_flight::InFlight;
 
@@ -27,17 +27,20 @@ pub(super) enum Decision<R> {
     Return(R),
 }
 
+/// The publish or the abort of a lock.
+pub(super) type Settling = InFlight<Boxed<Result<(), Error>>>;
+
 /// What follows from the body's return value.
 pub(super) enum Settled<R> {
     Return(R),
     /// Wait until the lock is published or aborted, then return.
-    Wait(InFlight<'static, ()>, R),
+    Wait(Settling, R),
 }
 
 impl<R, P> Steps<R, P> {
     pub(super) fn new<Storage>(policy: P) -> Self
     where
-        R: Outcome<Storage, P>,
+        R: policy::Outcome<Storage, P>,
     {
         Self {
             policy,
@@ -46,20 +49,15 @@ impl<R, P> Steps<R, P> {
     }
 
     /// Before the engine: reads the near cache.
-    pub(super) fn near_hit(&self, start: &Start) -> Option<R> {
-        start.near_hit(self.rules.from_entry)
+    pub(super) fn near_hit(&self, entering: &Entering) -> Option<R> {
+        entering.order.near_hit(self.rules.from_entry)
     }
 
     /// After the engine's outcome.
-    pub(super) fn entered(&self, entering: &mut Entering, entered: Result<Entered, Error>) -> Decision<R> {
+    pub(super) fn entered(&self, entering: &mut Entering, entered: Result<Outcome, Error>) -> Decision<R> {
         match entered {
-            Ok(Entered::Lead(permit)) => Decision::RunBody(Some(permit)),
-            Ok(Entered::Hit {
-                payload,
-                tag,
-                placeholder,
-                spec,
-            }) => match (self.rules.decode)(&payload) {
+            Ok(Outcome::Lead(lease)) => Decision::RunBody(Some(Permit::new(lease))),
+            Ok(Outcome::Hit(found, placeholder)) => match (self.rules.decode)(&found.payload) {
                 Some(outcome) => {
                     if let Some((placeholder, entry)) = placeholder.zip((self.rules.to_entry)(&outcome)) {
                         placeholder.fill(entry);
@@ -67,7 +65,7 @@ impl<R, P> Steps<R, P> {
                     Decision::Return(outcome)
                 }
                 None => {
-                    entering.refuse(spec, tag);
+                    entering.refuse(found.tag);
                     Decision::Retry
                 }
             },

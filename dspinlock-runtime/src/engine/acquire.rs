@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::attempt::{Attempt, AttemptOutcome};
+use super::Outcome;
+use super::attempt::Attempt;
 use super::failures::Failures;
 use super::wait::Next;
 use crate::error::Error;
@@ -31,7 +32,7 @@ const END_OF_PROCESS: Duration = Duration::from_millis(10);
 
 impl Attempt {
     /// Sends an ACQUIRE. Waiting happens on the background thread, because the caller's runtime may be busy or shut down.
-    pub(super) async fn acquire(mut self, mut claim: Claim) -> Result<AttemptOutcome, Error> {
+    pub(super) async fn acquire(mut self, mut claim: Claim) -> Result<Outcome, Error> {
         heartbeat::give_up_at_end_of_process();
         let mut state = TryState::default();
         loop {
@@ -45,10 +46,8 @@ impl Attempt {
 
     /// Tries again at every change of the record, and when the holder's lease expires. Each request also subscribes to the
     /// next change, so no change is missed.
-    async fn wait(mut self, mut claim: Claim, mut state: TryState) -> Result<AttemptOutcome, Error> {
-        if let Some(leader) = &mut claim.leader {
-            leader.begin_watching();
-        }
+    async fn wait(mut self, mut claim: Claim, mut state: TryState) -> Result<Outcome, Error> {
+        claim.begin_watching();
         state.subscribes = true;
         loop {
             match self.try_once(&mut claim, &mut state).await? {
@@ -89,9 +88,7 @@ impl Attempt {
         if !self.want_value || self.spec.refuse.is_some() {
             return Ok(None);
         }
-        if let Some(leader) = &mut claim.leader {
-            leader.begin_request();
-        }
+        claim.ask();
         // An error is ignored: if the store still fails, the next ACQUIRE reports it.
         match self.read().await {
             Ok(Some((found, _))) => Ok(Some(found)),
@@ -104,7 +101,7 @@ impl Attempt {
         let sent = Instant::now();
         let next = match self.send(claim, state).await {
             // A connection gave the reply to another request.
-            Ok(Reply::Acquired(id)) if id.tag != claim.tag => return Err(self.unexpected_reply()),
+            Ok(Reply::Acquired(id)) if id.tag != claim.tag() => return Err(self.unexpected_reply()),
             // The reply took so long that a renewal is due. A second ACQUIRE grants a full lease. There is no third one,
             // because the network may always be this slow.
             Ok(Reply::Acquired(_)) if !state.was_late && sent.elapsed() > self.lease / 3 => {
@@ -154,7 +151,7 @@ impl Attempt {
     async fn send(&self, claim: &mut Claim, state: &mut TryState) -> Result<Reply, Error> {
         let options = &self.spec.options;
         let request = Request::Acquire(Acquire {
-            tag: claim.tag,
+            tag: claim.tag(),
             lease: millis(self.lease),
             max_block: millis(options.max_block_time),
             cached: options.cached_if_computed,
@@ -174,15 +171,15 @@ impl Attempt {
             background::sleep(END_OF_PROCESS).await;
             was_armed = claim.arm();
         }
-        let (requests, lost_copy) = (self.pool.requests(), claim.lost_copy());
+        let (pool, lost_copy) = (&self.pool, claim.lost_copy());
         let answer = if state.subscribes {
-            let watched = requests.send_watched(&self.key, request, lost_copy).await;
+            let watched = pool.send_watched(&self.key, request, lost_copy).await;
             watched.map(|(reply, change)| {
                 state.change = Some(change);
                 reply
             })
         } else {
-            requests.send_noting(&self.key, request, lost_copy).await
+            pool.send_noting(&self.key, request, lost_copy).await
         };
         if !was_armed && answer.as_ref().is_err_and(is_not_sent) {
             // Otherwise each call of an outage would send ABORTs for a lease.
@@ -208,14 +205,14 @@ impl Attempt {
             id,
             lease: millis(self.lease),
         });
-        let renewal = self.pool.requests().send_replicated(&self.key, request, replicas);
+        let renewal = self.pool.send_replicated(&self.key, request, replicas);
         match Box::pin(renewal).await.map_err(as_acquire)? {
             Reply::Renewed if Instant::now() < deadline(self.lease, sent) => Ok(Some(sent)),
             _ => Err(Error::LeaseLost { key: self.name() }),
         }
     }
 
-    fn end(self, mut claim: Claim, ended: Ended) -> AttemptOutcome {
+    fn end(self, mut claim: Claim, ended: Ended) -> Outcome {
         match ended {
             Ended::Granted(id, sent) => {
                 let terms = Terms {
@@ -225,13 +222,11 @@ impl Attempt {
                     keeps_mark: self.key.is_shared() || self.spec.options.fail_if_key_exists,
                     site: self.spec.site,
                 };
-                AttemptOutcome::Lease(Lease::start(claim, id, sent, terms))
+                Outcome::Lead(Lease::start(claim, id, sent, terms))
             }
             Ended::Found(found) => {
-                if let Some(leader) = claim.leader.take() {
-                    leader.complete(&found);
-                }
-                AttemptOutcome::Found(found, None, self.spec)
+                claim.complete(&found);
+                Outcome::Hit(found, None)
             }
         }
     }

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::lookup::Missed;
 use super::wait::WaitPolicy;
 use crate::error::{Error, KeyName, StoreFailure};
 use crate::key::Key;
-use crate::lease::Lease;
 use crate::lease::current::Frame;
 use crate::options::{Options, check_length};
 use crate::pool::Pool;
@@ -43,14 +43,6 @@ impl CallSpec {
 /// fault of the store.
 const MAX_REFUSALS: u8 = 3;
 
-/// Outcome of an attempt.
-pub(super) enum AttemptOutcome {
-    /// The lock is held.
-    Lease(Lease),
-    /// A stored value.
-    Found(Found, Option<Placeholder>, Box<CallSpec>),
-}
-
 /// A call that has entered the engine.
 pub(super) struct Attempt {
     pub(super) pool: Pool,
@@ -74,7 +66,7 @@ impl Attempt {
         if let Some(age) = spec.near_cache {
             check_length("near_cache", age).map_err(|error| error.at(&spec.site))?;
         }
-        if Frame::current().is_some_and(|frame| frame.holds(&pool, &key)) {
+        if Frame::is_held(&pool, &key) {
             let key = KeyName::new(spec.site.clone(), key.to_string());
             return Err(Error::Recursion { key });
         }
@@ -91,7 +83,7 @@ impl Attempt {
         })
     }
 
-    /// The hit path: one round trip, no lock.
+    /// Reads without a lock.
     pub(super) async fn read(&mut self) -> Result<Option<(Found, Option<Placeholder>)>, Error> {
         let request = Read {
             bound: match self.is_too_long {
@@ -99,10 +91,9 @@ impl Attempt {
                 false => self.pool.bound(),
             },
         };
-        let requests = self.pool.requests();
         let (reply, placeholder) = match self.spec.near_cache {
-            Some(_) => Box::pin(requests.read_tracked(&self.key, request)).await?,
-            None => (requests.read(&self.key, request).await?, None),
+            Some(_) => Box::pin(self.pool.read_tracked(&self.key, request)).await?,
+            None => (self.pool.read(self.key.clone(), request).await?, None),
         };
         match reply {
             Reply::Hit(hit, _) => Ok(self.verified(hit)?.map(|found| (found, placeholder))),
@@ -119,15 +110,26 @@ impl Attempt {
     /// # Errors
     ///
     /// The store has returned too many such values.
-    pub(super) fn verified(&mut self, mut hit: Hit) -> Result<Option<Found>, Error> {
-        let is_valid = self.pool.verify(&self.key, &mut hit);
-        let (payload, tag) = (hit.payload, Some(hit.id.tag));
-        if is_valid {
-            return Ok(Some(Found { payload, tag }));
+    pub(super) fn verified(&mut self, hit: Hit) -> Result<Option<Found>, Error> {
+        match self.pool.verified(&self.key, hit) {
+            Ok(found) => Ok(Some(found)),
+            Err(tag) => {
+                self.refuse(tag)?;
+                Ok(None)
+            }
         }
-        self.spec.refuse(tag);
-        self.check_refusals()?;
-        Ok(None)
+    }
+
+    /// Accepts no value with this tag from now on.
+    fn refuse(&mut self, tag: Tag) -> Result<(), Error> {
+        self.spec.refuse(Some(tag));
+        self.check_refusals()
+    }
+
+    /// Goes on after the read of a [`Lookup`](super::lookup::Lookup).
+    pub(super) fn has_missed(&mut self, missed: Missed) -> Result<(), Error> {
+        self.is_too_long = missed.is_too_long;
+        missed.refuse.map_or(Ok(()), |tag| self.refuse(tag))
     }
 
     /// # Errors

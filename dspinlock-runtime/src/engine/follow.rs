@@ -1,77 +1,72 @@
 //! The first part of a call: read the value, or follow another call of this process. If neither gives a value, `acquire`
 //! continues. This module never sends an ACQUIRE.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::attempt::{Attempt, AttemptOutcome};
+use super::Outcome;
+use super::attempt::Attempt;
+use super::lookup::Joined;
 use super::wait::Next;
 use crate::error::Error;
 use crate::lease::claim::Claim;
-use crate::pool::flight::{FIRST_PROBE, Found, Handoff, Leader, Probe, Role};
-use crate::pool::near_cache::Placeholder;
+use crate::pool::flight::{FIRST_PROBE, Handoff, Leader, Probe, Role};
 use crate::rt::background;
 use crate::rt::clock::Instant;
 
-/// Outcome of [`Attempt::begin`].
-enum Begun {
-    Found(Found, Option<Placeholder>),
-    /// Acquire the lock, as the leader of a flight or without one.
-    Acquire(Option<Leader>),
-}
-
-/// Runs a call to its outcome. What a hit does not need is boxed, so that its future is small.
-#[expect(
-    clippy::manual_async_fn,
-    reason = "an async fn would contain the attempt twice"
-)]
-pub(super) fn run(mut attempt: Attempt) -> impl Future<Output = Result<AttemptOutcome, Error>> {
-    async move {
-        match attempt.begin().await {
-            Ok(Begun::Found(found, placeholder)) => {
-                Ok(AttemptOutcome::Found(found, placeholder, attempt.spec))
-            }
-            Ok(Begun::Acquire(leader)) => {
-                let claim = Claim::new(&attempt.pool, &attempt.key, attempt.lease, leader);
-                let site = attempt.spec.site.clone();
-                let acquired = Box::pin(attempt.acquire(claim)).await;
-                acquired.map_err(|error| error.at(&site))
-            }
-            Err(error) => Err(error.at(&attempt.spec.site)),
+/// Runs a call to its outcome.
+pub(super) async fn run(mut attempt: Attempt, joined: Option<Joined>) -> Result<Outcome, Error> {
+    let site = attempt.spec.site.clone();
+    let outcome = match attempt.begin(joined).await {
+        Ok(ControlFlow::Break(outcome)) => Ok(outcome),
+        Ok(ControlFlow::Continue(leader)) => {
+            let claim = Claim::new(&attempt.pool, &attempt.key, attempt.lease, leader);
+            attempt.acquire(claim).await
         }
-    }
+        Err(error) => Err(error),
+    };
+    outcome.map_err(|error| error.at(&site))
 }
 
 impl Attempt {
-    async fn begin(&mut self) -> Result<Begun, Error> {
+    /// Ends with a value, or with the leader of the flight that the call leads, if any.
+    async fn begin(&mut self, joined: Option<Joined>) -> Result<ControlFlow<Outcome, Option<Leader>>, Error> {
         self.check_refusals()?;
-        let mut leader = None;
-        // A call with `fail_if_key_exists`, or with `wait = "0s"`, does not join a flight: it sends its own ACQUIRE.
-        if !self.spec.options.fail_if_key_exists && self.policy.waits() {
-            leader = Some(match self.join() {
-                // No `begin_request`: a new flight has no followers that the read could serve.
-                Role::Leader(leader) => leader,
-                Role::Follower(handoff) => match Box::pin(self.follow(handoff)).await? {
-                    Handoff::Value(found) => return Ok(Begun::Found(found, None)),
-                    Handoff::Lead(mut leader) => {
-                        leader.begin_request();
-                        leader
-                    }
-                },
-            });
-        }
+        let role = match joined {
+            Some(Joined::Leader(leader, missed)) => {
+                self.has_missed(missed)?;
+                return Ok(ControlFlow::Continue(Some(leader)));
+            }
+            Some(Joined::Follower(handoff)) => Some(Role::Follower(handoff)),
+            // A call with `fail_if_key_exists`, or with `wait = "0s"`, sends its own ACQUIRE.
+            None if self.spec.options.fail_if_key_exists || !self.spec.options.waits() => None,
+            None => Some(self.join()),
+        };
+        let mut leader = match role {
+            None => None,
+            Some(Role::Leader(leader, asked)) => Some((leader, asked)),
+            Some(Role::Follower(handoff)) => match self.follow(handoff).await? {
+                Handoff::Value(found) => return Ok(ControlFlow::Break(Outcome::Hit(found, None))),
+                Handoff::Lead(mut leader) => {
+                    let asked = leader.ask();
+                    Some((leader, asked))
+                }
+            },
+        };
+        let is_absent = leader.as_ref().is_some_and(|(leader, _)| leader.knows_absent());
         let reads = self.want_value && !self.spec.options.fail_if_key_exists && self.spec.refuse.is_none();
         if reads
-            && !leader.as_ref().is_some_and(Leader::knows_absent)
+            && !is_absent
             && let Some((found, placeholder)) = self.read().await?
         {
-            if let Some(leader) = leader {
-                leader.complete(&found);
+            if let Some((leader, asked)) = leader.take() {
+                leader.complete(asked, &found);
             }
-            return Ok(Begun::Found(found, placeholder));
+            return Ok(ControlFlow::Break(Outcome::Hit(found, placeholder)));
         }
-        Ok(Begun::Acquire(leader))
+        Ok(ControlFlow::Continue(leader.map(|(leader, _)| leader)))
     }
 
     fn join(&self) -> Role {
@@ -94,7 +89,7 @@ impl Attempt {
                     Ok(received) => return Ok(received),
                     // The flight has ended without this follower: join the next one.
                     Err(_) => match self.join() {
-                        Role::Leader(leader) => return Ok(Handoff::Lead(leader)),
+                        Role::Leader(leader, _) => return Ok(Handoff::Lead(leader)),
                         Role::Follower(next) => handoff = next,
                     },
                 },

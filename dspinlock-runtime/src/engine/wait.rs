@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::options::{Options, Wait};
+use crate::options::Options;
 use crate::protocol::Existing;
 use crate::protocol::state::State;
 use crate::rt::clock::Instant;
@@ -57,18 +57,9 @@ pub(super) enum Next {
 
 impl WaitPolicy {
     pub(super) fn new(options: &Options) -> Self {
-        let budget = match options.wait {
-            Some(Wait::Forever) => None,
-            Some(Wait::AtMost(budget)) => Some(budget),
-            None => Some(
-                options
-                    .spinlock_sleep_thresh
-                    .saturating_mul(options.max_spinlock_tries),
-            ),
-        };
         Self {
             max_sleep: options.spinlock_sleep_thresh,
-            budget,
+            budget: options.budget(),
             max_block: options.max_block_time,
             since: None,
             seen: None,
@@ -110,11 +101,6 @@ impl WaitPolicy {
     /// The call follows another call of this process.
     pub(super) fn following(&mut self, now: Instant) -> Next {
         self.sleep(now, Duration::MAX)
-    }
-
-    /// Whether the call may wait at all.
-    pub(super) fn waits(&self) -> bool {
-        self.budget.is_none_or(|budget| !budget.is_zero())
     }
 
     /// Whether the call has seen another holder of the key.
@@ -168,6 +154,7 @@ impl WaitPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Wait;
 
     const NOW: u64 = 1_795_416_240_000_000;
 
@@ -232,13 +219,11 @@ mod tests {
     #[test]
     fn a_wait_may_be_zero_or_unlimited() {
         let (mut policy, start) = self::policy(|options| options.wait = Some(Wait::AtMost(Duration::ZERO)));
-        assert!(!policy.waits());
         assert_eq!(
             policy.busy(start, &busy(ms(1), None)),
             Next::TimedOut(Duration::ZERO)
         );
         let (mut policy, start) = self::policy(|options| options.wait = Some(Wait::Forever));
-        assert!(policy.waits());
         let fresh = busy(ms(1), None);
         assert!(matches!(policy.busy(start, &fresh), Next::Sleep(_)));
         assert!(matches!(

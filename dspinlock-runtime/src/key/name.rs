@@ -148,26 +148,43 @@ impl Key {
     /// The name in the store. `<prefix>,<digest in hex>` for a shared key, as in py-dspinlock; otherwise
     /// `<prefix>,a<24 bytes of the digest in base64url>`, where `a` is the format.
     pub fn name(&self) -> String {
-        match &self.0 {
+        self.with_name(str::to_owned)
+    }
+
+    /// Passes the [`name`](Self::name) to `f`. Every hit needs it, so it is on the stack, unless the prefix is very long.
+    pub(crate) fn with_name<T>(&self, f: impl FnOnce(&str) -> T) -> T {
+        let (format, prefix, digest) = match &self.0 {
+            Repr::Custom(text) => return f(text),
             Repr::Digest {
                 format,
                 prefix,
                 digest,
-            } => {
-                let mut name = String::with_capacity(prefix.len() + 65);
-                name.extend([prefix, ","]);
-                match format {
-                    Format::Shared => Hex(digest).with(|digits| name.push_str(digits)),
-                    Format::Single => {
-                        let mut text = [0; 32];
-                        base64::encode(&digest[..NAMED], &mut text);
-                        name.push(LETTER);
-                        name.push_str(std::str::from_utf8(&text).unwrap_or_default());
-                    }
-                }
-                name
+            } => (format, prefix, digest),
+        };
+        let mut text = [0; 32];
+        let write = |text: &str| {
+            let pieces = [prefix, ",", text];
+            let length = pieces.iter().map(|piece| piece.len()).sum();
+            let mut stack = [0; 160];
+            let Some(name) = stack.get_mut(..length) else {
+                return f(&pieces.concat());
+            };
+            let mut rest = &mut *name;
+            for piece in pieces {
+                let (place, behind) = rest.split_at_mut(piece.len());
+                place.copy_from_slice(piece.as_bytes());
+                rest = behind;
             }
-            Repr::Custom(text) => text.as_ref().into(),
+            f(std::str::from_utf8(name).unwrap_or_default())
+        };
+        match format {
+            Format::Shared => Hex(digest).with(write),
+            Format::Single => {
+                base64::encode(&digest[..NAMED], &mut text);
+                let mut letter_and_text = [LETTER as u8; 33];
+                letter_and_text[1..].copy_from_slice(&text);
+                write(std::str::from_utf8(&letter_and_text).unwrap_or_default())
+            }
         }
     }
 }

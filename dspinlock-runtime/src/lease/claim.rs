@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::error::{Error, StoreFailure};
 use crate::key::{Key, base64};
 use crate::pool::Pool;
-use crate::pool::flight::Leader;
+use crate::pool::flight::{Asked, Found, Leader};
 use crate::protocol::Request;
 use crate::protocol::tag::Tag;
 use crate::rt::process::PerProcess;
@@ -43,10 +43,12 @@ pub(super) fn give_up() {
 /// Dropping an armed claim sends an ABORT. Every step travels on the same connection, so the ABORT does not overtake its ACQUIRE,
 /// and no later request of this thread overtakes the ABORT. The drop waits for nothing.
 pub(crate) struct Claim {
-    pub(crate) pool: Pool,
-    pub(crate) key: Key,
-    pub(crate) tag: Tag,
-    pub(crate) leader: Option<Leader>,
+    pub(super) pool: Pool,
+    pub(super) key: Key,
+    tag: Tag,
+    leader: Option<Leader>,
+    /// For the last request.
+    asked: Option<Asked>,
     /// The length of the lease.
     lease: Duration,
     /// The store may hold the key for this tag.
@@ -62,6 +64,7 @@ impl Claim {
             key: key.clone(),
             tag: random_tag(),
             leader,
+            asked: None,
             lease,
             armed: false,
             has_lost_copy: false,
@@ -70,15 +73,43 @@ impl Claim {
 
     /// An ACQUIRE is about to be sent. Returns whether the store may hold the key already.
     pub(crate) fn arm(&mut self) -> bool {
-        if let Some(leader) = &mut self.leader {
-            leader.begin_request();
-        }
+        self.ask();
         let was_armed = mem::replace(&mut self.armed, true);
         if !was_armed {
             let claimed = (self.pool.clone(), self.key.clone());
             armed().insert(self.tag, claimed);
         }
         was_armed
+    }
+
+    pub(crate) fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    /// A request is about to be sent whose reply may [`complete`](Self::complete) the flight.
+    pub(crate) fn ask(&mut self) {
+        self.asked = self.leader.as_mut().map(Leader::ask);
+    }
+
+    /// The call waits on the background thread from now on.
+    pub(crate) fn begin_watching(&mut self) {
+        if let Some(leader) = &mut self.leader {
+            leader.begin_watching();
+        }
+    }
+
+    /// The call runs its body.
+    pub(super) fn begin_computing(&mut self) {
+        if let Some(leader) = &mut self.leader {
+            leader.begin_computing();
+        }
+    }
+
+    /// Passes the value that the last request has found or published to the followers of this call.
+    pub(crate) fn complete(&mut self, found: &Found) {
+        if let Some((leader, asked)) = self.leader.take().zip(self.asked.take()) {
+            leader.complete(asked, found);
+        }
     }
 
     /// Set this if a copy of the ACQUIRE may arrive after its reply. It counts from then on, also if the call is dropped

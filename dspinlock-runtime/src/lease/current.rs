@@ -126,8 +126,12 @@ impl Frame {
         body()
     }
 
-    /// Whether this body, or a body that waits for it, holds the key.
-    pub(crate) fn holds(self: &Arc<Self>, pool: &Pool, key: &Key) -> bool {
+    /// Whether the body that runs on this thread, or a body that waits for it, holds the key.
+    pub(crate) fn is_held(pool: &Pool, key: &Key) -> bool {
+        CURRENT.with_borrow(|current| current.as_ref().is_some_and(|frame| frame.holds(pool, key)))
+    }
+
+    fn holds(self: &Arc<Self>, pool: &Pool, key: &Key) -> bool {
         let mut frame = Some(self);
         while let Some(inner) = frame {
             if inner.held.is_for(pool, key) {

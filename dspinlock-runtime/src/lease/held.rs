@@ -74,6 +74,10 @@ impl Held {
         KeyName::new(self.terms.site.clone(), self.key.to_string())
     }
 
+    pub(crate) fn max_value_size(&self) -> usize {
+        self.pool.max_value_size()
+    }
+
     pub(super) fn site(&self) -> &str {
         &self.terms.site
     }

@@ -1,7 +1,7 @@
 //! A lock with a custom key scheme, and the calls that every explicit lock makes. `hash` calls it. It never computes a key
 //! from a value.
 
-use crate::engine::{self, CallSpec};
+use crate::engine::{self, CallSpec, Outcome};
 use crate::error::Error;
 use crate::key::Key;
 use crate::lease::Lease;
@@ -242,7 +242,7 @@ fn custom_key(text: &str) -> Result<Key, Error> {
 async fn own_pool(pool: Option<Pool>) -> Result<Pool, Error> {
     match pool {
         Some(pool) => pool.own(),
-        None => Pool::global().await.cloned(),
+        None => Pool::global().await,
     }
 }
 
@@ -258,9 +258,10 @@ pub(super) fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Po
             refuse: None,
             refusals: 0,
         });
-        Ok(engine::acquire(pool, spec)
-            .await?
-            .map_or(Acquired::Computed, Acquired::Locked))
+        Ok(match engine::acquire(pool, spec).await? {
+            Outcome::Lead(lease) => Acquired::Locked(lease),
+            Outcome::Hit(..) => Acquired::Computed,
+        })
     })
 }
 
@@ -270,11 +271,7 @@ pub(super) fn delete_state(key: Result<Key, Error>, replicas: u32, pool: Option<
         let key = pool.store_key(key);
         let reply = match replicas {
             0 => pool.send(&key, Request::Delete).await,
-            replicas => {
-                pool.requests()
-                    .send_replicated(&key, Request::Delete, replicas)
-                    .await
-            }
+            replicas => pool.send_replicated(&key, Request::Delete, replicas).await,
         };
         let deleted = reply.map_err(|error| error.at(SITE))? == Reply::Deleted(true);
         // If a leader of this process held the lock, it has lost it.

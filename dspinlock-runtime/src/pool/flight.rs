@@ -13,7 +13,6 @@ use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +20,7 @@ use foldhash::fast::RandomState;
 
 use crate::key::Key;
 use crate::protocol::tag::Tag;
+use crate::rt::handle::Handle;
 use crate::rt::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
 
 /// The number of locks, so that calls for different keys rarely contend.
@@ -34,7 +34,7 @@ type Shard = HashMap<Key, Flight, RandomState>;
 
 /// The flights of one pool.
 #[derive(Clone, Default)]
-pub(crate) struct Flights(Arc<Inner>);
+pub(crate) struct Flights(Handle<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -93,8 +93,8 @@ struct Follower {
 
 /// The role of a call in a flight.
 pub(crate) enum Role {
-    /// Sends the request.
-    Leader(Leader),
+    /// Sends the first request of a new flight.
+    Leader(Leader, Asked),
     /// Waits for the leader.
     Follower(oneshot::Receiver<Handoff>),
 }
@@ -124,6 +124,14 @@ impl Found {
     };
 }
 
+/// A request that is sent after this token was taken may serve the followers that had joined by then.
+/// [`Leader::complete`] demands it, so that no follower receives a value that is older than its arrival.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// The number of the last follower that had joined.
+    last: u64,
+}
+
 /// The right to send requests for a flight. Dropping it passes the leadership on.
 pub(crate) struct Leader {
     flights: Flights,
@@ -131,8 +139,6 @@ pub(crate) struct Leader {
     flight_id: u64,
     /// A follower that probes the store while the flight has another leader.
     is_probe: bool,
-    /// The number of the last follower that joined before the last request.
-    served_up_to: u64,
     /// The key had no computed value, so a read is not worth a round trip.
     known_absent: bool,
     /// The leadership was passed on, or the flight was removed.
@@ -140,6 +146,11 @@ pub(crate) struct Leader {
 }
 
 impl Flights {
+    /// Flights whose clones cost nothing.
+    pub(crate) fn of_static(&'static self) -> Self {
+        Self(Handle::of_static(&self.0))
+    }
+
     /// Joins the flight of `key`. `accepts_value`: this call can use a computed value.
     pub(crate) fn join(&self, key: &Key, accepts_value: bool) -> Role {
         match self.shard(key).entry(key.clone()) {
@@ -149,7 +160,8 @@ impl Flights {
                     id,
                     ..Flight::default()
                 });
-                Role::Leader(Leader::new(self.clone(), key.clone(), id))
+                let leader = Leader::new(self.clone(), key.clone(), id);
+                Role::Leader(leader, Asked { last: 0 })
             }
             Entry::Occupied(mut entry) => {
                 let flight = entry.get_mut();
@@ -231,7 +243,6 @@ impl Leader {
             key,
             flight_id,
             is_probe: false,
-            served_up_to: 0,
             known_absent: false,
             has_passed: false,
         }
@@ -243,7 +254,7 @@ impl Leader {
     }
 
     /// Call this before each request: its reply serves every follower that has joined before.
-    pub(crate) fn begin_request(&mut self) {
+    pub(crate) fn ask(&mut self) -> Asked {
         let is_probe = self.is_probe;
         let joined = self.with_flight(|flight| {
             if !is_probe {
@@ -254,7 +265,9 @@ impl Leader {
             }
             flight.joined
         });
-        self.served_up_to = joined.unwrap_or(0);
+        Asked {
+            last: joined.unwrap_or(0),
+        }
     }
 
     /// Call this when the leader waits on the background thread: then no follower probes.
@@ -289,7 +302,7 @@ impl Leader {
     }
 
     /// Passes the value to every follower that may receive it, and the leadership to the next one.
-    pub(crate) fn complete(mut self, found: &Found) {
+    pub(crate) fn complete(mut self, asked: Asked, found: &Found) {
         self.known_absent = false;
         self.replace_leader();
         let mut shard = self.flights.shard(&self.key);
@@ -302,11 +315,10 @@ impl Leader {
             self.has_passed = true;
             return;
         }
-        let last = self.served_up_to;
         let (served, others): (VecDeque<Follower>, _) = flight
             .followers
             .drain(..)
-            .partition(|follower| follower.accepts_value && follower.number <= last);
+            .partition(|follower| follower.accepts_value && follower.number <= asked.last);
         flight.followers = others;
         // Each send wakes a caller, which must not wait for this lock.
         drop(shard);
@@ -379,14 +391,14 @@ mod tests {
 
     fn lead(flights: &Flights) -> Leader {
         match flights.join(&key(), true) {
-            Role::Leader(leader) => leader,
+            Role::Leader(leader, _) => leader,
             Role::Follower(_) => panic!("the flight has a leader already"),
         }
     }
 
     fn follow(flights: &Flights, accepts_value: bool) -> oneshot::Receiver<Handoff> {
         match flights.join(&key(), accepts_value) {
-            Role::Leader(_) => panic!("the flight has no leader"),
+            Role::Leader(..) => panic!("the flight has no leader"),
             Role::Follower(handoff) => handoff,
         }
     }
@@ -422,9 +434,9 @@ mod tests {
         let flights = Flights::default();
         let mut first = lead(&flights);
         let (early, exclusive) = (follow(&flights, true), follow(&flights, false));
-        first.begin_request();
+        let asked = first.ask();
         let late = follow(&flights, true);
-        first.complete(&found());
+        first.complete(asked, &found());
         assert!(matches!(blocking::wait(early), Ok(Handoff::Value(_))));
         let second = receive_lead(exclusive);
         assert!(!second.knows_absent());
@@ -441,8 +453,8 @@ mod tests {
         assert!(self::probe(&flights).is_err());
         drop(probe);
         probe = self::probe(&flights).expect("a probe after the first has ended");
-        probe.begin_request();
-        probe.complete(&found());
+        let asked = probe.ask();
+        probe.complete(asked, &found());
         assert!(matches!(blocking::wait(follower), Ok(Handoff::Value(_))));
         assert!(flights.shard(&key()).is_empty());
         drop(leader);
@@ -456,7 +468,7 @@ mod tests {
         let mut look = || flights.probe(&key(), &mut seen, LONGEST);
         for _ in 0..3 {
             assert!(matches!(look(), Probe::Later(FIRST_PROBE)));
-            leader.begin_request();
+            let _ = leader.ask();
         }
         assert!(matches!(look(), Probe::Later(FIRST_PROBE)));
         assert!(matches!(look(), Probe::Lead(_)));
@@ -480,12 +492,12 @@ mod tests {
         let mut stuck = lead(&flights);
         let mut probe = probe(&flights).expect("a probe");
         assert!(!probe.knows_absent(), "the leader may be stuck behind its read");
-        probe.begin_request();
+        let asked = probe.ask();
         let late = follow(&flights, true);
-        probe.complete(&found());
+        probe.complete(asked, &found());
         let next = receive_lead(late);
-        stuck.begin_request();
-        stuck.complete(&found());
+        let asked = stuck.ask();
+        stuck.complete(asked, &found());
         assert_eq!(
             flights.count(),
             1,
@@ -503,8 +515,8 @@ mod tests {
         let follower = follow(&flights, true);
         probe.begin_computing();
         drop(stuck);
-        probe.begin_request();
-        probe.complete(&found());
+        let asked = probe.ask();
+        probe.complete(asked, &found());
         assert!(matches!(blocking::wait(follower), Ok(Handoff::Value(_))));
         assert_eq!(flights.count(), 0);
     }
@@ -537,11 +549,11 @@ mod tests {
         let flights = Flights::default();
         let mut lost = lead(&flights);
         let follower = follow(&flights, true);
-        lost.begin_request();
+        let asked = lost.ask();
         flights.disband(&key());
         let successor = receive_lead(follower);
         let next = follow(&flights, true);
-        lost.complete(&found()); // reaches no follower
+        lost.complete(asked, &found()); // reaches no follower
         drop(successor);
         drop(receive_lead(next));
         assert!(flights.shard(&key()).is_empty());

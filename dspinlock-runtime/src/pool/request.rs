@@ -3,30 +3,23 @@
 //! A step is idempotent under its tag, so it may be sent again. `engine`, `lease` and `lock` call this module. It never waits
 //! for a lock.
 
-use std::sync::Arc;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::near_cache::{NearCache, Placeholder};
+use super::Pool;
+use super::near_cache::Placeholder;
 use crate::error::{Error, KeyName, StoreFailure};
 use crate::key::Key;
-use crate::protocol::{Read, Reply, Request};
+use crate::protocol::{self, Read, Reply, Request};
 use crate::rt::clock::Instant;
-use crate::store::{self, Change, Failure, SharedStore, Tracked};
+use crate::store::{self, Boxed, CallerRead, Change, Doubt, Failure, Tracked};
 
-pub(crate) struct Requests {
-    store: SharedStore,
-    near_cache: Arc<NearCache>,
-}
-
-impl Requests {
-    pub(super) fn new(store: SharedStore, near_cache: Arc<NearCache>) -> Self {
-        Self { store, near_cache }
-    }
-
+impl Pool {
     /// Executes a step on the store. If the connection is lost, the request is sent again on a new connection. That one may
     /// be lost too, so there is a second retry. A retry that cannot be sent leaves the request lost: it may have been executed.
     /// One time limit includes all of that.
-    pub(super) async fn send(&self, key: &Key, request: Request) -> Result<Reply, Error> {
+    pub(crate) async fn send(&self, key: &Key, request: Request) -> Result<Reply, Error> {
         self.send_noting(key, request, &mut false).await
     }
 
@@ -49,7 +42,7 @@ impl Requests {
         is_lost: &mut bool,
     ) -> Result<Reply, Error> {
         let operation = operation(&request);
-        let mut answer = self.store.step(key, request.clone(), since).await;
+        let mut answer = self.shared.store.step(key, request.clone(), since).await;
         for _ in 0..2 {
             *is_lost |= may_be_executed(&answer);
             let Err(Failure::Lost { extension }) = answer else {
@@ -59,7 +52,7 @@ impl Requests {
             if let Request::Release(release) = &mut request {
                 release.was_sent = true;
             }
-            match self.store.step(key, request.clone(), since).await {
+            match self.shared.store.step(key, request.clone(), since).await {
                 Err(Failure::NotReady { .. }) => break,
                 other => answer = other,
             }
@@ -68,23 +61,51 @@ impl Requests {
         answer.map_err(|failure| into_error(operation, key, failure))
     }
 
-    /// Reads for the calling thread.
-    pub(crate) fn read(&self, key: &Key, read: Read) -> impl Future<Output = Result<Reply, Error>> {
+    /// Starts to read.
+    pub(crate) fn read(&self, key: Key, read: Read) -> Reading {
         self.read_since(Instant::now(), key, read)
     }
 
-    /// [`read`](Self::read) for a request that began at `since`. A small future, because the future of every hit contains it.
-    async fn read_since(&self, since: Instant, key: &Key, read: Read) -> Result<Reply, Error> {
-        match self.store.read(key, read, since).await {
-            Err(Failure::Lost { extension }) => {
-                let (since, request) = (since.moved_by(extension), Request::Read(read));
-                Box::pin(self.send_since(since, key, request, &mut false)).await
-            }
-            answer => {
-                self.forget_own_write(key, &answer);
-                answer.map_err(|failure| into_error("read", key, failure))
-            }
+    /// [`read`](Self::read) for a request that began at `since`.
+    fn read_since(&self, since: Instant, key: Key, read: Read) -> Reading {
+        let state = match self.shared.store.read_here(&key, read) {
+            Some(reading) => ReadState::Here(reading),
+            None => ReadState::OnBackground(self.read_on_background(&key, read, None, since)),
+        };
+        Reading {
+            pool: self.clone(),
+            key,
+            read,
+            since,
+            state,
         }
+    }
+
+    /// `first` is the reply of the caller's connection, if it is doubtful.
+    fn read_on_background(
+        &self,
+        key: &Key,
+        read: Read,
+        first: Option<Reply>,
+        since: Instant,
+    ) -> Boxed<Result<Reply, Error>> {
+        let (pool, key) = (self.clone(), key.clone());
+        Box::pin(async move {
+            let answer = match first {
+                None => pool.shared.store.read(&key, read, since),
+                Some(first) => pool.shared.store.read_again(&key, read, first, since),
+            };
+            match answer.await {
+                Err(Failure::Lost { extension }) => {
+                    let (since, request) = (since.moved_by(extension), Request::Read(read));
+                    pool.send_since(since, &key, request, &mut false).await
+                }
+                answer => {
+                    pool.forget_own_write(&key, &answer);
+                    answer.map_err(|failure| into_error("read", &key, failure))
+                }
+            }
+        })
     }
 
     /// Executes a step that `replicas` replicas must acknowledge.
@@ -95,11 +116,18 @@ impl Requests {
         replicas: u32,
     ) -> Result<Reply, Error> {
         let (operation, since) = (operation(&request), Instant::now());
-        let first = self.store.step_replicated(key, request.clone(), replicas, since);
+        let first = self
+            .shared
+            .store
+            .step_replicated(key, request.clone(), replicas, since);
         let mut answer = first.await;
         if let Err(Failure::Lost { extension }) = answer {
             let since = since.moved_by(extension);
-            answer = self.store.step_replicated(key, request, replicas, since).await;
+            answer = self
+                .shared
+                .store
+                .step_replicated(key, request, replicas, since)
+                .await;
         }
         self.forget_own_write(key, &answer);
         answer.map_err(|failure| into_error(operation, key, failure))
@@ -113,10 +141,11 @@ impl Requests {
         is_lost: &mut bool,
     ) -> Result<(Reply, Change), Error> {
         let (operation, since) = (operation(&request), Instant::now());
-        let mut answer = self.store.step_watched(key, request.clone(), since).await;
+        let mut answer = self.shared.store.step_watched(key, request.clone(), since).await;
         *is_lost |= may_be_executed(&answer);
         if let Err(Failure::Lost { extension }) = answer {
             match self
+                .shared
                 .store
                 .step_watched(key, request, since.moved_by(extension))
                 .await
@@ -126,7 +155,7 @@ impl Requests {
             }
         }
         if let Ok((Reply::Acquired(_), _)) = &answer {
-            self.near_cache.forget(key);
+            self.shared.near_cache.forget(key);
         }
         answer.map_err(|failure| into_error(operation, key, failure))
     }
@@ -141,13 +170,13 @@ impl Requests {
         read: Read,
     ) -> Result<(Reply, Option<Placeholder>), Error> {
         let mut since = Instant::now();
-        let mut placeholder = self.near_cache.reserve(key);
+        let mut placeholder = self.shared.near_cache.reserve(key);
         if placeholder.is_some() {
-            let mut answer = self.store.read_tracked(key, read, since).await;
+            let mut answer = self.shared.store.read_tracked(key, read, since).await;
             if let Err(Failure::Lost { extension }) = answer {
-                placeholder = self.near_cache.reserve(key);
+                placeholder = self.shared.near_cache.reserve(key);
                 since = since.moved_by(extension);
-                answer = self.store.read_tracked(key, read, since).await;
+                answer = self.shared.store.read_tracked(key, read, since).await;
             }
             if let Some(Tracked { reply, registered }) =
                 answer.map_err(|failure| into_error("read", key, failure))?
@@ -160,12 +189,12 @@ impl Requests {
             }
         }
         drop(placeholder);
-        Ok((self.read_since(since, key, read).await?, None))
+        Ok((self.read_since(since, key.clone(), read).await?, None))
     }
 
     /// The number of names whose next change a call waits for.
-    pub(super) fn watched_names(&self) -> usize {
-        store::watched_names(&self.store)
+    pub(crate) fn watches(&self) -> usize {
+        store::watched_names(&self.shared.store)
     }
 
     /// Read-your-writes: the near cache forgets the key before the caller sees the reply to its write. Pushes report the
@@ -176,7 +205,62 @@ impl Requests {
             answer,
             Ok(Miss | TooLong | Hit(..) | Busy(_) | Exists(_) | Computed | Bad(_) | Renewed)
         ) {
-            self.near_cache.forget(key);
+            self.shared.near_cache.forget(key);
+        }
+    }
+}
+
+/// A read of a pool, on the connection of its caller if possible. It is `Unpin`, so it needs no box: most hits allocate
+/// nothing for it.
+pub(crate) struct Reading {
+    pub(crate) pool: Pool,
+    pub(crate) key: Key,
+    read: Read,
+    since: Instant,
+    state: ReadState,
+}
+
+enum ReadState {
+    Here(CallerRead),
+    OnBackground(Boxed<Result<Reply, Error>>),
+}
+
+impl Reading {
+    /// Whether a reply may be the one to this read. A damaged value, or one of another key, may also be the reply to another
+    /// read.
+    fn is_plausible(&self, reply: &Reply) -> bool {
+        match reply {
+            Reply::Hit(hit, _) => hit.is_of(&self.key.check()),
+            _ => true,
+        }
+    }
+}
+
+impl Future for Reading {
+    type Output = Result<Reply, Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if let ReadState::Here(reading) = &mut this.state {
+            let outcome = ready!(Pin::new(&mut *reading).poll(context));
+            let since = match outcome {
+                Ok(_) => this.since,
+                Err(Doubt) => this.since.moved_by(reading.extension()),
+            };
+            let first = outcome
+                .ok()
+                .map(|bytes| protocol::read(&this.key, bytes, this.read));
+            match first {
+                Some(reply) if this.is_plausible(&reply) => return Poll::Ready(Ok(reply)),
+                first => {
+                    let again = this.pool.read_on_background(&this.key, this.read, first, since);
+                    this.state = ReadState::OnBackground(again);
+                }
+            }
+        }
+        match &mut this.state {
+            ReadState::OnBackground(reply) => reply.as_mut().poll(context),
+            ReadState::Here(_) => Poll::Pending,
         }
     }
 }

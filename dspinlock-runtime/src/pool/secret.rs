@@ -69,13 +69,13 @@ impl Secret {
 
     /// Removes the signature from the payload. `false` if it is missing or invalid.
     pub(super) fn verify(&self, key: &Key, hit: &mut Hit) -> bool {
-        let Some(end) = hit.payload.len().checked_sub(SIGNATURE_SIZE) else {
+        let Some(end) = hit.payload().len().checked_sub(SIGNATURE_SIZE) else {
             return false;
         };
-        let (payload, signature) = hit.payload.split_at(end);
-        let mac = self.mac(key, hit.id.tag, &hit.header, payload);
+        let (payload, signature) = hit.payload().split_at(end);
+        let mac = self.mac(key, hit.id.tag, hit.header(), payload);
         let is_valid = mac.verify_slice(signature).is_ok();
-        hit.payload.truncate(end);
+        hit.truncate(end);
         is_valid
     }
 
@@ -139,7 +139,7 @@ mod tests {
 
     fn verified(secret: &Secret, key: &Key, entry: &Bytes) -> Option<Bytes> {
         let mut hit = Hit::parse(entry)?;
-        secret.verify(key, &mut hit).then_some(hit.payload)
+        secret.verify(key, &mut hit).then(|| hit.into_payload())
     }
 
     #[test]

@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use memchr::memchr;
 
 use crate::protocol::tag::{Head, Id, Kind};
@@ -133,29 +133,46 @@ impl Facts {
 pub struct Hit {
     /// The grant that published the value.
     pub id: Id,
-    /// The header; empty if it does not parse.
-    pub header: Bytes,
     /// The facts in the header; `None` if it does not parse.
     pub facts: Option<Facts>,
-    /// The encoded value, and the signature if the pool has a secret.
-    pub payload: Bytes,
+    /// The whole entry.
+    bytes: Bytes,
+    /// Where the payload begins.
+    start: usize,
 }
 
 impl Hit {
     /// The value in the bytes of an entry. `None` if the entry is not a value. A damaged header has no facts.
     pub fn parse(bytes: &Bytes) -> Option<Self> {
         let head = Head::parse(bytes).filter(|head| head.kind == Kind::Value)?;
-        let rest = bytes.slice(Head::LENGTH..);
-        let (facts, end) = match Facts::parse(&rest) {
-            Some((facts, end)) => (Some(facts), end),
-            None => (None, 0),
-        };
+        let (facts, length) = Facts::parse(&bytes[Head::LENGTH..]).unzip();
         Some(Self {
             id: head.id,
-            header: rest.slice(..end),
             facts,
-            payload: rest.slice(end..),
+            bytes: bytes.clone(),
+            start: Head::LENGTH + length.unwrap_or(0),
         })
+    }
+
+    /// The header; empty if it does not parse.
+    pub fn header(&self) -> &[u8] {
+        &self.bytes[Head::LENGTH..self.start]
+    }
+
+    /// The encoded value, and the signature behind it if the pool has a secret.
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// The payload, without a copy.
+    pub(crate) fn into_payload(mut self) -> Bytes {
+        self.bytes.advance(self.start);
+        self.bytes
+    }
+
+    /// Removes the signature behind the payload.
+    pub(crate) fn truncate(&mut self, payload: usize) {
+        self.bytes.truncate(self.start + payload);
     }
 
     /// Whether the header parses, and the value belongs to the key with this check.
@@ -166,7 +183,7 @@ impl Hit {
     /// Whether the payload matches its checksum.
     pub fn is_intact(&self) -> bool {
         self.facts
-            .is_some_and(|facts| facts.checksum == crc32fast::hash(&self.payload))
+            .is_some_and(|facts| facts.checksum == crc32fast::hash(self.payload()))
     }
 
     /// The ttl of the publish, in milliseconds.
@@ -254,8 +271,8 @@ mod tests {
     fn a_printed_value_is_parsed() {
         let hit = Hit::parse(&entry()).expect("a value");
         assert!(hit.is_intact() && hit.is_of(b"0123456789_") && !hit.is_of(b"0123456789-"));
-        assert_eq!((hit.payload.as_ref(), hit.ttl()), (&b"pay\nload"[..], 20));
-        let origin = Origin::parse(Kind::Value, hit.header.trim_ascii_end()).expect("an origin");
+        assert_eq!((hit.payload(), hit.ttl()), (&b"pay\nload"[..], 20));
+        let origin = Origin::parse(Kind::Value, hit.header().trim_ascii_end()).expect("an origin");
         assert_eq!(origin, Origin::new(1, "h", "f<A, B>"));
     }
 

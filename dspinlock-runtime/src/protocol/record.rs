@@ -1,8 +1,9 @@
 //! The one entry that a store has for a key, and what an encoding makes of it. `protocol::step` sees the [`Record`] alone.
 
 use bytes::Bytes;
+use memchr::memchr;
 
-use crate::protocol::header::Hit;
+use crate::protocol::header::{Hit, MAX_LINE};
 use crate::protocol::request::{Acquire, Publish};
 use crate::protocol::state::BadState;
 use crate::protocol::tag::Id;
@@ -63,13 +64,19 @@ impl Entry {
     }
 }
 
+/// The line of the holder in an entry, without its end: the state of a shared key, or head and header.
+pub(crate) fn line(entry: &Bytes) -> Bytes {
+    let longest = &entry[..entry.len().min(MAX_LINE)];
+    entry.slice(..memchr(b'\n', longest).unwrap_or(longest.len()))
+}
+
 /// What an entry means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Whether the key is held or computed.
     pub status: Status,
-    /// The line of the holder: the state of a shared key, or head and header.
-    pub line: Bytes,
+    /// The entry, or its beginning if it is too long.
+    pub bytes: Bytes,
     /// Milliseconds until the entry expires; `None` if it has no expiry.
     pub remaining: Option<u64>,
     /// The entry is longer than the request's bound.
@@ -81,7 +88,7 @@ impl Record {
     pub(crate) fn without_grant(status: Status) -> Self {
         Self {
             status,
-            line: Bytes::new(),
+            bytes: Bytes::new(),
             remaining: None,
             is_too_long: false,
         }

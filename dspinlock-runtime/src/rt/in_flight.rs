@@ -10,18 +10,16 @@ use std::task::{Context, Poll};
 use super::{process, thread_end};
 use crate::error::Error;
 
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
-
-/// A boxed future that fails with [`Error::Forked`] if it is polled in two processes.
-pub(crate) struct InFlight<'a, T> {
+/// A future that fails with [`Error::Forked`] if it is polled in two processes.
+pub(crate) struct InFlight<F> {
     /// `None` after the end.
-    future: Option<Boxed<'a, T>>,
+    future: Option<F>,
     /// The generation of the process of the first poll; 0 before it.
     process: u32,
 }
 
-impl<'a, T> InFlight<'a, T> {
-    pub(crate) fn new(future: Boxed<'a, T>) -> Self {
+impl<F> InFlight<F> {
+    pub(crate) fn new(future: F) -> Self {
         Self {
             future: Some(future),
             process: 0,
@@ -33,8 +31,9 @@ impl<'a, T> InFlight<'a, T> {
     }
 }
 
-impl<T> Future for InFlight<'_, T> {
-    type Output = Result<T, Error>;
+/// `Unpin`, because a future that is leaked must not be pinned in its caller.
+impl<T, F: Future<Output = Result<T, Error>> + Unpin> Future for InFlight<F> {
+    type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let process = process::generation();
@@ -49,7 +48,7 @@ impl<T> Future for InFlight<'_, T> {
             .future
             .as_mut()
             .expect("the future is not polled after its end");
-        let polled = future.as_mut().poll(context);
+        let polled = Pin::new(future).poll(context);
         if polled.is_ready() {
             self.future = None;
         }
@@ -57,7 +56,7 @@ impl<T> Future for InFlight<'_, T> {
     }
 }
 
-impl<T> Drop for InFlight<'_, T> {
+impl<F> Drop for InFlight<F> {
     fn drop(&mut self) {
         // A future that was never polled has sent nothing.
         if self.future.is_some() && self.process != 0 && self.process != process::generation() {

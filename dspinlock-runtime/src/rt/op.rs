@@ -20,7 +20,7 @@ use crate::error::Error;
 /// }
 /// ```
 #[must_use = "futures do nothing unless polled"]
-pub struct Op<T>(InFlight<'static, T>);
+pub struct Op<T>(InFlight<Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>>);
 
 impl<T> Op<T> {
     pub(crate) fn new(operation: impl Future<Output = Result<T, Error>> + Send + 'static) -> Self {

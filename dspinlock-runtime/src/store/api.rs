@@ -5,7 +5,10 @@
 use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::error::StoreFailure;
 use crate::key::Key;
@@ -37,9 +40,26 @@ pub trait Store: Any + Send + Sync {
     /// futures are first polled.
     fn step(&self, key: &Key, request: Request, since: Instant) -> Boxed<Result<Reply, Failure>>;
 
-    /// Reads for the calling thread. It may overtake steps, and a sync caller may be blocked by this call.
+    /// Reads without a step: it may overtake steps.
     fn read(&self, key: &Key, read: Read, since: Instant) -> Boxed<Result<Reply, Failure>> {
         self.step(key, Request::Read(read), since)
+    }
+
+    /// Reads on a connection of the calling runtime or thread, if it has one. A sync caller may be blocked by this call.
+    fn read_here(&self, _: &Key, _: Read) -> Option<CallerRead> {
+        None
+    }
+
+    /// [`read`](Self::read) after a [`CallerRead`] whose reply, `first`, is not a value of this key. If the second reply
+    /// differs, the connection of the first one gave it to the wrong read.
+    fn read_again(
+        &self,
+        key: &Key,
+        read: Read,
+        _first: Reply,
+        since: Instant,
+    ) -> Boxed<Result<Reply, Failure>> {
+        self.read(key, read, since)
     }
 
     /// Executes a step and watches the record. The [`Change`] resolves with the first change after the step, also if that
@@ -78,6 +98,73 @@ pub trait Store: Any + Send + Sync {
 
     /// Sets the listener of all later changes. Only the first call has an effect.
     fn listen(&self, _: Arc<dyn Listener>) {}
+}
+
+/// A read on a connection of its caller. Any executor may poll it, and it allocates nothing. If it is dropped, its reply is
+/// skipped.
+pub struct CallerRead(CallerState);
+
+enum CallerState {
+    /// The reply is due.
+    Due(Arc<dyn Replies>, usize),
+    /// The reply of a blocking read, and by how long its bytes extend the time limit of the request.
+    Arrived(Outcome, Duration),
+}
+
+/// The bytes at a name; `None` if there are none.
+pub type Outcome = Result<Option<Bytes>, Doubt>;
+
+/// A connection cannot serve a read, or its reply is doubtful: the background has to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doubt;
+
+/// The replies that a connection owes to its callers, each in a numbered slot.
+pub trait Replies: Send + Sync {
+    /// The reply in a slot, once.
+    fn poll(&self, slot: usize, context: &mut Context<'_>) -> Poll<Outcome>;
+    /// By how long the bytes since the request of a slot extend its time limit.
+    fn extension(&self, slot: usize) -> Duration;
+    /// Nobody waits for this reply any more.
+    fn leave(&self, slot: usize);
+}
+
+impl CallerRead {
+    /// A read whose reply arrives in a slot.
+    pub fn due(replies: Arc<dyn Replies>, slot: usize) -> Self {
+        Self(CallerState::Due(replies, slot))
+    }
+
+    /// A blocking read that is over.
+    pub fn arrived(outcome: Outcome, extension: Duration) -> Self {
+        Self(CallerState::Arrived(outcome, extension))
+    }
+
+    /// By how long the bytes of a doubtful read extend the time limit of its request.
+    pub fn extension(&self) -> Duration {
+        match &self.0 {
+            CallerState::Due(replies, slot) => replies.extension(*slot),
+            CallerState::Arrived(_, extension) => *extension,
+        }
+    }
+}
+
+impl Future for CallerRead {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        match &mut self.0 {
+            CallerState::Due(replies, slot) => replies.poll(*slot, context),
+            CallerState::Arrived(outcome, _) => Poll::Ready(std::mem::replace(outcome, Err(Doubt))),
+        }
+    }
+}
+
+impl Drop for CallerRead {
+    fn drop(&mut self) {
+        if let CallerState::Due(replies, slot) = &self.0 {
+            replies.leave(*slot);
+        }
+    }
 }
 
 /// Receives the changes that a store pushes.

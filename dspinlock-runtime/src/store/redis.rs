@@ -35,7 +35,7 @@ use self::url::address::Address;
 use self::url::limits::timeouts;
 use self::url::query;
 use self::url::scheme::Scheme;
-use super::api::{Boxed, Change, Failure, Listener, SharedStore, Store, Tracked};
+use super::api::{Boxed, CallerRead, Change, Failure, Listener, SharedStore, Store, Tracked};
 use super::limits::Limits;
 use crate::error::Error;
 use crate::key::Key;
@@ -114,7 +114,21 @@ impl Store for RedisStore {
     }
 
     fn read(&self, key: &Key, read: Read, since: Instant) -> Boxed<Result<Reply, Failure>> {
-        self.node.read_for_caller(key, read, since)
+        self.node.read(key, read, since)
+    }
+
+    fn read_here(&self, key: &Key, read: Read) -> Option<CallerRead> {
+        self.node.read_here(key, read)
+    }
+
+    fn read_again(
+        &self,
+        key: &Key,
+        read: Read,
+        first: Reply,
+        since: Instant,
+    ) -> Boxed<Result<Reply, Failure>> {
+        self.node.read_again(key, read, first, since)
     }
 
     fn step_watched(

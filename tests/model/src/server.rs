@@ -135,7 +135,7 @@ impl Server {
 
     fn is_current(&self, hit: &Reply) -> bool {
         let Reply::Hit(hit, _) = hit else { return true };
-        version(&hit.payload) >= self.history.version && hit.id.fence == self.history.newest
+        version(hit.payload()) >= self.history.version && hit.id.fence == self.history.newest
     }
 
     /// Whether the lock is held.

@@ -64,8 +64,12 @@ impl Pool {
         Arc::ptr_eq(&self.entry, &other.entry)
     }
 
-    pub(crate) fn flights(&self) -> &Flights {
-        &self.flights
+    pub(crate) fn flights(&self) -> Flights {
+        self.flights.clone()
+    }
+
+    pub(crate) fn max_value_size(&self) -> usize {
+        usize::MAX
     }
 }
 

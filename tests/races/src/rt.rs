@@ -2,6 +2,8 @@
 
 pub mod background;
 pub mod blocking;
+#[path = "../../../dspinlock-runtime/src/rt/handle.rs"]
+pub mod handle;
 #[path = "../../../dspinlock-runtime/src/rt/in_flight.rs"]
 pub mod in_flight;
 #[path = "../../../dspinlock-runtime/src/rt/latch.rs"]

@@ -30,7 +30,7 @@ pub(super) fn decode(entry: &Entry, now: u64) -> Record {
     };
     Record {
         status,
-        line: bytes.clone(),
+        bytes: bytes.clone(),
         remaining: entry.remaining(now),
         is_too_long: false,
     }

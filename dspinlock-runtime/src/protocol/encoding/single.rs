@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::key::Key;
-use crate::protocol::header::{Facts, Hit, MAX_LINE, Origin};
+use crate::protocol::header::{Facts, Hit, Origin};
 use crate::protocol::record::{Entry, Record, Status, Stored};
 use crate::protocol::request::{Existing, Publish};
 use crate::protocol::state::BadState;
@@ -25,17 +25,10 @@ pub(super) fn decode(entry: &Entry, now: u64, bound: usize) -> Record {
             (_, Some(hit)) => Status::Computed(Some(id), Stored::Value(hit)),
             (_, None) => Status::Computed(Some(id), Stored::Mark),
         },
-        line: line(bytes),
+        bytes: bytes.clone(),
         remaining: entry.remaining(now),
         is_too_long,
     }
-}
-
-/// Head and header without the line end.
-fn line(bytes: &Bytes) -> Bytes {
-    let bytes = bytes.slice(..bytes.len().min(MAX_LINE));
-    let end = memchr::memchr(b'\n', &bytes).unwrap_or(bytes.len());
-    bytes.slice(..end)
 }
 
 /// The entry of a lock that is held.

@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
 use crate::rt::background;
-use crate::store::api::{Boxed, Change, Failure, Listener, Store, Tracked};
+use crate::store::api::{Boxed, CallerRead, Change, Failure, Listener, Store, Tracked};
 use crate::tls::Tls;
 
 /// How many redirects a step follows.
@@ -89,7 +89,32 @@ impl Store for Cluster {
             let send = |member: &Member, is_asking: bool| -> Boxed<Result<Reply, CommandError>> {
                 match is_asking {
                     true => asking::step(member.node.clone(), &key, Request::Read(read), since),
-                    false => member.node.read_for_caller(&key, read, since),
+                    false => member.node.read(&key, read, since),
+                }
+            };
+            send_to_owner(&nodes, &key, since, send).await
+        })
+    }
+
+    /// A redirect is a doubt: the background follows it.
+    fn read_here(&self, key: &Key, read: Read) -> Option<CallerRead> {
+        let owner = self.nodes.owner(key.with_name(slot))?;
+        owner.node.read_here(key, read)
+    }
+
+    fn read_again(
+        &self,
+        key: &Key,
+        read: Read,
+        first: Reply,
+        since: Instant,
+    ) -> Boxed<Result<Reply, Failure>> {
+        let (nodes, key) = (self.nodes.clone(), key.clone());
+        Box::pin(async move {
+            let send = |member: &Member, is_asking: bool| -> Boxed<Result<Reply, CommandError>> {
+                match is_asking {
+                    true => asking::step(member.node.clone(), &key, Request::Read(read), since),
+                    false => member.node.read_again(&key, read, first.clone(), since),
                 }
             };
             send_to_owner(&nodes, &key, since, send).await

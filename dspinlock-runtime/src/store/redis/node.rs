@@ -12,16 +12,15 @@ use super::connection::Connection;
 use super::failover::grants::{self, Grants};
 use super::failover::replicas::{ReplicaWaits, Replicated};
 use super::group::Group;
-use super::reader::Doubt;
 use super::reconnect::{Locate, Reconnecting};
 use super::timeouts::Timeouts;
 use super::tracking::Watches;
 use super::wire::command::{Step, bound, range};
 use super::wire::reply::{self, Answer, CommandError};
 use crate::key::Key;
-use crate::protocol::{Read, Reply, Request};
+use crate::protocol::{self, Read, Reply, Request};
 use crate::rt::clock::Instant;
-use crate::store::api::{Boxed, Change, Tracked};
+use crate::store::api::{Boxed, CallerRead, Change, Tracked};
 
 /// What all nodes of a pool share.
 #[derive(Clone, Default)]
@@ -96,35 +95,33 @@ impl Node {
         Box::pin(async move { Ok(this.replica_waits.execute(replicated, since).await?) })
     }
 
-    /// Reads on the caller's reader. If it has none, or its reply is doubtful, the steps carry the read.
-    pub(crate) fn read_for_caller<E>(
+    /// Reads on the reader of the caller, if it has one.
+    pub(crate) fn read_here(&self, key: &Key, read: Read) -> Option<CallerRead> {
+        let group = self.reconnecting.current()?;
+        key.with_name(|name| group.readers().read(name, bound(key, read)))
+    }
+
+    /// Repeats a read on the steps. If the reply is the same again, the value is damaged or forged. If not, the reader gave
+    /// the first reply to another read.
+    pub(crate) fn read_again<E>(
         &self,
         key: &Key,
-        request: Read,
+        read: Read,
+        first: Reply,
         since: Instant,
     ) -> Boxed<Result<Reply, E>>
     where
         E: From<CommandError> + Send + 'static,
     {
-        if let Some(group) = self.reconnecting.current() {
-            let name = key.name();
-            if let Some(mut reading) = group.readers().read(&name, bound(key, request)) {
-                let key = key.clone();
-                return Box::pin(async move {
-                    let outcome = (&mut reading).await;
-                    let first = outcome.map(|bytes| reply::read_bytes(&key, request, bytes));
-                    match first {
-                        Ok(reply) if is_plausible(&key, &reply) => Ok(reply),
-                        first => {
-                            let since = since.moved_by(reading.extension());
-                            drop(reading);
-                            Box::pin(read_again(&group, key, name, request, first, since)).await
-                        }
-                    }
-                });
+        let (key, reconnecting) = (key.clone(), self.reconnecting.clone());
+        Box::pin(async move {
+            let group = reconnecting.group(since).await.map_err(CommandError::from)?;
+            let reply = read_on_steps(&group, &key, &key.name(), read, since).await?;
+            if first != reply {
+                group.readers().reset();
             }
-        }
-        self.read(key, request, since)
+            Ok(reply)
+        })
     }
 
     /// Reads on a connection of the background.
@@ -142,7 +139,7 @@ impl Node {
             if reserved.is_none() {
                 let bound = bound(&key, request);
                 match group.readers().read_on_background(&name, bound).await {
-                    Ok(bytes) => return Ok(reply::read_bytes(&key, request, bytes)),
+                    Ok(bytes) => return Ok(protocol::read(&key, bytes, request)),
                     Err(extension) => since = since.moved_by(extension),
                 }
             }
@@ -225,32 +222,6 @@ async fn register(connection: &Connection, command: Cmd, since: Instant) -> Answ
         .await?
         .pop()
         .unwrap_or_else(|| Err(reply::unexpected()))
-}
-
-/// Whether a reply may be the one to a read of this key. A damaged value, or one of another key, may also be the reply to
-/// another read.
-fn is_plausible(key: &Key, reply: &Reply) -> bool {
-    match reply {
-        Reply::Hit(hit, _) => hit.is_of(&key.check()),
-        _ => true,
-    }
-}
-
-/// Repeats a read whose first reply was doubtful. If the value is the same again, it is damaged or forged. If not, the reader
-/// gave the reply to another read.
-async fn read_again<E: From<CommandError>>(
-    group: &Group,
-    key: Key,
-    name: String,
-    request: Read,
-    first: Result<Reply, Doubt>,
-    since: Instant,
-) -> Result<Reply, E> {
-    let reply = read_on_steps(group, &key, &name, request, since).await?;
-    if first.is_ok_and(|first| first != reply) {
-        group.readers().reset();
-    }
-    Ok(reply)
 }
 
 /// A plain read without a script.

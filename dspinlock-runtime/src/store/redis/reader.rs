@@ -19,10 +19,9 @@ mod tests;
 
 use crate::rt::clock::Instant;
 use std::collections::HashMap;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,13 +32,13 @@ use tokio::sync::Notify;
 use self::admission::Admission;
 use self::async_reader::Driver;
 use self::health::{End, silence};
-use self::queue::{Outcome, Queue, Reading};
+use self::queue::Queue;
 use self::sync_reader::{SyncReader, Unread};
 use crate::rt::process::Owned;
 use crate::rt::{background, blocking};
+use crate::store::api::{CallerRead, Doubt};
 
 pub(crate) use self::login::Server;
-pub(crate) use self::queue::Doubt;
 pub(crate) use self::stream::Endpoint;
 
 /// Ticks are at least this far apart, in milliseconds, with some tolerance of timers.
@@ -64,13 +63,6 @@ struct Shared {
     is_closed: AtomicBool,
 }
 
-/// A read on its way: [`Readers::read`].
-pub(crate) enum ReaderRead {
-    Async(Reading),
-    /// Taken by the first poll, and by how long the bytes of the read extend its time limit.
-    Sync(Option<Outcome>, Duration),
-}
-
 impl Readers {
     /// Nothing connects before it is worth it. The background thread must run.
     pub(crate) fn new(endpoint: Endpoint) -> Self {
@@ -89,7 +81,7 @@ impl Readers {
 
     /// Sends a read of at most `bound` bytes and one more, if the caller has a reader. `None`: the background has to read. In
     /// a blocking call the calling thread waits here.
-    pub(crate) fn read(&self, name: &str, bound: usize) -> Option<ReaderRead> {
+    pub(crate) fn read(&self, name: &str, bound: usize) -> Option<CallerRead> {
         if !self.0.endpoint.timeouts.readers {
             // Nothing of the caller's runtime is touched.
             return None;
@@ -100,7 +92,7 @@ impl Readers {
         let runtime = Handle::try_current().ok()?;
         let id = runtime.id();
         if let Some(reading) = self.0.read(id, name, bound) {
-            return reading.map(ReaderRead::Async);
+            return reading;
         }
         if id != background::handle().id()
             && let Some(registration) = self.0.admit(Some(id), Admission::admit)
@@ -142,14 +134,13 @@ impl Readers {
         }
     }
 
-    fn read_sync(&self, name: &str, bound: usize) -> Option<ReaderRead> {
-        let sync = |outcome, extension| Some(ReaderRead::Sync(Some(outcome), extension));
+    fn read_sync(&self, name: &str, bound: usize) -> Option<CallerRead> {
         match self.0.sync.read(name, bound) {
-            Ok(outcome) => return sync(outcome, Duration::ZERO),
+            Ok(outcome) => return Some(CallerRead::arrived(outcome, Duration::ZERO)),
             Err(Unread::Busy) => return None,
             Err(Unread::Lost { extension }) => {
                 self.0.ended(None, false);
-                return sync(Err(Doubt), extension);
+                return Some(CallerRead::arrived(Err(Doubt), extension));
             }
             Err(Unread::Absent) => {}
         }
@@ -211,7 +202,7 @@ impl Drop for Readers {
 
 impl Shared {
     /// Sends a read on the reader of a runtime. `None` if it has no reader; `Some(None)` if that does not serve now.
-    fn read(&self, id: Id, name: &str, bound: usize) -> Option<Option<Reading>> {
+    fn read(&self, id: Id, name: &str, bound: usize) -> Option<Option<CallerRead>> {
         let by_runtime = self.by_runtime.read().unwrap_or_else(PoisonError::into_inner);
         by_runtime.get(&id).map(|queue| queue.read(name, bound))
     }
@@ -371,27 +362,6 @@ impl Drop for Registration {
             Opened::No => shared.ended(self.caller, true),
             Opened::Async(id, queue) => shared.remove(*id, queue, !queue.has_received()),
             Opened::Sync => {}
-        }
-    }
-}
-
-impl ReaderRead {
-    /// By how long the bytes of a doubtful read extend its time limit.
-    pub(crate) fn extension(&self) -> Duration {
-        match self {
-            Self::Async(reading) => reading.extension(),
-            Self::Sync(_, extension) => *extension,
-        }
-    }
-}
-
-impl Future for ReaderRead {
-    type Output = Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        match &mut *self {
-            Self::Async(reading) => Pin::new(reading).poll(context),
-            Self::Sync(outcome, _) => Poll::Ready(outcome.take().unwrap_or(Err(Doubt))),
         }
     }
 }

@@ -20,8 +20,8 @@ impl View {
         };
         Self(match reply {
             Reply::Hit(hit, left) => {
-                let (id, header) = (self::id(hit.id, grants), &hit.header);
-                format!("Hit({id}, {header:?}, {:?}, {})", hit.payload, time(*left))
+                let (id, header) = (self::id(hit.id, grants), hit.header());
+                format!("Hit({id}, {header:?}, {:?}, {})", hit.payload(), time(*left))
             }
             Reply::Acquired(id) => format!("Acquired({})", self::id(*id, grants)),
             Reply::Busy(existing) => format!("Busy({})", self::existing(existing, grants, rig)),

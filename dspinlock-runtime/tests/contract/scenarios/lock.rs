@@ -104,7 +104,7 @@ impl<'a> Lock<'a> {
     /// Whether the key is computed, with this value if it keeps one.
     pub(crate) fn shows(&mut self, payload: &[u8]) -> bool {
         match self.read() {
-            Reply::Hit(hit, None) => hit.payload == payload && hit.is_intact(),
+            Reply::Hit(hit, None) => hit.payload() == payload && hit.is_intact(),
             Reply::Computed => self.is_shared(),
             _ => false,
         }

@@ -109,8 +109,8 @@ fn a_result_is_written_with_its_facts(lock: &mut Lock<'_>) {
     assert_eq!(hit.id, id);
     let facts = hit.facts.expect("a header that parses");
     assert_eq!((facts.took, facts.ttl, facts.stale_window), (1234, TTL, 0));
-    assert!(hit.header.starts_with(b"4711,host,1234,7200000,0,"));
-    assert!(hit.header.ends_with(b",ok,,,module::function<A, B>\n"));
+    assert!(hit.header().starts_with(b"4711,host,1234,7200000,0,"));
+    assert!(hit.header().ends_with(b",ok,,,module::function<A, B>\n"));
     lock.rig.advance(TTL - LEASE);
     assert!(lock.shows(b"value"));
     lock.rig.advance(AFTER_LEASE);

@@ -54,10 +54,10 @@ impl World {
     fn lead(&self, mut leader: Leader) {
         let others = self.leaders.fetch_add(1, Ordering::SeqCst);
         assert!(others == 0 || self.is_probed, "two calls lead one flight");
-        leader.begin_request();
+        let asked = leader.ask();
         let payload = self.version.load(Ordering::SeqCst).to_string().into();
         self.leaders.fetch_sub(1, Ordering::SeqCst);
-        leader.complete(&Found { payload, tag: None });
+        leader.complete(asked, &Found { payload, tag: None });
     }
 }
 

@@ -34,7 +34,7 @@ fn lease(pool: &Pool) -> Lease {
     let mut claim = Claim::new(pool, &key(), LEASE, None);
     claim.arm();
     let request = Acquire {
-        tag: claim.tag,
+        tag: claim.tag(),
         lease: millis(LEASE),
         max_block: 60_000,
         cached: true,

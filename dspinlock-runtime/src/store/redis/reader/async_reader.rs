@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 
 use super::frame::{Due, Frames};
-use super::queue::{Outcome, Queue, Request, outcome};
+use super::queue::{Queue, Request, outcome};
 use super::stream::Connection;
+use crate::store::api::Outcome;
 use crate::store::redis::connection::transport::Stream;
 
 /// From how many waiting reads on the driver lets other tasks run first, so that one write carries their requests and one

@@ -7,29 +7,19 @@
 //! reused, so a read allocates nothing here. A reply finds its slot by the order of the requests.
 
 use std::collections::VecDeque;
-use std::io::Write;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::frame::Frame;
 use super::health::{End, Health, Progress, Sent, Verdict};
 use super::stream::Socket;
+use crate::store::api::{CallerRead, Doubt, Outcome, Replies};
 use crate::store::redis::timeouts::transfer_time;
 
 /// How many replies may be due. Further reads go by the background.
 const MAX_DUE: usize = 16 * 1024;
-
-/// The reader cannot serve this read: the background has to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Doubt;
-
-/// The bytes at a name; `None` if there are none.
-pub(crate) type Outcome = Result<Option<Bytes>, Doubt>;
 
 /// A read whose reply is due.
 pub(crate) struct Request {
@@ -103,16 +93,13 @@ impl Queue {
     }
 
     /// Sends a read of at most `bound` bytes and one more. `None` if the reader does not serve now.
-    pub(crate) fn read(self: &Arc<Self>, name: &str, bound: usize) -> Option<Reading> {
+    pub(crate) fn read(self: &Arc<Self>, name: &str, bound: usize) -> Option<CallerRead> {
         let bytes = self.bytes_read.load(Ordering::Relaxed);
         let (slot, driver) = self.lock().request(name, bound, bytes)?;
         if let Some(driver) = driver {
             driver.wake();
         }
-        Some(Reading {
-            queue: self.clone(),
-            slot,
-        })
+        Some(CallerRead::due(self.clone(), slot))
     }
 
     /// Called by each poll of the driver: the number of replies that are due. `None` after the end.
@@ -286,39 +273,45 @@ pub(crate) fn outcome(frame: Frame) -> Outcome {
 
 /// Appends `GETRANGE name 0 bound`, which reads up to one byte more than the bound.
 pub(crate) fn pack(packed: &mut Vec<u8>, name: &str, bound: usize) {
-    let digits = bound.checked_ilog10().unwrap_or(0) + 1;
-    let length = name.len();
-    write!(
-        packed,
-        "*4\r\n$8\r\nGETRANGE\r\n${length}\r\n{name}\r\n$1\r\n0\r\n${digits}\r\n{bound}\r\n"
-    )
-    .expect("a vector accepts all bytes");
+    packed.extend_from_slice(b"*4\r\n$8\r\nGETRANGE\r\n$");
+    push_number(packed, name.len());
+    packed.extend_from_slice(b"\r\n");
+    packed.extend_from_slice(name.as_bytes());
+    packed.extend_from_slice(b"\r\n$1\r\n0\r\n$");
+    push_number(packed, bound.checked_ilog10().unwrap_or(0) as usize + 1);
+    packed.extend_from_slice(b"\r\n");
+    push_number(packed, bound);
+    packed.extend_from_slice(b"\r\n");
 }
 
-/// Resolves with the reply. Any executor may poll it. If it is dropped, its reply is skipped.
-pub(crate) struct Reading {
-    queue: Arc<Queue>,
-    slot: usize,
+/// Appends the digits of a number. Formatting costs more.
+fn push_number(packed: &mut Vec<u8>, mut number: usize) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    packed.extend_from_slice(&digits[start..]);
 }
 
-impl Reading {
-    /// By how long the bytes since the request extend its time limit.
-    pub(crate) fn extension(&self) -> Duration {
-        let sent = self.queue.lock().slots[self.slot].sent;
-        let bytes = self.queue.bytes_read.load(Ordering::Relaxed);
+impl Replies for Queue {
+    fn extension(&self, slot: usize) -> Duration {
+        let sent = self.lock().slots[slot].sent;
+        let bytes = self.bytes_read.load(Ordering::Relaxed);
         transfer_time(bytes.saturating_sub(sent.bytes))
     }
-}
 
-impl Future for Reading {
-    type Output = Outcome;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll(&self, slot: usize, context: &mut Context<'_>) -> Poll<Outcome> {
         // Cloned before the lock is taken again, if the slot needs it.
         let mut waker = None;
         loop {
-            let mut state = self.queue.lock();
-            let slot = &mut state.slots[self.slot].state;
+            let mut state = self.lock();
+            let slot = &mut state.slots[slot].state;
             match slot {
                 SlotState::Waiting(Some(known)) if known.will_wake(context.waker()) => return Poll::Pending,
                 SlotState::Waiting(known) => {
@@ -340,16 +333,14 @@ impl Future for Reading {
             waker = Some(context.waker().clone());
         }
     }
-}
 
-impl Drop for Reading {
-    fn drop(&mut self) {
-        let mut state = self.queue.lock();
-        let slot = &mut state.slots[self.slot];
+    fn leave(&self, slot: usize) {
+        let mut state = self.lock();
+        let left = &mut state.slots[slot];
         // The old state is dropped after the lock: it may have the caller's waker.
-        let old = std::mem::replace(&mut slot.state, SlotState::Dropped);
-        if !slot.is_due {
-            state.free.push(self.slot);
+        let old = std::mem::replace(&mut left.state, SlotState::Dropped);
+        if !left.is_due {
+            state.free.push(slot);
         }
         drop(state);
         drop(old);

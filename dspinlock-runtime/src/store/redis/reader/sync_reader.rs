@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use super::frame::{Due, Frames};
 use super::health::{MIN_BYTES, silence};
-use super::queue::{Outcome, outcome, pack};
+use super::queue::{outcome, pack};
 use super::stream::{Connection, Endpoint};
+use crate::store::api::Outcome;
 #[cfg(feature = "tls")]
 use crate::store::redis::connection::transport::Stream;
 use crate::store::redis::socket::SharedSocket;

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 use crate::rt::blocking::wait;
+use crate::store::api::Outcome;
 use crate::store::redis::timeouts::Timeouts;
 use crate::store::redis::url::address::{Address, Place};
 

@@ -60,20 +60,9 @@ impl From<CommandError> for Failure {
     }
 }
 
-/// The outcome of a plain read.
+/// The outcome of a plain read. A server returns no expired entry, so the time does not matter.
 pub(crate) fn read(key: &Key, request: Read, answer: Answer) -> Result<Reply, CommandError> {
-    Ok(judge(key, request, &entry(answer)?))
-}
-
-/// The outcome of a plain read by a reader.
-pub(crate) fn read_bytes(key: &Key, request: Read, bytes: Option<Bytes>) -> Reply {
-    let entry = bytes.map_or(Entry::Absent, |bytes| Entry::Bytes { bytes, until: None });
-    judge(key, request, &entry)
-}
-
-/// The protocol's own function decides. A server returns no expired entry, so the time does not matter.
-fn judge(key: &Key, request: Read, entry: &Entry) -> Reply {
-    protocol::apply(key, entry, 0, &Request::Read(request)).1
+    Ok(protocol::apply(key, &entry(answer)?, 0, &Request::Read(request)).1)
 }
 
 /// The reply of a script: a word, then its parameters.

@@ -1,0 +1,207 @@
+//! A call before its body: its key, the near cache, and its way through the engine.
+//!
+//! `call` and `future` use it. It is not generic, so that it is compiled once. An order borrows its site; the engine's
+//! specification, with names and options of its own, is built only for a call that does more than a read.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::site::Site;
+use super::site_name::{site_name, site_name_pieces};
+use crate::engine::{self, Boxed, CallSpec, Joined, Lookup, Outcome};
+use crate::error::Error;
+use crate::key::{Format, Key, KeyHasher};
+use crate::options::Options;
+use crate::pool::Pool;
+use crate::protocol::tag::Tag;
+use crate::rt::clock::Instant;
+use crate::rt::in_flight::InFlight;
+
+/// A call whose options and key are being set.
+pub(super) struct Draft {
+    pub(super) site: &'static Site,
+    pub(super) hasher: KeyHasher,
+    pub(super) cached: bool,
+    pub(super) near_cache: Option<Duration>,
+    /// Set if an option is an expression. Boxed, because every future contains it and few calls have one.
+    pub(super) options: Option<Box<Options>>,
+}
+
+impl Draft {
+    #[inline]
+    pub(super) fn new(site: &'static Site) -> Self {
+        Self {
+            site,
+            hasher: KeyHasher::new(site.format() == Format::Shared),
+            cached: false,
+            near_cache: site.near_cache,
+            options: None,
+        }
+    }
+
+    pub(super) fn options(&mut self) -> &mut Options {
+        let site = &self.site.options;
+        self.options.get_or_insert_with(|| Box::new(site.clone()))
+    }
+
+    /// `body_type` is the `type_name` of the body.
+    pub(super) fn order(&mut self, body_type: &'static str) -> Order {
+        let site = self.site;
+        let name = |hash: &mut Sha256| site_name_pieces(site, body_type, |piece| hash.update(piece));
+        Order {
+            site,
+            body_type,
+            digest: self.hasher.digest(name),
+            cached: self.cached,
+            near_cache: self.near_cache,
+            options: self.options.take(),
+            refused: None,
+            refusals: 0,
+        }
+    }
+}
+
+/// What a call asks for.
+pub(super) struct Order {
+    site: &'static Site,
+    body_type: &'static str,
+    /// `None` if a part of the key could not be serialized.
+    digest: Option<[u8; 32]>,
+    cached: bool,
+    near_cache: Option<Duration>,
+    options: Option<Box<Options>>,
+    /// The tag of the last value that could not be decoded, and the number of such values.
+    refused: Option<Tag>,
+    refusals: u8,
+}
+
+impl Order {
+    fn options(&self) -> &Options {
+        self.options.as_deref().unwrap_or(&self.site.options)
+    }
+
+    fn key(&self) -> Option<Key> {
+        Some(Key::new(
+            self.site.format(),
+            self.options().prefix.clone(),
+            self.digest?,
+        ))
+    }
+
+    /// The value in the near cache. Allocates nothing and takes no lock.
+    pub(super) fn near_hit<R>(&self, from_entry: fn(&(dyn Any + Send + Sync)) -> Option<R>) -> Option<R> {
+        let age = self.near_cache?;
+        let key = self.key()?;
+        let now = Instant::now();
+        let pool = Pool::global_if_open()?;
+        pool.near_cache().get(&pool.store_key(key), now, age, from_entry)
+    }
+
+    /// Reads in place, if this is a call that reads before anything else, and if its options are valid.
+    fn lookup(&self) -> Option<Result<Lookup, Joined>> {
+        let options = self.options();
+        let reads = self.cached && self.near_cache.is_none() && self.refused.is_none();
+        if !reads || options.fail_if_key_exists || !options.waits() || options.check().is_err() {
+            return None;
+        }
+        Lookup::start(Pool::global_if_open()?, self.key()?)
+    }
+
+    fn spec(&self) -> Result<Box<CallSpec>, Error> {
+        let site = site_name(self.site, self.body_type);
+        let Some(key) = self.key() else {
+            let site = site.into_owned();
+            return Err(Error::ProvidedObjectIsNotHashable { site });
+        };
+        let mut options = self.options().clone();
+        options.cached_if_computed = self.cached;
+        Ok(Box::new(CallSpec {
+            key,
+            site,
+            options,
+            near_cache: self.near_cache,
+            refuse: self.refused,
+            refusals: self.refusals,
+        }))
+    }
+}
+
+/// A call on its way to the engine's outcome.
+///
+/// ```text
+/// New ── cached ──> Reading ── no value ──> Waiting
+///  └───── otherwise ──────────────────────────^
+/// ```
+pub(super) struct Entering {
+    pub(super) order: Order,
+    state: State,
+}
+
+enum State {
+    New,
+    Reading(InFlight<Lookup>),
+    Waiting(InFlight<Boxed<Result<Outcome, Error>>>),
+}
+
+impl Entering {
+    pub(super) fn new(order: Order) -> Self {
+        Self {
+            order,
+            state: State::New,
+        }
+    }
+
+    /// Whether it was polled.
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self.state, State::New)
+    }
+
+    /// Enters the engine again, and refuses the value with this tag, because it could not be decoded.
+    pub(super) fn refuse(&mut self, tag: Option<Tag>) {
+        self.order.refused = tag;
+        self.order.refusals = self.order.refusals.saturating_add(1);
+        self.state = State::New;
+    }
+
+    fn enter(&mut self, joined: Option<Joined>) -> Result<(), Error> {
+        self.state = State::Waiting(InFlight::new(engine::enter(self.order.spec()?, joined)));
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn ready(outcome: Result<Outcome, Error>) -> Self {
+        static SITE: Site = Site::new("m::f");
+        let order = Draft::new(&SITE).order("m::f");
+        let state = State::Waiting(InFlight::new(Box::pin(std::future::ready(outcome))));
+        Self { order, state }
+    }
+}
+
+impl Future for Entering {
+    type Output = Result<Outcome, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match &mut self.state {
+                State::New => match self.order.lookup() {
+                    Some(Ok(lookup)) => self.state = State::Reading(InFlight::new(lookup)),
+                    Some(Err(joined)) => self.enter(Some(joined))?,
+                    None => self.enter(None)?,
+                },
+                State::Reading(lookup) => match ready!(Pin::new(lookup).poll(context)) {
+                    Ok(Ok(found)) => return Poll::Ready(Ok(Outcome::Hit(found, None))),
+                    Ok(Err(joined)) => self.enter(Some(joined))?,
+                    Err(error) => {
+                        let site = site_name(self.order.site, self.order.body_type);
+                        return Poll::Ready(Err(error.at(&site)));
+                    }
+                },
+                State::Waiting(outcome) => return Pin::new(outcome).poll(context),
+            }
+        }
+    }
+}

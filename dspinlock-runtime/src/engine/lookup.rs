@@ -1,0 +1,92 @@
+//! The beginning of a cached call, in place: joins the flight of its key and reads. A hit ends here.
+//!
+//! `call` polls it before it asks `engine` for more. It has neither names nor options of its own and no box, because most
+//! calls need none of them.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::sync::oneshot;
+
+use crate::error::Error;
+use crate::key::Key;
+use crate::lease::current::Frame;
+use crate::pool::Pool;
+use crate::pool::flight::{Asked, Found, Handoff, Leader, Role};
+use crate::pool::request::Reading;
+use crate::protocol::tag::Tag;
+use crate::protocol::{Read, Reply};
+
+/// A read by the leader of a flight.
+pub(crate) struct Lookup {
+    leader: Option<(Leader, Asked)>,
+    reading: Reading,
+}
+
+/// How far a call has come before its [`Attempt`](super::attempt::Attempt).
+pub(crate) enum Joined {
+    /// It leads a flight, and its read has found no value.
+    Leader(Leader, Missed),
+    /// Another call of this process leads.
+    Follower(oneshot::Receiver<Handoff>),
+}
+
+/// Why a read has no value for its call.
+#[derive(Default)]
+pub(crate) struct Missed {
+    /// The value with this tag is damaged or forged.
+    pub(super) refuse: Option<Tag>,
+    /// The value is longer than the bound.
+    pub(super) is_too_long: bool,
+}
+
+impl Lookup {
+    /// Joins the flight of `key`, and reads if the call leads. `None` if the call is inside a body that holds the key.
+    pub(crate) fn start(pool: Pool, key: Key) -> Option<Result<Self, Joined>> {
+        let key = pool.store_key(key);
+        if Frame::is_held(&pool, &key) {
+            return None;
+        }
+        Some(match pool.flights().join(&key, true) {
+            Role::Leader(leader, asked) => {
+                let bound = pool.bound();
+                Ok(Self {
+                    leader: Some((leader, asked)),
+                    reading: pool.read(key, Read { bound }),
+                })
+            }
+            Role::Follower(handoff) => Err(Joined::Follower(handoff)),
+        })
+    }
+
+    fn found(&self, reply: Reply) -> Result<Found, Missed> {
+        let Reading { pool, key, .. } = &self.reading;
+        match reply {
+            Reply::Hit(hit, _) => pool.verified(key, hit).map_err(|tag| Missed {
+                refuse: Some(tag),
+                is_too_long: false,
+            }),
+            Reply::Computed => Ok(Found::NO_VALUE),
+            reply => Err(Missed {
+                refuse: None,
+                is_too_long: reply == Reply::TooLong,
+            }),
+        }
+    }
+}
+
+impl Future for Lookup {
+    type Output = Result<Result<Found, Joined>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let reply = ready!(Pin::new(&mut self.reading).poll(context));
+        let (leader, asked) = self.leader.take().expect("not polled after completion");
+        Poll::Ready(Ok(match self.found(reply?) {
+            Ok(found) => {
+                leader.complete(asked, &found);
+                Ok(found)
+            }
+            Err(missed) => Err(Joined::Leader(leader, missed)),
+        }))
+    }
+}
