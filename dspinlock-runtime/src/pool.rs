@@ -349,7 +349,7 @@ impl Pool {
         let is_valid = self.shared.source.secret.as_ref().is_none_or(is_signed)
             && hit.is_of(&key.check())
             && hit.is_intact()
-            && hit.facts.is_some_and(|facts| !facts.is_error);
+            && hit.facts().is_some_and(|facts| !facts.is_error);
         let tag = hit.id.tag;
         if !is_valid {
             return Err(tag);

@@ -20,6 +20,7 @@ pub(crate) mod timestamp;
 use bytes::Bytes;
 
 use crate::key::Key;
+use crate::protocol::header::Hit;
 use crate::protocol::record::{Entry, Record, Status, Stored, Write, line};
 use crate::protocol::tag::{Id, MAX_FENCE};
 
@@ -28,14 +29,18 @@ pub use self::request::{Acquire, Existing, Publish, Read, Release, Renew, Reply,
 /// Takes one step on the entry of a key. `now` is the store's clock, in microseconds since 1970. The entry is `None` if the
 /// step does not change it.
 pub fn apply(key: &Key, entry: &Entry, now: u64, request: &Request) -> (Option<Entry>, Reply) {
-    let (write, reply) = step(encoding::decode(key, entry, now, request.bound()), now, request);
+    let (write, reply) = step(
+        encoding::decode(key, entry.clone(), now, request.bound()),
+        now,
+        request,
+    );
     (encoding::encode(key, entry, now, &write), reply)
 }
 
 /// READ on the bytes of an entry that has not expired.
 pub fn read(key: &Key, bytes: Option<Bytes>, read: Read) -> Reply {
     let entry = bytes.map_or(Entry::Absent, |bytes| Entry::Bytes { bytes, until: None });
-    value(encoding::decode(key, &entry, 0, read.bound))
+    value(encoding::decode(key, entry, 0, read.bound))
 }
 
 /// Decides one step.
@@ -71,7 +76,9 @@ pub fn step(record: Record, now: u64, request: &Request) -> (Write<'_>, Reply) {
 fn value(record: Record) -> Reply {
     match record.status {
         Status::Blocked(_) | Status::Computed(..) if record.is_too_long => Reply::TooLong,
-        Status::Computed(_, Stored::Value(hit)) => Reply::Hit(hit, None),
+        Status::Computed(Some(id), Stored::Value(layout)) => {
+            Reply::Hit(Hit::new(id, layout, record.bytes), None)
+        }
         Status::Computed(_, Stored::Unit) => Reply::Computed,
         _ => Reply::Miss,
     }
@@ -84,6 +91,7 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Write<'_>, Reply) {
         remaining,
         now,
     };
+    let hit = |id, layout| Reply::Hit(Hit::new(id, layout, record.bytes.clone()), remaining);
     match record.status {
         Status::Free => grant(None, now, request),
         Status::Bad(bad) => (Write::Nothing, Reply::Bad(bad)),
@@ -92,15 +100,15 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Write<'_>, Reply) {
         Status::Blocked(Some(id)) if id.tag == request.tag => {
             (Write::Expire(request.lease), Reply::Acquired(id))
         }
-        Status::Computed(Some(id), Stored::Value(hit)) if fits && id.tag == request.tag => {
-            (Write::Nothing, Reply::Hit(hit, remaining))
+        Status::Computed(Some(id), Stored::Value(layout)) if fits && id.tag == request.tag => {
+            (Write::Nothing, hit(id, layout))
         }
         Status::Computed(Some(id), _) if id.tag == request.tag => (Write::Nothing, Reply::Done),
         _ if request.fail_if_key_exists => (Write::Nothing, Reply::Exists(existing(remaining))),
-        Status::Computed(Some(id), Stored::Value(hit))
+        Status::Computed(Some(id), Stored::Value(layout))
             if fits && request.cached && request.refuse != Some(id.tag) =>
         {
-            (Write::Nothing, Reply::Hit(hit, remaining))
+            (Write::Nothing, hit(id, layout))
         }
         Status::Computed(_, Stored::Unit) if request.cached => (Write::Nothing, Reply::Computed),
         Status::Computed(id, _) => grant(id, now, request),

@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn verified(secret: &Secret, key: &Key, entry: &Bytes) -> Option<Bytes> {
-        let mut hit = Hit::parse(entry)?;
+        let mut hit = Hit::parse(entry.clone())?;
         secret.verify(key, &mut hit).then(|| hit.into_payload())
     }
 

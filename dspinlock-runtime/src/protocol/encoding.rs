@@ -13,7 +13,7 @@ use crate::protocol::record::{Entry, Record, Write};
 use crate::protocol::request::Existing;
 
 /// What the entry of a key means at `now`. A value longer than `bound` is too long.
-pub(crate) fn decode(key: &Key, entry: &Entry, now: u64, bound: usize) -> Record {
+pub(crate) fn decode(key: &Key, entry: Entry, now: u64, bound: usize) -> Record {
     match key.format() {
         Format::Shared => shared::decode(entry, now),
         Format::Single => single::decode(entry, now, bound),

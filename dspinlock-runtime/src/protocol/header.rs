@@ -128,67 +128,90 @@ impl Facts {
     }
 }
 
+/// Where the value of an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// The facts in the header; `None` if it does not parse.
+    pub facts: Option<Facts>,
+    /// Where the payload begins. The header is between it and the head.
+    start: usize,
+}
+
+impl Layout {
+    /// The layout of an entry that begins with the head of a value. A damaged header has no facts.
+    pub(crate) fn of(entry: &[u8]) -> Self {
+        let (facts, length) = Facts::parse(&entry[Head::LENGTH..]).unzip();
+        Self {
+            facts,
+            start: Head::LENGTH + length.unwrap_or(0),
+        }
+    }
+}
+
 /// A stored value that was read from a store, without a copy of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit {
     /// The grant that published the value.
     pub id: Id,
-    /// The facts in the header; `None` if it does not parse.
-    pub facts: Option<Facts>,
+    layout: Layout,
     /// The whole entry.
     bytes: Bytes,
-    /// Where the payload begins.
-    start: usize,
 }
 
 impl Hit {
-    /// The value in the bytes of an entry. `None` if the entry is not a value. A damaged header has no facts.
-    pub fn parse(bytes: &Bytes) -> Option<Self> {
-        let head = Head::parse(bytes).filter(|head| head.kind == Kind::Value)?;
-        let (facts, length) = Facts::parse(&bytes[Head::LENGTH..]).unzip();
-        Some(Self {
-            id: head.id,
-            facts,
-            bytes: bytes.clone(),
-            start: Head::LENGTH + length.unwrap_or(0),
-        })
+    pub(crate) fn new(id: Id, layout: Layout, bytes: Bytes) -> Self {
+        Self { id, layout, bytes }
+    }
+
+    /// The value in the bytes of an entry. `None` if the entry is not a value.
+    pub fn parse(bytes: Bytes) -> Option<Self> {
+        let head = Head::parse(&bytes).filter(|head| head.kind == Kind::Value)?;
+        Some(Self::new(head.id, Layout::of(&bytes), bytes))
+    }
+
+    /// The facts in the header; `None` if it does not parse.
+    pub fn facts(&self) -> Option<Facts> {
+        self.layout.facts
     }
 
     /// The header; empty if it does not parse.
     pub fn header(&self) -> &[u8] {
-        &self.bytes[Head::LENGTH..self.start]
+        &self.bytes[Head::LENGTH..self.layout.start]
     }
 
     /// The encoded value, and the signature behind it if the pool has a secret.
     pub fn payload(&self) -> &[u8] {
-        &self.bytes[self.start..]
+        &self.bytes[self.layout.start..]
     }
 
     /// The payload, without a copy.
     pub(crate) fn into_payload(mut self) -> Bytes {
-        self.bytes.advance(self.start);
+        self.bytes.advance(self.layout.start);
         self.bytes
     }
 
     /// Removes the signature behind the payload.
     pub(crate) fn truncate(&mut self, payload: usize) {
-        self.bytes.truncate(self.start + payload);
+        self.bytes.truncate(self.layout.start + payload);
     }
 
     /// Whether the header parses, and the value belongs to the key with this check.
     pub fn is_of(&self, key_check: &KeyCheck) -> bool {
-        self.facts.is_some_and(|facts| facts.key_check == *key_check)
+        self.layout
+            .facts
+            .is_some_and(|facts| facts.key_check == *key_check)
     }
 
     /// Whether the payload matches its checksum.
     pub fn is_intact(&self) -> bool {
-        self.facts
+        self.layout
+            .facts
             .is_some_and(|facts| facts.checksum == crc32fast::hash(self.payload()))
     }
 
     /// The ttl of the publish, in milliseconds.
     pub fn ttl(&self) -> u64 {
-        self.facts.map_or(0, |facts| facts.ttl)
+        self.layout.facts.map_or(0, |facts| facts.ttl)
     }
 }
 
@@ -269,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_printed_value_is_parsed() {
-        let hit = Hit::parse(&entry()).expect("a value");
+        let hit = Hit::parse(entry()).expect("a value");
         assert!(hit.is_intact() && hit.is_of(b"0123456789_") && !hit.is_of(b"0123456789-"));
         assert_eq!((hit.payload(), hit.ttl()), (&b"pay\nload"[..], 20));
         let origin = Origin::parse(Kind::Value, hit.header().trim_ascii_end()).expect("an origin");
@@ -280,7 +303,7 @@ mod tests {
     fn a_value_that_is_cut_is_not_intact() {
         let bytes = entry();
         for end in 0..bytes.len() {
-            let hit = Hit::parse(&bytes.slice(..end));
+            let hit = Hit::parse(bytes.slice(..end));
             assert_eq!(hit.is_some(), end >= Head::LENGTH, "cut at {end}");
             assert!(hit.is_none_or(|hit| !hit.is_intact()), "cut at {end}");
         }

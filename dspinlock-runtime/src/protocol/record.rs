@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use memchr::memchr;
 
-use crate::protocol::header::{Hit, MAX_LINE};
+use crate::protocol::header::{Layout, MAX_LINE};
 use crate::protocol::request::{Acquire, Publish};
 use crate::protocol::state::BadState;
 use crate::protocol::tag::Id;
@@ -116,7 +116,7 @@ pub enum Stored {
     /// No value, because the site does not cache.
     Mark,
     /// A value. Its payload is cut if the entry is too long.
-    Value(Hit),
+    Value(Layout),
 }
 
 /// How a step changes the entry.

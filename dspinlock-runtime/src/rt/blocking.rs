@@ -8,6 +8,8 @@ use std::thread::{self, Thread};
 
 thread_local! {
     static WAITING: Cell<bool> = const { Cell::new(false) };
+    /// Wakes this thread. Made once, because a sync hit would allocate it.
+    static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
 }
 
 /// Whether the calling thread is inside [`wait`]. It cannot drive its own runtime, so its future must not depend on that.
@@ -18,7 +20,9 @@ pub(crate) fn is_waiting() -> bool {
 /// Polls `future` on this thread, which parks between polls. Needs no runtime.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     let _waiting = Waiting(WAITING.replace(true));
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    // A thread that ends has no waker of its own any more.
+    let waker = WAKER.try_with(Waker::clone);
+    let waker = waker.unwrap_or_else(|_| Waker::from(Arc::new(Unpark(thread::current()))));
     let mut context = Context::from_waker(&waker);
     // Inside a tokio task the future must not use that task's coop budget. This loop never yields to tokio, so the budget
     // would not be refilled, and a future without budget wakes itself forever.

@@ -20,14 +20,14 @@ fn worker(server: &Redis, secret: &str) -> Worker {
 
 fn stored(server: &Redis, name: &str) -> Hit {
     let bytes = server.bytes(name).expect("a value");
-    Hit::parse(&bytes.into()).expect("the value can be parsed")
+    Hit::parse(bytes.into()).expect("the value can be parsed")
 }
 
 /// Replaces the payload of a value. The checksum is right; the secret is not used.
 fn forge(server: &Redis, name: &str, payload: Vec<u8>) {
     let hit = stored(server, name);
     let header = String::from_utf8(hit.header().to_vec()).expect("a header is text");
-    let old = format!("{:08x}", hit.facts.expect("the header can be parsed").checksum);
+    let old = format!("{:08x}", hit.facts().expect("the header can be parsed").checksum);
     let length = payload.len().saturating_sub(32);
     let new = format!("{:08x}", crc32fast::hash(&payload[..length]));
     let entry = [

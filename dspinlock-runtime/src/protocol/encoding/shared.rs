@@ -10,7 +10,8 @@ use crate::protocol::tag::Id;
 /// The length of a tag, a dot and a fence.
 const ID: usize = 33;
 
-pub(super) fn decode(entry: &Entry, now: u64) -> Record {
+pub(super) fn decode(entry: Entry, now: u64) -> Record {
+    let remaining = entry.remaining(now);
     let bytes = match entry {
         Entry::Absent => return Record::without_grant(Status::Free),
         Entry::WrongType | Entry::Long { .. } => {
@@ -18,7 +19,7 @@ pub(super) fn decode(entry: &Entry, now: u64) -> Record {
         }
         Entry::Bytes { bytes, .. } => bytes,
     };
-    let status = match State::parse(bytes) {
+    let status = match State::parse(&bytes) {
         Err(bad) => return Record::without_grant(Status::Bad(bad)),
         Ok(state) => {
             let id = own(state.tag).map(|(id, _)| id);
@@ -30,8 +31,8 @@ pub(super) fn decode(entry: &Entry, now: u64) -> Record {
     };
     Record {
         status,
-        bytes: bytes.clone(),
-        remaining: entry.remaining(now),
+        bytes,
+        remaining,
         is_too_long: false,
     }
 }

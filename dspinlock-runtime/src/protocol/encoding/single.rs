@@ -3,30 +3,34 @@
 use bytes::Bytes;
 
 use crate::key::Key;
-use crate::protocol::header::{Facts, Hit, Origin};
+use crate::protocol::header::{Facts, Layout, Origin};
 use crate::protocol::record::{Entry, Record, Status, Stored};
 use crate::protocol::request::{Existing, Publish};
 use crate::protocol::state::BadState;
 use crate::protocol::tag::{Head, Id, Kind};
 
-pub(super) fn decode(entry: &Entry, now: u64, bound: usize) -> Record {
+pub(super) fn decode(entry: Entry, now: u64, bound: usize) -> Record {
+    let remaining = entry.remaining(now);
     let (bytes, is_too_long) = match entry {
         Entry::Absent => return Record::without_grant(Status::Free),
         Entry::WrongType => return Record::without_grant(Status::Bad(BadState::Malformed)),
-        Entry::Bytes { bytes, .. } => (bytes, bytes.len() > bound),
+        Entry::Bytes { bytes, .. } => {
+            let is_too_long = bytes.len() > bound;
+            (bytes, is_too_long)
+        }
         Entry::Long { head, .. } => (head, true),
     };
-    let Some(Head { kind, id }) = Head::parse(bytes) else {
+    let Some(Head { kind, id }) = Head::parse(&bytes) else {
         return Record::without_grant(Status::Bad(BadState::Malformed));
     };
     Record {
-        status: match (kind, Hit::parse(bytes)) {
-            (Kind::Blocked, _) => Status::Blocked(Some(id)),
-            (_, Some(hit)) => Status::Computed(Some(id), Stored::Value(hit)),
-            (_, None) => Status::Computed(Some(id), Stored::Mark),
+        status: match kind {
+            Kind::Blocked => Status::Blocked(Some(id)),
+            Kind::Value => Status::Computed(Some(id), Stored::Value(Layout::of(&bytes))),
+            Kind::Mark => Status::Computed(Some(id), Stored::Mark),
         },
-        bytes: bytes.clone(),
-        remaining: entry.remaining(now),
+        bytes,
+        remaining,
         is_too_long,
     }
 }

@@ -105,9 +105,9 @@ fn a_released_key_is_free(lock: &mut Lock<'_>) {
 fn a_result_is_written_with_its_facts(lock: &mut Lock<'_>) {
     let id = lock.compute("a", Some(b"value"));
     lock.assert_expires_in(TTL);
-    let hit = Hit::parse(&lock.bytes()).expect("a value");
+    let hit = Hit::parse(lock.bytes()).expect("a value");
     assert_eq!(hit.id, id);
-    let facts = hit.facts.expect("a header that parses");
+    let facts = hit.facts().expect("a header that parses");
     assert_eq!((facts.took, facts.ttl, facts.stale_window), (1234, TTL, 0));
     assert!(hit.header().starts_with(b"4711,host,1234,7200000,0,"));
     assert!(hit.header().ends_with(b",ok,,,module::function<A, B>\n"));

@@ -75,7 +75,7 @@ pub(crate) fn parse(reply: Value) -> Result<Reply, CommandError> {
     Ok(match word.as_ref() {
         b"ACQUIRED" => Reply::Acquired(grant(items.next())?),
         b"HIT" => {
-            let hit = Hit::parse(&text(items.next())?).ok_or_else(unexpected)?;
+            let hit = Hit::parse(text(items.next())?).ok_or_else(unexpected)?;
             Reply::Hit(hit, remaining(items.next())?)
         }
         b"BUSY" => Reply::Busy(existing(items)?),
