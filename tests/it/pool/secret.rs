@@ -65,16 +65,16 @@ fn a_forged_value_is_not_used() {
         let other = Job::new(function, "other");
         // A signed payload of another key.
         writer.call(&other).result().unwrap();
-        let foreign = stored(&server, &server.only_name()).payload;
+        let foreign = stored(&server, &server.only_name()).payload().to_vec();
         server.raw(&["FLUSHALL"]);
         writer.call(&job).result().unwrap();
         let name = server.only_name();
-        let signed = stored(&server, &name).payload;
-        let mut flipped = signed.to_vec();
+        let signed = stored(&server, &name).payload().to_vec();
+        let mut flipped = signed.clone();
         flipped[2] ^= 1;
         let unsigned = &signed[..signed.len() - 32];
         let forgeries = [
-            ("of another key", foreign.to_vec()),
+            ("of another key", foreign),
             ("altered", flipped),
             ("truncated", signed[..signed.len() - 1].to_vec()),
             ("without a seal", unsigned.to_vec()),

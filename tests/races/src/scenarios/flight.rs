@@ -27,7 +27,7 @@ impl World {
         let mut joined = self.flights.join(&key(), true);
         loop {
             let handoff = match joined {
-                Role::Leader(leader) => Handoff::Lead(leader),
+                Role::Leader(leader, _) => Handoff::Lead(leader),
                 Role::Follower(follower) if leaves => return drop(follower),
                 Role::Follower(follower) => match blocking::wait(follower) {
                     Ok(handoff) => handoff,
@@ -120,13 +120,13 @@ pub fn a_probe_replaces_the_leader_of_a_flight() {
 /// A flight is disbanded while calls join it. All of them finish, although the first leader never completes the flight.
 pub fn every_follower_of_a_disbanded_flight_finishes() {
     let flights = Flights::default();
-    let Role::Leader(lost) = flights.join(&key(), true) else {
+    let Role::Leader(lost, _) = flights.join(&key(), true) else {
         panic!("the first call is not the leader")
     };
     let calls = [(), ()].map(|()| {
         let flights = flights.clone();
         thread::spawn(move || match flights.join(&key(), true) {
-            Role::Leader(leader) => drop(leader),
+            Role::Leader(leader, _) => drop(leader),
             Role::Follower(follower) => drop(blocking::wait(follower)),
         })
     });
@@ -145,7 +145,7 @@ pub fn every_follower_of_a_disbanded_flight_finishes() {
 
 fn assert_no_flight_remains(flights: &Flights) {
     assert!(
-        matches!(flights.join(&key(), true), Role::Leader(_)),
+        matches!(flights.join(&key(), true), Role::Leader(..)),
         "a flight without a leader remains"
     );
 }
