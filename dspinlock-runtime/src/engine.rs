@@ -17,24 +17,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::attempt::Attempt;
-pub(crate) use self::attempt::CallSpec;
+pub(crate) use self::attempt::{CallSpec, Outcome};
 pub(crate) use self::lookup::{Joined, Lookup};
 use crate::error::{Error, KeyName};
 use crate::lease::current::Frame;
 use crate::lease::{Lease, PublishOutcome};
 use crate::pool::Pool;
-use crate::pool::flight::Found;
-use crate::pool::near_cache::Placeholder;
 pub(crate) use crate::store::Boxed;
-
-/// What becomes of a call.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// A stored value, which is already complete for the followers of the call.
-    Hit(Found, Option<Placeholder>),
-    /// The lock is held: the call computes.
-    Lead(Lease),
-}
 
 /// A held lock, for the call that computes. Dropping it aborts the lock. Boxed, because the future of a call contains it.
 #[derive(Debug)]

@@ -8,8 +8,11 @@ mod canonical;
 mod hasher;
 mod name;
 mod raw;
+mod recent;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use recent::Owner;
 
 pub use hasher::{KeyHasher, KeyPart};
 pub use name::{Format, Key, KeyError};

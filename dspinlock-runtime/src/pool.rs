@@ -18,16 +18,17 @@ use tokio::sync::oneshot;
 use self::flight::{Flights, Found};
 use self::near_cache::NearCache;
 use self::open::{Location, Settings};
+use self::request::{Reading, Requests};
 use self::secret::{SIGNATURE_SIZE, Secret};
 use crate::error::Error;
 use crate::key::Key;
-use crate::protocol::Publish;
 use crate::protocol::header::{Hit, MAX_LINE};
 use crate::protocol::tag::Tag;
+use crate::protocol::{Publish, Read, Reply, Request};
 use crate::rt::handle::Handle;
 use crate::rt::process::{self, Owned, PerProcess};
 use crate::rt::thread_end;
-use crate::store::{RedisParameters, SharedStore};
+use crate::store::RedisParameters;
 
 pub use self::builder::PoolBuilder;
 
@@ -178,7 +179,7 @@ pub struct Pool {
 
 struct Shared {
     source: Source,
-    store: SharedStore,
+    requests: Requests,
     flights: Flights,
     near_cache: Arc<NearCache>,
 }
@@ -257,7 +258,7 @@ impl Pool {
         store.listen(near_cache.clone());
         let shared = Shared {
             source,
-            store,
+            requests: Requests::new(store, near_cache.clone()),
             flights: Flights::default(),
             near_cache,
         };
@@ -317,6 +318,39 @@ impl Pool {
             Handle::Counted(shared) => shared.flights.clone(),
             Handle::Static(shared) => shared.flights.of_static(),
         }
+    }
+
+    /// See [`Requests::send`].
+    pub(crate) fn send(&self, key: &Key, request: Request) -> impl Future<Output = Result<Reply, Error>> {
+        self.shared.requests.send(key, request)
+    }
+
+    /// See [`Requests::send_noting`].
+    pub(crate) fn send_noting(
+        &self,
+        key: &Key,
+        request: Request,
+        is_lost: &mut bool,
+    ) -> impl Future<Output = Result<Reply, Error>> {
+        self.shared.requests.send_noting(key, request, is_lost)
+    }
+
+    /// See [`Requests::read`].
+    pub(crate) fn read(&self, key: Key, read: Read) -> Reading {
+        match &self.shared {
+            Handle::Counted(shared) => shared.requests.read(key, read),
+            Handle::Static(shared) => shared.requests.of_static().read(key, read),
+        }
+    }
+
+    /// The requests to the store.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.shared.requests
+    }
+
+    /// The number of names whose next change a call waits for.
+    pub(crate) fn watches(&self) -> usize {
+        self.shared.requests.watches()
     }
 
     pub(crate) fn max_value_size(&self) -> usize {

@@ -14,7 +14,7 @@ use super::site::Site;
 use super::site_name::{site_name, site_name_pieces};
 use crate::engine::{self, Boxed, CallSpec, Joined, Lookup, Outcome};
 use crate::error::Error;
-use crate::key::{Format, Key, KeyHasher};
+use crate::key::{Format, Key, KeyHasher, Owner};
 use crate::options::Options;
 use crate::pool::Pool;
 use crate::protocol::tag::Tag;
@@ -55,7 +55,7 @@ impl Draft {
         Order {
             site,
             body_type,
-            digest: self.hasher.digest(name),
+            digest: self.hasher.digest(Some(Owner::new(site, body_type)), name),
             cached: self.cached,
             near_cache: self.near_cache,
             options: self.options.take(),

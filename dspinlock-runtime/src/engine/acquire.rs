@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Outcome;
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Outcome};
 use super::failures::Failures;
 use super::wait::Next;
 use crate::error::Error;
@@ -171,15 +170,15 @@ impl Attempt {
             background::sleep(END_OF_PROCESS).await;
             was_armed = claim.arm();
         }
-        let (pool, lost_copy) = (&self.pool, claim.lost_copy());
+        let (requests, lost_copy) = (self.pool.requests(), claim.lost_copy());
         let answer = if state.subscribes {
-            let watched = pool.send_watched(&self.key, request, lost_copy).await;
+            let watched = requests.send_watched(&self.key, request, lost_copy).await;
             watched.map(|(reply, change)| {
                 state.change = Some(change);
                 reply
             })
         } else {
-            pool.send_noting(&self.key, request, lost_copy).await
+            requests.send_noting(&self.key, request, lost_copy).await
         };
         if !was_armed && answer.as_ref().is_err_and(is_not_sent) {
             // Otherwise each call of an outage would send ABORTs for a lease.
@@ -205,7 +204,7 @@ impl Attempt {
             id,
             lease: millis(self.lease),
         });
-        let renewal = self.pool.send_replicated(&self.key, request, replicas);
+        let renewal = self.pool.requests().send_replicated(&self.key, request, replicas);
         match Box::pin(renewal).await.map_err(as_acquire)? {
             Reply::Renewed if Instant::now() < deadline(self.lease, sent) => Ok(Some(sent)),
             _ => Err(Error::LeaseLost { key: self.name() }),

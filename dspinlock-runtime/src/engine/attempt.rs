@@ -7,6 +7,7 @@ use super::lookup::Missed;
 use super::wait::WaitPolicy;
 use crate::error::{Error, KeyName, StoreFailure};
 use crate::key::Key;
+use crate::lease::Lease;
 use crate::lease::current::Frame;
 use crate::options::{Options, check_length};
 use crate::pool::Pool;
@@ -42,6 +43,15 @@ impl CallSpec {
 /// How many values a call refuses at most. A store does not return a value that the call has refused, so more of them are a
 /// fault of the store.
 const MAX_REFUSALS: u8 = 3;
+
+/// What becomes of a call.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A stored value, which is already complete for the followers of the call.
+    Hit(Found, Option<Placeholder>),
+    /// The lock is held: the call computes.
+    Lead(Lease),
+}
 
 /// A call that has entered the engine.
 pub(super) struct Attempt {
@@ -92,7 +102,7 @@ impl Attempt {
             },
         };
         let (reply, placeholder) = match self.spec.near_cache {
-            Some(_) => Box::pin(self.pool.read_tracked(&self.key, request)).await?,
+            Some(_) => Box::pin(self.pool.requests().read_tracked(&self.key, request)).await?,
             None => (self.pool.read(self.key.clone(), request).await?, None),
         };
         match reply {

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::Outcome;
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Outcome};
 use super::lookup::Joined;
 use super::wait::Next;
 use crate::error::Error;

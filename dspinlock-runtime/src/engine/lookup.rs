@@ -19,11 +19,12 @@ use crate::protocol::{Read, Reply};
 
 /// A read by the leader of a flight.
 pub(crate) struct Lookup {
+    pool: Pool,
     leader: Option<(Leader, Asked)>,
     reading: Reading,
 }
 
-/// How far a call has come before its [`Attempt`](super::attempt::Attempt).
+/// How far a call has come in place.
 pub(crate) enum Joined {
     /// It leads a flight, and its read has found no value.
     Leader(Leader, Missed),
@@ -53,6 +54,7 @@ impl Lookup {
                 Ok(Self {
                     leader: Some((leader, asked)),
                     reading: pool.read(key, Read { bound }),
+                    pool,
                 })
             }
             Role::Follower(handoff) => Err(Joined::Follower(handoff)),
@@ -60,9 +62,8 @@ impl Lookup {
     }
 
     fn found(&self, reply: Reply) -> Result<Found, Missed> {
-        let Reading { pool, key, .. } = &self.reading;
         match reply {
-            Reply::Hit(hit, _) => pool.verified(key, hit).map_err(|tag| Missed {
+            Reply::Hit(hit, _) => self.pool.verified(&self.reading.key, hit).map_err(|tag| Missed {
                 refuse: Some(tag),
                 is_too_long: false,
             }),

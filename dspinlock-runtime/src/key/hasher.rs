@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::canonical::{self, Sink};
 use super::name::{Format, Key, KeyError};
 use super::raw::Raw;
+use super::recent::{self, MAX_BYTES, Owner};
 
 /// A part of a key: every type that is [`serde::Serialize`].
 #[diagnostic::on_unimplemented(
@@ -26,7 +27,7 @@ impl<T: Serialize + ?Sized> KeyPart for T {
     fn feed(&self, hasher: &mut KeyHasher) {
         let is_first = hasher.parts == 0;
         let mut sink = PartSink {
-            hash: &mut hasher.hash,
+            bytes: &mut hasher.bytes,
             raw: (hasher.shared && is_first).then(Raw::default),
         };
         hasher.failed |= canonical::write(self, &mut sink).is_err();
@@ -38,14 +39,14 @@ impl<T: Serialize + ?Sized> KeyPart for T {
 /// Receives the canonical bytes of one part. All parts of all keys share this type, so that a user's `Serialize`
 /// implementation is compiled once.
 struct PartSink<'a> {
-    hash: &'a mut Sha256,
+    bytes: &'a mut Bytes,
     /// `Some` for the first part of a shared key.
     raw: Option<Raw>,
 }
 
 impl Sink for PartSink<'_> {
     fn write(&mut self, bytes: &[u8]) {
-        self.hash.update(bytes);
+        self.bytes.write(bytes);
         if let Some(raw) = &mut self.raw {
             raw.write(bytes);
         }
@@ -58,10 +59,55 @@ impl Sink for PartSink<'_> {
     }
 }
 
+/// Canonical bytes: on the stack as long as they fit, so that a digest that the thread remembers needs no hash.
+#[derive(Clone)]
+struct Bytes {
+    stack: [u8; MAX_BYTES],
+    length: usize,
+    /// The hash of all bytes, if they did not fit.
+    hash: Option<Sha256>,
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self {
+            stack: [0; MAX_BYTES],
+            length: 0,
+            hash: None,
+        }
+    }
+}
+
+impl Bytes {
+    fn stack(&self) -> &[u8] {
+        &self.stack[..self.length]
+    }
+
+    /// The hash of all bytes.
+    fn hash(&mut self) -> &mut Sha256 {
+        let bytes = &self.stack[..self.length];
+        self.hash.get_or_insert_with(|| Sha256::new_with_prefix(bytes))
+    }
+}
+
+impl Sink for Bytes {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        match self.stack.get_mut(self.length..end) {
+            Some(place) if self.hash.is_none() => {
+                place.copy_from_slice(bytes);
+                self.length = end;
+            }
+            _ => self.hash().update(bytes),
+        }
+    }
+}
+
 /// Hashes the parts of a key.
 #[derive(Clone, Default)]
 pub struct KeyHasher {
-    hash: Sha256,
+    bytes: Bytes,
     shared: bool,
     parts: usize,
     /// The digest that py-dspinlock computes. `None` unless the only part is a text or byte string of a shared key.
@@ -90,7 +136,7 @@ impl KeyHasher {
         } else {
             Format::Single
         };
-        let digest = self.digest(|hash| hash.update(site_name));
+        let digest = self.digest(None, |hash| hash.update(site_name));
         digest
             .map(|digest| Key::new(format, prefix, digest))
             .ok_or(KeyError::Serialize)
@@ -101,19 +147,34 @@ impl KeyHasher {
     ///
     /// The parts come before the name, because the name is not known before the body. Each part and the list of parts end
     /// unambiguously, so different parts and names never have the same bytes.
-    pub(crate) fn digest(&mut self, site_name: impl FnOnce(&mut Sha256)) -> Option<[u8; 32]> {
+    ///
+    /// With an `owner` of this name, the digest is remembered.
+    pub(crate) fn digest(
+        &mut self,
+        owner: Option<Owner>,
+        site_name: impl FnOnce(&mut Sha256),
+    ) -> Option<[u8; 32]> {
         if self.failed {
             return None;
         }
         if self.raw.is_some() {
             return self.raw;
         }
-        canonical::end(&mut self.hash);
+        canonical::end(&mut self.bytes);
+        let owner = owner.filter(|_| self.bytes.hash.is_none());
+        let known = owner.and_then(|owner| recent::get(owner, self.bytes.stack()));
+        if known.is_some() {
+            return known;
+        }
+        let hash = self.bytes.hash();
         if !self.shared {
-            site_name(&mut self.hash);
+            site_name(hash);
         }
         let mut digest = [0; 32];
-        Digest::finalize_into_reset(&mut self.hash, (&mut digest).into());
+        Digest::finalize_into_reset(hash, (&mut digest).into());
+        if let Some(owner) = owner {
+            recent::insert(owner, self.bytes.stack(), digest);
+        }
         Some(digest)
     }
 }

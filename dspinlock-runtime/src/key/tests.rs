@@ -7,7 +7,7 @@ use serde::ser::Error;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use super::{KeyError, KeyHasher, KeyPart};
+use super::{KeyError, KeyHasher, KeyPart, Owner};
 
 #[derive(Serialize)]
 struct Newtype<T>(T);
@@ -46,7 +46,7 @@ impl Serialize for Fails {
 fn shared(parts: &[&dyn KeyPart]) -> [u8; 32] {
     let mut hasher = KeyHasher::new(true);
     parts.iter().for_each(|part| part.feed(&mut hasher));
-    hasher.digest(|_| unreachable!()).unwrap()
+    hasher.digest(None, |_| unreachable!()).unwrap()
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
@@ -155,4 +155,44 @@ fn a_failing_serialize_is_an_error() {
             assert_eq!(hasher.finish("p".into(), "site"), Err(KeyError::Serialize));
         }
     }
+}
+
+/// The digest of one text, as an annotated function computes it.
+fn of_site(owner: Option<Owner>, name: &str, text: &str) -> [u8; 32] {
+    let mut hasher = KeyHasher::new(false);
+    text.feed(&mut hasher);
+    hasher.digest(owner, |hash| hash.update(name)).unwrap()
+}
+
+#[test]
+fn a_remembered_digest_is_that_of_the_same_bytes_and_the_same_site() {
+    let (one, other) = (&1_u8, &2_u8);
+    let sites = [(one, "f"), (one, "g"), (other, "f"), (other, "g")];
+    // With the head and the end mark, the longest text on the stack has 110 bytes. More texts than a thread remembers.
+    let texts: Vec<String> = (0..300)
+        .map(|n| format!("{n:x<length$}", length = n % 130))
+        .collect();
+    for _ in 0..3 {
+        for text in &texts {
+            for (site, body) in sites {
+                let name = format!("{site}{body}");
+                let digest = of_site(Some(Owner::new(site, body)), &name, text);
+                assert_eq!(digest, of_site(None, &name, text), "{name} {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_remembered_digest_is_not_computed_again() {
+    let owner = Owner::new(&1_u8, "f");
+    let first = of_site(Some(owner), "name", "text");
+    assert_eq!(of_site(Some(owner), "another name", "text"), first);
+    let long = "x".repeat(200);
+    let first = of_site(Some(owner), "name", &long);
+    assert_ne!(
+        of_site(Some(owner), "another name", &long),
+        first,
+        "a long key is not remembered"
+    );
 }

@@ -271,7 +271,11 @@ pub(super) fn delete_state(key: Result<Key, Error>, replicas: u32, pool: Option<
         let key = pool.store_key(key);
         let reply = match replicas {
             0 => pool.send(&key, Request::Delete).await,
-            replicas => pool.send_replicated(&key, Request::Delete, replicas).await,
+            replicas => {
+                pool.requests()
+                    .send_replicated(&key, Request::Delete, replicas)
+                    .await
+            }
         };
         let deleted = reply.map_err(|error| error.at(SITE))? == Reply::Deleted(true);
         // If a leader of this process held the lock, it has lost it.

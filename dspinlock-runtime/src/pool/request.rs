@@ -4,18 +4,37 @@
 //! for a lock.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::Pool;
-use super::near_cache::Placeholder;
+use super::near_cache::{NearCache, Placeholder};
 use crate::error::{Error, KeyName, StoreFailure};
 use crate::key::Key;
 use crate::protocol::{self, Read, Reply, Request};
 use crate::rt::clock::Instant;
-use crate::store::{self, Boxed, CallerRead, Change, Doubt, Failure, Tracked};
+use crate::rt::handle::Handle;
+use crate::store::{self, Boxed, CallerRead, Change, Doubt, Failure, SharedStore, Tracked};
 
-impl Pool {
+/// Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Requests(Handle<Inner>);
+
+struct Inner {
+    store: SharedStore,
+    near_cache: Arc<NearCache>,
+}
+
+impl Requests {
+    pub(super) fn new(store: SharedStore, near_cache: Arc<NearCache>) -> Self {
+        Self(Handle::new(Inner { store, near_cache }))
+    }
+
+    /// Requests whose clones cost nothing.
+    pub(super) fn of_static(&'static self) -> Self {
+        Self(Handle::of_static(&self.0))
+    }
+
     /// Executes a step on the store. If the connection is lost, the request is sent again on a new connection. That one may
     /// be lost too, so there is a second retry. A retry that cannot be sent leaves the request lost: it may have been executed.
     /// One time limit includes all of that.
@@ -42,7 +61,7 @@ impl Pool {
         is_lost: &mut bool,
     ) -> Result<Reply, Error> {
         let operation = operation(&request);
-        let mut answer = self.shared.store.step(key, request.clone(), since).await;
+        let mut answer = self.0.store.step(key, request.clone(), since).await;
         for _ in 0..2 {
             *is_lost |= may_be_executed(&answer);
             let Err(Failure::Lost { extension }) = answer else {
@@ -52,7 +71,7 @@ impl Pool {
             if let Request::Release(release) = &mut request {
                 release.was_sent = true;
             }
-            match self.shared.store.step(key, request.clone(), since).await {
+            match self.0.store.step(key, request.clone(), since).await {
                 Err(Failure::NotReady { .. }) => break,
                 other => answer = other,
             }
@@ -68,12 +87,12 @@ impl Pool {
 
     /// [`read`](Self::read) for a request that began at `since`.
     fn read_since(&self, since: Instant, key: Key, read: Read) -> Reading {
-        let state = match self.shared.store.read_here(&key, read) {
+        let state = match self.0.store.read_here(&key, read) {
             Some(reading) => ReadState::Here(reading),
             None => ReadState::OnBackground(self.read_on_background(&key, read, None, since)),
         };
         Reading {
-            pool: self.clone(),
+            requests: self.clone(),
             key,
             read,
             since,
@@ -89,19 +108,19 @@ impl Pool {
         first: Option<Reply>,
         since: Instant,
     ) -> Boxed<Result<Reply, Error>> {
-        let (pool, key) = (self.clone(), key.clone());
+        let (requests, key) = (self.clone(), key.clone());
         Box::pin(async move {
             let answer = match first {
-                None => pool.shared.store.read(&key, read, since),
-                Some(first) => pool.shared.store.read_again(&key, read, first, since),
+                None => requests.0.store.read(&key, read, since),
+                Some(first) => requests.0.store.read_again(&key, read, first, since),
             };
             match answer.await {
                 Err(Failure::Lost { extension }) => {
                     let (since, request) = (since.moved_by(extension), Request::Read(read));
-                    pool.send_since(since, &key, request, &mut false).await
+                    requests.send_since(since, &key, request, &mut false).await
                 }
                 answer => {
-                    pool.forget_own_write(&key, &answer);
+                    requests.forget_own_write(&key, &answer);
                     answer.map_err(|failure| into_error("read", &key, failure))
                 }
             }
@@ -117,17 +136,13 @@ impl Pool {
     ) -> Result<Reply, Error> {
         let (operation, since) = (operation(&request), Instant::now());
         let first = self
-            .shared
+            .0
             .store
             .step_replicated(key, request.clone(), replicas, since);
         let mut answer = first.await;
         if let Err(Failure::Lost { extension }) = answer {
             let since = since.moved_by(extension);
-            answer = self
-                .shared
-                .store
-                .step_replicated(key, request, replicas, since)
-                .await;
+            answer = self.0.store.step_replicated(key, request, replicas, since).await;
         }
         self.forget_own_write(key, &answer);
         answer.map_err(|failure| into_error(operation, key, failure))
@@ -141,11 +156,11 @@ impl Pool {
         is_lost: &mut bool,
     ) -> Result<(Reply, Change), Error> {
         let (operation, since) = (operation(&request), Instant::now());
-        let mut answer = self.shared.store.step_watched(key, request.clone(), since).await;
+        let mut answer = self.0.store.step_watched(key, request.clone(), since).await;
         *is_lost |= may_be_executed(&answer);
         if let Err(Failure::Lost { extension }) = answer {
             match self
-                .shared
+                .0
                 .store
                 .step_watched(key, request, since.moved_by(extension))
                 .await
@@ -155,7 +170,7 @@ impl Pool {
             }
         }
         if let Ok((Reply::Acquired(_), _)) = &answer {
-            self.shared.near_cache.forget(key);
+            self.0.near_cache.forget(key);
         }
         answer.map_err(|failure| into_error(operation, key, failure))
     }
@@ -170,13 +185,13 @@ impl Pool {
         read: Read,
     ) -> Result<(Reply, Option<Placeholder>), Error> {
         let mut since = Instant::now();
-        let mut placeholder = self.shared.near_cache.reserve(key);
+        let mut placeholder = self.0.near_cache.reserve(key);
         if placeholder.is_some() {
-            let mut answer = self.shared.store.read_tracked(key, read, since).await;
+            let mut answer = self.0.store.read_tracked(key, read, since).await;
             if let Err(Failure::Lost { extension }) = answer {
-                placeholder = self.shared.near_cache.reserve(key);
+                placeholder = self.0.near_cache.reserve(key);
                 since = since.moved_by(extension);
-                answer = self.shared.store.read_tracked(key, read, since).await;
+                answer = self.0.store.read_tracked(key, read, since).await;
             }
             if let Some(Tracked { reply, registered }) =
                 answer.map_err(|failure| into_error("read", key, failure))?
@@ -193,8 +208,8 @@ impl Pool {
     }
 
     /// The number of names whose next change a call waits for.
-    pub(crate) fn watches(&self) -> usize {
-        store::watched_names(&self.shared.store)
+    pub(super) fn watches(&self) -> usize {
+        store::watched_names(&self.0.store)
     }
 
     /// Read-your-writes: the near cache forgets the key before the caller sees the reply to its write. Pushes report the
@@ -205,7 +220,7 @@ impl Pool {
             answer,
             Ok(Miss | TooLong | Hit(..) | Busy(_) | Exists(_) | Computed | Bad(_) | Renewed)
         ) {
-            self.shared.near_cache.forget(key);
+            self.0.near_cache.forget(key);
         }
     }
 }
@@ -213,7 +228,7 @@ impl Pool {
 /// A read of a pool, on the connection of its caller if possible. It is `Unpin`, so it needs no box: most hits allocate
 /// nothing for it.
 pub(crate) struct Reading {
-    pub(crate) pool: Pool,
+    requests: Requests,
     pub(crate) key: Key,
     read: Read,
     since: Instant,
@@ -253,7 +268,9 @@ impl Future for Reading {
             match first {
                 Some(reply) if this.is_plausible(&reply) => return Poll::Ready(Ok(reply)),
                 first => {
-                    let again = this.pool.read_on_background(&this.key, this.read, first, since);
+                    let again = this
+                        .requests
+                        .read_on_background(&this.key, this.read, first, since);
                     this.state = ReadState::OnBackground(again);
                 }
             }

@@ -1,0 +1,90 @@
+//! The digests that a thread has computed recently. `hasher` uses it: a hit in the near cache would spend most of its time on
+//! SHA-256.
+//!
+//! A digest is used again only for the same site and the same canonical bytes, which are compared as a whole.
+
+use std::cell::RefCell;
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+
+/// The longest canonical bytes that are remembered.
+pub(super) const MAX_BYTES: usize = 120;
+
+/// How many digests a thread remembers at most, in 16 KiB.
+const SLOTS: usize = 64;
+
+/// The site whose name is a part of the digest, by address: the site, and the name of its body's type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    site: usize,
+    body: usize,
+    body_length: usize,
+}
+
+struct Recent {
+    slots: Box<[Option<Slot>; SLOTS]>,
+    hasher: RandomState,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    owner: Owner,
+    bytes: [u8; MAX_BYTES],
+    length: usize,
+    digest: [u8; 32],
+}
+
+thread_local! {
+    static RECENT: RefCell<Recent> = RefCell::new(Recent {
+        slots: Box::new([None; SLOTS]),
+        hasher: RandomState::default(),
+    });
+}
+
+impl Owner {
+    /// Both live as long as the process, so an address has one content.
+    #[inline]
+    pub(crate) fn new<T>(site: &'static T, body_type: &'static str) -> Self {
+        Self {
+            site: std::ptr::from_ref(site).addr(),
+            body: body_type.as_ptr().addr(),
+            body_length: body_type.len(),
+        }
+    }
+}
+
+/// The digest of these canonical bytes for this site, if the thread remembers it.
+#[inline]
+pub(super) fn get(owner: Owner, bytes: &[u8]) -> Option<[u8; 32]> {
+    let get = |recent: &RefCell<Recent>| {
+        let recent = recent.borrow();
+        let slot = recent.slots[recent.slot(bytes)].as_ref()?;
+        (slot.owner == owner && slot.bytes[..slot.length] == *bytes).then_some(slot.digest)
+    };
+    // A thread that ends remembers nothing any more.
+    RECENT.try_with(get).ok().flatten()
+}
+
+/// Remembers the digest of at most [`MAX_BYTES`] canonical bytes.
+pub(super) fn insert(owner: Owner, bytes: &[u8], digest: [u8; 32]) {
+    let mut slot = Slot {
+        owner,
+        bytes: [0; MAX_BYTES],
+        length: bytes.len(),
+        digest,
+    };
+    slot.bytes[..bytes.len()].copy_from_slice(bytes);
+    let _ = RECENT.try_with(|recent| {
+        let mut recent = recent.borrow_mut();
+        let at = recent.slot(bytes);
+        recent.slots[at] = Some(slot);
+    });
+}
+
+impl Recent {
+    #[inline]
+    fn slot(&self, bytes: &[u8]) -> usize {
+        self.hasher.hash_one(bytes) as usize % SLOTS
+    }
+}
