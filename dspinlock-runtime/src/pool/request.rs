@@ -163,6 +163,11 @@ impl Requests {
         Ok((self.read_since(since, key, read).await?, None))
     }
 
+    /// Whether the store pushes changes of this key now.
+    pub(crate) fn pushes(&self, key: &Key) -> bool {
+        self.store.pushes(key)
+    }
+
     /// The number of names whose next change a call waits for.
     pub(super) fn watched_names(&self) -> usize {
         store::watched_names(&self.store)
