@@ -9,14 +9,17 @@ pub(crate) mod heartbeat;
 pub(crate) mod held;
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 
 use self::claim::Claim;
 use self::held::{Held, Terms, millis, origin};
 use crate::error::Error;
-use crate::pool::flight::Found;
+use crate::pool::flight::{Found, Leader};
 use crate::protocol::tag::Id;
 use crate::protocol::{Publish, Release, Reply, Request};
 use crate::rt::blocking;
@@ -228,7 +231,18 @@ impl Lease {
                 Request::Publish(publish)
             }
         };
-        match self.claim.pool.send(&held.key, request).await? {
+        let is_release = matches!(request, Request::Release(_));
+        let mut sent = pin!(held.pool.send(&held.key, request));
+        let first = poll_fn(|context| Poll::Ready(sent.as_mut().poll(context))).await;
+        if is_release && first.is_pending() && held.pool.requests().pushes(&held.key) {
+            // If the RELEASE is not executed, the next holder waits as any other caller.
+            self.claim.leader = self.claim.leader.take().and_then(Leader::hand_on);
+        }
+        let reply = match first {
+            Poll::Ready(reply) => reply,
+            Poll::Pending => sent.await,
+        };
+        match reply? {
             Reply::Published | Reply::Released | Reply::Done => {
                 self.claim.disarm();
                 if let Some((leader, payload)) = self.claim.leader.take().zip(payload) {
