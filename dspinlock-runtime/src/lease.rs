@@ -9,7 +9,10 @@ pub(crate) mod heartbeat;
 pub(crate) mod held;
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 
@@ -224,7 +227,18 @@ impl Lease {
                 Request::Publish(publish)
             }
         };
-        match self.claim.pool.send(&held.key, request).await? {
+        let is_release = matches!(request, Request::Release(_));
+        let mut sent = pin!(held.pool.send(&held.key, request));
+        let first = poll_fn(|context| Poll::Ready(sent.as_mut().poll(context))).await;
+        if is_release && first.is_pending() && held.pool.requests().pushes(&held.key) {
+            // If the RELEASE is not executed, the next holder waits as any other caller.
+            self.claim.hand_on();
+        }
+        let reply = match first {
+            Poll::Ready(reply) => reply,
+            Poll::Pending => sent.await,
+        };
+        match reply? {
             Reply::Published | Reply::Released | Reply::Done => {
                 self.claim.disarm();
                 if let Some(payload) = payload {

@@ -16,8 +16,8 @@ use crate::lease::heartbeat;
 use crate::lease::held::{Terms, deadline, millis, origin};
 use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
-use crate::protocol::tag::Id;
-use crate::protocol::{Acquire, Existing, Renew, Reply, Request, encoding};
+use crate::protocol::tag::{Head, Id};
+use crate::protocol::{Acquire, Existing, Read, Renew, Reply, Request, encoding};
 use crate::rt::clock::Instant;
 use crate::rt::{background, thread_end};
 use crate::store::Change;
@@ -26,6 +26,9 @@ use crate::store::Change;
 /// own write, and raises an error if another caller holds it by then.
 const PYTHON_PAUSE: Duration = Duration::from_millis(20);
 
+/// So long a process leaves the lock to others after its turn, unless one of them takes it.
+const REST: Duration = Duration::from_millis(1);
+
 /// A call waits this long before it looks again whether its process still ends.
 const END_OF_PROCESS: Duration = Duration::from_millis(10);
 
@@ -33,14 +36,18 @@ impl Attempt {
     /// Sends an ACQUIRE. Waiting happens on the background thread, because the caller's runtime may be busy or shut down.
     pub(super) async fn acquire(mut self, mut claim: Claim) -> Result<Outcome, Error> {
         heartbeat::give_up_at_end_of_process();
-        let mut state = TryState::default();
-        loop {
+        let mut state = TryState {
+            rests: claim.take_rest(),
+            ..TryState::default()
+        };
+        while !state.rests {
             match self.try_once(&mut claim, &mut state).await? {
                 TryOutcome::Ended(ended) => return Ok(self.end(claim, ended)),
                 TryOutcome::Retry => {}
-                TryOutcome::Held(_) => return background::run(self.wait(claim, state)).await,
+                TryOutcome::Held(_) => break,
             }
         }
+        background::run(self.wait(claim, state)).await
     }
 
     /// Tries again at every change of the record, and when the holder's lease expires. Each request also subscribes to the
@@ -48,6 +55,9 @@ impl Attempt {
     async fn wait(mut self, mut claim: Claim, mut state: TryState) -> Result<Outcome, Error> {
         claim.begin_watching();
         state.subscribes = true;
+        if state.rests {
+            self.rest().await;
+        }
         loop {
             match self.try_once(&mut claim, &mut state).await? {
                 TryOutcome::Ended(ended) => return Ok(self.end(claim, ended)),
@@ -61,6 +71,19 @@ impl Attempt {
                         return Ok(self.end(claim, Ended::Found(found)));
                     }
                 }
+            }
+        }
+    }
+
+    /// Sleeps until another process takes the lock, for at most [`REST`].
+    async fn rest(&self) {
+        let read = Request::Read(Read { bound: Head::LENGTH });
+        let requests = self.pool.requests();
+        // An error is ignored: if the store still fails, the ACQUIRE reports it.
+        if let Ok((_, change)) = requests.send_watched(&self.key, read, &mut false).await {
+            tokio::select! {
+                () = change => {}
+                () = background::sleep(REST) => {}
             }
         }
     }
@@ -120,6 +143,7 @@ impl Attempt {
                     .map_or(TryOutcome::Retry, |found| TryOutcome::Ended(Ended::Found(found))));
             }
             Ok(Reply::Busy(existing)) => {
+                claim.end_turn();
                 let next = self.policy.busy(Instant::now(), &existing);
                 state.existing = Some(existing);
                 next
@@ -257,6 +281,8 @@ struct TryState {
     was_late: bool,
     /// The last other holder.
     existing: Option<Existing>,
+    /// The turn of this process is over.
+    rests: bool,
     /// Each request subscribes to the next change.
     subscribes: bool,
     /// The next change, if the last request subscribed to it.

@@ -91,6 +91,23 @@ impl Claim {
         self.asked = self.leader.as_mut().map(Leader::ask);
     }
 
+    /// Whether the turn of this process is over: then other processes may take the lock before it asks.
+    pub(crate) fn take_rest(&mut self) -> bool {
+        self.leader.as_mut().is_some_and(Leader::take_rest)
+    }
+
+    /// Another process has the lock.
+    pub(crate) fn end_turn(&mut self) {
+        if let Some(leader) = &mut self.leader {
+            leader.end_turn();
+        }
+    }
+
+    /// A RELEASE was sent: the ACQUIRE of the next follower travels behind it.
+    pub(super) fn hand_on(&mut self) {
+        self.leader = self.leader.take().and_then(Leader::hand_on);
+    }
+
     /// The call waits on the background thread from now on.
     pub(crate) fn begin_watching(&mut self) {
         if let Some(leader) = &mut self.leader {

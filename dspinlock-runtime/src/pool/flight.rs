@@ -21,7 +21,7 @@ use foldhash::fast::RandomState;
 use crate::key::Key;
 use crate::protocol::tag::Tag;
 use crate::rt::handle::Handle;
-use crate::rt::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
+use crate::rt::sync::{AtomicU64, Instant, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
 
 /// The number of locks, so that calls for different keys rarely contend.
 const SHARDS: usize = 16;
@@ -29,6 +29,10 @@ const SHARDS: usize = 16;
 /// A leader that makes no progress for so long between two steps is probed. Each probe of a flight doubles the time, because
 /// the store may be slow.
 pub(crate) const FIRST_PROBE: Duration = Duration::from_millis(100);
+
+/// How often, and for how long, the leaders of a flight hand a lock on before other processes may have it.
+const MAX_HAND_OVERS: u32 = 8;
+const MAX_TURN: Duration = Duration::from_millis(10);
 
 type Shard = HashMap<Key, Flight, RandomState>;
 
@@ -143,6 +147,8 @@ pub(crate) struct Leader {
     known_absent: bool,
     /// The leadership was passed on, or the flight was removed.
     has_passed: bool,
+    /// The hand-overs since another process may have had the lock, and when the first of them was.
+    turn: Option<(u32, Instant)>,
 }
 
 impl Flights {
@@ -245,6 +251,7 @@ impl Leader {
             is_probe: false,
             known_absent: false,
             has_passed: false,
+            turn: None,
         }
     }
 
@@ -285,6 +292,31 @@ impl Leader {
             flight.steps += 1;
             flight.activity = Activity::Computing;
         });
+    }
+
+    /// Call this when a RELEASE was sent: the ACQUIRE of the next follower travels behind it. Returns the leader if there is no
+    /// follower.
+    pub(crate) fn hand_on(mut self) -> Option<Self> {
+        let has_followers = self.with_flight(|flight| !flight.followers.is_empty());
+        if has_followers != Some(true) {
+            return Some(self);
+        }
+        let (hand_overs, since) = self.turn.unwrap_or_else(|| (0, Instant::now()));
+        self.turn = Some((hand_overs + 1, since));
+        None
+    }
+
+    /// Whether the turn of this process is over: then the leader lets other processes take the lock before it asks.
+    pub(crate) fn take_rest(&mut self) -> bool {
+        let is_over = |(hand_overs, since): &mut (u32, Instant)| {
+            *hand_overs > MAX_HAND_OVERS || since.elapsed() >= MAX_TURN
+        };
+        self.turn.take_if(|turn| is_over(turn)).is_some()
+    }
+
+    /// Call this when another process has the lock.
+    pub(crate) fn end_turn(&mut self) {
+        self.turn = None;
     }
 
     /// A probe that has the value or the lock becomes the leader. The former one goes on without followers.
@@ -353,7 +385,7 @@ impl Leader {
             };
             drop(shard);
             let mut leader = Self::new(self.flights.clone(), self.key.clone(), self.flight_id);
-            leader.known_absent = self.known_absent;
+            (leader.known_absent, leader.turn) = (self.known_absent, self.turn);
             match next.handoff.send(Handoff::Lead(leader)) {
                 Err(Handoff::Lead(mut leader)) => leader.has_passed = true,
                 _ => return,

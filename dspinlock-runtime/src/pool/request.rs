@@ -207,6 +207,11 @@ impl Requests {
         Ok((self.read_since(since, key.clone(), read).await?, None))
     }
 
+    /// Whether the store pushes changes of this key now.
+    pub(crate) fn pushes(&self, key: &Key) -> bool {
+        self.0.store.pushes(key)
+    }
+
     /// The number of names whose next change a call waits for.
     pub(super) fn watches(&self) -> usize {
         store::watched_names(&self.0.store)

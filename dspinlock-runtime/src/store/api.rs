@@ -96,6 +96,11 @@ pub trait Store: Any + Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// Whether the store pushes changes of this key now: then a waiter sees each change, however short.
+    fn pushes(&self, _: &Key) -> bool {
+        false
+    }
+
     /// Sets the listener of all later changes. Only the first call has an effect.
     fn listen(&self, _: Arc<dyn Listener>) {}
 }

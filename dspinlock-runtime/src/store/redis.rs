@@ -159,6 +159,10 @@ impl Store for RedisStore {
         self.node.read_tracked(key, request, since)
     }
 
+    fn pushes(&self, _: &Key) -> bool {
+        self.node.pushes()
+    }
+
     fn listen(&self, listener: Arc<dyn Listener>) {
         self.node.shared.watches.listen(listener);
     }

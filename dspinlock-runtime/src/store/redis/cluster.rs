@@ -183,6 +183,11 @@ impl Store for Cluster {
         })
     }
 
+    fn pushes(&self, key: &Key) -> bool {
+        let owner = self.nodes.owner(slot(&key.name()));
+        owner.is_some_and(|member| member.node.pushes())
+    }
+
     fn listen(&self, listener: Arc<dyn Listener>) {
         self.nodes.shared.watches.listen(listener);
     }

@@ -167,6 +167,12 @@ impl Node {
         })
     }
 
+    /// Whether the server pushes changes.
+    pub(crate) fn pushes(&self) -> bool {
+        let group = self.reconnecting.current();
+        group.is_some_and(|group| group.steps().is_tracking())
+    }
+
     /// If the server pushes no changes, the [`Change`] never resolves.
     pub(crate) fn step_watched<E>(
         &self,
@@ -177,31 +183,39 @@ impl Node {
     where
         E: From<CommandError> + Send + 'static,
     {
-        let step = match Step::new(key, request) {
-            Ok(step) => step,
-            Err(request) => {
-                let reply = self.read(key, request, since);
-                return Box::pin(async move { Ok((reply.await?, never())) });
-            }
-        };
+        let (key, name, step) = (key.clone(), key.name(), Step::new(key, request));
         let (reconnecting, watches, grants) = (
             self.reconnecting.clone(),
             self.shared.watches.clone(),
             self.shared.grants.clone(),
         );
         Box::pin(async move {
-            let connection = reconnecting.connection(since).await.map_err(CommandError::from)?;
-            // Subscribed before the request is sent, so that a push right after the reply is not missed.
+            let group = reconnecting.group(since).await.map_err(CommandError::from)?;
+            let connection = group.steps();
             if !connection.is_tracking() {
-                return Ok((execute(&connection, &grants, step, since).await?, never()));
+                let reply = match step {
+                    Ok(step) => execute(connection, &grants, step, since).await?,
+                    Err(request) => read_on_steps(&group, &key, &name, request, since).await?,
+                };
+                return Ok((reply, never()));
             }
-            let watched = watches.subscribe(step.name());
-            let mut answer = register(&connection, step.by_hash(), since).await;
-            if reply::needs_text(&answer) {
-                answer = register(&connection, step.by_text(), since).await;
-            }
-            let reply = reply::parse(answer?)?;
-            grants.note(grants::tag(step.request()), &reply, &connection);
+            // Subscribed before the request is sent, so that a push right after the reply is not missed.
+            let watched = watches.subscribe(&name);
+            let reply = match step.map(Step::as_look) {
+                Ok(step) => {
+                    let mut answer = register(connection, step.by_hash(), since).await;
+                    if reply::needs_text(&answer) {
+                        answer = register(connection, step.by_text(), since).await;
+                    }
+                    let reply = reply::parse(answer?)?;
+                    grants.note(grants::tag(step.request()), &reply, connection);
+                    reply
+                }
+                Err(request) => {
+                    let range = range(&name, bound(&key, request));
+                    reply::read(&key, request, register(connection, range, since).await)?
+                }
+            };
             Ok((reply, Box::pin(watched.changed()) as Change))
         })
     }

@@ -15,12 +15,14 @@ use tokio::runtime::Runtime;
 use super::{Foreign, Rig};
 
 /// A server and a second connection to it. The server's clock cannot be advanced, so [`Rig::advance`] shortens the
-/// expiry of all entries.
+/// expiry of all entries. Every second request is the look of a waiter.
 pub(crate) struct Redis {
     store: RedisStore,
     runtime: Runtime,
     connection: Connection,
     names: HashSet<String>,
+    /// The next request is the look of a waiter: its script reads first.
+    is_look: bool,
     /// The server is killed on drop.
     _server: dspinlock_testkit::Redis,
 }
@@ -50,6 +52,7 @@ impl Redis {
             runtime: runtime.expect("a runtime"),
             connection: connection.expect("a second connection opens"),
             names: HashSet::new(),
+            is_look: false,
             _server: server,
         }
     }
@@ -99,9 +102,15 @@ impl Redis {
 impl Rig for Redis {
     fn step(&mut self, key: &Key, request: Request) -> Reply {
         self.names.insert(key.name());
-        let reply = self
-            .runtime
-            .block_on(self.store.step(key, request, Instant::now()));
+        self.is_look = !self.is_look;
+        let (store, since) = (&self.store, Instant::now());
+        let reply = match self.is_look {
+            true => self
+                .runtime
+                .block_on(store.step_watched(key, request, since))
+                .map(|(reply, _)| reply),
+            false => self.runtime.block_on(store.step(key, request, since)),
+        };
         reply.expect("the server replies")
     }
 

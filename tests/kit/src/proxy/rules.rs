@@ -7,7 +7,7 @@ use super::wire;
 
 /// The scripts of the library, by a word that only one of them contains.
 const SCRIPTS: [(&str, &str); 5] = [
-    ("'ACQUIRED'", "ACQUIRE"),
+    ("'BUSY'", "ACQUIRE"),
     ("'RENEWED'", "RENEW"),
     ("'PUBLISHED'", "PUBLISH"),
     ("'ABORTED'", "ABORT"),

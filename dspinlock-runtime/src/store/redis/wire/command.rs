@@ -6,6 +6,7 @@ use super::scripts::{self, Script};
 use crate::key::{Format, Key};
 use crate::protocol::encoding::{shared, single};
 use crate::protocol::state::MAX_STATE;
+use crate::protocol::tag::{Head, Id, Kind};
 use crate::protocol::{Acquire, Publish, Read, Request};
 
 /// A step that a script executes: every request but a read.
@@ -14,6 +15,7 @@ pub(crate) struct Step {
     name: String,
     script: &'static Script,
     request: Request,
+    is_look: bool,
 }
 
 impl Step {
@@ -37,7 +39,16 @@ impl Step {
             name: key.name(),
             script,
             request,
+            is_look: false,
         })
+    }
+
+    /// The step of a waiter: an ACQUIRE expects that the key is held.
+    pub(crate) fn as_look(self) -> Self {
+        Self {
+            is_look: true,
+            ..self
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -68,13 +79,15 @@ impl Step {
         match &self.request {
             Request::Acquire(request) => self.acquire(&mut command, request),
             Request::Renew(request) => {
-                let id = request.id.to_string();
-                command.arg(id).arg(request.lease).arg(NO_VALUE);
+                command
+                    .arg(self.held(request.id))
+                    .arg(request.lease)
+                    .arg(NO_VALUE);
             }
             Request::Publish(request) => self.publish(&mut command, request),
             Request::Release(request) => {
-                let id = request.id.to_string();
-                command.arg(id).arg(u8::from(request.was_sent)).arg(NO_VALUE);
+                let was_sent = u8::from(request.was_sent);
+                command.arg(self.held(request.id)).arg(was_sent).arg(NO_VALUE);
             }
             Request::Abort { tag } => drop(command.arg(tag.as_str())),
             Request::Delete | Request::Read(_) => {}
@@ -97,15 +110,28 @@ impl Step {
             .arg(u8::from(request.seize))
             .arg(request.refuse.as_ref().map_or("", |tag| tag.as_str()))
             .arg(request.stale.as_deref().unwrap_or_default())
+            .arg(u8::from(self.is_look))
             .arg(request.bound);
     }
 
     fn publish(&self, command: &mut Cmd, request: &Publish) {
-        command.arg(request.id.to_string());
+        command.arg(self.held(request.id));
         if self.key.format() == Format::Single {
             command.arg(&*single::computed(&self.key, request));
         }
         command.arg(request.ttl).arg(NO_VALUE);
+    }
+
+    /// What the script compares with the entry: the grant, and for the single encoding the whole head.
+    fn held(&self, id: Id) -> String {
+        match self.key.format() {
+            Format::Shared => id.to_string(),
+            Format::Single => Head {
+                kind: Kind::Blocked,
+                id,
+            }
+            .to_string(),
+        }
     }
 }
 
@@ -159,7 +185,7 @@ mod tests {
     use super::*;
     use crate::protocol::Renew;
     use crate::protocol::header::Origin;
-    use crate::protocol::tag::{Id, Tag};
+    use crate::protocol::tag::Tag;
 
     fn tag() -> Tag {
         Tag::parse(b"tag-of-16-bytes_").expect("a tag")

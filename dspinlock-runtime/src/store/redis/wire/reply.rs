@@ -65,15 +65,17 @@ pub(crate) fn read(key: &Key, request: Read, answer: Answer) -> Result<Reply, Co
     Ok(protocol::apply(key, &entry(answer)?, 0, &Request::Read(request)).1)
 }
 
-/// The reply of a script: a word, then its parameters.
+/// The reply of a script: a word, or an array of a word and its parameters. A grant is its head alone. (An array takes the
+/// server as long as one of the commands that the script calls.)
 pub(crate) fn parse(reply: Value) -> Result<Reply, CommandError> {
-    let Value::Array(items) = reply else {
-        return Err(unexpected());
+    let items = match reply {
+        Value::Array(items) => items,
+        word => vec![word],
     };
     let mut items = items.into_iter();
     let word = text(items.next())?;
     Ok(match word.as_ref() {
-        b"ACQUIRED" => Reply::Acquired(grant(items.next())?),
+        head if head.len() == Head::LENGTH => Reply::Acquired(grant(head)?),
         b"HIT" => {
             let hit = Hit::parse(text(items.next())?).ok_or_else(unexpected)?;
             Reply::Hit(hit, remaining(items.next())?)
@@ -234,8 +236,8 @@ fn entry(answer: Answer) -> Result<Entry, CommandError> {
 }
 
 /// The grant in the head of a held lock.
-fn grant(item: Option<Value>) -> Result<Id, CommandError> {
-    match Head::parse(&text(item)?) {
+fn grant(head: &[u8]) -> Result<Id, CommandError> {
+    match Head::parse(head) {
         Some(Head {
             kind: Kind::Blocked,
             id,
@@ -306,7 +308,7 @@ mod tests {
     fn a_reply_that_no_script_sends_is_an_error() {
         let parse = |reply: &str| parse(parse_redis_value(reply.as_bytes()).expect("a reply"));
         assert_eq!(
-            parse("*2\r\n$8\r\nACQUIRED\r\n$33\r\nBtag-of-16-bytes_0000000000000007\r\n"),
+            parse("$33\r\nBtag-of-16-bytes_0000000000000007\r\n"),
             Ok(Reply::Acquired(Id {
                 tag: Tag::parse(b"tag-of-16-bytes_").expect("a tag"),
                 fence: 7
@@ -319,10 +321,10 @@ mod tests {
             "*-1\r\n",
             "*1\r\n:1\r\n",
             "*1\r\n$5\r\nOTHER\r\n",
-            "*1\r\n$8\r\nACQUIRED\r\n",
-            "*2\r\n$8\r\nACQUIRED\r\n:-1\r\n",
-            "*2\r\n$8\r\nACQUIRED\r\n$33\r\nBtag-of-16-bytes_9007199254740992\r\n",
-            "*2\r\n$8\r\nACQUIRED\r\n$33\r\nVtag-of-16-bytes_0000000000000007\r\n",
+            "$5\r\nOTHER\r\n",
+            "$4\r\nBUSY\r\n",
+            "$33\r\nBtag-of-16-bytes_9007199254740992\r\n",
+            "$33\r\nVtag-of-16-bytes_0000000000000007\r\n",
             "*3\r\n$3\r\nHIT\r\n$5\r\nvalue\r\n:1\r\n",
             "*2\r\n$4\r\nBUSY\r\n$1\r\na\r\n",
             "*2\r\n$7\r\nABORTED\r\n_\r\n",

@@ -46,11 +46,11 @@ pub(crate) const SHARED: Scripts = Scripts {
 
 // A server runs the whole script at each call, definitions included, so each script has only the parts that it needs.
 scripts! {
-    ACQUIRE = "single/head" "single/acquire";
-    RENEW = "single/head" "single/renew";
-    PUBLISH = "single/head" "single/publish";
-    RELEASE = "single/head" "single/release";
-    ABORT = "single/head" "single/abort";
+    ACQUIRE = "single/acquire";
+    RENEW = "single/renew";
+    PUBLISH = "single/publish";
+    RELEASE = "single/release";
+    ABORT = "single/abort";
     SHARED_ACQUIRE = "shared/clock" "shared/read" "shared/acquire";
     SHARED_RENEW = "shared/read" "shared/renew";
     SHARED_PUBLISH = "shared/clock" "shared/read" "shared/publish";

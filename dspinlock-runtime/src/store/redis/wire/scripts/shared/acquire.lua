@@ -6,7 +6,7 @@ local function grant()
   local fence = math.min(math.max(now, state and state.fence and state.fence + 1 or 0), 9007199254740991)
   local digits = string.format('%016.0f', fence)
   redis.call('SET', S, tag .. '.' .. digits .. '.' .. origin .. ',' .. timestamp() .. ',0', 'PX', lease)
-  return {'ACQUIRED', 'B' .. tag .. digits}
+  return 'B' .. tag .. digits
 end
 
 local function existing(word, left)
@@ -17,14 +17,14 @@ if not state then return grant() end
 if state.bad then return {'BAD', state.bad} end
 if seize then return grant() end
 if state.owner == tag then
-  if state.computed then return {'DONE'} end
+  if state.computed then return 'DONE' end
   -- The same request is sent again, because its reply was lost.
   redis.call('PEXPIRE', S, lease)
-  return {'ACQUIRED', 'B' .. state.id}
+  return 'B' .. state.id
 end
 local left = redis.call('PTTL', S)
 if fail_if_key_exists then return existing('EXISTS', left) end
-if state.computed then return cached and {'COMPUTED'} or grant() end
+if state.computed then return cached and 'COMPUTED' or grant() end
 if stale == state.raw then return grant() end
 if left == -1 then
   redis.call('PEXPIRE', S, max_block)

@@ -1,6 +1,6 @@
 local state = held(ARGV[1])
 if state and not state.computed then
   redis.call('UNLINK', S)
-  return {'RELEASED'}
+  return 'RELEASED'
 end
-return {ARGV[2] == '1' and 'DONE' or 'LOST'}
+return ARGV[2] == '1' and 'DONE' or 'LOST'

@@ -1,20 +1,28 @@
-local tag, header, lease = ARGV[1], ARGV[2], ARGV[3]
+local K, tag, header, lease = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local time = redis.call('TIME')
--- Microseconds since 1970. Numbers are printed with '%.0f', because tostring and '..' keep only 14 digits.
-local now = string.format('%010.0f%06.0f', time[1], time[2])
--- Most keys are absent: then nothing is read.
-if redis.call('SET', K, 'B' .. tag .. now .. header, 'PX', lease, 'NX') then return {'ACQUIRED', 'B' .. tag .. now} end
+-- Microseconds since 1970, in 16 digits. Text, because tostring and '..' keep only 14 digits of a number.
+local now = time[1] .. time[2]
+if #now < 16 then now = string.sub('000000' .. time[1] .. string.sub('00000' .. time[2], -6), -16) end
+local own = 'B' .. tag .. now
 
-local first = head()
-local kind, holder, fence = parse(first)
-if not kind then return {'BAD', 'MALFORMED'} end
+-- A waiter's look reads first, because the key is probably held. The key of any other call is probably absent.
+local line = ARGV[10] == '1' and redis.pcall('GETRANGE', K, '0', '544') or ''
+if line == '' then
+  if redis.call('SET', K, own .. header, 'PX', lease, 'NX') then return own end
+  -- Head and header, with the bytes of a value at most behind them.
+  line = redis.pcall('GETRANGE', K, '0', '544')
+end
+if type(line) == 'table' then return string.find(line.err, '^WRONGTYPE') and {'BAD', 'MALFORMED'} or line end
+local kind, holder, fence = string.sub(line, 1, 1), string.sub(line, 2, 17), string.sub(line, 18, 33)
+if not string.find(kind, '[BVM]') or string.find(holder, '[^%w_-]') or not string.find(fence, '^%d+$')
+  or #fence < 16 or fence > '9007199254740991' then return {'BAD', 'MALFORMED'} end
 local max_block, cached, fail_if_key_exists, seize = ARGV[4], ARGV[5] == '1', ARGV[6] == '1', ARGV[7] == '1'
-local refuse, bound = ARGV[8], ARGV[10]
+local refuse, bound = ARGV[8], ARGV[11]
 
 local function grant()
-  local digits = string.format('%016.0f', math.min(math.max(tonumber(now), fence + 1), 9007199254740991))
-  redis.call('SET', K, 'B' .. tag .. digits .. header, 'PX', lease)
-  return {'ACQUIRED', 'B' .. tag .. digits}
+  if now <= fence then own = 'B' .. tag .. string.format('%016.0f', math.min(fence + 1, 9007199254740991)) end
+  redis.call('SET', K, own .. header, 'PX', lease)
+  return own
 end
 
 -- The value; nil if it is too long.
@@ -23,23 +31,18 @@ local function hit()
   return {'HIT', redis.call('GET', K), redis.call('PTTL', K)}
 end
 
--- Head and header, with the bytes of a value at most behind them.
-local function existing(word, left)
-  return {word, redis.call('GETRANGE', K, 0, 544), left, now}
-end
-
 if seize then return grant() end
 if holder == tag then
-  if kind ~= 'B' then return hit() or {'DONE'} end
+  if kind ~= 'B' then return hit() or 'DONE' end
   -- The same request is sent again, because its reply was lost.
   redis.call('PEXPIRE', K, lease)
-  return {'ACQUIRED', first}
+  return string.sub(line, 1, 33)
 end
-if fail_if_key_exists then return existing('EXISTS', redis.call('PTTL', K)) end
+if fail_if_key_exists then return {'EXISTS', line, redis.call('PTTL', K), now} end
 if kind ~= 'B' then return cached and refuse ~= holder and hit() or grant() end
 local left = redis.call('PTTL', K)
 if left == -1 then
   redis.call('PEXPIRE', K, max_block)
   left = tonumber(max_block)
 end
-return existing('BUSY', left)
+return {'BUSY', line, left, now}

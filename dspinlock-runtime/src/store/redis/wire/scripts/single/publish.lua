@@ -1,8 +1,9 @@
-local id, entry, ttl = ARGV[1], ARGV[2], ARGV[3]
-local first = head()
-if first == 'B' .. id then
-  redis.call('SET', K, entry, 'PX', ttl)
-  return {'PUBLISHED'}
+local head = redis.pcall('GETRANGE', KEYS[1], '0', '32')
+if head == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+  return 'PUBLISHED'
 end
-if first == 'V' .. id or first == 'M' .. id then return {'DONE'} end
-return {'LOST'}
+-- An entry of the wrong type is not the caller's. Any other error is the reply.
+if type(head) == 'table' then return string.find(head.err, '^WRONGTYPE') and 'LOST' or head end
+if string.find(head, '^[VM]') and string.sub(head, 2) == string.sub(ARGV[1], 2) then return 'DONE' end
+return 'LOST'

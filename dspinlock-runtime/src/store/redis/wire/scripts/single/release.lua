@@ -1,6 +1,8 @@
-local id, was_sent = ARGV[1], ARGV[2] == '1'
-if head() == 'B' .. id then
-  redis.call('UNLINK', K)
-  return {'RELEASED'}
+local head = redis.pcall('GETRANGE', KEYS[1], '0', '32')
+if head == ARGV[1] then
+  redis.call('UNLINK', KEYS[1])
+  return 'RELEASED'
 end
-return {was_sent and 'DONE' or 'LOST'}
+-- An entry of the wrong type is not the caller's. Any other error is the reply.
+if type(head) == 'table' and not string.find(head.err, '^WRONGTYPE') then return head end
+return ARGV[2] == '1' and 'DONE' or 'LOST'
