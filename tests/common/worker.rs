@@ -85,7 +85,11 @@ fn main() {
 fn start(runtime: &Runtime, id: u64, request: &str) -> AbortHandle {
     let (function, job) = Job::parse(id, request);
     let caller = job.clone();
-    caller.record("call", caller.sleep.saturating_mul(caller.tries).as_millis());
+    let wait = caller.sleep.saturating_mul(caller.tries);
+    caller.record(
+        "call",
+        format_args!("{} {}", wait.as_millis(), caller.ttl.as_millis()),
+    );
     let limits = job.clone();
     let call = match function {
         "cached" => runtime.spawn(limits.drop_early(cached(job))),

@@ -55,7 +55,7 @@ fn random_faults_on_the_embedded_store_violate_no_invariant() {
     let script = "import sqlite3, sys
 with sqlite3.connect(sys.argv[1]) as base:
     print(base.execute('PRAGMA integrity_check').fetchone()[0])
-    print(base.execute('SELECT count(*) FROM lock').fetchone()[0])
+    print(base.execute('SELECT count(*) FROM lock_a').fetchone()[0])
 ";
     let output = Python::run(script, &[&target.url()["sqlite:".len()..]]);
     println!("the file: {output:?}");

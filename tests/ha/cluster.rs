@@ -146,9 +146,13 @@ fn a_grant_survives_a_slot_migration_but_not_a_failover() {
         "the grant did not migrate with its slot"
     );
 
-    let job = Job::new("uncached", "key").with("value", "old");
+    let job = Job::new("cached", "other").with("value", "old");
     let held = holder.call(&job.clone().with("body", "gate"));
     held.started();
+    // Its key keeps no result, so its release cannot replace a newer one.
+    let lock = Job::new("uncached", "lock");
+    let locked = holder.call(&lock.clone().with("body", "gate").with("value", "old"));
+    locked.started();
     cluster.fail_over(from);
     cluster.fail_over(to);
     cluster.fail_over((from + 2) % 3);
@@ -162,6 +166,17 @@ fn a_grant_survives_a_slot_migration_but_not_a_failover() {
     assert!(
         logs.iter().any(|line| line.contains("lease was lost")),
         "{logs:?}"
+    );
+    let (bodies, value) = other.call(&job.with("value", "new")).outcome();
+    assert_eq!((bodies, value.as_deref()), (1, Ok("new")));
+
+    locked.open_gate();
+    assert_eq!(locked.result().as_deref(), Ok("old"));
+    let (bodies, value) = other.call(&lock.with("tries", 1)).outcome();
+    assert_eq!(
+        (bodies, value.is_ok()),
+        (1, true),
+        "the lock is not free: {value:?}"
     );
 }
 

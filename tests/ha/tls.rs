@@ -18,7 +18,12 @@ fn calls(url: &str) {
         for function in ["cached", "near", "cached_sync"] {
             let job = Job::new(function, &format!("key{key}"));
             let (bodies, value) = workers[0].call(&job).outcome();
-            assert_eq!((bodies, value.is_ok()), (1, true), "{function}: {value:?}");
+            let logs = workers[0].logs();
+            assert_eq!(
+                (bodies, value.is_ok()),
+                (1, true),
+                "{function}: {value:?} {logs:?}"
+            );
             assert_eq!(workers[1].call(&job).outcome(), (0, value), "{function}");
         }
     }

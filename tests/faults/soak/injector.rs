@@ -1,6 +1,7 @@
 //! Fault injection: one fault at a time. Only kills last longer than the fault.
 
 use std::collections::BTreeSet;
+use std::process;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::sleep;
 use std::time::Duration;
@@ -85,8 +86,12 @@ const EVERYWHERE: &[Fault] = &[
 
 /// Faults of a server and of the network.
 const REDIS: &[Fault] = &[
-    ("restart", |injector| injector.server_mut().restart()),
-    ("FLUSHALL", |injector| injector.send(&["FLUSHALL"])),
+    ("restart", |injector| {
+        injector.wipe(|injector| injector.server_mut().restart())
+    }),
+    ("FLUSHALL", |injector| {
+        injector.wipe(|injector| injector.send(&["FLUSHALL"]))
+    }),
     ("SCRIPT FLUSH", |injector| injector.send(&["SCRIPT", "FLUSH"])),
     ("CLIENT KILL", |injector| {
         injector.send(&["CLIENT", "KILL", "TYPE", "normal"])
@@ -116,11 +121,11 @@ const REDIS: &[Fault] = &[
         injector.send(&["REPLICAOF", "NO", "ONE"]);
     }),
     ("eviction", |injector| {
-        // One random entry, a state or a value.
+        // One random entry.
         let keys = injector.server().keys();
         if !keys.is_empty() {
             let key = injector.dice.usize(..keys.len());
-            injector.send(&["UNLINK", &keys[key]]);
+            injector.wipe(|injector| injector.send(&["UNLINK", &keys[key]]));
         }
     }),
     ("no replies", |injector| {
@@ -217,6 +222,14 @@ impl<'a> Injector<'a> {
         fault(self.proxy());
         self.pause(max_ms);
         self.proxy().resume();
+    }
+
+    /// Records that this fault removes entries.
+    fn wipe(&mut self, fault: impl FnOnce(&mut Self)) {
+        let tag = format!("{}-wipe{}", process::id(), self.injected.len());
+        self.journal.append(format_args!("wipe {tag} *"));
+        fault(self);
+        self.journal.append(format_args!("wiped {tag} *"));
     }
 
     fn send(&mut self, command: &[&str]) {

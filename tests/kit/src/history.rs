@@ -3,12 +3,15 @@
 //! A worker appends these lines, in this order. The tag is its process id and the number of the call:
 //!
 //! ```text
-//! <µs> call <tag> <key> <longest wait in ms>      a call begins
+//! <µs> call <tag> <key> <longest wait in ms> <ttl in ms>   a call begins
 //! <µs> begin <tag> <key> <fence>                  its body begins
 //! <µs> end <tag> <key> <fence> <lost?> <value>    its body returns; `lost` if the lease was lost
 //! <µs> out <tag> <key> ok <value>                 the call returns; `err <name>` for an error
 //! <µs> delete <tag> <key>, <µs> deleted <tag> <key>   a delete is sent, and acknowledged
+//! <µs> wipe <tag> *, <µs> wiped <tag> *               the test removes any entries between these lines
 //! ```
+//!
+//! A hit on a shared key, which keeps no value, returns `ok computed`.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -112,13 +115,15 @@ impl History {
     /// Checks the invariants that hold under every fault.
     ///
     /// Fences grow. A fence is published at most once. No call returns a value that is older than the last delete, or
-    /// older than a value returned before the call began. Every call returns in time.
+    /// older than a value returned before the call began. No body runs while its key is computed. Every call returns in
+    /// time.
     pub fn check(&self) {
         assert!(!self.events.is_empty(), "the journal is empty");
         self.fences_grow();
         self.one_publish_per_fence();
         self.no_stale_hit();
         self.hits_do_not_go_back();
+        self.no_body_while_computed();
         self.all_return_in_time();
     }
 
@@ -191,41 +196,36 @@ impl History {
         let bodies = self.bodies();
         let mut published = HashMap::new();
         for (line, event) in self.hits(&bodies) {
-            let value = &event.rest[1];
-            let source = bodies
-                .iter()
-                .find(|body| body.key == event.key && body.value.as_ref() == Some(value))
-                .unwrap_or_else(|| panic!("no body computed the value: {event:?}"));
-            assert!(
-                source.end_line < line,
-                "a hit before the body returned: {event:?}"
-            );
-            assert!(
-                !source.lost,
-                "a value was published after the lease was lost: {source:?}"
-            );
-            let first = published.entry((&event.key, source.fence)).or_insert(value);
-            assert_eq!(
-                *first, value,
-                "two values were published under one fence: {event:?}"
-            );
+            for source in self.sources(&bodies, line, event) {
+                assert!(
+                    source.end_line < line,
+                    "a hit before the body returned: {event:?}"
+                );
+                assert!(
+                    !source.lost,
+                    "a value was published after the lease was lost: {source:?}"
+                );
+                let first = published
+                    .entry((&event.key, source.fence))
+                    .or_insert(&source.value);
+                assert_eq!(
+                    *first, &source.value,
+                    "two values were published under one fence: {event:?}"
+                );
+            }
         }
     }
 
     /// A call that begins after a delete was acknowledged returns no value of a body that began before the delete was sent.
     fn no_stale_hit(&self) {
         let bodies = self.bodies();
-        for (_, event) in self.hits(&bodies) {
-            let called = self.call_of(event).0;
-            let Some(sent) = self.last_delete(&event.key, called) else {
+        for (line, event) in self.hits(&bodies) {
+            let Some(sent) = self.last_delete(&event.key, self.call_of(event).0) else {
                 continue;
             };
-            let source = bodies
-                .iter()
-                .find(|body| body.key == event.key && body.value.as_ref() == Some(&event.rest[1]));
-            let source = source.expect("every hit has a body");
+            let sources = self.sources(&bodies, line, event);
             assert!(
-                source.begin_line > sent,
+                sources.iter().any(|source| source.begin_line > sent),
                 "the value is older than the delete in line {sent}: {event:?}"
             );
         }
@@ -240,18 +240,74 @@ impl History {
             if event.key.starts_with("near") {
                 continue;
             }
-            let source = |body: &&Body| body.key == event.key && body.value.as_ref() == Some(&event.rest[1]);
-            let fence = bodies.iter().find(source).expect("every hit has a body").fence;
-            let (called, before) = (self.call_of(event).0, returned.entry(&event.key).or_default());
-            let newer = before
-                .iter()
-                .find(|(line, other)| *line < called && *other > fence);
-            assert_eq!(
-                newer, None,
-                "the value is older than one returned before: {event:?}"
-            );
+            let sources = self.sources(&bodies, line, event);
+            let called = self.call_of(event).0;
+            let before = returned.entry(&event.key).or_default();
+            let earlier = before.iter().filter(|(line, _)| *line < called);
+            let newest = earlier.map(|(_, fence)| *fence).max().unwrap_or(0);
+            // The lowest fence that is possible.
+            let fences = sources.iter().map(|source| source.fence);
+            let fence = fences.filter(|fence| *fence >= newest).min();
+            let fence =
+                fence.unwrap_or_else(|| panic!("the value is older than one returned before: {event:?}"));
             before.push((line, fence));
         }
+    }
+
+    /// While a key is computed, no body of it begins. A hit proves that its body was published. The result then lasts for
+    /// its ttl, unless it is deleted or the test removes entries.
+    fn no_body_while_computed(&self) {
+        let bodies = self.bodies();
+        for (line, event) in self.hits(&bodies) {
+            let [source] = self.sources(&bodies, line, event)[..] else {
+                continue;
+            };
+            let call = self.find("call", &source.tag).expect("a body belongs to a call");
+            let ttl = Duration::from_millis(call.rest[1].parse().expect("milliseconds"));
+            let expires = source.end.expect("the body has returned") + ttl;
+            let again = bodies.iter().find(|body| {
+                let is_later = body.key == source.key && body.fence > source.fence && body.start < expires;
+                is_later && !self.may_be_removed(&body.key, source.end_line, body.begin_line)
+            });
+            assert!(
+                again.is_none(),
+                "a body ran while its key was computed: {source:?} and {again:?}"
+            );
+        }
+    }
+
+    /// The bodies that may have computed the value of a hit in this line. A value names its body. A hit on a shared key may
+    /// come from every body that held its lease, unless another body had taken its place before the call began.
+    fn sources<'a>(&self, bodies: &'a [Body], line: usize, hit: &Event) -> Vec<&'a Body> {
+        let of_key = bodies.iter().filter(|body| body.key == hit.key);
+        let sources: Vec<_> = if hit.rest[1] == "computed" {
+            let called = self.call_of(hit).0;
+            let begun = of_key.clone().filter(|body| body.begin_line < called);
+            let newest = begun.map(|body| body.fence).max().unwrap_or(0);
+            of_key
+                .filter(|body| body.value.is_some() && body.end_line < line && !body.lost)
+                .filter(|body| body.fence >= newest)
+                .collect()
+        } else {
+            of_key
+                .filter(|body| body.value.as_ref() == Some(&hit.rest[1]))
+                .collect()
+        };
+        assert!(!sources.is_empty(), "no body computed the value: {hit:?}");
+        sources
+    }
+
+    /// Whether an entry of this key may have been removed between these lines.
+    fn may_be_removed(&self, key: &str, from: usize, to: usize) -> bool {
+        let lines = self.events[..to].iter().enumerate();
+        lines
+            .filter(|(_, event)| event.kind == "wipe" || event.kind == "delete" && event.key == key)
+            .any(|(line, sent)| {
+                let end = if sent.kind == "wipe" { "wiped" } else { "deleted" };
+                let done = |event: &Event| event.kind == end && event.tag == sent.tag;
+                let done = self.events[line..].iter().position(done);
+                done.is_none_or(|done| line + done > from)
+            })
     }
 
     /// Every call returns within its wait plus [`GRACE`], not counting the time in its own body.

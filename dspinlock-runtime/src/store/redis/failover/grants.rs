@@ -16,8 +16,9 @@ use crate::store::redis::connection::Connection;
 pub(crate) struct Grants(Mutex<HashMap<Tag, Arc<Connection>>>);
 
 impl Grants {
-    /// Whether the request may be sent on `connection`. A PUBLISH may not if another master made its grant. If the
-    /// identity of the server is unknown (the user may not run `INFO`), every request may.
+    /// Whether the request may be sent on `connection`. A PUBLISH may not if another master made its grant. A RELEASE may,
+    /// because it removes nothing but its own grant. If the identity of the server is unknown (the user may not run `INFO`),
+    /// every request may.
     pub(crate) fn allow(&self, request: &Request, connection: &Arc<Connection>) -> bool {
         match request {
             Request::Publish(publish) => {
