@@ -74,6 +74,8 @@ pub struct Record {
     pub remaining: Option<u64>,
     /// The entry is longer than the request's bound.
     pub is_too_long: bool,
+    /// A waiter may take over a stale lock. If not, every lock ends with its lease.
+    pub may_be_stale: bool,
 }
 
 impl Record {
@@ -84,6 +86,7 @@ impl Record {
             line: Bytes::new(),
             remaining: None,
             is_too_long: false,
+            may_be_stale: false,
         }
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn decode(entry: &Entry, now: u64) -> Record {
         line: bytes.clone(),
         remaining: entry.remaining(now),
         is_too_long: false,
+        may_be_stale: true,
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn decode(entry: &Entry, now: u64, bound: usize) -> Record {
         line: line(bytes),
         remaining: entry.remaining(now),
         is_too_long,
+        may_be_stale: false,
     }
 }
 

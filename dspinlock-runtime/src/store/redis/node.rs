@@ -2,6 +2,7 @@
 //!
 //! It never follows a redirect; `cluster` does.
 
+mod confirm;
 pub(crate) mod tracked_read;
 
 use std::sync::Arc;
@@ -114,11 +115,11 @@ impl Node {
                     let outcome = (&mut reading).await;
                     let first = outcome.map(|bytes| reply::read_bytes(&key, request, bytes));
                     match first {
-                        Ok(reply) if is_plausible(&key, &reply) => Ok(reply),
+                        Ok(reply) if confirm::is_plausible(&key, &reply) => Ok(reply),
                         first => {
                             let since = since.moved_by(reading.extension());
                             drop(reading);
-                            Box::pin(read_again(&group, key, name, request, first, since)).await
+                            Box::pin(read_again(&group, key, request, first, since)).await
                         }
                     }
                 });
@@ -142,11 +143,18 @@ impl Node {
             if reserved.is_none() {
                 let bound = bound(&key, request);
                 match group.readers().read_on_background(&name, bound).await {
-                    Ok(bytes) => return Ok(reply::read_bytes(&key, request, bytes)),
+                    Ok(bytes) => {
+                        let reply = reply::read_bytes(&key, request, bytes);
+                        return match confirm::is_plausible(&key, &reply) {
+                            true => Ok(reply),
+                            false => read_again(&group, key, request, Ok(reply), since).await,
+                        };
+                    }
                     Err(extension) => since = since.moved_by(extension),
                 }
             }
-            read_on_steps(&group, &key, &name, request, since).await
+            let reply = read_on_steps(&group, &key, request, since).await?;
+            Ok(confirm::read(group.steps(), &key, request, reply, since).await?)
         })
     }
 
@@ -203,7 +211,7 @@ impl Node {
             if reply::needs_text(&answer) {
                 answer = register(&connection, step.by_text(), since).await;
             }
-            let reply = reply::parse(answer?)?;
+            let reply = confirm::step(&connection, &step, reply::parse(answer?)?, since).await?;
             grants.note(grants::tag(step.request()), &reply, &connection);
             Ok((reply, Box::pin(watched.changed()) as Change))
         })
@@ -227,43 +235,34 @@ async fn register(connection: &Connection, command: Cmd, since: Instant) -> Answ
         .unwrap_or_else(|| Err(reply::unexpected()))
 }
 
-/// Whether a reply may be the one to a read of this key. A damaged value, or one of another key, may also be the reply to
-/// another read.
-fn is_plausible(key: &Key, reply: &Reply) -> bool {
-    match reply {
-        Reply::Hit(hit, _) => hit.is_of(&key.check()),
-        _ => true,
-    }
-}
-
 /// Repeats a read whose first reply was doubtful. If the value is the same again, it is damaged or forged. If not, the reader
 /// gave the reply to another read.
 async fn read_again<E: From<CommandError>>(
     group: &Group,
     key: Key,
-    name: String,
     request: Read,
     first: Result<Reply, Doubt>,
     since: Instant,
 ) -> Result<Reply, E> {
-    let reply = read_on_steps(group, &key, &name, request, since).await?;
-    if first.is_ok_and(|first| first != reply) {
+    let reply = read_on_steps(group, &key, request, since).await?;
+    if first.as_ref().is_ok_and(|first| *first == reply) {
+        return Ok(reply);
+    }
+    if first.is_ok() {
         group.readers().reset();
     }
-    Ok(reply)
+    Ok(confirm::read(group.steps(), &key, request, reply, since).await?)
 }
 
 /// A plain read without a script.
-async fn read_on_steps<E: From<CommandError>>(
+async fn read_on_steps(
     group: &Group,
     key: &Key,
-    name: &str,
     request: Read,
     since: Instant,
-) -> Result<Reply, E> {
-    let range = range(name, bound(key, request));
-    let answer = group.steps().send(&range, since).await;
-    Ok(reply::read(key, request, answer)?)
+) -> Result<Reply, CommandError> {
+    let range = range(&key.name(), bound(key, request));
+    reply::read(key, request, group.steps().send(&range, since).await)
 }
 
 /// Executes a script. A PUBLISH is not sent if another master made its grant: the reply is `Lost`.
@@ -280,7 +279,7 @@ async fn execute(
     if reply::needs_text(&answer) {
         answer = connection.send(&step.by_text(), since).await;
     }
-    let reply = reply::parse(answer?)?;
+    let reply = confirm::step(connection, &step, reply::parse(answer?)?, since).await?;
     grants.note(grants::tag(step.request()), &reply, connection);
     Ok(reply)
 }
