@@ -188,8 +188,8 @@ impl Pool {
     /// Opens the store behind `url` with default settings. The first request connects to the server.
     ///
     /// The schemes are `redis://`, `rediss://` (feature `tls`), `valkey://`, `valkeys://`, `redis+unix://`,
-    /// `redis+sentinel://` (feature `sentinel`), `redis+cluster://` (feature `cluster`), and `sqlite:PATH`, `sqlite:` or
-    /// `sqlite::memory:` (feature `embedded`).
+    /// `redis+sentinel://` (feature `sentinel`), `redis+cluster://` (feature `cluster`), `sqlite:PATH` or `sqlite:` (feature
+    /// `embedded`), and `sqlite::memory:`.
     ///
     /// A request times out 5 s after it began, plus the time that its bytes take at 64 KiB/s. This includes connecting. An
     /// attempt to connect times out after 2 s. If the connection of a request is lost, the request is sent again over another

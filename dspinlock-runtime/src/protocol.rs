@@ -112,7 +112,9 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Write<'_>, Reply) {
         }
         Status::Computed(_, Stored::Unit) if request.cached => (Write::Nothing, Reply::Computed),
         Status::Computed(id, _) => grant(id, now, request),
-        Status::Blocked(id) if request.stale.as_ref() == Some(&line(&record.bytes)) => {
+        Status::Blocked(id)
+            if record.may_be_stale && request.stale.as_ref() == Some(&line(&record.bytes)) =>
+        {
             grant(id, now, request)
         }
         Status::Blocked(_) => match remaining {

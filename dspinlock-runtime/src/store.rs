@@ -52,3 +52,31 @@ pub(crate) fn watched_names(store: &SharedStore) -> usize {
         .downcast_ref::<redis::RedisStore>()
         .map_or(0, redis::RedisStore::watched_names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(url: &str) -> Result<SharedStore, Error> {
+        super::open(
+            url,
+            Tls::default(),
+            Limits::default().check().expect("valid limits"),
+        )
+    }
+
+    /// `./check` runs this test without the feature `embedded` too.
+    #[test]
+    fn the_store_in_memory_needs_no_feature() {
+        let store: SharedStore = open("sqlite::memory:").expect("the store opens");
+        let store: &dyn Any = &*store;
+        assert!(store.is::<memory::Memory>(), "SQLite is not used");
+    }
+
+    #[cfg(not(feature = "embedded"))]
+    #[test]
+    fn a_file_needs_the_feature() {
+        let error = open("sqlite:locks.db").map(drop).expect_err("no SQLite");
+        assert!(error.to_string().contains("feature `embedded`"), "{error}");
+    }
+}

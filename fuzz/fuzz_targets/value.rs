@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use protocol::header::{Facts, Hit, Origin};
+use protocol::tag::Head;
 use runtime::{codec, protocol};
 use types::{Flat, Key, Level, Shape};
 
@@ -30,6 +31,10 @@ fuzz_target!(|bytes: &[u8]| {
     let bytes = Bytes::copy_from_slice(bytes);
     if let Some(hit) = Hit::parse(bytes.clone()) {
         assert_decodes(hit.payload());
+    }
+    if let Some(head) = Head::parse(&bytes) {
+        let origin = Origin::parse(head.kind, &bytes[Head::LENGTH..]);
+        assert!(origin.is_none_or(|origin| origin.host.len() + origin.site.len() <= 3 * bytes.len()));
     }
     // The fuzzer does not find checksums, so the bytes become the payload of a value.
     let facts = Facts {

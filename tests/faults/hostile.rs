@@ -341,6 +341,63 @@ fn a_damaged_value_for_ever_is_an_error_in_time() {
     });
 }
 
+/// The log of a connection that is closed because it mixed up two replies.
+const MIXED_UP: &str = "the reply of another one";
+
+#[test]
+fn a_connection_that_gives_a_call_the_value_of_another_key_is_closed() {
+    let scene = Scene::new();
+    let near = Job::new("near", "hit").with("near", 60_000).with("value", "near");
+    scene.honest.call(&near).result().expect("an honest server");
+    let cached = &hits()[0];
+    let cold = Job::new("cached", "mixed-up").with("value", "own");
+    // By the reads of the steps, by a read for the near cache, and by an ACQUIRE.
+    let cases = [
+        ("GETRANGE", Target::Reply("GETRANGE"), cached, "stored", 0),
+        ("near", Target::Watched("GETRANGE"), &near, "near", 0),
+        ("ACQUIRE", Target::Reply("ACQUIRE"), &cold, "own", 1),
+    ];
+    for (name, target, job, value, bodies) in cases {
+        let hostile = Hostile::start(scene.server.port());
+        let worker = Worker::start(&hostile.url());
+        // The first attacked reply is honest: it has the value of another key.
+        hostile.attack(
+            match target {
+                Target::Watched(_) => target,
+                _ => Target::Reply("GETRANGE"),
+            },
+            Attack::ForeignOnce,
+        );
+        let function = if name == "near" { "near" } else { "cached" };
+        let warm = Job::new(function, &format!("warm-{name}"));
+        let warm = warm.with("near", 60_000).with("value", "foreign");
+        scene.honest.call(&warm).result().expect("an honest server");
+        worker.call(&warm).result().expect("an honest reply");
+        assert_eq!(hostile.attacks(), 1, "{name}");
+        hostile.attack(target, Attack::ForeignOnce);
+        let outcome = worker.call(job).outcome();
+        let logs = worker.logs().join("\n");
+        println!("{name}: {outcome:?}, {} attacks\n{logs}", hostile.attacks());
+        assert_eq!(outcome, (bodies, Ok(value.to_owned())), "{name}");
+        assert!(logs.contains(MIXED_UP), "{name}: {logs}");
+    }
+}
+
+#[test]
+fn a_forged_value_costs_no_connection() {
+    let scene = Scene::new();
+    let hostile = Hostile::start(scene.server.port());
+    let worker = Worker::start(&hostile.url());
+    hostile.attack(Target::Reply("GETRANGE"), Attack::Foreign);
+    worker.call(&hits()[0]).result().expect("its own value");
+    for number in 0..3 {
+        let job = Job::new("cached", &format!("forged-{number}")).with("value", "own");
+        assert_eq!(worker.call(&job).outcome(), (1, Ok("own".to_owned())));
+        let logs = worker.logs().join("\n");
+        assert!(!logs.contains(MIXED_UP), "{logs}");
+    }
+}
+
 #[test]
 fn with_a_secret_no_call_gets_the_value_of_another_key() {
     let scene = Scene::new();

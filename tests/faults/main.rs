@@ -9,6 +9,7 @@ mod entries;
 mod fixture;
 mod holder;
 mod hostile;
+mod mutations;
 mod network;
 mod resources;
 mod server;

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use dspinlock::{Error, HashDSpinlock, Lease, Pool, dspinlock};
+use dspinlock::{Error, HashDSpinlock, Holder, Lease, Pool, dspinlock};
 use dspinlock_testkit::{Redis, eventually};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::common::lock::{lock, locked};
-use crate::common::store::init_in_memory;
+use crate::common::store::{Store, init_in_memory};
 use crate::common::worker::variant;
 
 /// The name of a variant, and a function that provokes it.
@@ -108,6 +108,87 @@ fn every_variant_can_be_provoked() {
         assert_eq!(variant(&error), *name, "{error}");
         assert!(!error.to_string().is_empty() && !error.to_string().contains('\n'));
     }
+}
+
+#[test]
+fn an_error_names_the_holder() {
+    const LEASE: Duration = Duration::from_secs(60);
+    let [file, server] = Store::each();
+    for url in ["sqlite::memory:".into(), file.url(), server.url()] {
+        let pool = Pool::open(&url).unwrap();
+        let lock = lock(&pool).lease(LEASE);
+        let _lease = locked(lock.acquire_blocking());
+        std::thread::sleep(Duration::from_millis(20));
+        let impatient = lock.clone().wait(Wait::AtMost(Duration::ZERO));
+        for error in [failure(impatient), failure(lock.fail_if_key_exists(true))] {
+            // An explicit lock is on a key that Python may know. Its state has no room for a site.
+            assert_is_own(&error, "", LEASE);
+        }
+    }
+}
+
+#[test]
+fn an_error_of_an_annotated_function_names_its_site() {
+    #[dspinlock(key = (), fail_if_key_exists, ttl = "1m")]
+    fn once() -> Result<(), Error> {
+        Ok(())
+    }
+    #[dspinlock(key = (), wait = "0s", lease = "1m")]
+    fn nested(recurse: bool) -> Result<(), Error> {
+        // Not the same thread: that would be a recursion.
+        match recurse {
+            true => std::thread::scope(|scope| scope.spawn(|| nested(false)).join().unwrap()),
+            false => Ok(()),
+        }
+    }
+    init_in_memory();
+    once().unwrap();
+    let minute = Duration::from_secs(60);
+    assert_is_own(&once().unwrap_err(), "once", minute);
+    assert_is_own(&nested(true).unwrap_err(), "nested", minute);
+}
+
+#[test]
+fn an_error_names_no_holder_of_another_program() {
+    let server = Redis::start();
+    let lock = lock(&Pool::open(&server.url()).unwrap());
+    server.raw(&["SET", &lock.key().unwrap(), "t,2026-01-02T03:04:05Z,0"]);
+    let error = failure(lock.fail_if_key_exists(true));
+    assert_eq!(holder(&error), None);
+    assert!(!error.to_string().contains("held by"), "{error}");
+}
+
+fn holder(error: &Error) -> Option<&Holder> {
+    match error {
+        Error::SpinlockTriesExceeded { holder, .. } | Error::FailIfKeyExistsIsEnabled { holder, .. } => {
+            holder.as_ref()
+        }
+        _ => panic!("{error}"),
+    }
+}
+
+/// The error names this process as the holder, and the function of this module.
+fn assert_is_own(error: &Error, function: &str, lease: Duration) {
+    let holder = holder(error).unwrap_or_else(|| panic!("no holder: {error}"));
+    let site = match function {
+        "" => String::new(),
+        name => format!("{}::{name}", module_path!()),
+    };
+    assert!(
+        holder.site().starts_with(&site) && holder.site().is_empty() == site.is_empty(),
+        "{error}"
+    );
+    assert_eq!(holder.process_id(), u64::from(std::process::id()), "{error}");
+    assert!(!holder.host().is_empty(), "{error}");
+    assert!(holder.held_for() < lease / 2, "{error}");
+    assert!(
+        holder
+            .lease_left()
+            .is_some_and(|left| left <= lease && left > lease / 2),
+        "{error}"
+    );
+    let named = format!("process {} on `{}`", std::process::id(), holder.host());
+    assert!(error.to_string().contains(&named), "{error}");
 }
 
 /// The enum is `#[non_exhaustive]`, so that the compiler cannot check it: the test reads the source.

@@ -185,6 +185,50 @@ mod tests {
     }
 
     #[test]
+    fn the_signed_fixtures_of_the_page_are_what_a_pool_with_a_secret_writes() {
+        const PAGE: &str = include_str!("../../../docs/wire-format.md");
+        let block = PAGE
+            .split("```signed\n")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next());
+        let secret = secret("0123456789abcdef0123456789abcdef");
+        let digest = std::array::from_fn(|at| at as u8);
+        let renamed = |format| secret.rename(&Key::new(format, "dspinlock".into(), digest));
+        let key = renamed(Format::Single);
+        let publish = Publish {
+            id: Id {
+                tag: Tag::parse(b"AAECAwQFBgcICQoL").unwrap(),
+                fence: 1_795_416_240_000_007,
+            },
+            ttl: 60_000,
+            took: 250,
+            payload: Some(Bytes::from_static(b"payload")),
+            signature: None,
+            origin: Origin::new(4711, "web-1", "shop::price<A, B>"),
+        };
+        let signed = entry(&secret, &key, publish);
+        let (value, signature) = signed.split_at(signed.len() - SIGNATURE_SIZE);
+        let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+        let lines = [
+            ("single name", key.name()),
+            (
+                "single value",
+                String::from_utf8_lossy(value).replace('\n', "\\n") + "<signature>",
+            ),
+            ("signature", hex),
+            ("shared name", renamed(Format::Shared).name()),
+            (
+                "custom name",
+                secret.rename(&Key::custom("reports,nightly").unwrap()).name(),
+            ),
+        ];
+        let written: String = lines
+            .map(|(title, text)| format!("{title:<15}  {text}\n"))
+            .concat();
+        assert_eq!(Some(written.as_str()), block);
+    }
+
+    #[test]
     fn a_name_depends_on_the_secret_and_on_the_whole_former_name() {
         let (one, other) = (secret("a secret of many bytes"), secret("another of many bytes"));
         let renamed = one.rename(&key(1));

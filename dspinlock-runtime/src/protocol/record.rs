@@ -81,6 +81,8 @@ pub struct Record {
     pub remaining: Option<u64>,
     /// The entry is longer than the request's bound.
     pub is_too_long: bool,
+    /// A waiter may take over a stale lock. If not, every lock ends with its lease.
+    pub may_be_stale: bool,
 }
 
 impl Record {
@@ -91,6 +93,7 @@ impl Record {
             bytes: Bytes::new(),
             remaining: None,
             is_too_long: false,
+            may_be_stale: false,
         }
     }
 }

@@ -40,8 +40,8 @@ impl fmt::Debug for Tag {
     }
 }
 
-/// One grant: the tag of its call, and its fence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// One grant: the tag of its call, and its fence. Grants have no order, because tags are random; fences do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Id {
     /// The tag of the call.
     pub tag: Tag,

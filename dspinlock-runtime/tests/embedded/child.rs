@@ -116,24 +116,25 @@ fn take_turns(path: &Path, rounds: u32) {
     let inside: PathBuf = path.with_extension("inside");
     let (mut longest, mut fences) = (Duration::ZERO, Vec::new());
     let mut store = open(path).expect("the store opens");
-    let mut calls = 0;
+    let mut calls = 0_u32;
     while fences.len() < rounds as usize {
         calls += 1;
-        let tag = format!("{}-{}", std::process::id(), calls % 10_000);
+        // At most 16 characters.
+        let tag = format!("{:x}-{calls:x}", std::process::id());
         let started = Instant::now();
         let reply = step(&store, &key(1), acquire(&tag)).expect("the store replies within its time limit");
         longest = longest.max(started.elapsed());
-        let Reply::Acquired(fence) = reply else {
+        let Reply::Acquired(id) = reply else {
             // Does not sleep, so that the processes contend for the file all the time.
             std::thread::yield_now();
             continue;
         };
-        fences.push(fence);
+        fences.push(id.fence);
         fs::File::create_new(&inside).expect("no other process holds the lock");
         fs::remove_file(&inside).expect("this process still holds the lock");
-        let release = match fence.fence % 2 {
+        let release = match id.fence % 2 {
             0 => abort(&tag),
-            _ => publish(fence, b"value"),
+            _ => publish(id, b"value"),
         };
         let reply = step(&store, &key(1), release).expect("the store replies within its time limit");
         assert!(

@@ -6,49 +6,61 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use dspinlock::HashDSpinlock;
-use dspinlock_testkit::{ChildProcess, Job, Python, Redis, Worker};
+use dspinlock_testkit::{Job, Python, Redis, Worker};
 
 use crate::common::python::peer_with_clock;
+
+/// The errors that Python workers raise by each other and by Rust workers, because they write without a check.
+const PYTHON_ERRORS: [&str; 5] = [
+    // The key was held for as long as the worker tried, 100 ms.
+    "SpinlockTriesExceeded Spinlock tries limit",
+    // Another worker deleted the key while this one held it.
+    "InvalidMutexReleaseEncountered Encountered release request before mutex acquisition",
+    // Another worker took the lock over.
+    "InvalidMutexReleaseEncountered Encountered a blocked query mutex",
+    // Another worker wrote or deleted the key between the read and the write of a release.
+    "InvalidMutexReleaseEncountered Mutex could not be broken during release",
+    // Another worker changed the key between the read and the write of an acquire or a release, and the key was deleted then.
+    "InvalidMutexReleaseEncountered Cannot have a null key at break check",
+];
 
 #[test]
 fn python_workers_cause_no_error_of_another_kind() {
     const KEYS: u64 = 2;
     let server = Redis::start();
     let clocks = ["+0", "+0", "+1h", "-40m"];
-    let peers: Vec<ChildProcess> = (1..)
-        .zip(clocks)
-        .map(|(writer, by)| {
-            let words = [server.port().into(), KEYS, writer, 100].map(|word: u64| word.to_string());
-            Python::with_clock(by, include_str!("peer.py"), &words.each_ref().map(String::as_str))
-        })
-        .collect();
+    let peers = clocks.map(|by| {
+        let words = [server.port().into(), KEYS, 100].map(|word: u64| word.to_string());
+        Python::with_clock(by, include_str!("peer.py"), &words.each_ref().map(String::as_str))
+    });
     let worker = Worker::start(&server.url());
     let (mut bodies, mut calls) = (0, 0);
     for _ in 0..60 {
         for key in 0..KEYS {
-            let job = Job::new("shared", &key.to_string())
-                .with("sleep", 20)
-                .with("tries", 100);
-            let (ran, outcome) = worker.call(&job).outcome();
-            assert!(
-                outcome.is_ok() || outcome == Err("SpinlockTriesExceeded".into()),
-                "{outcome:?}"
-            );
-            (bodies, calls) = (bodies + ran, calls + 1);
+            // A cached call accepts a key that a Python worker has computed.
+            for (function, accepts) in [("shared", true), ("shared_uncached", false)] {
+                let job = Job::new(function, &key.to_string())
+                    .with("sleep", 20)
+                    .with("tries", 100);
+                let (ran, outcome) = worker.call(&job).outcome();
+                match outcome {
+                    Ok(_) => assert!(accepts || ran == 1, "{function} without a body"),
+                    Err(error) => assert_eq!(error, "SpinlockTriesExceeded"),
+                }
+                (bodies, calls) = (bodies + ran, calls + 1);
+            }
         }
     }
-    // Python workers may fail by each other, because they write without a check.
-    let own = ["InvalidMutexReleaseEncountered", "SpinlockTriesExceeded"];
     for (peer, by) in peers.iter().zip(clocks) {
-        let errors = peer.recv();
-        println!("a Python worker with a clock of {by}: {errors}");
-        let foreign = errors
-            .split_whitespace()
-            .find(|error| !own.contains(&error.split('=').next().unwrap_or_default()));
-        assert_eq!(foreign, None, "{errors}");
+        let errors: Vec<_> = std::iter::from_fn(|| Some(peer.recv()).filter(|line| line != "end")).collect();
+        println!("a Python worker with a clock of {by}: {errors:#?}");
+        for error in errors {
+            let (_, error) = error.split_once(' ').expect("a count and an error");
+            assert!(PYTHON_ERRORS.iter().any(|own| error.starts_with(own)), "{error}");
+        }
     }
     println!("{calls} calls, {bodies} bodies");
-    assert!(bodies > 3 && calls > bodies, "{calls} calls, {bodies} bodies");
+    assert!(bodies > calls / 3, "{calls} calls, {bodies} bodies");
 }
 
 #[test]

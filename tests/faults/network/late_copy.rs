@@ -16,6 +16,36 @@ const SECOND_ABORT: Duration = Duration::from_secs(1);
 /// Longer than a round trip on a loaded machine.
 const MARGIN: Duration = Duration::from_millis(900);
 
+/// The ABORT is behind the ACQUIRE on the same connection, so no call needs to look for late replies.
+#[test]
+fn a_late_grant_on_an_open_connection_is_aborted_at_once() {
+    let fixture = Fixture::new();
+    for stage in [Stage::Request, Stage::Reply] {
+        let (proxy, worker) = fixture.proxied_worker();
+        let requests = || ["ACQUIRE", "ABORT"].map(|step| proxy.requests(step));
+        let before = requests();
+        proxy.intercept("ACQUIRE", stage, Action::Hold);
+        let call = worker.call(&job(&fixture, LONG_LEASE));
+        proxy.wait_matched();
+        call.cancel();
+        assert_eq!(call.result(), Err("dropped".to_owned()));
+        let resumed = Instant::now();
+        proxy.resume();
+        let is_over = || requests()[1] > before[1] && fixture.server.entries('B').is_empty();
+        eventually("the ABORT behind the ACQUIRE", || is_over().then_some(()));
+        let freed = resumed.elapsed();
+        println!("{stage:?}: free {freed:.1?} after the ACQUIRE");
+        let sent = requests()
+            .iter()
+            .zip(before)
+            .map(|(now, before)| now - before)
+            .collect::<Vec<_>>();
+        assert_eq!(sent, [1, 1], "one ACQUIRE and one ABORT");
+        // The second ABORT would be sent after a second.
+        assert!(freed < SECOND_ABORT / 2, "{freed:?}");
+    }
+}
+
 #[test]
 fn a_late_copy_of_an_acquire_is_aborted_after_a_second() {
     let fixture = Fixture::new();

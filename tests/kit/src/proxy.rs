@@ -117,7 +117,14 @@ impl Proxy {
     /// Intercepts the next occurrence of this step. One step at a time is intercepted.
     pub fn intercept(&self, step: &str, stage: Stage, action: Action) {
         self.shared
-            .set(|state| state.rules.intercept(step, stage, action));
+            .set(|state| state.rules.intercept(step, stage, action, 1));
+    }
+
+    /// Disconnects at the next occurrences of this step, so often.
+    pub fn disconnect_at(&self, step: &str, stage: Stage, times: usize) {
+        self.shared.set(|state| {
+            state.rules.intercept(step, stage, Action::Disconnect, times);
+        });
     }
 
     /// Waits until a step has been intercepted.

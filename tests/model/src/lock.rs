@@ -7,7 +7,7 @@ mod state;
 use stateright::{Model, Property};
 
 pub use self::state::State;
-use self::state::distinct;
+use self::state::{TAGS, distinct};
 use crate::call::{Call, CallReply, CallRequest, Message, Running};
 use crate::enabled;
 use crate::liveness::Liveness;
@@ -51,6 +51,8 @@ pub struct Lock {
     pub horizon: u64,
     /// Whether the clock stops before a lease expires: every message and every body is fast enough.
     pub punctual: bool,
+    /// Whether no ABORT overtakes an ACQUIRE of its call: one connection carries both.
+    pub in_order: bool,
     /// Names of the properties to check.
     pub properties: &'static [&'static str],
 }
@@ -120,6 +122,13 @@ pub const ONCE: &str = "at most one body runs in total";
 /// An assumption of the engine.
 pub const POSSIBLE: &str = "no caller that sends ACQUIRE is told that it has published";
 
+/// A lease is kept. Another program, or a DELETE, may end it.
+pub const KEPT: &str = "no call is told that it has lost a lease that has not expired";
+/// A result is kept.
+pub const RESULT: &str = "a call that has ended removes no result";
+/// A lock is freed.
+pub const FREED: &str = "no call that has ended holds the lock, unless one of its requests is in transit";
+
 /// Properties that hold under every fault but a failover.
 pub const ALWAYS: &[&str] = &[FENCES, PUBLISH, VISIBLE, POSSIBLE];
 
@@ -161,6 +170,12 @@ impl Model for Lock {
             Property::always(POSSIBLE, |_, state: &State| {
                 !state.calls.contains(&Call::Impossible)
             }),
+            Property::always(KEPT, |_, state: &State| !state.server.history.lost_lease),
+            Property::always(RESULT, |_, state: &State| !state.server.history.removed_result),
+            Property::always(FREED, |_, state: &State| {
+                let is_held = |(call, tag): (&Call, &&str)| !call.is_armed() && state.server.is_held_by(tag);
+                state.is_in_motion() || !state.calls.iter().zip(&TAGS).any(is_held)
+            }),
         ];
         all.into_iter()
             .filter(|property| self.properties.contains(&property.name))
@@ -198,12 +213,16 @@ impl Lock {
             faults,
             horizon: 2,
             punctual: false,
+            in_order: false,
             properties: ALWAYS,
         }
     }
 
     fn network_actions(&self, state: &State, actions: &mut Vec<Action>) {
         for request in distinct(&state.requests) {
+            if self.in_order && state.is_behind_an_acquire(request) {
+                continue;
+            }
             actions.push(Action::DeliverRequest(request.clone(), Delivery::Once));
             if state.faults.duplicates > 0 {
                 actions.push(Action::DeliverRequest(request.clone(), Delivery::Duplicated));

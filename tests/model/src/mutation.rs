@@ -36,6 +36,16 @@ pub enum Mutation {
     CountedFence,
     /// A RELEASE compares nothing.
     ReleaseUnchecked,
+    /// An ACQUIRE that is sent again gets a new fence.
+    RetryGetsNewFence,
+    /// An ACQUIRE that is sent again sees its own lock as that of another call.
+    RetryIsNotRecognized,
+    /// An ACQUIRE that arrives after the result of its own call is granted.
+    GrantOverOwnResult,
+    /// ABORT removes a result, too.
+    AbortRemovesResult,
+    /// ABORT changes nothing.
+    AbortIgnored,
 }
 
 impl Mutation {
@@ -85,6 +95,22 @@ impl Mutation {
                 count_fence(key, &entry.clone(), shipped(entry), last)
             }
             (Self::ReleaseUnchecked, Request::Release(release)) => shipped(held_by(key, release.id)),
+            (_, Request::Acquire(acquire)) if owner(&entry) == Some(acquire.tag) => {
+                let mut acquire = acquire.clone();
+                match (self, is_blocked(&entry)) {
+                    (Self::RetryGetsNewFence, true) | (Self::GrantOverOwnResult, false) => {
+                        acquire.seize = true
+                    }
+                    (Self::RetryIsNotRecognized, true) => acquire.tag = tag("z"),
+                    _ => {}
+                }
+                let (after, reply) = protocol::apply(key, &entry, now, &Request::Acquire(acquire));
+                (after.unwrap_or(entry), reply)
+            }
+            (Self::AbortRemovesResult, Request::Abort { tag }) if owner(&entry) == Some(*tag) => {
+                (Entry::Absent, Reply::Aborted(true))
+            }
+            (Self::AbortIgnored, Request::Abort { .. }) => (entry, Reply::Aborted(false)),
             _ => shipped(entry),
         }
     }
@@ -119,6 +145,11 @@ fn id(entry: &Entry) -> Option<Id> {
         tag: Tag::parse(tag.as_bytes())?,
         fence: rest.split_once('.')?.0.parse().ok()?,
     })
+}
+
+/// The tag of the call that wrote an entry.
+pub(crate) fn owner(entry: &Entry) -> Option<Tag> {
+    id(entry).map(|id| id.tag)
 }
 
 /// The last fence in an entry.

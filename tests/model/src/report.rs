@@ -100,6 +100,23 @@ where
     );
 }
 
+/// Asserts that some state is stuck.
+///
+/// # Panics
+///
+/// If all callers can finish from every state.
+pub fn assert_stuck<M>(name: &str, model: &M)
+where
+    M: Liveness<State: Hash, Action: CheckedAction>,
+{
+    let graph = explore(model);
+    let states = graph.states;
+    let Some(path) = graph.stuck else {
+        panic!("{name}: all callers can finish from each of {states} states");
+    };
+    println!("{name}: a caller is stuck after {} actions", path.len());
+}
+
 /// Whether each fault may happen once more (`DSPINLOCK_LONG` is set).
 pub fn is_long() -> bool {
     std::env::var_os("DSPINLOCK_LONG").is_some()

@@ -70,6 +70,10 @@ pub struct History {
     pub stale_publish: bool,
     /// A caller received a result that was older than an invalidation or than another result.
     pub stale_hit: bool,
+    /// A request other than DELETE and a grant has removed a result.
+    pub removed_result: bool,
+    /// A call was told that it has lost a lease that had not expired.
+    pub lost_lease: bool,
 }
 
 impl Default for Server {
@@ -113,6 +117,11 @@ impl Server {
             (Reply::Published, Request::Publish(publish)) => self.record_publish(publish.id.fence),
             (Reply::Hit(..), _) => self.history.stale_hit |= !self.is_current(&reply),
             (Reply::Deleted(_), _) => self.history.version += 1,
+            (Reply::Aborted(_), _) => {
+                let (before, after) = (before.entry(), after.entry());
+                let had_result = before != Entry::Absent && !mutation::is_blocked(&before);
+                self.history.removed_result |= had_result && after != before;
+            }
             _ => {}
         }
         self.entry = after;
@@ -141,6 +150,11 @@ impl Server {
     /// Whether the lock is held.
     pub fn is_blocked(&self) -> bool {
         mutation::is_blocked(&self.entry.entry())
+    }
+
+    /// Whether the lock is held by the call with this name.
+    pub fn is_held_by(&self, name: &str) -> bool {
+        self.is_blocked() && mutation::owner(&self.entry.entry()) == Some(mutation::tag(name))
     }
 
     /// Whether the lock is held and its lease will expire.

@@ -1,6 +1,7 @@
 //! The model of waiting: callers that wait until the server pushes a change.
 //!
-//! The polling timers of the library are left out, so that a caller that is never woken is a violation. A caller sends
+//! Without [`Wake::polls`], the polling timers of the library are left out, so that a caller that is never woken is a
+//! violation. A caller sends
 //! ACQUIRE and the registration for a push together, and the server processes them in one step. Messages of one
 //! connection arrive in order. A caller may process its reply later than the connection processes a push that arrived
 //! after it.
@@ -34,6 +35,10 @@ pub struct Wake {
     pub disconnects: u8,
     /// How often the process of a holder dies.
     pub crashes: u8,
+    /// Whether the server pushes changes.
+    pub pushes: bool,
+    /// Whether a sleeping caller also wakes by a timer.
+    pub polls: bool,
     /// How the callers wait.
     pub variant: Variant,
 }
@@ -138,7 +143,7 @@ impl Model for Wake {
                 Caller::Requested => actions.push(Action::Serve(at)),
                 Caller::Received => actions.push(Action::Receive(at)),
                 Caller::Registering => actions.push(Action::Register(at)),
-                Caller::Sleeping if state.latched[at] => actions.push(Action::Wake(at)),
+                Caller::Sleeping if state.latched[at] || self.polls => actions.push(Action::Wake(at)),
                 Caller::Holding => {
                     actions.extend([Action::Publish(at), Action::Abort(at)]);
                     if state.crashes > 0 {
@@ -204,7 +209,7 @@ impl State {
             Action::Start(at) | Action::Wake(at) => self.send_acquire(at),
             Action::Serve(at) => self.serve(model, at),
             Action::Register(at) => {
-                self.registered[model.connection(at)] = true;
+                self.registered[model.connection(at)] = model.pushes;
                 self.callers[at] = Caller::Sleeping;
             }
             Action::Arrive(connection) => match self.pipes[connection].remove(0) {
@@ -255,7 +260,7 @@ impl State {
             }
             Reply::Hit(..) => self.callers[at] = Caller::Done,
             _ => {
-                self.registered[connection] |= model.variant != Variant::NoRecheck;
+                self.registered[connection] |= model.pushes && model.variant != Variant::NoRecheck;
                 self.pipes[connection].push(Message::Busy(at));
                 self.callers[at] = Caller::Replied;
             }

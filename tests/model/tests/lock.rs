@@ -2,7 +2,9 @@
 //!
 //! `DSPINLOCK_LONG=1` allows each fault once more.
 
-use dspinlock_model::lock::{EXCLUSION, FENCES, Faults, Lock, ONCE, POSSIBLE, PUBLISH, VISIBLE};
+use dspinlock_model::lock::{
+    EXCLUSION, FENCES, FREED, Faults, KEPT, Lock, ONCE, POSSIBLE, PUBLISH, RESULT, VISIBLE,
+};
 use dspinlock_model::report::{assert_holds, assert_live, assert_violated, is_long};
 use dspinlock_runtime::internals::key::Format;
 
@@ -83,6 +85,42 @@ fn one_body_runs_at_a_time_if_no_value_is_cached() {
     model.settings.cached = false;
     model.properties = WITH_EXCLUSION;
     assert_holds_and_live("no cached value", &model);
+}
+
+#[test]
+fn a_call_that_has_ended_holds_no_lock_and_removes_no_result() {
+    let mut model = Lock::new(
+        2,
+        Faults {
+            drops: 2,
+            renewals: 1,
+            ..Faults::default()
+        },
+    );
+    model.in_order = true;
+    model.properties = &[FREED, RESULT, KEPT];
+    assert_holds_and_live("dropped callers", &model);
+    model.settings.cached = false;
+    assert_holds_and_live("dropped callers, no cached value", &model);
+}
+
+#[test]
+fn a_lease_is_kept_until_it_expires() {
+    let mut model = Lock::new(
+        2,
+        Faults {
+            duplicates: 1,
+            renewals: 1,
+            drops: 1,
+            losses: u8::from(is_long()),
+            ..Faults::default()
+        },
+    );
+    model.properties = &[KEPT, RESULT];
+    for format in [Format::Single, Format::Shared] {
+        model.settings.format = format;
+        assert_holds(&format!("kept leases, {format:?}"), model.clone());
+    }
 }
 
 #[test]

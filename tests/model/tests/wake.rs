@@ -1,6 +1,6 @@
 //! Every caller that waits is woken by a push, without a timer.
 
-use dspinlock_model::report::{assert_holds, assert_live, assert_violated, is_long};
+use dspinlock_model::report::{assert_holds, assert_live, assert_stuck, assert_violated, is_long};
 use dspinlock_model::wake::{Variant, WOKEN, Wake};
 
 fn wake(one_process: bool, variant: Variant) -> Wake {
@@ -9,6 +9,8 @@ fn wake(one_process: bool, variant: Variant) -> Wake {
         one_process,
         disconnects: 1,
         crashes: 1,
+        pushes: true,
+        polls: false,
         variant,
     }
 }
@@ -32,6 +34,25 @@ fn every_sleeping_caller_is_woken() {
         assert_holds(name, model.clone());
         assert_live(name, &model);
     }
+}
+
+/// With `polls`, the callers also wake by a timer.
+fn without_pushes(polls: bool) -> Wake {
+    Wake {
+        pushes: false,
+        polls,
+        ..wake(true, Variant::Shipped)
+    }
+}
+
+#[test]
+fn without_pushes_a_timer_wakes_every_caller() {
+    assert_live("timers, no pushes", &without_pushes(true));
+}
+
+#[test]
+fn a_wait_without_a_timer_is_caught() {
+    assert_stuck("no timers, no pushes", &without_pushes(false));
 }
 
 #[test]

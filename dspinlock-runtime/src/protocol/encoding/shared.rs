@@ -34,6 +34,7 @@ pub(super) fn decode(entry: Entry, now: u64) -> Record {
         bytes,
         remaining,
         is_too_long: false,
+        may_be_stale: true,
     }
 }
 

@@ -32,6 +32,7 @@ pub(super) fn decode(entry: Entry, now: u64, bound: usize) -> Record {
         bytes,
         remaining,
         is_too_long,
+        may_be_stale: false,
     }
 }
 

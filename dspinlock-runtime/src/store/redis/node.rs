@@ -2,6 +2,7 @@
 //!
 //! It never follows a redirect; `cluster` does.
 
+mod confirm;
 pub(crate) mod tracked_read;
 
 use std::sync::Arc;
@@ -116,11 +117,7 @@ impl Node {
         let (key, reconnecting) = (key.clone(), self.reconnecting.clone());
         Box::pin(async move {
             let group = reconnecting.group(since).await.map_err(CommandError::from)?;
-            let reply = read_on_steps(&group, &key, &key.name(), read, since).await?;
-            if first != reply {
-                group.readers().reset();
-            }
-            Ok(reply)
+            Ok(read_again(&group, &key, read, first, since).await?)
         })
     }
 
@@ -139,11 +136,18 @@ impl Node {
             if reserved.is_none() {
                 let bound = bound(&key, request);
                 match group.readers().read_on_background(&name, bound).await {
-                    Ok(bytes) => return Ok(protocol::read(&key, bytes, request)),
+                    Ok(bytes) => {
+                        let reply = protocol::read(&key, bytes, request);
+                        return match confirm::is_plausible(&key, &reply) {
+                            true => Ok(reply),
+                            false => Ok(read_again(&group, &key, request, reply, since).await?),
+                        };
+                    }
                     Err(extension) => since = since.moved_by(extension),
                 }
             }
-            read_on_steps(&group, &key, &name, request, since).await
+            let reply = read_on_steps(&group, &key, request, since).await?;
+            Ok(confirm::read(group.steps(), &key, request, reply, since).await?)
         })
     }
 
@@ -195,7 +199,7 @@ impl Node {
             if !connection.is_tracking() {
                 let reply = match step {
                     Ok(step) => execute(connection, &grants, step, since).await?,
-                    Err(request) => read_on_steps(&group, &key, &name, request, since).await?,
+                    Err(request) => read_on_steps(&group, &key, request, since).await?,
                 };
                 return Ok((reply, never()));
             }
@@ -207,7 +211,7 @@ impl Node {
                     if reply::needs_text(&answer) {
                         answer = register(connection, step.by_text(), since).await;
                     }
-                    let reply = reply::parse(answer?)?;
+                    let reply = confirm::step(connection, &step, reply::parse(answer?)?, since).await?;
                     grants.note(grants::tag(step.request()), &reply, connection);
                     reply
                 }
@@ -238,17 +242,32 @@ async fn register(connection: &Connection, command: Cmd, since: Instant) -> Answ
         .unwrap_or_else(|| Err(reply::unexpected()))
 }
 
-/// A plain read without a script.
-async fn read_on_steps<E: From<CommandError>>(
+/// Repeats a read whose first reply was doubtful. If the value is the same again, it is damaged or forged. If not, the reader
+/// gave the reply to another read.
+async fn read_again(
     group: &Group,
     key: &Key,
-    name: &str,
+    request: Read,
+    first: Reply,
+    since: Instant,
+) -> Result<Reply, CommandError> {
+    let reply = read_on_steps(group, key, request, since).await?;
+    if first == reply {
+        return Ok(reply);
+    }
+    group.readers().reset();
+    confirm::read(group.steps(), key, request, reply, since).await
+}
+
+/// A plain read without a script.
+async fn read_on_steps(
+    group: &Group,
+    key: &Key,
     request: Read,
     since: Instant,
-) -> Result<Reply, E> {
-    let range = range(name, bound(key, request));
-    let answer = group.steps().send(&range, since).await;
-    Ok(reply::read(key, request, answer)?)
+) -> Result<Reply, CommandError> {
+    let range = range(&key.name(), bound(key, request));
+    reply::read(key, request, group.steps().send(&range, since).await)
 }
 
 /// Executes a script. A PUBLISH is not sent if another master made its grant: the reply is `Lost`.
@@ -265,7 +284,7 @@ async fn execute(
     if reply::needs_text(&answer) {
         answer = connection.send(&step.by_text(), since).await;
     }
-    let reply = reply::parse(answer?)?;
+    let reply = confirm::step(connection, &step, reply::parse(answer?)?, since).await?;
     grants.note(grants::tag(step.request()), &reply, connection);
     Ok(reply)
 }

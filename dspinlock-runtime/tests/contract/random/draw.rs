@@ -49,7 +49,7 @@ fn op(format: Format, foreign: bool) -> impl Strategy<Value = Op> {
         prop::bool::weighted(0.15),
         prop::bool::weighted(0.1),
         option::weighted(0.2, tag()),
-        stale(format),
+        stale(),
         bound(),
     );
     let acquire = acquire.prop_map(
@@ -103,10 +103,8 @@ fn payload() -> impl Strategy<Value = Option<Vec<u8>>> {
     option::weighted(0.8, vec(any::<u8>(), 0..40))
 }
 
-/// Only a shared key is taken over.
-fn stale(format: Format) -> impl Strategy<Value = Stale> {
-    let weight = u32::from(format == Format::Shared);
-    prop_oneof![5 => Just(Stale::No), 2 * weight => Just(Stale::Seen), weight => Just(Stale::Other)]
+fn stale() -> impl Strategy<Value = Stale> {
+    prop_oneof![5 => Just(Stale::No), 2 => Just(Stale::Seen), 1 => Just(Stale::Other)]
 }
 
 fn fence() -> impl Strategy<Value = Fence> {

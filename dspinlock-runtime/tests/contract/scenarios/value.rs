@@ -16,6 +16,7 @@ super::list! {
         an_empty_payload_is_a_value,
         a_result_is_published_once,
         a_released_key_is_free,
+        no_lock_is_taken_over,
     }
     raw access {
         a_result_is_written_with_its_facts,
@@ -100,6 +101,14 @@ fn a_released_key_is_free(lock: &mut Lock<'_>) {
     let id = lock.grant("a");
     assert_eq!(lock.release(id, false), Reply::Released);
     assert_eq!(lock.delete(), Reply::Deleted(false));
+}
+
+/// A lease ends by itself.
+fn no_lock_is_taken_over(lock: &mut Lock<'_>) {
+    let id = lock.grant("a");
+    let line = busy(lock.acquire("b")).line;
+    busy(lock.acquire_with("b", |a| a.stale = Some(line)));
+    assert_eq!(lock.renew(id), Reply::Renewed);
 }
 
 fn a_result_is_written_with_its_facts(lock: &mut Lock<'_>) {

@@ -60,6 +60,9 @@ pub enum Attack {
     DamagedAnew,
     /// The first value that was read, whatever the key.
     Foreign,
+    /// The first attacked reply is honest. The second one has the value of the first one, to a script as its hit. Later replies
+    /// are honest.
+    ForeignOnce,
     /// The holder is always the same, and long dead.
     DeadHolder,
     /// The connection is closed after so many bytes of the honest reply, and after one more at each further attack.
@@ -111,7 +114,8 @@ impl Attack {
             Self::Exists => client.write_all(b"*2\r\n$6\r\nEXISTS\r\n:-1\r\n").is_ok(),
             Self::Damaged => client.write_all(&damaged(honest, None, shared)).is_ok(),
             Self::DamagedAnew => client.write_all(&damaged(honest, Some(before), shared)).is_ok(),
-            Self::Foreign => client.write_all(&first(honest, shared)).is_ok(),
+            Self::ForeignOnce if before > 1 => client.write_all(honest).is_ok(),
+            Self::Foreign | Self::ForeignOnce => client.write_all(&first(honest, shared)).is_ok(),
             Self::DeadHolder => client
                 .write_all(
                     b"*5\r\n$4\r\nBUSY\r\n$36\r\ndead,2000-01-01T00:00:00.000+00:00,0\r\n:1000000\r\n\
@@ -154,15 +158,17 @@ fn flood(client: &mut TcpStream, first: &[u8], unit: &[u8]) -> bool {
     false
 }
 
-/// The first reply with a value.
+/// The first bulk string with a value, as the reply to a read or in the hit of a script.
 fn first(honest: &[u8], shared: &Shared) -> Vec<u8> {
     let value = &mut shared.state().value;
-    if value.is_empty() && honest.len() > 64 {
+    let is_bulk = honest.starts_with(b"$");
+    if value.is_empty() && is_bulk && honest.len() > 64 {
         *value = honest.to_vec();
     }
-    match value.is_empty() {
-        true => honest.to_vec(),
-        false => value.clone(),
+    match (value.is_empty(), is_bulk) {
+        (true, _) => honest.to_vec(),
+        (false, true) => value.clone(),
+        (false, false) => [b"*3\r\n$3\r\nHIT\r\n", &value[..], b":1000\r\n"].concat(),
     }
 }
 
@@ -196,18 +202,11 @@ fn damaged(honest: &[u8], under: Option<usize>, shared: &Shared) -> Vec<u8> {
     .concat()
 }
 
-/// The value under another tag of the same length.
+/// The value under another tag. The tag is behind the letter of the kind.
 fn under_tag(value: &[u8], number: usize) -> Vec<u8> {
-    let mut fields = value.splitn(3, |byte| *byte == b',');
-    let (Some(_), Some(tag)) = (fields.next(), fields.next()) else {
-        return value.to_vec();
-    };
-    let new = format!("{number:0>width$}", width = tag.len()).into_bytes();
     let mut value = value.to_vec();
-    for at in 0..value.len().saturating_sub(tag.len()) {
-        if value[at..].starts_with(tag) {
-            value[at..at + tag.len()].copy_from_slice(&new);
-        }
+    if let Some(tag) = value.get_mut(1..17) {
+        tag.copy_from_slice(format!("{number:0>16}").as_bytes());
     }
     value
 }

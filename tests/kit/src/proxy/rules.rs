@@ -18,6 +18,8 @@ const SCRIPTS: [(&str, &str); 5] = [
 pub(crate) struct Rules {
     pattern: Option<(String, Stage, Action)>,
     matched: bool,
+    /// How often the pattern still matches.
+    times: usize,
     /// The steps of the scripts, by SHA-1.
     scripts: HashMap<String, &'static str>,
     counts: HashMap<String, usize>,
@@ -25,9 +27,9 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn intercept(&mut self, step: &str, stage: Stage, action: Action) {
+    pub(crate) fn intercept(&mut self, step: &str, stage: Stage, action: Action, times: usize) {
         self.pattern = Some((step.into(), stage, action));
-        self.matched = false;
+        (self.matched, self.times) = (false, times);
     }
 
     pub(crate) fn clear(&mut self) {
@@ -79,12 +81,13 @@ impl Rules {
         }
     }
 
-    /// Returns the action for this step if it matches. Only its first occurrence matches.
+    /// Returns the action for this step if it matches. Only its first occurrences match.
     pub(crate) fn apply(&mut self, step: &str, stage: Stage) -> Option<Action> {
         let (name, wanted, action) = self.pattern.as_ref()?;
-        if self.matched || name != step || *wanted != stage {
+        if self.times == 0 || name != step || *wanted != stage {
             return None;
         }
+        self.times -= 1;
         self.matched = true;
         Some(*action)
     }

@@ -173,6 +173,11 @@ impl State {
         let (tick, version, at) = (self.server.tick, self.server.history.version, reply.call);
         let call = &mut self.calls[at];
         let was_running = matches!(call, Call::Running(_));
+        let deadline = match call {
+            Call::Running(Running { deadline, .. }) | Call::Publishing { deadline, .. } => *deadline,
+            _ => 0,
+        };
+        self.server.history.lost_lease |= reply.body == CallReply::Lost && tick < deadline;
         let follow_up = call.on_reply(reply.body, tick, model.settings.lease, version);
         if model.properties.contains(&ONCE) {
             self.bodies += u8::from(!was_running && matches!(call, Call::Running(_)));
@@ -283,6 +288,18 @@ impl State {
         (1..).find(|number| !is_used(*number)).unwrap_or(u8::MAX)
     }
 
+    /// Whether a message is in transit.
+    pub(super) fn is_in_motion(&self) -> bool {
+        !self.requests.is_empty() || !self.replies.is_empty()
+    }
+
+    /// Whether the request is an ABORT, and an ACQUIRE of its call is in transit.
+    pub(super) fn is_behind_an_acquire(&self, request: &Message<CallRequest>) -> bool {
+        let is_acquire =
+            |m: &Message<CallRequest>| m.call == request.call && matches!(m.body, CallRequest::Acquire(_));
+        request.body == CallRequest::Abort && self.requests.iter().any(is_acquire)
+    }
+
     /// Whether the request or the reply that this call waits for is in transit.
     fn is_in_transit(&self, at: usize) -> bool {
         let call = &self.calls[at];
@@ -305,7 +322,7 @@ impl State {
 }
 
 /// The tag of each call.
-const TAGS: [&str; 3] = ["a", "b", "c"];
+pub(super) const TAGS: [&str; 3] = ["a", "b", "c"];
 
 /// The different messages of a sorted list.
 pub(super) fn distinct<T: PartialEq>(messages: &[T]) -> impl Iterator<Item = &T> {

@@ -3,6 +3,7 @@
 
 use redis::{Pipeline, Value};
 
+use super::confirm;
 use crate::key::Key;
 use crate::protocol::{Read, Reply};
 use crate::rt::clock::Instant;
@@ -25,7 +26,8 @@ pub(crate) async fn read(
     pipeline.cmd("PTTL").arg(name);
     let answers = connection.pipeline(pipeline, since).await?;
     let [registered, read, remaining] = <[_; 3]>::try_from(answers).map_err(|_| reply::unexpected())?;
-    let reply = match (reply::read(key, request, read)?, &remaining) {
+    let reply = confirm::read(connection, key, request, reply::read(key, request, read)?, since).await?;
+    let reply = match (reply, &remaining) {
         // Negative if there is no expiry.
         (Reply::Hit(hit, _), Ok(Value::Int(remaining))) => Reply::Hit(hit, u64::try_from(*remaining).ok()),
         (reply, _) => reply,

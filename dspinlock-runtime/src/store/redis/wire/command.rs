@@ -51,6 +51,10 @@ impl Step {
         }
     }
 
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
