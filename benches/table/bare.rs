@@ -1,12 +1,18 @@
-//! The baseline: plain commands of the `redis` crate over ordinary connections.
+//! The baselines: plain commands of the `redis` crate over ordinary connections.
 
+use dspinlock_testkit::Redis;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncCommands, Commands};
+use redis::io::tcp::TcpSettings;
+use redis::{AsyncCommands, AsyncConnectionConfig, Client, Commands, IntoConnectionInfo, TlsCertificates};
 use tokio::runtime::Runtime;
+
+/// What the baselines of a hit are.
+pub(crate) const NODELAY: &str = "GET, TCP_NODELAY";
+pub(crate) const NAGLE: &str = "GET, redis 1.x default";
 
 /// A key as long as those of dspinlock's values, so that both sides send the same number of bytes.
 pub(crate) fn name(number: usize) -> String {
-    format!("bare:{number:0>77}")
+    format!("bare:{number:0>38}")
 }
 
 /// Stores `count` values of `bytes` bytes each and returns their keys.
@@ -23,8 +29,37 @@ pub(crate) async fn get(connection: &mut MultiplexedConnection, name: &str) -> S
     connection.get(name).await.expect("a reply to GET")
 }
 
-pub(crate) fn client(url: &str) -> redis::Client {
-    redis::Client::open(url).expect("a valid URL")
+/// The URL of a server's TLS port, as dspinlock reads it.
+pub(crate) fn tls_url(server: &Redis) -> String {
+    format!(
+        "{}?ssl_ca_certs={}",
+        server.tls_url(),
+        server.authority().display()
+    )
+}
+
+/// A client whose connections have `TCP_NODELAY`.
+pub(crate) fn client(url: &str) -> Client {
+    with_settings(url, TcpSettings::default().set_nodelay(true))
+}
+
+fn with_settings(url: &str, settings: TcpSettings) -> Client {
+    let (url, authority) = url.split_once("?ssl_ca_certs=").unwrap_or((url, ""));
+    let info = url
+        .into_connection_info()
+        .expect("a valid URL")
+        .set_tcp_settings(settings);
+    let client = if authority.is_empty() {
+        Client::open(info)
+    } else {
+        let authority = std::fs::read(authority).expect("the authority is a file");
+        let certificates = TlsCertificates {
+            client_tls: None,
+            root_cert: Some(authority),
+        };
+        Client::build_with_tls(info, certificates)
+    };
+    client.expect("a valid URL")
 }
 
 pub(crate) fn sync(url: &str) -> redis::Connection {
@@ -34,8 +69,42 @@ pub(crate) fn sync(url: &str) -> redis::Connection {
 }
 
 pub(crate) async fn multiplexed(url: &str) -> MultiplexedConnection {
-    let connection = client(url).get_multiplexed_async_connection().await;
+    connect(client(url)).await
+}
+
+/// A connection with the default settings of redis 1.x.
+pub(crate) async fn with_nagle(url: &str) -> MultiplexedConnection {
+    connect(with_settings(url, TcpSettings::default())).await
+}
+
+async fn connect(client: Client) -> MultiplexedConnection {
+    // On a busy machine 1,000 requests may take longer than the default timeout.
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let connection = client.get_multiplexed_async_connection_with_config(&config).await;
     connection.expect("the server accepts a connection")
+}
+
+/// How often the server executed commands, also in scripts, and for how many microseconds. INFO does not count.
+pub(crate) fn executed(redis: &mut redis::Connection, counts: impl Fn(&str) -> bool) -> (f64, f64) {
+    let stats = redis::cmd("INFO").arg("commandstats").query::<String>(redis);
+    let stats = stats.expect("a reply to INFO");
+    let lines = stats
+        .lines()
+        .filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(':'));
+    let lines = lines.filter(|(name, _)| *name != "info" && counts(name));
+    let numbers = lines.map(|(_, facts)| {
+        let mut fields = facts.split([',', '=']).skip(1).step_by(2);
+        let mut next = || {
+            fields
+                .next()
+                .and_then(|number| number.parse().ok())
+                .unwrap_or(0.0)
+        };
+        (next(), next())
+    });
+    numbers.fold((0.0, 0.0), |sum: (f64, f64), line| {
+        (sum.0 + line.0, sum.1 + line.1)
+    })
 }
 
 /// A runtime on the calling thread.

@@ -1,4 +1,4 @@
-//! Measures hand-overs per second of one contended lock: 16 tasks in two processes acquire it in a loop.
+//! Measures hand-overs per second of one contended lock: 16 tasks in two or eight processes acquire it in a loop.
 //!
 //! The baseline is a token in a list: each task takes it with BLPOP and returns it with RPUSH.
 
@@ -9,44 +9,47 @@ use crate::bare;
 use crate::measure::{Row, extremes, median};
 use crate::worker;
 
-const ROUNDS: u64 = 9;
-const TASKS: u64 = 8;
+const ROUNDS: u64 = 7;
+const TASKS: u64 = 16;
 const MILLISECONDS: u64 = 1_000;
 
-pub(crate) fn row(url: &str) -> Vec<Row> {
-    let workers = [worker::start(url), worker::start(url)];
+/// The targets of the hand-overs, of the commands, and of the spread.
+type Targets = [&'static str; 3];
+
+pub(crate) fn rows(url: &str) -> Vec<Row> {
+    [
+        contended(url, "lock", "owned", 2, ["≥ 0.55", "≤ 10", "≤ 2"]),
+        contended(url, "lock", "owned", 8, ["", "≤ 20", "≤ 2"]),
+        contended(url, "explicit lock", "explicit", 2, [""; 3]),
+        contended(url, "explicit lock", "explicit", 8, [""; 3]),
+    ]
+    .concat()
+}
+
+fn contended(url: &str, lock: &str, kind: &str, processes: u64, targets: Targets) -> Vec<Row> {
+    let workers: Vec<_> = (0..processes).map(|_| worker::start(url)).collect();
     let mut redis = bare::sync(url);
-    let (mut pairs, mut spreads) = (Vec::new(), Vec::new());
+    let (mut pairs, mut commands, mut spreads) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        let (changes, spread) = ours(&workers, 40_000_000 + round);
-        pairs.push((
-            changes / seconds(),
-            tokens(&workers, &mut redis, round) / seconds(),
-        ));
-        spreads.push(spread);
+        let before = bare::executed(&mut redis, |_| true).0;
+        let ours = ours(&workers, kind, 40_000_000 + round);
+        commands.push((bare::executed(&mut redis, |_| true).0 - before) / ours.grants);
+        spreads.push(ours.spread);
+        let tokens = tokens(&workers, &mut redis, &format!("token:{kind}:{processes}:{round}"));
+        pairs.push((ours.hand_overs / seconds(), tokens / seconds()));
     }
-    let (ours, tokens): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
-    let range = |values: &[f64]| {
-        let (min, max) = extremes(values);
-        format!("{min:.0}–{max:.0}")
-    };
+    let name = format!("contended {lock}, 16 tasks in {processes}");
     vec![
-        Row::rate(
-            "contended lock, 16 tasks, hand-overs",
-            "BLPOP token",
-            "≥ 4000 /s",
-            &pairs,
-        ),
-        Row::facts(
-            "contended lock, slowest and fastest round",
-            "BLPOP token",
-            "",
-            [range(&ours), range(&tokens)],
+        Row::rate(format!("{name}: hand-overs"), "BLPOP token", targets[0], &pairs),
+        Row::fact(
+            format!("{name}: commands a lock"),
+            format!("{:.1}", median(commands)),
+            targets[1],
         ),
         Row::fact(
-            "contended lock, luckiest / unluckiest task",
+            format!("{name}: luckiest / unluckiest"),
             format!("{:.2}", median(spreads)),
-            "≤ 2",
+            targets[2],
         ),
     ]
 }
@@ -55,11 +58,23 @@ fn seconds() -> f64 {
     MILLISECONDS as f64 / 1000.0
 }
 
-/// Returns the number of hand-overs to another task, in the order of the fences, and the ratio of the most to the fewest
-/// acquisitions of a task.
-fn ours(workers: &[ChildProcess], key: u64) -> (f64, f64) {
-    let command = format!("owned {key} {TASKS} {MILLISECONDS}");
+/// Result of one round.
+struct Round {
+    grants: f64,
+    /// Grants to another task than the one before, in the order of the fences.
+    hand_overs: f64,
+    /// The most grants of a task / the fewest.
+    spread: f64,
+}
+
+fn start(workers: &[ChildProcess], command: &str) {
+    let tasks = TASKS / workers.len() as u64;
+    let command = format!("{command} {tasks} {MILLISECONDS}");
     workers.iter().for_each(|worker| worker.send(&command));
+}
+
+fn ours(workers: &[ChildProcess], kind: &str, key: u64) -> Round {
+    start(workers, &format!("{kind} {key}"));
     let mut grants = Vec::new();
     let mut counts = Vec::new();
     for (process, worker) in workers.iter().enumerate() {
@@ -78,15 +93,17 @@ fn ours(workers: &[ChildProcess], key: u64) -> (f64, f64) {
         .windows(2)
         .filter(|pair| (pair[0].1, pair[0].2) != (pair[1].1, pair[1].2));
     let (min, max) = extremes(&counts);
-    (changes.count() as f64, max / min)
+    Round {
+        grants: grants.len() as f64,
+        hand_overs: changes.count() as f64,
+        spread: max / min,
+    }
 }
 
 /// Number of hand-overs of the token. A task that returns the token waits behind the others.
-fn tokens(workers: &[ChildProcess], redis: &mut redis::Connection, round: u64) -> f64 {
-    let list = format!("token:{round}");
-    let _: u64 = redis.rpush(&list, "x").expect("a reply to RPUSH");
-    let command = format!("token {list} {TASKS} {MILLISECONDS}");
-    workers.iter().for_each(|worker| worker.send(&command));
+fn tokens(workers: &[ChildProcess], redis: &mut redis::Connection, list: &str) -> f64 {
+    let _: u64 = redis.rpush(list, "x").expect("a reply to RPUSH");
+    start(workers, &format!("token {list}"));
     let passed = workers
         .iter()
         .map(|worker| worker.recv().parse::<f64>().expect("the count is a number"));

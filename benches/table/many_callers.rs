@@ -1,4 +1,4 @@
-//! Measures hits per second of many callers in one process: tasks, threads, and 1,000 keys at the same time.
+//! Measures hits per second of many callers in one process: tasks and threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,62 +9,73 @@ use redis::aio::MultiplexedConnection;
 
 use crate::bare;
 use crate::functions::{value, value_sync};
-use crate::measure::Row;
+use crate::measure::{Row, pairs};
 
 const ROUNDS: usize = 9;
-const CALLS: usize = 64_000;
+const CALLS: usize = 16_000;
+/// Each task or thread makes at least this many.
+const MIN_CALLS: usize = 32;
+
+/// Tasks, keys, and the targets compared with the two baselines. Over TLS only the widths of [`TLS_TASKS`] are measured.
+const WIDTHS: [(usize, usize, [&str; 2]); 8] = [
+    (2, 2, ["", "≥ 0.95"]),
+    (4, 4, ["", "≥ 0.95"]),
+    (8, 8, ["", "≥ 0.95"]),
+    (16, 16, ["", "≥ 0.9"]),
+    (32, 32, ["", "≥ 0.9"]),
+    (64, 64, ["≥ 1.3", "≥ 1.0"]),
+    (1_000, 1_000, ["", "≥ 1.5"]),
+    (64, 1, ["", "≥ 1.4"]),
+];
+
+const TLS_TASKS: [usize; 2] = [8, 64];
 
 pub(crate) fn tasks(url: &str) -> Vec<Row> {
-    let names: Arc<[String]> = bare::values(url, 64, 100).into();
-    bare::threads(None).block_on(async {
-        let connection = bare::multiplexed(url).await;
-        let mut pairs = Vec::new();
-        for _ in 0..ROUNDS {
-            pairs.push((ours(64, 64).await, baseline(&connection, &names).await));
-        }
-        let one = (0..64).map(|_| names[0].clone()).collect();
-        let mut hot = Vec::new();
-        for _ in 0..ROUNDS {
-            hot.push((ours(64, 1).await, baseline(&connection, &one).await));
-        }
-        vec![
-            Row::rate("hits, 64 tasks, 64 keys", "multiplexed GET", "≥ 0.85", &pairs),
-            Row::rate("hits, 64 tasks, one key", "multiplexed GET", "", &hot),
-        ]
-    })
-}
-
-/// 1,000 tasks, each with its own key.
-pub(crate) fn keys(url: &str) -> Vec<Row> {
-    let names: Arc<[String]> = bare::values(url, 1_000, 100).into();
-    bare::threads(None).block_on(async {
-        let mut connection = bare::multiplexed(url).await;
-        let (mut pairs, mut widths) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            let many = ours(1_000, 1_000).await;
-            pairs.push((many, baseline(&connection, &names).await));
-            widths.push((many, ours(64, 64).await));
-        }
-        let clients = redis::cmd("CLIENT")
-            .arg("LIST")
-            .query_async::<String>(&mut connection)
-            .await;
-        let clients = clients.expect("a reply to CLIENT LIST").lines().count();
-        vec![
-            Row::rate("hits, 1,000 keys at the same time", "multiplexed GET", "", &pairs),
-            Row::rate(
-                "hits, 1,000 keys, compared with 64 keys",
-                "dspinlock, 64 tasks",
-                "as 64",
-                &widths,
-            ),
-            Row::fact(
-                "hits, 1,000 keys: all connections",
-                clients.to_string(),
-                "not per key",
-            ),
-        ]
-    })
+    let values = bare::values(url, 1_000, 100);
+    let runtime = bare::threads(None);
+    let (nodelay, nagle) =
+        runtime.block_on(async { (bare::multiplexed(url).await, bare::with_nagle(url).await) });
+    let mut rows = Vec::new();
+    let is_tls = url.starts_with("rediss:");
+    for (tasks, keys, targets) in WIDTHS
+        .into_iter()
+        .filter(|width| !is_tls || TLS_TASKS.contains(&width.0))
+    {
+        let names: Arc<[String]> = (0..tasks).map(|task| values[task % keys].clone()).collect();
+        let rounds: Vec<_> = (0..ROUNDS)
+            .map(|_| {
+                runtime.block_on(async {
+                    let ours = ours(tasks, keys).await;
+                    [
+                        ours,
+                        baseline(&nodelay, &names).await,
+                        baseline(&nagle, &names).await,
+                    ]
+                })
+            })
+            .collect();
+        let name = format!(
+            "hits, {tasks} tasks, {keys} key{}",
+            if keys == 1 { "" } else { "s" }
+        );
+        rows.push(Row::rate(
+            name.clone(),
+            bare::NODELAY,
+            targets[0],
+            &pairs(&rounds, 1),
+        ));
+        rows.push(Row::rate(name, bare::NAGLE, targets[1], &pairs(&rounds, 2)));
+    }
+    let clients = redis::cmd("CLIENT")
+        .arg("LIST")
+        .query::<String>(&mut bare::sync(url));
+    let clients = clients.expect("a reply to CLIENT LIST").lines().count();
+    rows.push(Row::fact(
+        "hits, 1,000 keys: all connections",
+        clients.to_string(),
+        "not per key",
+    ));
+    rows
 }
 
 async fn ours(tasks: usize, keys: usize) -> f64 {
@@ -98,7 +109,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let start = Instant::now();
-    let each = CALLS / tasks;
+    let each = (CALLS / tasks).max(MIN_CALLS);
     let tasks: Vec<_> = (0..tasks).map(|task| tokio::spawn(run(task, each))).collect();
     let count = tasks.len() * each;
     for task in tasks {

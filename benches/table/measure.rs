@@ -1,23 +1,42 @@
 //! Rows of the table, statistics, timing, and CPU pinning.
 
-use std::fmt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// One line of the table.
+#[derive(Clone)]
 pub(crate) struct Row {
     workload: String,
     ours: String,
     baseline: String,
     /// What the baseline is.
     name: &'static str,
-    ratio: f64,
+    ratio: Option<f64>,
     target: &'static str,
 }
 
-impl Row {
-    pub(crate) const HEADER: &'static str = "workload                                      dspinlock      baseline       ratio  target      baseline is";
+/// Prints the head of the table.
+pub(crate) fn print_header() {
+    let names = [
+        "workload",
+        "CPUs",
+        "dspinlock",
+        "baseline",
+        "ratio",
+        "target",
+        "baseline is",
+    ];
+    println!("{}", line(names));
+    println!("{}", line(["---"; 7]));
+}
 
+fn line([workload, cpus, ours, baseline, ratio, target, name]: [&str; 7]) -> String {
+    format!(
+        "| {workload:<48} | {cpus:<6} | {ours:<12} | {baseline:<12} | {ratio:>5} | {target:<9} | {name:<24} |"
+    )
+}
+
+impl Row {
     /// A row of durations in microseconds. Each pair is dspinlock and the baseline.
     pub(crate) fn micros(
         workload: impl Into<String>,
@@ -25,7 +44,10 @@ impl Row {
         target: &'static str,
         pairs: &[(f64, f64)],
     ) -> Self {
-        Self::of(workload, name, target, pairs, |micros| format!("{micros:.1} µs"))
+        Self::of(workload, name, target, pairs, |micros| match micros {
+            ..10.0 => format!("{micros:.2} µs"),
+            _ => format!("{micros:.1} µs"),
+        })
     }
 
     /// A row of calls per second. Each pair is dspinlock and the baseline.
@@ -39,10 +61,13 @@ impl Row {
     }
 
     /// A row of bytes.
-    pub(crate) fn bytes(workload: impl Into<String>, name: &'static str, ours: f64, baseline: f64) -> Self {
-        Self::of(workload, name, "", &[(ours, baseline)], |bytes| {
-            format!("{bytes:.0} B")
-        })
+    pub(crate) fn bytes(
+        workload: impl Into<String>,
+        name: &'static str,
+        target: &'static str,
+        pair: (f64, f64),
+    ) -> Self {
+        Self::of(workload, name, target, &[pair], |bytes| format!("{bytes:.0} B"))
     }
 
     fn of(
@@ -52,15 +77,13 @@ impl Row {
         pairs: &[(f64, f64)],
         show: fn(f64) -> String,
     ) -> Self {
-        let ours = show(median(pairs.iter().map(|pair| pair.0).collect()));
-        let baseline = show(median(pairs.iter().map(|pair| pair.1).collect()));
-        let ratio = median(pairs.iter().map(|pair| pair.0 / pair.1).collect());
+        let of = |value: fn(&(f64, f64)) -> f64| median(pairs.iter().map(value).collect());
         Self {
             workload: workload.into(),
-            ours,
-            baseline,
+            ours: show(of(|pair| pair.0)),
+            baseline: show(of(|pair| pair.1)),
             name,
-            ratio,
+            ratio: Some(of(|pair| pair.0 / pair.1)),
             target,
         }
     }
@@ -82,32 +105,29 @@ impl Row {
             ours,
             baseline,
             name,
-            ratio: f64::NAN,
+            ratio: None,
             target,
         }
     }
-}
 
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Prints the row. `cpus` names the environment, and `has_target` says whether the target is meant for it.
+    pub(crate) fn print(&self, cpus: &str, has_target: bool) {
+        let ratio = self.ratio.map_or("-".into(), |ratio| format!("{ratio:.2}"));
+        let target = if has_target { self.target } else { "" };
         let Self {
             workload,
             ours,
             baseline,
             name,
-            ratio,
-            target,
+            ..
         } = self;
-        let ratio = if ratio.is_nan() {
-            "-".into()
-        } else {
-            format!("{ratio:.2}")
-        };
-        write!(
-            f,
-            "{workload:<44}  {ours:<13}  {baseline:<13}  {ratio:>5}  {target:<10}  {name}"
-        )
+        println!("{}", line([workload, cpus, ours, baseline, &ratio, target, name]));
     }
+}
+
+/// The pairs of the first figure of each round and of its figure number `baseline`.
+pub(crate) fn pairs<const N: usize>(rounds: &[[f64; N]], baseline: usize) -> Vec<(f64, f64)> {
+    rounds.iter().map(|round| (round[0], round[baseline])).collect()
 }
 
 /// The median.
@@ -165,16 +185,16 @@ pub(crate) fn pin(process: u32) {
     );
 }
 
-/// Runs this program with the given arguments in a new process on CPU 0.
-pub(crate) fn run_pinned(arguments: &[&str]) {
+/// A command that runs this program again, on CPU 0 if it is `pinned`. The library uses the server at `url`.
+pub(crate) fn own_program(url: &str, pinned: bool) -> Command {
     let program = std::env::current_exe().expect("the path of this program");
-    let status = Command::new("taskset")
-        .args(["-c", "0"])
-        .arg(program)
-        .args(arguments)
-        .status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "the pinned process failed"
-    );
+    let mut command = if pinned {
+        let mut taskset = Command::new("taskset");
+        taskset.args(["-c", "0"]).arg(program);
+        taskset
+    } else {
+        Command::new(program)
+    };
+    command.env("DSPINLOCK_URL", url);
+    command
 }

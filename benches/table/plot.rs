@@ -6,7 +6,7 @@ use std::path::Path;
 
 use dspinlock_testkit::Redis;
 
-use crate::measure::{extremes, median, pin, quantile, run_pinned};
+use crate::measure::{extremes, median, own_program, pin, quantile};
 use crate::one_caller;
 use crate::stampede::{self, Round};
 use svg::{Axis, Svg};
@@ -19,7 +19,13 @@ const OURS: (&str, &str) = ("ours", "dspinlock");
 pub(crate) fn all() {
     let server = Redis::start();
     pin(server.id());
-    run_pinned(&[HITS, &server.url()]);
+    let status = own_program(&server.url(), true)
+        .args([HITS, &server.url()])
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "the pinned process failed"
+    );
     drop(server);
     stampede(&Redis::start().url());
 }
@@ -39,8 +45,11 @@ pub(crate) fn hits(url: &str) {
     svg.title("Duration of a hit: one async caller, client and server on one CPU");
     svg.legend(&[OURS, ("bare", "GET over the redis crate")]);
     for (panel, (bytes, label)) in [(100, "100 B"), (10 * 1024, "10 KiB")].into_iter().enumerate() {
-        let (ours, bare): (Vec<_>, Vec<_>) = one_caller::hits(url, bytes, 15, 1_000).into_iter().unzip();
-        let (mut ours, mut bare) = (ours.concat(), bare.concat());
+        let rounds = one_caller::hits(url, bytes, 15, 1_000);
+        let [mut ours, mut bare] = [0, 1].map(|side| {
+            let times = rounds.iter().map(|round| round[side].as_slice());
+            times.collect::<Vec<_>>().concat()
+        });
         let max = quantile(&mut ours, 0.99).max(quantile(&mut bare, 0.99));
         let left = 56.0 + panel as f64 * (WIDTH + 24.0);
         let x = Axis::new((0.0, max), (left, left + WIDTH - 40.0));
@@ -62,7 +71,7 @@ pub(crate) fn hits(url: &str) {
 
 /// Draws when each caller of a stampede had the value.
 fn stampede(url: &str) {
-    let mut rounds = stampede::rounds(url, 31);
+    let mut rounds = stampede::rounds(url, stampede::TASKS, 31);
     // The first round is slower, because no worker has a connection yet.
     rounds.remove(0);
     rounds.sort_by(|a, b| a.last().0.total_cmp(&b.last().0));

@@ -4,7 +4,7 @@ use crate::bare;
 use crate::functions::value;
 use crate::measure::Row;
 
-pub(crate) fn row(url: &str) -> Vec<Row> {
+pub(crate) fn rows(url: &str) -> Vec<Row> {
     let mut redis = bare::sync(url);
     let mut connections = move || {
         let list = redis::cmd("CLIENT").arg("LIST").query::<String>(&mut redis);

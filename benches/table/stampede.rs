@@ -12,7 +12,7 @@ use crate::worker;
 
 const PROCESSES: usize = 8;
 const CALLERS: usize = 32;
-const ROUNDS: usize = 200;
+const ROUNDS: usize = 100;
 
 /// Result of one stampede. Times are in microseconds after the end of the body, or after the PUBLISH.
 pub(crate) struct Round {
@@ -23,7 +23,7 @@ pub(crate) struct Round {
     /// How often the body ran.
     computed: u64,
     /// Number of commands that the callers sent.
-    commands: u64,
+    commands: f64,
 }
 
 impl Round {
@@ -37,22 +37,51 @@ fn last(times: &[Vec<f64>]) -> f64 {
     times.iter().flatten().copied().fold(0.0, f64::max)
 }
 
+/// The callers of a stampede: the commands of the worker for dspinlock and for the baseline.
+#[derive(Clone, Copy)]
+pub(crate) struct Callers {
+    call: &'static str,
+    listen: &'static str,
+}
+
+pub(crate) const TASKS: Callers = Callers {
+    call: "slow",
+    listen: "listen",
+};
+const THREADS: Callers = Callers {
+    call: "slow_sync",
+    listen: "listen_sync",
+};
+
 pub(crate) fn rows(url: &str) -> Vec<Row> {
-    let rounds = rounds(url, ROUNDS);
+    [
+        of(url, "256 tasks", TASKS, "≤ 1.5"),
+        of(url, "256 threads", THREADS, "≤ 3"),
+    ]
+    .concat()
+}
+
+fn of(url: &str, name: &str, callers: Callers, target: &'static str) -> Vec<Row> {
+    let rounds = rounds(url, callers, ROUNDS);
     let pairs: Vec<_> = rounds.iter().map(Round::last).collect();
     let once = rounds.iter().filter(|round| round.computed == 1).count();
     let commands = rounds
         .iter()
-        .map(|round| round.commands as f64 / (PROCESSES * CALLERS) as f64);
+        .map(|round| round.commands / (PROCESSES * CALLERS) as f64);
     vec![
-        Row::micros("stampede, 256 callers: last one served", "PUBLISH", "≤ 3", &pairs),
+        Row::micros(
+            format!("stampede, {name}: last one served"),
+            "PUBLISH",
+            target,
+            &pairs,
+        ),
         Row::fact(
-            "stampede: rounds with one computation",
+            format!("stampede, {name}: rounds with one body"),
             format!("{once} of {ROUNDS}"),
             "all",
         ),
         Row::fact(
-            "stampede: commands per caller",
+            format!("stampede, {name}: commands per caller"),
             format!("{:.2}", median(commands.collect())),
             "≤ 0.5",
         ),
@@ -60,26 +89,26 @@ pub(crate) fn rows(url: &str) -> Vec<Row> {
 }
 
 /// Measures `count` stampedes on new keys, each followed by the baseline.
-pub(crate) fn rounds(url: &str, count: usize) -> Vec<Round> {
+pub(crate) fn rounds(url: &str, callers: Callers, count: usize) -> Vec<Round> {
     let workers: Vec<_> = (0..PROCESSES).map(|_| worker::start(url)).collect();
     let mut redis = bare::sync(url);
     (0..count)
         .map(|round| {
-            let before = calls(&mut redis);
-            let (computed, served) = stampede(&workers, 20_000_000 + round);
+            let before = sent(&mut redis);
+            let (computed, served) = stampede(&workers, callers.call, 20_000_000 + round);
             Round {
                 served,
                 computed,
-                commands: calls(&mut redis) - before,
-                awake: baseline(&workers, &mut redis),
+                commands: sent(&mut redis) - before,
+                awake: baseline(&workers, callers.listen, &mut redis),
             }
         })
         .collect()
 }
 
-fn stampede(workers: &[ChildProcess], key: usize) -> (u64, Vec<Vec<f64>>) {
+fn stampede(workers: &[ChildProcess], call: &str, key: usize) -> (u64, Vec<Vec<f64>>) {
     // The body takes 200 ms, so that every caller arrives before its end, even on a busy machine.
-    let command = format!("slow {key} {CALLERS} 200");
+    let command = format!("{call} {key} {CALLERS} 200");
     workers.iter().for_each(|worker| worker.send(&command));
     let mut bodies = 0;
     let served = workers.iter().map(|worker| {
@@ -107,9 +136,9 @@ fn result(worker: &ChildProcess) -> String {
     }
 }
 
-/// A PUBLISH that wakes the same number of tasks.
-fn baseline(workers: &[ChildProcess], redis: &mut redis::Connection) -> Vec<Vec<f64>> {
-    let command = format!("listen bare {CALLERS}");
+/// A PUBLISH that wakes the same number of callers.
+fn baseline(workers: &[ChildProcess], listen: &str, redis: &mut redis::Connection) -> Vec<Vec<f64>> {
+    let command = format!("{listen} bare {CALLERS}");
     workers.iter().for_each(|worker| worker.send(&command));
     workers
         .iter()
@@ -127,18 +156,8 @@ fn baseline(workers: &[ChildProcess], redis: &mut redis::Connection) -> Vec<Vec<
 }
 
 /// Number of commands that clients have sent. A script counts as one command.
-fn calls(redis: &mut redis::Connection) -> u64 {
-    let stats: String = redis::cmd("INFO")
-        .arg("commandstats")
-        .query(redis)
-        .expect("a reply to INFO");
-    let count = |name: &str| -> u64 {
-        let line = stats
-            .lines()
-            .find(|line| line.starts_with(&format!("cmdstat_{name}:")));
-        line.and_then(|line| line.split(['=', ',']).nth(1)?.parse().ok())
-            .unwrap_or(0)
-    };
+fn sent(redis: &mut redis::Connection) -> f64 {
     // GETRANGE also counts inside of scripts, which call it at most once.
-    count("evalsha") + count("client|caching") + count("getrange")
+    let counts = ["evalsha", "client|caching", "getrange"];
+    bare::executed(redis, |name| counts.contains(&name)).0
 }

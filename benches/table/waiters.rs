@@ -76,9 +76,9 @@ async fn served(key: u64) -> f64 {
         .expect("there are waiters") as f64
 }
 
-/// Whether the line shows a script that writes a COMPUTED state.
+/// Whether the line shows a script that writes a value.
 fn is_publish(line: &str) -> bool {
-    line.contains(" lua] \"SET\"") && line.contains(",1\" \"PX")
+    line.contains(" lua] \"SET\"") && line.contains("\" \"V")
 }
 
 /// Number of commands that clients have sent for the key, without the commands of scripts and CLIENT CACHING.

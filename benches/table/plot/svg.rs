@@ -45,12 +45,14 @@ const STYLE: &str = "
 text { font: 12px system-ui, sans-serif; }
 .title { font-size: 14px; font-weight: 600; }
 .page { fill: #ffffff; } .ink { fill: #1f2328; } .soft { fill: #59636e; } .axis { stroke: #d1d9e0; }
-.ours { fill: #0969da; } .bare { fill: #bc4c00; }
+.ours, .dspinlock { fill: #0969da; } .bare { fill: #bc4c00; }
+.HashDSpinlock { fill: #54aeff; } .cached { fill: #1a7f37; } .rslock { fill: #cf222e; } .moka { fill: #8250df; }
 line.ours, path.ours { stroke: #0969da; } line.bare, path.bare { stroke: #bc4c00; }
 path { fill: none !important; stroke-width: 2; } circle { fill-opacity: 0.8; }
 @media (prefers-color-scheme: dark) {
 .page { fill: #0d1117; } .ink { fill: #f0f6fc; } .soft { fill: #9198a1; } .axis { stroke: #3d444d; }
-.ours { fill: #4493f8; } .bare { fill: #f0883e; }
+.ours, .dspinlock { fill: #4493f8; } .bare { fill: #f0883e; }
+.HashDSpinlock { fill: #a5d6ff; } .cached { fill: #3fb950; } .rslock { fill: #f85149; } .moka { fill: #bc8cff; }
 line.ours, path.ours { stroke: #4493f8; } line.bare, path.bare { stroke: #f0883e; }
 }";
 
@@ -101,6 +103,13 @@ impl Svg {
     pub(crate) fn dot(&mut self, class: &str, (x, y): (f64, f64)) {
         self.add(format_args!(
             r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="2"/>"#
+        ));
+    }
+
+    /// A large dot.
+    pub(crate) fn mark(&mut self, class: &str, (x, y): (f64, f64)) {
+        self.add(format_args!(
+            r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="6"/>"#
         ));
     }
 
