@@ -343,6 +343,11 @@ impl Pool {
         }
     }
 
+    /// Whether the store pushes changes of this key now.
+    pub(crate) fn pushes(&self, key: &Key) -> bool {
+        self.shared.requests.pushes(key)
+    }
+
     /// The requests to the store.
     pub(crate) fn requests(&self) -> &Requests {
         &self.shared.requests

@@ -34,6 +34,7 @@ pin_project! {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "a hit allocates no box")]
 enum Phase {
     Enter(Entering),
     Body(Option<Box<Permit>>),

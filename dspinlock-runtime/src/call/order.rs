@@ -141,6 +141,7 @@ pub(super) struct Entering {
     state: State,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a hit allocates no box")]
 enum State {
     New,
     Reading(InFlight<Lookup>),

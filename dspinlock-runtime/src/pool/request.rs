@@ -245,17 +245,6 @@ enum ReadState {
     OnBackground(Boxed<Result<Reply, Error>>),
 }
 
-impl Reading {
-    /// Whether a reply may be the one to this read. A damaged value, or one of another key, may also be the reply to another
-    /// read.
-    fn is_plausible(&self, reply: &Reply) -> bool {
-        match reply {
-            Reply::Hit(hit, _) => hit.is_of(&self.key.check()),
-            _ => true,
-        }
-    }
-}
-
 impl Future for Reading {
     type Output = Result<Reply, Error>;
 
@@ -271,7 +260,7 @@ impl Future for Reading {
                 .ok()
                 .map(|bytes| protocol::read(&this.key, bytes, this.read));
             match first {
-                Some(reply) if this.is_plausible(&reply) => return Poll::Ready(Ok(reply)),
+                Some(reply) if reply.may_be_of(&this.key) => return Poll::Ready(Ok(reply)),
                 first => {
                     let again = this
                         .requests

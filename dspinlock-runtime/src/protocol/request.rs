@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::key::Key;
 use crate::protocol::header::{Hit, Origin};
 use crate::protocol::state::BadState;
 use crate::protocol::tag::{Id, Tag};
@@ -128,6 +129,17 @@ pub enum Reply {
     Aborted(bool),
     /// Whether the key had an entry.
     Deleted(bool),
+}
+
+impl Reply {
+    /// Whether this may be the reply to a read of this key. A damaged value, or one of another key, may also be the reply to
+    /// another read.
+    pub(crate) fn may_be_of(&self, key: &Key) -> bool {
+        match self {
+            Self::Hit(hit, _) => hit.is_of(&key.check()),
+            _ => true,
+        }
+    }
 }
 
 /// What a caller learns about the grant that has the key.

@@ -20,7 +20,9 @@ use crate::error::Error;
 /// }
 /// ```
 #[must_use = "futures do nothing unless polled"]
-pub struct Op<T>(InFlight<Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>>);
+pub struct Op<T>(InFlight<Boxed<T>>);
+
+type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 impl<T> Op<T> {
     pub(crate) fn new(operation: impl Future<Output = Result<T, Error>> + Send + 'static) -> Self {

@@ -212,7 +212,7 @@ impl State {
         let mut server = self.server.clone();
         let read = Read { bound: usize::MAX };
         match server.step(&SETTINGS, &Request::Read(read)) {
-            Reply::Hit(value, _) => Some(version(&value.payload)),
+            Reply::Hit(value, _) => Some(version(value.payload())),
             _ => None,
         }
     }

@@ -138,7 +138,7 @@ impl Node {
                 match group.readers().read_on_background(&name, bound).await {
                     Ok(bytes) => {
                         let reply = protocol::read(&key, bytes, request);
-                        return match confirm::is_plausible(&key, &reply) {
+                        return match reply.may_be_of(&key) {
                             true => Ok(reply),
                             false => Ok(read_again(&group, &key, request, reply, since).await?),
                         };
@@ -205,7 +205,7 @@ impl Node {
             }
             // Subscribed before the request is sent, so that a push right after the reply is not missed.
             let watched = watches.subscribe(&name);
-            let reply = match step.map(Step::as_look) {
+            let reply = match step.map(Step::into_look) {
                 Ok(step) => {
                     let mut answer = register(connection, step.by_hash(), since).await;
                     if reply::needs_text(&answer) {

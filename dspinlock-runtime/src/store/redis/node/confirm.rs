@@ -15,14 +15,6 @@ use crate::store::redis::connection::Connection;
 use crate::store::redis::wire::command::{Step, bound, range};
 use crate::store::redis::wire::reply::{self, CommandError};
 
-/// Whether a reply may be the one to a read of this key.
-pub(crate) fn is_plausible(key: &Key, reply: &Reply) -> bool {
-    match reply {
-        Reply::Hit(hit, _) => hit.is_of(&key.check()),
-        _ => true,
-    }
-}
-
 /// The reply to a read, or `Lost` if the connection gave the reply of another request.
 pub(crate) async fn read(
     connection: &Connection,
@@ -31,7 +23,7 @@ pub(crate) async fn read(
     reply: Reply,
     since: Instant,
 ) -> Result<Reply, CommandError> {
-    if is_plausible(key, &reply) {
+    if reply.may_be_of(key) {
         return Ok(reply);
     }
     let range = range(&key.name(), bound(key, request));
