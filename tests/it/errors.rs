@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use dspinlock::{Error, HashDSpinlock, Holder, Lease, Pool, dspinlock};
+use dspinlock::{Error, HashDSpinlock, Holder, Lease, Pool, Wait, dspinlock};
 use dspinlock_testkit::{Redis, eventually};
 use serde::{Deserialize, Serialize, Serializer};
 

@@ -1,15 +1,24 @@
 //! The heartbeat: one task on the background thread that renews every lease of the process.
 //!
-//! Each lease has one entry in the schedule: its next renewal, or the deadline after which it is lost. A lease that is
-//! released before its first renewal costs one insertion and one removal. `lease` calls `start` and `stop`; nothing else
-//! runs on a caller's thread.
+//! Each lease has one entry in the schedule:
+//!
+//! ```text
+//! start ──> next renewal ── due ──> deadline, with a RENEW under way ── due ──> lost
+//!                ^                        │                   │
+//!                └─ renewed, or it failed ┘                   └─ refused ──> lost
+//! stop, from anywhere ──> no entry
+//! ```
+//!
+//! A lease that is released before its first renewal costs one insertion and one removal. `lease` calls `start` and `stop`;
+//! nothing else runs on a caller's thread. The schedule alone knows where the entry of a lease is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::claim;
-use super::held::{Held, ScheduleKey};
+use super::held::Held;
+use crate::protocol::tag::Tag;
 use crate::rt::process::PerProcess;
 use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Notify, Ordering, PoisonError};
 use crate::rt::{background, thread_end};
@@ -33,9 +42,10 @@ struct Heartbeat {
 
 #[derive(Default)]
 struct Schedule {
-    due: BTreeMap<ScheduleKey, Arc<Held>>,
-    /// Distinguishes entries with the same time.
-    next_id: u64,
+    /// By the time of the next event.
+    due: BTreeMap<(Instant, Tag), Arc<Held>>,
+    /// The time of the entry of each lease.
+    times: BTreeMap<Tag, Instant>,
     /// When the sleep of the task ends; `None` if only a notification wakes it.
     asleep_until: Option<Instant>,
     /// An entry was inserted since the task was last awake.
@@ -51,18 +61,13 @@ pub(super) fn start(held: &Arc<Held>) {
     if !heartbeat().is_running.swap(true, Ordering::SeqCst) {
         background::spawn(run());
     }
-    let mut schedule = heartbeat().lock();
-    schedule.next_id += 1;
-    let key = (held.first_renewal(), schedule.next_id);
-    insert(&mut schedule, key, held);
+    heartbeat().lock().insert(held, held.first_renewal());
 }
 
-/// Removes the entry of `held`: the heartbeat neither renews the lease nor reports its loss any more.
-pub(super) fn stop(held: &Held) {
-    let mut schedule = heartbeat().lock();
-    if let Some(key) = held.schedule_key().take() {
-        schedule.due.remove(&key);
-    }
+/// Removes the entry of `held`: the heartbeat neither renews the lease nor reports its loss any more. Returns whether there
+/// was one.
+pub(super) fn stop(held: &Held) -> bool {
+    heartbeat().lock().remove(held.id.tag)
 }
 
 /// Lets the end of the process abort every lock that is held or being acquired.
@@ -84,23 +89,28 @@ pub(crate) fn leases() -> usize {
     heartbeat().lock().due.len()
 }
 
-fn insert(schedule: &mut Schedule, key: ScheduleKey, held: &Arc<Held>) {
-    *held.schedule_key() = Some(key);
-    schedule.was_extended = true;
-    schedule.due.insert(key, held.clone());
-    if schedule.asleep_until.is_none_or(|until| key.0 < until) {
-        schedule.asleep_until = Some(key.0);
-        heartbeat().wake.notify_one();
-    }
-}
-
 /// Moves the entry of a lease, unless it was stopped.
 fn reschedule(held: &Arc<Held>, at: Instant) {
     let mut schedule = heartbeat().lock();
-    let key = *held.schedule_key();
-    if let Some(key) = key {
-        schedule.due.remove(&key);
-        insert(&mut schedule, (at, key.1), held);
+    if schedule.remove(held.id.tag) {
+        schedule.insert(held, at);
+    }
+}
+
+impl Schedule {
+    fn insert(&mut self, held: &Arc<Held>, at: Instant) {
+        self.was_extended = true;
+        self.times.insert(held.id.tag, at);
+        self.due.insert((at, held.id.tag), held.clone());
+        if self.asleep_until.is_none_or(|until| at < until) {
+            self.asleep_until = Some(at);
+            heartbeat().wake.notify_one();
+        }
+    }
+
+    fn remove(&mut self, tag: Tag) -> bool {
+        let time = self.times.remove(&tag);
+        time.is_some_and(|time| self.due.remove(&(time, tag)).is_some())
     }
 }
 
@@ -136,7 +146,9 @@ fn handle_due(held: &Arc<Held>, now: Instant) {
             held.end_renewal();
             match next {
                 Some(next) => reschedule(&held, next.min(held.deadline())),
-                None => stop(&held),
+                // If the lock was released or aborted in the meantime, the refusal is not a loss.
+                None if stop(&held) && !held.is_publishing() => held.lose(),
+                None => {}
             }
         });
     }
@@ -150,12 +162,14 @@ impl Heartbeat {
     /// The leases that are due, and when to wake next.
     fn take_due(&self, now: Instant) -> (Vec<Arc<Held>>, Option<Instant>) {
         let mut schedule = self.lock();
-        let due = schedule
+        let is_due = |((at, _), _): &(&(Instant, Tag), &Arc<Held>)| *at <= now;
+        let due: Vec<_> = schedule
             .due
-            .range(..=(now, u64::MAX))
+            .iter()
+            .take_while(is_due)
             .map(|(_, held)| held.clone())
             .collect();
-        let next = schedule.due.range((now, u64::MAX)..).next().map(|(key, _)| key.0);
+        let next = schedule.due.keys().nth(due.len()).map(|(at, _)| *at);
         let is_live = std::mem::take(&mut schedule.was_extended) || !schedule.due.is_empty();
         let soon = is_live.then(|| now + PERIOD);
         schedule.asleep_until = [next, soon].into_iter().flatten().min();

@@ -32,9 +32,6 @@ pub(crate) struct Terms {
     pub site: Cow<'static, str>,
 }
 
-/// The key of an entry in the heartbeat's schedule: when it is due, and a unique number.
-pub(crate) type ScheduleKey = (Instant, u64);
-
 /// A granted lock.
 pub(crate) struct Held {
     pub(super) pool: Pool,
@@ -43,11 +40,9 @@ pub(crate) struct Held {
     pub(super) terms: Terms,
     pub(super) acquired: Instant,
     deadline: Mutex<Instant>,
-    /// The entry of this lease in the heartbeat's schedule; `None` before it is started and after it is stopped.
-    schedule_key: Mutex<Option<ScheduleKey>>,
     /// A RENEW is under way.
     renewing: AtomicBool,
-    /// A PUBLISH was sent. It may overtake a RENEW, so a `LOST` reply to a RENEW is then ignored.
+    /// A PUBLISH was sent.
     publishing: AtomicBool,
     lost: Latch,
 }
@@ -62,7 +57,6 @@ impl Held {
             acquired: sent,
             deadline: Mutex::new(deadline(terms.lease, sent)),
             terms,
-            schedule_key: Mutex::new(None),
             renewing: AtomicBool::new(false),
             publishing: AtomicBool::new(false),
             lost: Latch::new(),
@@ -129,7 +123,7 @@ impl Held {
     /// another lease.
     pub(super) async fn abort_lost(self: Arc<Self>) {
         // A PUBLISH that is under way may still succeed.
-        if !self.publishing.load(Ordering::SeqCst) {
+        if !self.is_publishing() {
             // On an error, the drop of the claim sends the ABORT again.
             let _ = abort(&self.pool, &self.key, self.id.tag, &mut false).await;
         }
@@ -142,10 +136,6 @@ impl Held {
 
     pub(crate) fn deadline(&self) -> Instant {
         *lock(&self.deadline)
-    }
-
-    pub(crate) fn schedule_key(&self) -> MutexGuard<'_, Option<ScheduleKey>> {
-        lock(&self.schedule_key)
     }
 
     pub(super) fn first_renewal(&self) -> Instant {
@@ -166,7 +156,12 @@ impl Held {
         self.renewing.store(false, Ordering::Relaxed);
     }
 
-    /// Sends one RENEW. Returns when to send the next one, or `None` after a loss.
+    /// Whether a PUBLISH was sent. It may overtake a RENEW, so a refusal of the RENEW then means nothing.
+    pub(super) fn is_publishing(&self) -> bool {
+        self.publishing.load(Ordering::SeqCst)
+    }
+
+    /// Sends one RENEW. Returns when to send the next one, or `None` if the store refuses it.
     pub(super) async fn renew(&self) -> Option<Instant> {
         let sent = Instant::now();
         let request = Renew {
@@ -178,13 +173,7 @@ impl Held {
                 *lock(&self.deadline) = deadline(self.terms.lease, sent);
                 Some(sent + self.terms.lease / 3)
             }
-            // If the lock was released or aborted in the meantime, this reply is not a loss.
-            Ok(_) => {
-                if !self.publishing.load(Ordering::SeqCst) && self.schedule_key().is_some() {
-                    self.lose();
-                }
-                None
-            }
+            Ok(_) => None,
             Err(error) => {
                 log::warn!(
                     target: "dspinlock",

@@ -11,6 +11,7 @@ use shuttle::thread;
 use super::key;
 use crate::clock::{self, Instant};
 use crate::lease::claim::Claim;
+use crate::lease::heartbeat;
 use crate::lease::held::{Held, Terms, millis};
 use crate::lease::{Lease, PublishOutcome};
 use crate::pool::Pool;
@@ -126,8 +127,9 @@ fn assert_no_heartbeat_remains(held: &Arc<Held>) {
     while Arc::strong_count(held) > 1 {
         thread::yield_now();
     }
-    assert!(
-        held.schedule_key().is_none(),
-        "the lease has ended but is still in the heartbeat list"
+    assert_eq!(
+        heartbeat::leases(),
+        0,
+        "the lease has ended but is still in the heartbeat's schedule"
     );
 }
