@@ -66,6 +66,9 @@ impl Attempt {
                 TryOutcome::Retry => {}
                 TryOutcome::Held(rest) => {
                     self.sleep(rest, state.change.take()).await;
+                    if let Some(leader) = &claim.leader {
+                        background::sleep(leader.patience()).await;
+                    }
                     if self.is_held_by_python(&state) {
                         background::sleep(PYTHON_PAUSE).await;
                     }
@@ -148,7 +151,8 @@ impl Attempt {
             }
             Ok(Reply::Busy(existing)) => {
                 if let Some(leader) = &mut claim.leader {
-                    leader.end_turn();
+                    let last = state.existing.as_ref().map(holder);
+                    leader.saw_holder(last != Some(holder(&existing)));
                 }
                 let next = self.policy.busy(Instant::now(), &existing);
                 state.existing = Some(existing);
@@ -312,6 +316,11 @@ enum Ended {
     /// The grant, and when the ACQUIRE or its renewal was sent.
     Granted(Id, Instant),
     Found(Found),
+}
+
+/// What a line of the single encoding says of the holder behind its tag and fence: the process and the site.
+fn holder(existing: &Existing) -> &[u8] {
+    existing.line.get(Head::LENGTH..).unwrap_or_default()
 }
 
 /// Whether the store was not available, so that the request was not sent.
