@@ -152,3 +152,100 @@ fn held(record: &Record, id: Id) -> Held {
         _ => Held::No,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::key::Format;
+    use crate::protocol::encoding::holder;
+    use crate::protocol::header::Origin;
+    use crate::protocol::tag::Tag;
+
+    /// Microseconds since 1970.
+    const NOW: u64 = 1_795_416_240_000_007;
+
+    fn origin() -> Origin {
+        Origin::new(4711, "web-1", "shop::price<A, B>")
+    }
+
+    fn acquire(tag: &[u8; 16]) -> Request {
+        Request::Acquire(Acquire {
+            tag: Tag::parse(tag).expect("a tag"),
+            lease: 15_000,
+            max_block: 60_000,
+            cached: false,
+            fail_if_key_exists: true,
+            seize: false,
+            refuse: None,
+            stale: None,
+            origin: origin(),
+            bound: 1000,
+        })
+    }
+
+    /// What another call learns one and a half seconds after the write.
+    fn existing(key: &Key, entry: &Entry) -> Existing {
+        match apply(key, entry, NOW + 1_500_000, &acquire(b"tag-of-another-1")) {
+            (None, Reply::Exists(existing)) => existing,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_line_names_the_holder() {
+        for (format, site) in [(Format::Single, "shop::price<A, B>"), (Format::Shared, "")] {
+            let key = Key::new(format, "p".into(), [1; 32]);
+            let (held, reply) = apply(&key, &Entry::Absent, NOW, &acquire(b"tag-of-16-bytes_"));
+            let (Some(held), Reply::Acquired(id)) = (held, reply) else {
+                panic!("no grant")
+            };
+            let publish = Request::Publish(Publish {
+                id,
+                ttl: 60_000,
+                took: 1000,
+                payload: Some("payload".into()),
+                signature: None,
+                origin: origin(),
+            });
+            let computed = apply(&key, &held, NOW, &publish).0.expect("a publish writes");
+            for (entry, left) in [(held, 13_500), (computed, 58_500)] {
+                let holder = holder(&key, &existing(&key, &entry)).expect("a holder");
+                assert_eq!((holder.site(), holder.host()), (site, "web-1"));
+                assert_eq!(holder.process_id(), 4711);
+                assert_eq!(holder.held_for(), Duration::from_millis(1500));
+                assert_eq!(holder.lease_left(), Some(Duration::from_millis(left)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_line_of_another_program_names_no_holder() {
+        let foreign = [
+            (Format::Shared, "t,2026-01-02T03:04:05Z,0"),
+            (
+                Format::Shared,
+                "tag-of-16-bytes_.0000000000000007.x@h,2026-01-02T03:04:05Z,0",
+            ),
+            (
+                Format::Shared,
+                "tag-of-16-bytes_.0000000000000007.1,2026-01-02T03:04:05Z,0",
+            ),
+            (
+                Format::Shared,
+                "tag-of-16-bytes_.0000000000000007.1@h,1926-01-02T03:04:05Z,0",
+            ),
+            (Format::Single, "Btag-of-16-bytes_0000000000000007x,h,,,site"),
+            (Format::Single, "Btag-of-16-bytes_00000000000000071"),
+            (Format::Single, "Vtag-of-16-bytes_00000000000000071,h,,,site"),
+        ];
+        for (format, line) in foreign {
+            let key = Key::new(format, "p".into(), [1; 32]);
+            let bytes = line.as_bytes().into();
+            let until = None;
+            let existing = existing(&key, &Entry::Bytes { bytes, until });
+            assert_eq!(holder(&key, &existing), None, "{line}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod attribute;
 mod borders;
 #[path = "../common/mod.rs"]
 mod common;
+mod contended;
 mod docs;
 mod embedded;
 mod entries;

@@ -64,6 +64,7 @@ impl Attempt {
                 TryOutcome::Retry => {}
                 TryOutcome::Held(rest) => {
                     self.sleep(rest, state.change.take()).await;
+                    background::sleep(claim.patience()).await;
                     if self.is_held_by_python(&state) {
                         background::sleep(PYTHON_PAUSE).await;
                     }
@@ -143,7 +144,8 @@ impl Attempt {
                     .map_or(TryOutcome::Retry, |found| TryOutcome::Ended(Ended::Found(found))));
             }
             Ok(Reply::Busy(existing)) => {
-                claim.end_turn();
+                let last = state.existing.as_ref().map(holder);
+                claim.saw_holder(last != Some(holder(&existing)));
                 let next = self.policy.busy(Instant::now(), &existing);
                 state.existing = Some(existing);
                 next
@@ -304,6 +306,11 @@ enum Ended {
     /// The grant, and when the ACQUIRE or its renewal was sent.
     Granted(Id, Instant),
     Found(Found),
+}
+
+/// What a line of the single encoding says of the holder behind its tag and fence: the process and the site.
+fn holder(existing: &Existing) -> &[u8] {
+    existing.line.get(Head::LENGTH..).unwrap_or_default()
 }
 
 /// Whether the store was not available, so that the request was not sent.

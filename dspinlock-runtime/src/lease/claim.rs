@@ -96,10 +96,15 @@ impl Claim {
         self.leader.as_mut().is_some_and(Leader::take_rest)
     }
 
-    /// Another process has the lock.
-    pub(crate) fn end_turn(&mut self) {
+    /// How long the call waits after a change before it looks.
+    pub(crate) fn patience(&self) -> Duration {
+        self.leader.as_ref().map_or(Duration::ZERO, Leader::patience)
+    }
+
+    /// Another process has the lock. `is_new`: another one than at the last look.
+    pub(crate) fn saw_holder(&mut self, is_new: bool) {
         if let Some(leader) = &mut self.leader {
-            leader.end_turn();
+            leader.saw_holder(is_new);
         }
     }
 

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
 use std::fmt;
 use std::hash::BuildHasher;
+use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,6 +34,9 @@ pub(crate) const FIRST_PROBE: Duration = Duration::from_millis(100);
 /// How often, and for how long, the leaders of a flight hand a lock on before other processes may have it.
 const MAX_HAND_OVERS: u32 = 8;
 const MAX_TURN: Duration = Duration::from_millis(10);
+
+/// A process that had a turn lets others that wait take the lock for so long, at each change.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 type Shard = HashMap<Key, Flight, RandomState>;
 
@@ -147,8 +151,39 @@ pub(crate) struct Leader {
     known_absent: bool,
     /// The leadership was passed on, or the flight was removed.
     has_passed: bool,
-    /// The hand-overs since another process may have had the lock, and when the first of them was.
-    turn: Option<(u32, Instant)>,
+    turn: Turn,
+}
+
+/// How the leaders of a flight share a lock with other processes.
+#[derive(Clone, Copy, Default)]
+struct Turn {
+    /// The hand-overs since another process may have had the lock.
+    hand_overs: u32,
+    /// When the first of them was.
+    since: Option<Instant>,
+    /// The number of other processes that the leaders have seen in turn since their own turn.
+    seen: u32,
+    /// The same number before their last turn: so many others probably wait.
+    expected: u32,
+    /// The turn is over: the next leader lets other processes take the lock before it asks.
+    rests: bool,
+}
+
+impl Turn {
+    /// Counts a hand-over. Returns whether the turn is over, which begins the next one.
+    fn end(&mut self) -> bool {
+        self.hand_overs += 1;
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let is_over = self.hand_overs > MAX_HAND_OVERS || since.elapsed() >= MAX_TURN;
+        if is_over {
+            *self = Self {
+                expected: self.seen,
+                rests: self.seen + self.expected > 0,
+                ..Self::default()
+            };
+        }
+        is_over
+    }
 }
 
 impl Flights {
@@ -251,7 +286,7 @@ impl Leader {
             is_probe: false,
             known_absent: false,
             has_passed: false,
-            turn: None,
+            turn: Turn::default(),
         }
     }
 
@@ -294,29 +329,33 @@ impl Leader {
         });
     }
 
-    /// Call this when a RELEASE was sent: the ACQUIRE of the next follower travels behind it. Returns the leader if there is no
-    /// follower.
+    /// Call this when a RELEASE was sent: the ACQUIRE of the next follower travels behind it. Returns the leader if it must keep
+    /// the leadership until the reply: there is no follower, or the turn is over and no other process is known to wait.
     pub(crate) fn hand_on(mut self) -> Option<Self> {
         let has_followers = self.with_flight(|flight| !flight.followers.is_empty());
-        if has_followers != Some(true) {
+        if has_followers != Some(true) || self.turn.end() && !self.turn.rests {
             return Some(self);
         }
-        let (hand_overs, since) = self.turn.unwrap_or_else(|| (0, Instant::now()));
-        self.turn = Some((hand_overs + 1, since));
         None
     }
 
-    /// Whether the turn of this process is over: then the leader lets other processes take the lock before it asks.
+    /// Whether the turn of this process has just ended, and other processes want the lock.
     pub(crate) fn take_rest(&mut self) -> bool {
-        let is_over = |(hand_overs, since): &mut (u32, Instant)| {
-            *hand_overs > MAX_HAND_OVERS || since.elapsed() >= MAX_TURN
-        };
-        self.turn.take_if(|turn| is_over(turn)).is_some()
+        mem::take(&mut self.turn.rests)
     }
 
-    /// Call this when another process has the lock.
-    pub(crate) fn end_turn(&mut self) {
-        self.turn = None;
+    /// Call this when another call holds the lock. `is_next`: the last one was of another process.
+    pub(crate) fn saw_holder(&mut self, is_next: bool) {
+        (self.turn.hand_overs, self.turn.since) = (0, None);
+        self.turn.seen += u32::from(is_next);
+    }
+
+    /// How long the leader waits after a change before it looks, so that every process has a turn before one has two.
+    pub(crate) fn patience(&self) -> Duration {
+        match self.turn.seen < self.turn.expected {
+            true => PATIENCE,
+            false => Duration::ZERO,
+        }
     }
 
     /// A probe that has the value or the lock becomes the leader. The former one goes on without followers.

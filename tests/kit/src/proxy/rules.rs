@@ -6,10 +6,11 @@ use super::types::{Action, Stage};
 use super::wire;
 
 /// The scripts of the library, by a word that only one of them contains.
-const SCRIPTS: [(&str, &str); 5] = [
+const SCRIPTS: [(&str, &str); 6] = [
     ("'BUSY'", "ACQUIRE"),
     ("'RENEWED'", "RENEW"),
     ("'PUBLISHED'", "PUBLISH"),
+    ("'RELEASED'", "RELEASE"),
     ("'ABORTED'", "ABORT"),
     ("'DELETED'", "DELETE"),
 ];
