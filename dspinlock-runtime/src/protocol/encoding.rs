@@ -66,56 +66,55 @@ fn deadline(now: u64, milliseconds: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::protocol::header::Origin;
-    use crate::protocol::tag::Tag;
-    use crate::protocol::{Acquire, Publish, Reply, Request, apply};
+    use crate::protocol::request::{Acquire, Publish};
+    use crate::protocol::tag::{Id, Tag};
 
     /// Microseconds since 1970.
     const NOW: u64 = 1_795_416_240_000_007;
 
-    fn origin() -> Origin {
-        Origin::new(4711, "web-1", "shop::price<A, B>")
-    }
-
-    fn acquire(tag: &[u8; 16]) -> Request {
-        Request::Acquire(Acquire {
-            tag: Tag::parse(tag).expect("a tag"),
-            lease: 15_000,
-            max_block: 60_000,
-            cached: false,
-            fail_if_key_exists: true,
-            seize: false,
-            refuse: None,
-            stale: None,
-            origin: origin(),
-            bound: 1000,
-        })
-    }
-
     /// What another call learns one and a half seconds after the write.
     fn existing(key: &Key, entry: &Entry) -> Existing {
-        match apply(key, entry, NOW + 1_500_000, &acquire(b"tag-of-another-1")) {
-            (None, Reply::Exists(existing)) => existing,
-            other => panic!("{other:?}"),
+        let now = NOW + 1_500_000;
+        let record = decode(key, entry, now, 1000);
+        Existing {
+            line: record.line,
+            remaining: record.remaining,
+            now,
         }
     }
 
     #[test]
     fn a_line_names_the_holder() {
+        let id = Id {
+            tag: Tag::parse(b"tag-of-16-bytes_").expect("a tag"),
+            fence: NOW,
+        };
+        let origin = Origin::new(4711, "web-1", "shop::price<A, B>");
+        let acquire = Acquire {
+            tag: id.tag,
+            lease: 15_000,
+            max_block: 60_000,
+            cached: false,
+            fail_if_key_exists: false,
+            seize: false,
+            refuse: None,
+            stale: None,
+            origin: origin.clone(),
+            bound: 1000,
+        };
+        let publish = Publish {
+            id,
+            ttl: 60_000,
+            took: 1000,
+            payload: Some("payload".into()),
+            signature: None,
+            origin,
+        };
         for (format, site) in [(Format::Single, "shop::price<A, B>"), (Format::Shared, "")] {
             let key = Key::new(format, "p".into(), [1; 32]);
-            let (held, reply) = apply(&key, &Entry::Absent, NOW, &acquire(b"tag-of-16-bytes_"));
-            let (Some(held), Reply::Acquired(id)) = (held, reply) else {
-                panic!("no grant")
-            };
-            let publish = Request::Publish(Publish {
-                id,
-                ttl: 60_000,
-                took: 1000,
-                payload: Some("payload".into()),
-                signature: None,
-                origin: origin(),
-            });
-            let computed = apply(&key, &held, NOW, &publish).0.expect("a publish writes");
+            let held = encode(&key, &Entry::Absent, NOW, &Write::Grant(id, &acquire));
+            let held = held.expect("a grant writes");
+            let computed = encode(&key, &held, NOW, &Write::Publish(&publish)).expect("a publish writes");
             for (entry, left) in [(held, 13_500), (computed, 58_500)] {
                 let holder = holder(&key, &existing(&key, &entry)).expect("a holder");
                 assert_eq!((holder.site(), holder.host()), (site, "web-1"));
@@ -149,8 +148,8 @@ mod tests {
         for (format, line) in foreign {
             let key = Key::new(format, "p".into(), [1; 32]);
             let bytes = line.as_bytes().into();
-            let until = None;
-            let existing = existing(&key, &Entry::Bytes { bytes, until });
+            let existing = existing(&key, &Entry::Bytes { bytes, until: None });
+            assert_eq!(existing.line, line);
             assert_eq!(holder(&key, &existing), None, "{line}");
         }
     }
