@@ -428,7 +428,10 @@ impl fmt::Display for Rounded {
             0..10 => self.0.subsec_millis() * 1_000_000,
             _ => 0,
         };
-        write!(f, "{:?}", Duration::new(self.0.as_secs(), nanoseconds))
+        match Duration::new(self.0.as_secs(), nanoseconds) {
+            Duration::ZERO => f.write_str("0ms"),
+            rounded => write!(f, "{rounded:?}"),
+        }
     }
 }
 

@@ -61,3 +61,97 @@ pub(crate) fn holder(key: &Key, existing: &Existing) -> Option<Holder> {
 fn deadline(now: u64, milliseconds: u64) -> u64 {
     (now / 1000).saturating_add(milliseconds)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::header::Origin;
+    use crate::protocol::record::line;
+    use crate::protocol::request::{Acquire, Publish};
+    use crate::protocol::tag::{Id, Tag};
+
+    /// Microseconds since 1970.
+    const NOW: u64 = 1_795_416_240_000_007;
+
+    /// What another call learns one and a half seconds after the write.
+    fn existing(key: &Key, entry: &Entry) -> Existing {
+        let now = NOW + 1_500_000;
+        let record = decode(key, entry.clone(), now, 1000);
+        Existing {
+            line: line(&record.bytes),
+            remaining: record.remaining,
+            now,
+        }
+    }
+
+    #[test]
+    fn a_line_names_the_holder() {
+        let id = Id {
+            tag: Tag::parse(b"tag-of-16-bytes_").expect("a tag"),
+            fence: NOW,
+        };
+        let origin = Origin::new(4711, "web-1", "shop::price<A, B>");
+        let acquire = Acquire {
+            tag: id.tag,
+            lease: 15_000,
+            max_block: 60_000,
+            cached: false,
+            fail_if_key_exists: false,
+            seize: false,
+            refuse: None,
+            stale: None,
+            origin: origin.clone(),
+            bound: 1000,
+        };
+        let publish = Publish {
+            id,
+            ttl: 60_000,
+            took: 1000,
+            payload: Some("payload".into()),
+            signature: None,
+            origin,
+        };
+        for (format, site) in [(Format::Single, "shop::price<A, B>"), (Format::Shared, "")] {
+            let key = Key::new(format, "p".into(), [1; 32]);
+            let held = encode(&key, &Entry::Absent, NOW, &Write::Grant(id, &acquire));
+            let held = held.expect("a grant writes");
+            let computed = encode(&key, &held, NOW, &Write::Publish(&publish)).expect("a publish writes");
+            for (entry, left) in [(held, 13_500), (computed, 58_500)] {
+                let holder = holder(&key, &existing(&key, &entry)).expect("a holder");
+                assert_eq!((holder.site(), holder.host()), (site, "web-1"));
+                assert_eq!(holder.process_id(), 4711);
+                assert_eq!(holder.held_for(), Duration::from_millis(1500));
+                assert_eq!(holder.lease_left(), Some(Duration::from_millis(left)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_line_of_another_program_names_no_holder() {
+        let foreign = [
+            (Format::Shared, "t,2026-01-02T03:04:05Z,0"),
+            (
+                Format::Shared,
+                "tag-of-16-bytes_.0000000000000007.x@h,2026-01-02T03:04:05Z,0",
+            ),
+            (
+                Format::Shared,
+                "tag-of-16-bytes_.0000000000000007.1,2026-01-02T03:04:05Z,0",
+            ),
+            (
+                Format::Shared,
+                "tag-of-16-bytes_.0000000000000007.1@h,1926-01-02T03:04:05Z,0",
+            ),
+            (Format::Single, "Btag-of-16-bytes_0000000000000007x,h,,,site"),
+            (Format::Single, "Btag-of-16-bytes_00000000000000071"),
+            (Format::Single, "Vtag-of-16-bytes_00000000000000071,h,,,site"),
+        ];
+        for (format, line) in foreign {
+            let key = Key::new(format, "p".into(), [1; 32]);
+            let bytes = line.as_bytes().into();
+            let existing = existing(&key, &Entry::Bytes { bytes, until: None });
+            assert_eq!(existing.line, line);
+            assert_eq!(holder(&key, &existing), None, "{line}");
+        }
+    }
+}

@@ -25,7 +25,7 @@ fn reading_a_key_without_a_value_is_a_miss(lock: &mut Lock<'_>) {
 fn a_computed_value_is_read(lock: &mut Lock<'_>) {
     let id = lock.compute("a", Some(b"value"));
     let (value, left) = hit(lock.read());
-    assert_eq!((value.payload.as_ref(), value.id), (b"value".as_slice(), id));
+    assert_eq!((value.payload(), value.id), (b"value".as_slice(), id));
     assert_eq!(left, None, "READ does not return the expiry");
 }
 

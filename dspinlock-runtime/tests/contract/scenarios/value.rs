@@ -28,7 +28,7 @@ fn a_cached_value_is_a_hit(lock: &mut Lock<'_>) {
     let id = lock.compute("a", Some(b"\0value\n"));
     let (found, left) = hit(lock.acquire("b"));
     assert_remaining(left, TTL);
-    assert_eq!(found.payload.as_ref(), b"\0value\n");
+    assert_eq!(found.payload(), b"\0value\n");
     assert_eq!((found.id, found.ttl()), (id, TTL));
     assert!(found.is_intact());
 }
@@ -37,7 +37,7 @@ fn a_repeated_acquire_after_publish_returns_the_own_value(lock: &mut Lock<'_>) {
     let id = lock.compute("a", Some(b"mine"));
     for cached in [true, false] {
         let (value, left) = hit(lock.acquire_with("a", |a| a.cached = cached));
-        assert_eq!((value.payload.as_ref(), value.id), (b"mine".as_slice(), id));
+        assert_eq!((value.payload(), value.id), (b"mine".as_slice(), id));
         assert_remaining(left, TTL);
     }
     hit(lock.acquire_with("a", |a| a.fail_if_key_exists = true));
@@ -75,7 +75,7 @@ fn a_value_of_a_megabyte_is_returned_unchanged(lock: &mut Lock<'_>) {
     let id = lock.compute("a", Some(&payload));
     for reply in [lock.acquire("b"), lock.read()] {
         let (value, _) = hit(reply);
-        assert!(value.is_intact() && value.payload == payload);
+        assert!(value.is_intact() && value.payload() == payload);
     }
     assert_eq!(lock.publish(id, Some(b"other")), Reply::Done);
     let line = exists(lock.acquire_with("b", |a| a.fail_if_key_exists = true)).line;
