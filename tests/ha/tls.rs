@@ -8,7 +8,11 @@ use dspinlock_testkit::{Cluster, Job, Sentinels, Worker};
 use crate::common::logs;
 
 fn trusting(url: &str, authority: &Path) -> String {
-    format!("{url}?ssl_ca_certs={}", authority.display())
+    // A handshake of a debug build takes long on a loaded machine.
+    format!(
+        "{url}?ssl_ca_certs={}&socket_connect_timeout=20",
+        authority.display()
+    )
 }
 
 /// Makes calls on many keys, so that every node is used. One worker computes each value, the other finds it.

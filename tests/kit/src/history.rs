@@ -4,11 +4,11 @@
 //!
 //! ```text
 //! <µs> call <tag> <key> <longest wait in ms> <ttl in ms>   a call begins
-//! <µs> begin <tag> <key> <fence>                  its body begins
-//! <µs> end <tag> <key> <fence> <lost?> <value>    its body returns; `lost` if the lease was lost
-//! <µs> out <tag> <key> ok <value>                 the call returns; `err <name>` for an error
-//! <µs> delete <tag> <key>, <µs> deleted <tag> <key>   a delete is sent, and acknowledged
-//! <µs> wipe <tag> *, <µs> wiped <tag> *               the test removes any entries between these lines
+//! <µs> begin <tag> <key> <fence>                           its body begins
+//! <µs> end <tag> <key> <fence> <lost?> <value>             its body returns; `lost` if the lease was lost
+//! <µs> out <tag> <key> ok <value>                          the call returns; `err <name>` for an error
+//! <µs> delete <tag> <key>, <µs> deleted <tag> <key>        a delete is sent, and acknowledged
+//! <µs> wipe <tag> *, <µs> wiped <tag> *                    the test removes any entries between these lines
 //! ```
 //!
 //! A hit on a shared key, which keeps no value, returns `ok computed`.
