@@ -71,26 +71,26 @@ pub(crate) fn hits(url: &str) {
 
 /// Draws when each caller of a stampede had the value.
 fn stampede(url: &str) {
-    let mut rounds = stampede::rounds(url, stampede::TASKS, 31);
+    let mut rounds = stampede::of_tasks(url, 31);
     // The first round is slower, because no worker has a connection yet.
     rounds.remove(0);
-    rounds.sort_by(|a, b| a.last().0.total_cmp(&b.last().0));
+    rounds.sort_by(|a, b| a.last(0).0.total_cmp(&b.last(0).0));
     let round = &rounds[rounds.len() / 2];
-    let pushes: Vec<f64> = rounds.iter().map(|round| round.last().1).collect();
+    let pushes: Vec<f64> = rounds.iter().map(|round| round.last(0).1).collect();
     let baseline = rounds
         .iter()
         .min_by(|a, b| {
-            let off = |round: &Round| (round.last().1 - median(pushes.clone())).abs();
+            let off = |round: &Round| (round.last(0).1 - median(pushes.clone())).abs();
             off(a).total_cmp(&off(b))
         })
         .expect("there are rounds");
     let mut svg = Svg::new(880.0, 420.0);
     svg.title("256 callers in 8 processes wait for one value: when each caller receives it");
     svg.legend(&[OURS, ("bare", "a bare PUBLISH that wakes 256 tasks")]);
-    let max = 1.04 * round.last().0.max(baseline.last().1) / 1000.0;
+    let max = 1.04 * round.last(0).0.max(baseline.last(0).1) / 1000.0;
     let x = Axis::new((0.0, max), (96.0, 856.0));
     lanes(&mut svg, "ours", &x, (84.0, 212.0), &round.served);
-    lanes(&mut svg, "bare", &x, (236.0, 364.0), &baseline.awake);
+    lanes(&mut svg, "bare", &x, (236.0, 364.0), &baseline.awake[0]);
     let y = Axis::new((0.0, 1.0), (364.0, 84.0));
     svg.x_axis(&x, &y, "ms", "after the end of the body, or after the PUBLISH");
     write("stampede.svg", &svg);
@@ -106,7 +106,7 @@ fn lanes(svg: &mut Svg, class: &str, x: &Axis, (top, bottom): (f64, f64), proces
         for (caller, time) in times.iter().enumerate() {
             // Vertical offsets keep the dots apart.
             let off = (caller as f64 / times.len() as f64 - 0.5) * height * 0.6;
-            svg.dot(class, (x.at(time / 1000.0), middle + off));
+            svg.dot(class, (x.at(time / 1000.0), middle + off), 2.0);
         }
     }
     let (_, last) = extremes(&processes.concat());

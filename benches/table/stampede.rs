@@ -1,6 +1,6 @@
 //! Measures a stampede: 256 callers in 8 processes ask for one key that is not computed yet.
 //!
-//! The baseline is a PUBLISH that wakes the same number of tasks.
+//! The baselines are a PUBLISH that wakes the same number of tasks, and one that wakes threads.
 
 use dspinlock_testkit::ChildProcess;
 use redis::Commands;
@@ -18,8 +18,8 @@ const ROUNDS: usize = 100;
 pub(crate) struct Round {
     /// For each process: when each caller had the value.
     pub(crate) served: Vec<Vec<f64>>,
-    /// For each process: when each task of the baseline was awake.
-    pub(crate) awake: Vec<Vec<f64>>,
+    /// For each baseline and each process: when each of its callers was awake.
+    pub(crate) awake: Vec<Vec<Vec<f64>>>,
     /// How often the body ran.
     computed: u64,
     /// Number of commands that the callers sent.
@@ -27,9 +27,9 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// When the last caller had the value, and when the last task was awake.
-    pub(crate) fn last(&self) -> (f64, f64) {
-        (last(&self.served), last(&self.awake))
+    /// When the last caller had the value, and when the last one of a baseline was awake.
+    pub(crate) fn last(&self, baseline: usize) -> (f64, f64) {
+        (last(&self.served), last(&self.awake[baseline]))
     }
 }
 
@@ -37,44 +37,40 @@ fn last(times: &[Vec<f64>]) -> f64 {
     times.iter().flatten().copied().fold(0.0, f64::max)
 }
 
-/// The callers of a stampede: the commands of the worker for dspinlock and for the baseline.
-#[derive(Clone, Copy)]
-pub(crate) struct Callers {
-    call: &'static str,
-    listen: &'static str,
-}
-
-pub(crate) const TASKS: Callers = Callers {
-    call: "slow",
-    listen: "listen",
-};
-const THREADS: Callers = Callers {
-    call: "slow_sync",
-    listen: "listen_sync",
-};
+/// The baselines: the command of the worker, and what it does.
+const WAKES_TASKS: (&str, &str) = ("listen", "PUBLISH that wakes tasks");
+const WAKES_THREADS: (&str, &str) = ("listen_sync", "PUBLISH, wakes threads");
 
 pub(crate) fn rows(url: &str) -> Vec<Row> {
     [
-        of(url, "256 tasks", TASKS, "≤ 1.5"),
-        of(url, "256 threads", THREADS, "≤ 3"),
+        of(url, "256 tasks", "slow", &[(WAKES_TASKS, "≤ 1.5")]),
+        of(
+            url,
+            "256 threads",
+            "slow_sync",
+            &[(WAKES_TASKS, "≤ 3"), (WAKES_THREADS, "")],
+        ),
     ]
     .concat()
 }
 
-fn of(url: &str, name: &str, callers: Callers, target: &'static str) -> Vec<Row> {
-    let rounds = rounds(url, callers, ROUNDS);
-    let pairs: Vec<_> = rounds.iter().map(Round::last).collect();
+fn of(url: &str, name: &str, call: &str, baselines: &[((&str, &'static str), &'static str)]) -> Vec<Row> {
+    let listen: Vec<_> = baselines.iter().map(|baseline| baseline.0.0).collect();
+    let rounds = rounds(url, call, &listen, ROUNDS);
     let once = rounds.iter().filter(|round| round.computed == 1).count();
     let commands = rounds
         .iter()
         .map(|round| round.commands / (PROCESSES * CALLERS) as f64);
-    vec![
+    let durations = baselines.iter().enumerate().map(|(at, ((_, baseline), target))| {
+        let pairs: Vec<_> = rounds.iter().map(|round| round.last(at)).collect();
         Row::micros(
             format!("stampede, {name}: last one served"),
-            "PUBLISH",
+            baseline,
             target,
             &pairs,
-        ),
+        )
+    });
+    let facts = [
         Row::fact(
             format!("stampede, {name}: rounds with one body"),
             format!("{once} of {ROUNDS}"),
@@ -85,22 +81,31 @@ fn of(url: &str, name: &str, callers: Callers, target: &'static str) -> Vec<Row>
             format!("{:.2}", median(commands.collect())),
             "≤ 0.5",
         ),
-    ]
+    ];
+    durations.chain(facts).collect()
 }
 
-/// Measures `count` stampedes on new keys, each followed by the baseline.
-pub(crate) fn rounds(url: &str, callers: Callers, count: usize) -> Vec<Round> {
+/// The stampedes of tasks that the plot shows.
+pub(crate) fn of_tasks(url: &str, count: usize) -> Vec<Round> {
+    rounds(url, "slow", &[WAKES_TASKS.0], count)
+}
+
+/// Measures `count` stampedes on new keys, each followed by the baselines.
+fn rounds(url: &str, call: &str, listen: &[&str], count: usize) -> Vec<Round> {
     let workers: Vec<_> = (0..PROCESSES).map(|_| worker::start(url)).collect();
     let mut redis = bare::sync(url);
     (0..count)
         .map(|round| {
             let before = sent(&mut redis);
-            let (computed, served) = stampede(&workers, callers.call, 20_000_000 + round);
+            let (computed, served) = stampede(&workers, call, 20_000_000 + round);
             Round {
                 served,
                 computed,
                 commands: sent(&mut redis) - before,
-                awake: baseline(&workers, callers.listen, &mut redis),
+                awake: listen
+                    .iter()
+                    .map(|listen| baseline(&workers, listen, &mut redis))
+                    .collect(),
             }
         })
         .collect()

@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 use std::io::{BufRead, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dspinlock_testkit::ChildProcess;
@@ -157,14 +157,11 @@ fn listen_sync(url: &str, channel: &str, count: u64) {
     let mut connection = bare::sync(url);
     let mut messages = connection.as_pubsub();
     messages.subscribe(channel).expect("a reply to SUBSCRIBE");
-    let (is_sent, woken) = (Mutex::new(false), Condvar::new());
+    let is_sent = &AtomicBool::new(false);
     let wait = || {
-        let is_sent = is_sent.lock().expect("no thread panicked");
-        drop(
-            woken
-                .wait_while(is_sent, |is_sent| !*is_sent)
-                .expect("no thread panicked"),
-        );
+        while !is_sent.load(Ordering::Acquire) {
+            std::thread::park();
+        }
         now()
     };
     let times = std::thread::scope(|scope| {
@@ -172,14 +169,14 @@ fn listen_sync(url: &str, channel: &str, count: u64) {
         std::thread::sleep(Duration::from_millis(20)); // until every thread waits
         say("listening");
         messages.get_message().expect("the message arrives");
-        *is_sent.lock().expect("no thread panicked") = true;
-        woken.notify_all();
-        let times = threads
+        is_sent.store(true, Ordering::Release);
+        threads.iter().for_each(|thread| thread.thread().unpark());
+        threads
             .into_iter()
-            .map(|thread| thread.join().expect("the thread does not panic"));
-        join(times, " ")
+            .map(|thread| thread.join().expect("the thread does not panic"))
+            .collect::<Vec<_>>()
     });
-    say(&times);
+    say(&join(times, " "));
 }
 
 /// Starts tasks that acquire one lock in a loop. The result is the fences of each task.

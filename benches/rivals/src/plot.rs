@@ -44,7 +44,7 @@ pub(crate) fn write(table: &[Comparison]) {
         svg.text("ink", (278.0, y + 4.0), "end", &comparison.workload);
         for (side, ratio) in SIDES.iter().zip(ratios) {
             if let Some(ratio) = ratio {
-                svg.mark(side.name(), (x.at(ratio.log10()), y));
+                svg.dot(side.name(), (x.at(ratio.log10()), y), 6.0);
             }
         }
     }

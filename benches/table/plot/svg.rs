@@ -100,16 +100,9 @@ impl Svg {
         ));
     }
 
-    pub(crate) fn dot(&mut self, class: &str, (x, y): (f64, f64)) {
+    pub(crate) fn dot(&mut self, class: &str, (x, y): (f64, f64), radius: f64) {
         self.add(format_args!(
-            r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="2"/>"#
-        ));
-    }
-
-    /// A large dot.
-    pub(crate) fn mark(&mut self, class: &str, (x, y): (f64, f64)) {
-        self.add(format_args!(
-            r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="6"/>"#
+            r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="{radius}"/>"#
         ));
     }
 
