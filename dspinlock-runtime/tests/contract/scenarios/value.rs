@@ -86,7 +86,7 @@ fn an_empty_payload_is_a_value(lock: &mut Lock<'_>) {
     lock.compute("a", Some(b""));
     for reply in [lock.read(), lock.acquire("b")] {
         let (value, _) = hit(reply);
-        assert!(value.payload.is_empty() && value.is_intact());
+        assert!(value.payload().is_empty() && value.is_intact());
     }
 }
 
