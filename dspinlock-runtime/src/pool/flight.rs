@@ -7,6 +7,15 @@
 //! lock. A probe that gets the value or the lock replaces the leader. A leader that waits on the background thread is not
 //! probed, because nothing blocks it.
 //!
+//! ```text
+//! Asking ── the lock is held by another process ──> Watching
+//!    │                                                 │
+//!    └──────── the lock is granted ──> Computing <─────┘
+//! ```
+//!
+//! Each request needs a token, [`Asked`], that was taken before it was sent. A publish takes one too. When the leadership
+//! passes on, the next leader begins with Asking.
+//!
 //! `engine` and `lease` call this module. It sends no requests itself.
 
 use std::collections::VecDeque;
