@@ -15,7 +15,7 @@ use crate::{Redis, Tls, eventually};
 pub struct Cluster {
     servers: Vec<Redis>,
     /// The ports of the cluster bus, reserved while the servers run.
-    _buses: Vec<Port>,
+    buses: Vec<Port>,
     ids: Vec<String>,
     /// The index of the server that was killed or paused. It is not queried.
     down: Option<usize>,
@@ -62,8 +62,6 @@ impl Cluster {
             .collect();
         for (at, server) in servers.iter().enumerate() {
             server.raw(&["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]);
-            let (port, bus) = (server.port().to_string(), buses[at].number().to_string());
-            servers[0].raw(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
         }
         for (at, master) in servers.iter().take(MASTERS).enumerate() {
             let (first, end) = (at * SLOTS / MASTERS, (at + 1) * SLOTS / MASTERS);
@@ -77,13 +75,18 @@ impl Cluster {
         let down = None;
         let cluster = Self {
             servers,
-            _buses: buses,
+            buses,
             ids,
             down,
             secure,
         };
         cluster.wait_for_all("the nodes to know each other", |server| {
-            state(server, "cluster_known_nodes").as_deref() == Some("6")
+            let is_known = state(server, "cluster_known_nodes").as_deref() == Some("6");
+            if !is_known {
+                // A handshake that takes longer than the node timeout is dropped.
+                cluster.meet();
+            }
+            is_known
         });
         for (at, replica) in cluster.servers.iter().enumerate().skip(MASTERS) {
             let master = &cluster.ids[at - MASTERS];
@@ -100,6 +103,14 @@ impl Cluster {
             text(server, &["CLUSTER", "NODES"]).matches("slave").count() == MASTERS
         });
         cluster
+    }
+
+    /// Makes the first node send a handshake to every other node.
+    fn meet(&self) {
+        for (server, bus) in self.servers.iter().zip(&self.buses).skip(1) {
+            let (port, bus) = (server.port().to_string(), bus.number().to_string());
+            self.servers[0].raw(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+        }
     }
 
     fn wait_for_all(&self, what: &str, is_true: impl Fn(&Redis) -> bool) {
