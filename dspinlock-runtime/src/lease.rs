@@ -234,7 +234,7 @@ impl Lease {
         let is_release = matches!(request, Request::Release(_));
         let mut sent = pin!(held.pool.send(&held.key, request));
         let first = poll_fn(|context| Poll::Ready(sent.as_mut().poll(context))).await;
-        if is_release && first.is_pending() && held.pool.requests().pushes(&held.key) {
+        if is_release && first.is_pending() && held.pool.pushes(&held.key) {
             // If the RELEASE is not executed, the next holder waits as any other caller.
             self.claim.leader = self.claim.leader.take().and_then(Leader::hand_on);
         }
