@@ -20,8 +20,8 @@ fn held(worker: &Worker, count: usize) -> (Call<'_>, Vec<Call<'_>>) {
     let held = worker.call(&job().with("body", "gate"));
     held.started();
     let next = (0..count).map(|_| worker.call(&job())).collect();
-    // They send nothing while they follow.
-    sleep(Duration::from_millis(50));
+    // They send nothing while they follow. After 100 ms each looks how far the holder has come, and then not for a minute.
+    sleep(Duration::from_millis(250));
     (held, next)
 }
 

@@ -204,7 +204,7 @@ impl Node {
             }
             // Subscribed before the request is sent, so that a push right after the reply is not missed.
             let watched = watches.subscribe(&name);
-            let reply = match step.map(Step::as_look) {
+            let reply = match step.map(Step::into_look) {
                 Ok(step) => {
                     let mut answer = register(connection, step.by_hash(), since).await;
                     if reply::needs_text(&answer) {

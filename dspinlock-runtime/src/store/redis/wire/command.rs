@@ -44,7 +44,7 @@ impl Step {
     }
 
     /// The step of a waiter: an ACQUIRE expects that the key is held.
-    pub(crate) fn as_look(self) -> Self {
+    pub(crate) fn into_look(self) -> Self {
         Self {
             is_look: true,
             ..self
