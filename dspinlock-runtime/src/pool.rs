@@ -349,6 +349,11 @@ impl Pool {
     }
 
     /// The requests to the store.
+    /// Whether the store pushes changes of this key now.
+    pub(crate) fn pushes(&self, key: &Key) -> bool {
+        self.requests().pushes(key)
+    }
+
     pub(crate) fn requests(&self) -> &Requests {
         &self.shared.requests
     }

@@ -20,8 +20,8 @@ fn held(worker: &Worker, count: usize) -> (Call<'_>, Vec<Call<'_>>) {
     let held = worker.call(&job().with("body", "gate"));
     held.started();
     let next = (0..count).map(|_| worker.call(&job())).collect();
-    // They send nothing while they follow.
-    sleep(Duration::from_millis(50));
+    // They send nothing while they follow. After 100 ms each looks how far the holder has come, and then not for a minute.
+    sleep(Duration::from_millis(250));
     (held, next)
 }
 
@@ -131,7 +131,32 @@ fn each_look_of_a_waiter_is_five_commands() {
     assert!(waiting.result().is_ok());
 }
 
-/// The lock is handed on at most eight times while another process waits.
+/// A process that knows of another one watches the key after its turn, before it asks again. A process that is alone asks at
+/// once. No other request of an uncached call is a plain read.
+#[test]
+fn a_turn_ends_after_eight_hand_overs_if_another_process_was_seen() {
+    for is_alone in [true, false] {
+        let Proxied {
+            server,
+            proxy,
+            worker,
+        } = Proxied::new().connected();
+        let other = Worker::start(&server.url());
+        let holder = if is_alone { &worker } else { &other };
+        let held = holder.call(&job().with("body", "gate"));
+        held.started();
+        let callers: Vec<_> = (0..12).map(|_| worker.call(&job())).collect();
+        sleep(Duration::from_millis(100));
+        let before = proxy.requests("GETRANGE");
+        held.open_gate();
+        assert!(held.result().is_ok());
+        assert!(callers.iter().all(|call| call.result().is_ok()));
+        let rests = proxy.requests("GETRANGE") - before;
+        assert_eq!(rests == 0, is_alone, "{rests} rests");
+    }
+}
+
+/// No two grants have one fence, and no process waits until the other one has served all its callers.
 #[test]
 fn a_process_leaves_the_lock_to_another_one_after_its_turn() {
     const CALLERS: usize = 60;

@@ -624,6 +624,85 @@ mod tests {
         second.flights.disband(&key());
     }
 
+    /// Hands the lock on until the turn of the process is over. Returns the number of hand-overs, and the last leader.
+    fn hand_on_all(flights: &Flights, mut leader: Leader) -> (u32, Leader) {
+        for hand_overs in 0.. {
+            let next = follow(flights, false);
+            if let Some(own) = leader.hand_on() {
+                return (hand_overs, own);
+            }
+            leader = receive_lead(next);
+            if leader.take_rest() {
+                return (hand_overs + 1, leader);
+            }
+        }
+        unreachable!("every turn ends")
+    }
+
+    #[test]
+    fn a_turn_has_eight_hand_overs() {
+        let flights = Flights::default();
+        let mut leader = lead(&flights);
+        assert!(leader.turn.since.is_none());
+        leader.saw_holder(true);
+        let (hand_overs, mut leader) = hand_on_all(&flights, leader);
+        assert_eq!(hand_overs, MAX_HAND_OVERS + 1, "the last one rests");
+        assert!(!leader.take_rest(), "a turn ends once");
+        // Another process had the lock: the next turn is as long.
+        leader.saw_holder(true);
+        assert_eq!(hand_on_all(&flights, leader).0, MAX_HAND_OVERS + 1);
+    }
+
+    #[test]
+    fn a_process_that_knows_of_no_other_keeps_the_leadership_until_its_last_release_is_answered() {
+        let flights = Flights::default();
+        let (hand_overs, leader) = hand_on_all(&flights, lead(&flights));
+        assert_eq!(hand_overs, MAX_HAND_OVERS);
+        assert_eq!(leader.patience(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_turn_ends_by_time() {
+        let mut turn = Turn {
+            since: Some(Instant::now()),
+            seen: 1,
+            ..Turn::default()
+        };
+        std::thread::sleep(MAX_TURN);
+        assert!(turn.end());
+        assert!(turn.rests);
+    }
+
+    #[test]
+    fn a_process_waits_patiently_until_as_many_others_had_their_turn_as_before() {
+        let flights = Flights::default();
+        let mut leader = lead(&flights);
+        for _ in 0..3 {
+            leader.saw_holder(true);
+            leader.saw_holder(false);
+        }
+        assert_eq!(leader.patience(), Duration::ZERO, "it had no turn yet");
+        let (_, mut leader) = hand_on_all(&flights, leader);
+        for _ in 0..3 {
+            assert_eq!(leader.patience(), PATIENCE);
+            leader.saw_holder(false);
+            assert_eq!(leader.patience(), PATIENCE);
+            leader.saw_holder(true);
+        }
+        assert_eq!(leader.patience(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_leader_without_followers_keeps_the_leadership() {
+        let flights = Flights::default();
+        let leader = lead(&flights).hand_on();
+        assert!(leader.is_some());
+        let next = follow(&flights, false);
+        drop(leader);
+        drop(receive_lead(next));
+        assert_eq!(flights.count(), 0);
+    }
+
     #[test]
     fn a_disbanded_flight_continues_without_its_leader() {
         let flights = Flights::default();

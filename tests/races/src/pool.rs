@@ -47,6 +47,11 @@ impl Pool {
         self.send(key, request).await
     }
 
+    /// So a lock is handed on.
+    pub(crate) fn pushes(&self, _: &Key) -> bool {
+        true
+    }
+
     /// This pool has no secret.
     pub(crate) fn sign(&self, _: &Key, _: &mut Publish) {}
 

@@ -54,6 +54,11 @@ fn a_lease_published_during_a_heartbeat_is_not_lost() {
 }
 
 #[test]
+fn a_lock_that_is_handed_on_has_one_holder() {
+    check(lease::a_lock_that_is_handed_on_has_one_holder);
+}
+
+#[test]
 fn an_expired_lease_wakes_every_waiter() {
     check(lease::an_expired_lease_wakes_every_waiter);
 }

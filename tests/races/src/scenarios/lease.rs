@@ -15,6 +15,7 @@ use crate::lease::heartbeat;
 use crate::lease::held::{Held, Terms, millis};
 use crate::lease::{Lease, PublishOutcome};
 use crate::pool::Pool;
+use crate::pool::flight::{Handoff, Leader, Role};
 use crate::protocol::header::Origin;
 use crate::rt::blocking;
 
@@ -31,8 +32,13 @@ fn terms() -> Terms {
 }
 
 fn lease(pool: &Pool) -> Lease {
+    acquire(pool, None).expect("the key is free")
+}
+
+/// `None`: another caller holds the key.
+fn acquire(pool: &Pool, leader: Option<Leader>) -> Option<Lease> {
     let sent = Instant::now();
-    let mut claim = Claim::new(pool, &key(), LEASE, None);
+    let mut claim = Claim::new(pool, &key(), LEASE, leader);
     claim.arm();
     let request = Acquire {
         tag: claim.tag(),
@@ -47,7 +53,11 @@ fn lease(pool: &Pool) -> Lease {
         bound: usize::MAX,
     };
     match blocking::wait(pool.send(&key(), Request::Acquire(request))) {
-        Ok(Reply::Acquired(id)) => Lease::start(claim, id, sent, terms()),
+        Ok(Reply::Acquired(id)) => Some(Lease::start(claim, id, sent, terms())),
+        Ok(Reply::Busy(_)) => {
+            claim.disarm();
+            None
+        }
         other => panic!("expected Acquired, got {other:?}"),
     }
 }
@@ -67,6 +77,43 @@ pub fn a_lease_published_during_a_heartbeat_is_not_lost() {
     );
     assert!(!held.is_lost(), "publishing must not lose the lease");
     assert_no_heartbeat_remains(&held);
+}
+
+/// Callers of one process take a lock in turn, and each hands it on behind its RELEASE. An ACQUIRE that overtakes the RELEASE
+/// is BUSY. Two callers never hold the lock, every release succeeds, and no flight remains.
+pub fn a_lock_that_is_handed_on_has_one_holder() {
+    let (pool, is_held) = (Pool::default(), Arc::new(AtomicBool::new(false)));
+    let callers = [(), (), ()].map(|()| {
+        let (pool, is_held) = (pool.clone(), is_held.clone());
+        thread::spawn(move || {
+            let lease = take_turn(&pool);
+            assert!(!is_held.swap(true, Ordering::SeqCst), "two callers hold the lock");
+            thread::yield_now();
+            is_held.store(false, Ordering::SeqCst);
+            let released = blocking::wait(lease.publish(None));
+            assert!(matches!(released, Ok(PublishOutcome::Published)), "{released:?}");
+        })
+    });
+    for caller in callers {
+        caller.join().expect("no caller panics");
+    }
+    assert_eq!(pool.flights().count(), 0);
+}
+
+fn take_turn(pool: &Pool) -> Lease {
+    loop {
+        let leader = match pool.flights().join(&key(), false) {
+            Role::Leader(leader) => leader,
+            Role::Follower(handoff) => match blocking::wait(handoff) {
+                Ok(Handoff::Lead(leader)) => leader,
+                _ => continue,
+            },
+        };
+        match acquire(pool, Some(leader)) {
+            Some(lease) => return lease,
+            None => thread::yield_now(),
+        }
+    }
 }
 
 /// A lease expires. Every task that waits for the loss is woken, the result is not published, and no heartbeat remains.
