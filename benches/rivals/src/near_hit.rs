@@ -29,17 +29,19 @@ fn name() -> String {
 pub(crate) fn hit(url: &str) -> Vec<Comparison> {
     let runtime = bare::one_thread();
     let (near_redis, moka) = runtime.block_on(async {
-        let near_redis = AsyncRedisCache::<String, String>::builder("near")
-            .connection_string(url)
-            .client_side_caching(true)
-            .ttl(Duration::from_secs(600))
-            .build()
-            .await
-            .expect("the server accepts a connection");
-        near_redis
-            .async_cache_set(name(), text())
-            .await
-            .expect("a reply to SET");
+        let open = async |near| {
+            let cache = AsyncRedisCache::<String, String>::builder("near").connection_string(url);
+            let cache = cache
+                .client_side_caching(near)
+                .ttl(Duration::from_secs(600))
+                .build()
+                .await;
+            cache.expect("the server accepts a connection")
+        };
+        // Another client writes the value: the own write of a client may leave its local copy empty.
+        let written = open(false).await.async_cache_set(name(), text()).await;
+        written.expect("a reply to PSETEX");
+        let near_redis = open(true).await;
         let moka = moka::future::Cache::<(u64, String), String>::new(1_000);
         moka.insert((7, REGION.to_owned()), text()).await;
         for _ in 0..2 {

@@ -15,14 +15,7 @@ use crate::side::Side;
 /// How long a value or a lock may stay.
 const TTL: Duration = Duration::from_secs(600);
 
-#[derive(Debug)]
-pub(crate) struct Error(String);
-
-impl<E: std::error::Error> From<E> for Error {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) fn text() -> String {
     "x".repeat(100)
@@ -44,6 +37,7 @@ pub(crate) async fn ours(id: u64, milliseconds: u64, body: fn()) -> Result<Strin
     map_error = |error| Error::from(error)
 )]
 pub(crate) async fn theirs(id: u64, milliseconds: u64, body: fn()) -> Result<String, Error> {
+    let _ = id;
     compute(milliseconds, body).await;
     Ok(text())
 }
@@ -55,7 +49,8 @@ async fn compute(milliseconds: u64, body: fn()) {
     body();
 }
 
-#[dspinlock(key = id, wait = "1m")]
+/// The type of the work is not part of the key.
+#[dspinlock(key = id, skip(F), wait = "1m")]
 pub(crate) async fn locked<F: Future<Output = ()>>(id: u64, work: F) -> Result<(), Error> {
     work.await;
     Ok(())
