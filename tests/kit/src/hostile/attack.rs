@@ -161,7 +161,7 @@ fn flood(client: &mut TcpStream, first: &[u8], unit: &[u8]) -> bool {
 /// The first bulk string with a value, as the reply to a read or in the hit of a script.
 fn first(honest: &[u8], shared: &Shared) -> Vec<u8> {
     let value = &mut shared.state().value;
-    let is_bulk = honest.starts_with(b"$");
+    let is_bulk = is_read(honest);
     if value.is_empty() && is_bulk && honest.len() > 64 {
         *value = honest.to_vec();
     }
@@ -172,13 +172,18 @@ fn first(honest: &[u8], shared: &Shared) -> Vec<u8> {
     }
 }
 
+/// Whether this is the reply to a read. A bulk string may also be the grant of an ACQUIRE, the head of a held lock.
+fn is_read(honest: &[u8]) -> bool {
+    honest.starts_with(b"$") && !honest.starts_with(b"$33\r\nB")
+}
+
 /// A value with a wrong last byte, as a bulk string or in the hit of a script.
 fn damaged(honest: &[u8], under: Option<usize>, shared: &Shared) -> Vec<u8> {
     let start = honest
         .iter()
         .position(|byte| *byte == b'\n')
         .map_or(0, |at| at + 1);
-    let is_bulk = honest.starts_with(b"$");
+    let is_bulk = is_read(honest);
     if is_bulk && honest.len() > start + 2 {
         let mut value = honest[start..honest.len() - 2].to_vec();
         if let Some(last) = value.last_mut() {
