@@ -1,5 +1,10 @@
 //! The operations of each side.
 
+#![allow(
+    clippy::redundant_closure,
+    reason = "the macro of `cached` requires a closure"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
