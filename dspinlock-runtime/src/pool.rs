@@ -348,12 +348,6 @@ impl Pool {
         self.shared.requests.pushes(key)
     }
 
-    /// The requests to the store.
-    /// Whether the store pushes changes of this key now.
-    pub(crate) fn pushes(&self, key: &Key) -> bool {
-        self.requests().pushes(key)
-    }
-
     pub(crate) fn requests(&self) -> &Requests {
         &self.shared.requests
     }
