@@ -348,6 +348,7 @@ impl Pool {
         self.shared.requests.pushes(key)
     }
 
+    /// The requests to the store.
     pub(crate) fn requests(&self) -> &Requests {
         &self.shared.requests
     }

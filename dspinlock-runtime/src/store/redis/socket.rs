@@ -58,7 +58,7 @@ impl Write for SharedSocket {
 }
 
 /// A TCP stream that writes one buffer at a time.
-#[cfg_attr(not(feature = "tls"), expect(dead_code))]
+#[cfg_attr(not(feature = "tls"), allow(dead_code))]
 pub(crate) struct SingleBuffer(pub(crate) TcpStream);
 
 impl AsyncRead for SingleBuffer {
