@@ -55,11 +55,6 @@ impl Pool {
     /// This pool has no secret.
     pub(crate) fn sign(&self, _: &Key, _: &mut Publish) {}
 
-    /// Waiters see each change.
-    pub(crate) fn pushes(&self, _: &Key) -> bool {
-        true
-    }
-
     /// The current entry.
     pub(crate) fn entry(&self) -> Entry {
         self.entry.lock().expect("no step panics").clone()

@@ -103,7 +103,7 @@ pub fn a_lock_that_is_handed_on_has_one_holder() {
 fn take_turn(pool: &Pool) -> Lease {
     loop {
         let leader = match pool.flights().join(&key(), false) {
-            Role::Leader(leader) => leader,
+            Role::Leader(leader, _) => leader,
             Role::Follower(handoff) => match blocking::wait(handoff) {
                 Ok(Handoff::Lead(leader)) => leader,
                 _ => continue,
