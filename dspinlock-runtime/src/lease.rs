@@ -62,8 +62,8 @@ impl Lease {
         }
     }
 
-    /// The fencing token: a number that grows with every grant of this key. A resource that stores the greatest fence it
-    /// has seen can refuse a holder that was paused.
+    /// The fencing token: a number that grows with every grant of this key, while the store's clock is not set back. A
+    /// resource that stores the greatest fence it has seen can refuse a holder that was paused.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;
@@ -228,7 +228,8 @@ impl Lease {
             }
         };
         let is_release = matches!(request, Request::Release(_));
-        let mut sent = pin!(held.pool.send(&held.key, request));
+        // The budget of a tokio task must not delay the request behind that of the next holder.
+        let mut sent = pin!(tokio::task::unconstrained(held.pool.send(&held.key, request)));
         let first = poll_fn(|context| Poll::Ready(sent.as_mut().poll(context))).await;
         if is_release && first.is_pending() && held.pool.pushes(&held.key) {
             // If the RELEASE is not executed, the next holder waits as any other caller.

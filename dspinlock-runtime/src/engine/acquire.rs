@@ -101,6 +101,13 @@ impl Attempt {
         self.policy.woken(start.elapsed());
     }
 
+    /// Whether another call of this process holds the key.
+    fn is_own(&self, existing: &Existing) -> bool {
+        let own = origin("");
+        encoding::holder(&self.key, existing)
+            .is_some_and(|holder| holder.process_id() == own.process && holder.host() == own.host)
+    }
+
     fn is_held_by_python(&self, state: &TryState) -> bool {
         let is_foreign = |existing| encoding::holder(&self.key, existing).is_none();
         self.key.is_shared() && state.existing.as_ref().is_some_and(is_foreign)
@@ -144,8 +151,10 @@ impl Attempt {
                     .map_or(TryOutcome::Retry, |found| TryOutcome::Ended(Ended::Found(found))));
             }
             Ok(Reply::Busy(existing)) => {
-                let last = state.existing.as_ref().map(holder);
-                claim.saw_holder(last != Some(holder(&existing)));
+                if !self.is_own(&existing) {
+                    let last = state.existing.as_ref().map(holder);
+                    claim.saw_holder(last != Some(holder(&existing)));
+                }
                 let next = self.policy.busy(Instant::now(), &existing);
                 state.existing = Some(existing);
                 next

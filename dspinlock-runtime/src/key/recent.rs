@@ -43,7 +43,8 @@ thread_local! {
 }
 
 impl Owner {
-    /// Both live as long as the process, so an address has one content.
+    /// Both live as long as the process, so an address has one content. A program that unloads a plugin with annotated
+    /// functions must not share this crate with it.
     #[inline]
     pub(crate) fn new<T>(site: &'static T, body_type: &'static str) -> Self {
         Self {

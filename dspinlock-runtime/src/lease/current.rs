@@ -49,8 +49,8 @@ pub fn current() -> Option<Current> {
 pub struct Current(Arc<Held>);
 
 impl Current {
-    /// The fencing token: a number that grows with every grant of this key. A resource that stores the greatest fence it
-    /// has seen can refuse a holder that was paused.
+    /// The fencing token: a number that grows with every grant of this key, while the store's clock is not set back. A
+    /// resource that stores the greatest fence it has seen can refuse a holder that was paused.
     ///
     /// ```no_run
     /// # use dspinlock_runtime as dspinlock;

@@ -115,6 +115,7 @@ impl Schedule {
 }
 
 async fn run() {
+    let _respawn = Respawn;
     loop {
         let now = Instant::now();
         let (due, next) = heartbeat().take_due(now);
@@ -128,22 +129,37 @@ async fn run() {
     }
 }
 
+/// A logger or a waker of the user may panic. The other leases are renewed all the same.
+struct Respawn;
+
+impl Drop for Respawn {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            background::spawn(run());
+        }
+    }
+}
+
 /// Handles a due entry: the lease is lost, or it needs a renewal.
 fn handle_due(held: &Arc<Held>, now: Instant) {
     let deadline = held.deadline();
     if now >= deadline {
-        stop(held);
-        held.lose();
-        background::spawn(held.clone().abort_lost());
+        // A lease that was released in the meantime is not lost, and of one that is being published the reply decides.
+        if stop(held) && !held.is_publishing() {
+            background::spawn(held.clone().abort_lost());
+            held.lose();
+        }
         return;
     }
     // While a renewal is under way, and after the last one, only the deadline remains.
     reschedule(held, deadline);
-    if !held.is_overdue(now) && held.begin_renewal() {
+    if !held.is_overdue(now)
+        && let Some(renewal) = held.begin_renewal()
+    {
         let held = held.clone();
         background::spawn(async move {
             let next = held.renew().await;
-            held.end_renewal();
+            drop(renewal);
             match next {
                 Some(next) => reschedule(&held, next.min(held.deadline())),
                 // If the lock was released or aborted in the meantime, the refusal is not a loss.

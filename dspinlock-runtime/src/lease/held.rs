@@ -104,13 +104,13 @@ impl Held {
     /// Records the loss, and disbands the flight, so that its followers continue without this call.
     pub(super) fn lose(&self) {
         if !self.lost.is_set() {
+            self.lost.set();
+            self.pool.flights().disband(&self.key);
             log::warn!(
                 target: "dspinlock",
                 "lost the lease on {}: it was not renewed in time, or the key was deleted or taken over; its result will not be stored",
                 self.name()
             );
-            self.lost.set();
-            self.pool.flights().disband(&self.key);
         }
     }
 
@@ -147,13 +147,10 @@ impl Held {
         now >= self.acquired + self.terms.max_block
     }
 
-    /// Marks a RENEW as under way; `false` if one is already.
-    pub(super) fn begin_renewal(&self) -> bool {
-        !self.renewing.swap(true, Ordering::Relaxed)
-    }
-
-    pub(super) fn end_renewal(&self) {
-        self.renewing.store(false, Ordering::Relaxed);
+    /// Marks a RENEW as under way; `None` if one is already.
+    pub(super) fn begin_renewal(self: &Arc<Self>) -> Option<Renewal> {
+        let is_first = !self.renewing.swap(true, Ordering::Relaxed);
+        is_first.then(|| Renewal(self.clone()))
     }
 
     /// Whether a PUBLISH was sent. It may overtake a RENEW, so a refusal of the RENEW then means nothing.
@@ -183,6 +180,15 @@ impl Held {
                 Some(Instant::now() + (self.terms.lease / 20).min(Duration::from_millis(500)))
             }
         }
+    }
+}
+
+/// A RENEW that is under way, until it is dropped.
+pub(super) struct Renewal(Arc<Held>);
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        self.0.renewing.store(false, Ordering::Relaxed);
     }
 }
 

@@ -60,11 +60,12 @@ impl Origin {
         for _ in 0..skipped {
             fields.text()?;
         }
-        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        // Another program may have written the entry.
+        let text = |bytes, limit| field(&String::from_utf8_lossy(bytes), limit, |_| false);
         Some(Self {
             process,
-            host: text(host),
-            site: text(fields.0),
+            host: text(host, 64),
+            site: text(fields.0, 256),
         })
     }
 }

@@ -6,7 +6,7 @@ use memchr::memchr;
 use crate::protocol::header::{Layout, MAX_LINE};
 use crate::protocol::request::{Acquire, Publish};
 use crate::protocol::state::BadState;
-use crate::protocol::tag::Id;
+use crate::protocol::tag::{Head, Id};
 
 /// The entry of a key in a store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -64,10 +64,15 @@ impl Entry {
     }
 }
 
-/// The line of the holder in an entry, without its end: the state of a shared key, or head and header.
+/// The line of the holder in an entry, without its end: the state of a shared key, or head and header. Of a header without
+/// an end the head alone remains, because the bytes of a value may follow.
 pub(crate) fn line(entry: &Bytes) -> Bytes {
     let longest = &entry[..entry.len().min(MAX_LINE)];
-    entry.slice(..memchr(b'\n', longest).unwrap_or(longest.len()))
+    let end = memchr(b'\n', longest).unwrap_or_else(|| match Head::parse(longest) {
+        Some(_) => Head::LENGTH,
+        None => longest.len(),
+    });
+    entry.slice(..end)
 }
 
 /// What an entry means.

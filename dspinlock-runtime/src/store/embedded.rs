@@ -2,13 +2,13 @@
 //! [`protocol::step`](crate::protocol::step) inside its transactions.
 //!
 //! - **kill -9** at any moment leaves the file intact, because it is in WAL mode and a step is one transaction. After a
-//!   loss of power the last steps may be missing. Fences still grow, because they follow the machine's clock.
+//!   loss of power the last steps may be missing. Fences still grow while that clock is not set back.
 //! - The file must be on a local disk, because processes share memory that a network file system does not have.
 //! - The file should not be deleted or replaced while it is open. A process checks this before each step except reads, and
 //!   continues with the new file. All keys of the old file count as deleted.
 //! - A forked child has no thread of its parent, so it must not use a store that its parent opened. The pool checks that.
 //! - All times are by the machine's clock. If it is set forward, leases expire early. If it is set back, a lease or a value
-//!   lives at most once more for its whole length. The fence of an existing key never goes back.
+//!   lives at most once more for its whole length. The fence of an existing entry never goes back.
 //!
 //! Modules, top first: `worker`, `table`, `file`, `inherited`, `open_error`, `sqlite_error`. Imports point downwards.
 

@@ -2,7 +2,7 @@
 //!
 //! It never follows a redirect; `cluster` does.
 
-mod confirm;
+pub(crate) mod confirm;
 pub(crate) mod tracked_read;
 
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use crate::protocol::{Reply, Request};
 use crate::rt::clock::Instant;
 use crate::store::api::Boxed;
 use crate::store::redis::failover::grants;
-use crate::store::redis::node::Node;
+use crate::store::redis::node::{Node, confirm};
 use crate::store::redis::wire::command::{Step, bound, range};
 use crate::store::redis::wire::reply::{self, CommandError};
 
@@ -32,6 +32,7 @@ pub(crate) fn step(
                 add(&mut pipeline, step.by_text());
                 let answer = connection.pipeline(pipeline, since).await?.pop();
                 let reply = reply::parse(answer.unwrap_or_else(|| Err(reply::unexpected()))?)?;
+                confirm::grant(&connection, step.request(), &reply)?;
                 node.shared
                     .grants
                     .note(grants::tag(step.request()), &reply, &connection);

@@ -34,6 +34,16 @@ pub(crate) async fn read(
     }
 }
 
+/// `Lost` if the reply is the grant of another request.
+pub(crate) fn grant(connection: &Connection, request: &Request, reply: &Reply) -> Result<(), CommandError> {
+    match (request, reply) {
+        (Request::Acquire(acquire), Reply::Acquired(id)) if id.tag != acquire.tag => {
+            Err(mixed_up(connection))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The reply to a step, or `Lost` if the connection gave the reply of another request.
 pub(crate) async fn step(
     connection: &Connection,
@@ -41,10 +51,8 @@ pub(crate) async fn step(
     reply: Reply,
     since: Instant,
 ) -> Result<Reply, CommandError> {
+    grant(connection, step.request(), &reply)?;
     match (step.request(), &reply) {
-        (Request::Acquire(acquire), Reply::Acquired(id)) if id.tag != acquire.tag => {
-            Err(mixed_up(connection))
-        }
         (Request::Acquire(acquire), Reply::Hit(..)) => {
             let request = Read { bound: acquire.bound };
             read(connection, step.key(), request, reply, since).await

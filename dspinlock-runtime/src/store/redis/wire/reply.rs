@@ -7,7 +7,7 @@ use redis::{RedisError, Value};
 use crate::error::StoreFailure;
 use crate::key::Key;
 use crate::protocol::header::Hit;
-use crate::protocol::record::Entry;
+use crate::protocol::record::{Entry, line};
 use crate::protocol::state::BadState;
 use crate::protocol::tag::{Head, Id, Kind};
 use crate::protocol::{self, Existing, Read, Reply, Request};
@@ -247,11 +247,8 @@ fn grant(head: &[u8]) -> Result<Id, CommandError> {
 }
 
 fn existing(mut items: impl Iterator<Item = Value>) -> Result<Existing, CommandError> {
-    let mut line = text(items.next())?;
-    // The bytes of a value may follow.
-    line.truncate(memchr::memchr(b'\n', &line).unwrap_or(line.len()));
     Ok(Existing {
-        line,
+        line: line(&text(items.next())?),
         remaining: remaining(items.next())?,
         now: number(items.next())?,
     })

@@ -3,6 +3,8 @@ local time = redis.call('TIME')
 -- Microseconds since 1970, in 16 digits. Text, because tostring and '..' keep only 14 digits of a number.
 local now = time[1] .. time[2]
 if #now < 16 then now = string.sub('000000' .. time[1] .. string.sub('00000' .. time[2], -6), -16) end
+-- The greatest number that Lua represents exactly. It is reached in the year 2255.
+if #time[1] > 10 or now > '9007199254740991' then now = '9007199254740991' end
 local own = 'B' .. tag .. now
 
 -- A waiter's look reads first, because the key is probably held. The key of any other call is probably absent.
