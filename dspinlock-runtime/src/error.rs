@@ -79,7 +79,7 @@ pub enum Error {
     /// # assert!(matches!(lock.acquire_blocking(), Err(Error::SpinlockTriesExceeded { .. })));
     /// # Ok::<(), dspinlock::Error>(())
     /// ```
-    #[error("timed out after {} waiting for {key}{}; raise `wait` if the function takes longer", Rounded(*waited), HeldBy(holder))]
+    #[error("timed out after {} waiting for {key}{}; raise `wait` if the holder needs longer", Rounded(*waited), HeldBy(holder))]
     #[non_exhaustive]
     SpinlockTriesExceeded {
         /// The lock.
@@ -114,7 +114,7 @@ pub enum Error {
     /// # assert!(matches!(lock.acquire_blocking(), Err(Error::FailIfKeyExistsIsEnabled { .. })));
     /// # Ok::<(), dspinlock::Error>(())
     /// ```
-    #[error("{key} already exists and `fail_if_key_exists` is set{}{}", HeldBy(holder), Expiry(*remaining))]
+    #[error("{key} already exists and `fail_if_key_exists` is set{}{}", HeldBy(holder), Expiry(*remaining, holder))]
     #[non_exhaustive]
     FailIfKeyExistsIsEnabled {
         /// The lock.
@@ -346,6 +346,7 @@ struct HolderFields {
     process_id: u64,
     held_for: Duration,
     lease_left: Option<Duration>,
+    is_computed: bool,
 }
 
 impl Holder {
@@ -355,6 +356,7 @@ impl Holder {
         process_id: u64,
         held_for: Duration,
         lease_left: Option<Duration>,
+        is_computed: bool,
     ) -> Self {
         Self(Box::new(HolderFields {
             site,
@@ -362,6 +364,7 @@ impl Holder {
             process_id,
             held_for,
             lease_left,
+            is_computed,
         }))
     }
 
@@ -380,7 +383,8 @@ impl Holder {
         self.0.process_id
     }
 
-    /// The time since the holder acquired the lock, by the store's clock.
+    /// The time since the holder acquired the lock, by the store's clock. For a computed key that Python may know, the time
+    /// since it was computed.
     pub fn held_for(&self) -> Duration {
         self.0.held_for
     }
@@ -391,7 +395,7 @@ impl Holder {
     }
 }
 
-/// For example `` `app::price`, process 4711 on `web-1`, for 1.2s ``.
+/// For example `` `app::price`, process 4711 on `web-1`, for 1.2s ``. The time is that of a lock that is held.
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields = &*self.0;
@@ -399,21 +403,27 @@ impl fmt::Display for Holder {
             write!(f, "`{}`, ", fields.site)?;
         }
         let (process_id, host) = (fields.process_id, &fields.host);
-        write!(
-            f,
-            "process {process_id} on `{host}`, for {}",
-            Rounded(fields.held_for)
-        )
+        write!(f, "process {process_id} on `{host}`")?;
+        match fields.is_computed {
+            true => Ok(()),
+            false => write!(f, ", for {}", Rounded(fields.held_for)),
+        }
     }
 }
 
-/// The part of a message that names the holder.
+/// The part of a message that names the holder, and says when its lease ends.
 struct HeldBy<'a>(&'a Option<Holder>);
 
 impl fmt::Display for HeldBy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(holder) => write!(f, "; held by {holder}"),
+            Some(holder) if holder.0.is_computed => write!(f, "; computed by {holder}"),
+            Some(holder) => {
+                write!(f, "; held by {holder}")?;
+                holder.lease_left().map_or(Ok(()), |left| {
+                    write!(f, "; its lease ends in {} unless it is renewed", Rounded(left))
+                })
+            }
             None => Ok(()),
         }
     }
@@ -435,12 +445,13 @@ impl fmt::Display for Rounded {
     }
 }
 
-/// The end of the message about an existing key.
-struct Expiry(Option<Duration>);
+/// The end of the message about an existing key. [`HeldBy`] says when a lease ends.
+struct Expiry<'a>(Option<Duration>, &'a Option<Holder>);
 
-impl fmt::Display for Expiry {
+impl fmt::Display for Expiry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
+            Some(_) if self.1.as_ref().is_some_and(|holder| !holder.0.is_computed) => Ok(()),
             Some(remaining) => write!(f, "; it expires in {}", Rounded(remaining)),
             None => f.write_str("; it has no expiry, so delete it to run again"),
         }

@@ -144,8 +144,18 @@ fn an_error_of_an_annotated_function_names_its_site() {
     init_in_memory();
     once().unwrap();
     let minute = Duration::from_secs(60);
-    assert_is_own(&once().unwrap_err(), "once", minute);
-    assert_is_own(&nested(true).unwrap_err(), "nested", minute);
+    let (computed, held) = (once().unwrap_err(), nested(true).unwrap_err());
+    assert_is_own(&computed, "once", minute);
+    assert_is_own(&held, "nested", minute);
+    let (computed, held) = (computed.to_string(), held.to_string());
+    assert!(
+        computed.contains("; computed by `") && !computed.contains("lease"),
+        "{computed}"
+    );
+    assert!(
+        held.contains("; held by `") && held.contains("; its lease ends in "),
+        "{held}"
+    );
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn near_cache_is_not_shared(args: &Args, errors: &mut Errors) {
     {
         errors.add(
             &near_cache.name,
-            "Python keeps no value: drop `name = \"\"` or `near_cache`",
+            "a key with `name = \"\"` keeps no value: drop `name = \"\"` or `near_cache`",
         );
     }
 }

@@ -65,13 +65,13 @@ impl<T: Serialize + DeserializeOwned> Storable<T> for Cached {
     }
 }
 
-/// With `cached_if_computed` and `name = ""`: the key is shared with Python, which keeps no value.
+/// With `cached_if_computed` and `name = ""`: Python may know the key, so it keeps no value.
 pub struct CachedShared;
 
 /// Without a value, COMPUTED is the whole result.
 #[diagnostic::on_unimplemented(
-    message = "Python keeps no value: drop `name = \"\"` or `cached_if_computed`",
-    label = "this function returns a value, `{T}`, and its key is shared with Python"
+    message = "a key with `name = \"\"` keeps no value: return `()` or `Result<(), E>`, or drop `name = \"\"` or `cached_if_computed`",
+    label = "this function returns a value, `{T}`"
 )]
 pub trait NoValue<T> {
     /// The value that says nothing.

@@ -188,3 +188,40 @@ fn an_extension_of_rmpv_is_an_error() {
     struct Extension((i8, [u8; 1]));
     assert!(encode(&Extension((1, [2]))).is_err());
 }
+
+#[test]
+fn the_fixtures_of_the_page_are_encoded_values() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Stock {
+        Sold,
+        Left { pieces: u16 },
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Offer {
+        amount: u64,
+        note: Option<Option<String>>,
+        stock: Stock,
+    }
+    const PAGE: &str = include_str!("../../../docs/wire-format.md");
+    let block = PAGE
+        .split("```values\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let left = Offer {
+        amount: 300,
+        note: Some(None),
+        stock: Stock::Left { pieces: 7 },
+    };
+    let sold = Offer {
+        amount: 7,
+        note: Some(Some("x".into())),
+        stock: Stock::Sold,
+    };
+    let lines = [("left", left), ("sold", sold)].map(|(title, offer)| {
+        let bytes = encode(&offer).unwrap();
+        assert_eq!(decode(&bytes), Some(offer));
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{title:<15}  {hex}\n")
+    });
+    assert_eq!(Some(lines.concat().as_str()), block);
+}

@@ -7,7 +7,7 @@ use serde::ser::Error;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use super::{KeyError, KeyHasher, KeyPart, Owner};
+use super::{KeyError, KeyHasher, KeyPart, Owner, canonical};
 
 #[derive(Serialize)]
 struct Newtype<T>(T);
@@ -47,6 +47,10 @@ fn shared(parts: &[&dyn KeyPart]) -> [u8; 32] {
     let mut hasher = KeyHasher::new(true);
     parts.iter().for_each(|part| part.feed(&mut hasher));
     hasher.digest(None, |_| unreachable!()).unwrap()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
@@ -195,4 +199,38 @@ fn a_remembered_digest_is_not_computed_again() {
         first,
         "a long key is not remembered"
     );
+}
+
+#[test]
+fn the_fixtures_of_the_page_are_the_digests_of_keys() {
+    const PAGE: &str = include_str!("../../../docs/wire-format.md");
+    let block = PAGE
+        .split("```keys\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let (parts, site): ([&dyn KeyPart; 2], _) = ([&7_u64, &"eu"], "shop::price<A, B>");
+    let mut text = KeyHasher::new(true);
+    "user:7".feed(&mut text);
+    let mut single = KeyHasher::new(false);
+    parts.iter().for_each(|part| part.feed(&mut single));
+    let mut bytes = Vec::new();
+    canonical::write(&7_u64, &mut bytes).unwrap();
+    canonical::write("eu", &mut bytes).unwrap();
+    canonical::end(&mut bytes);
+    let digest = sha256(&[&bytes, site.as_bytes()].concat());
+    let lines = [
+        ("text digest", hex(&sha256(b"user:7"))),
+        ("text name", text.finish("dspinlock".into(), "").unwrap().name()),
+        ("parts bytes", hex(&bytes)),
+        ("parts digest", hex(&digest)),
+        (
+            "parts name",
+            single.finish("dspinlock".into(), site).unwrap().name(),
+        ),
+        ("shared parts", hex(&shared(&parts))),
+    ];
+    let written: String = lines
+        .map(|(title, text)| format!("{title:<15}  {text}\n"))
+        .concat();
+    assert_eq!(Some(written.as_str()), block);
 }

@@ -41,9 +41,9 @@ pub(crate) fn encode(key: &Key, entry: &Entry, now: u64, write: &Write<'_>) -> O
     })
 }
 
-/// The holder, for a message. `None` if another program holds the key.
+/// The holder, or the caller that has computed the key, for a message. `None` if another program holds the key.
 pub(crate) fn holder(key: &Key, existing: &Existing) -> Option<Holder> {
-    let (origin, since) = match key.format() {
+    let (origin, since, is_computed) = match key.format() {
         Format::Shared => shared::holder(&existing.line)?,
         Format::Single => single::holder(existing)?,
     };
@@ -54,6 +54,7 @@ pub(crate) fn holder(key: &Key, existing: &Existing) -> Option<Holder> {
         origin.process,
         held_for,
         existing.remaining.map(Duration::from_millis),
+        is_computed,
     ))
 }
 
@@ -116,12 +117,13 @@ mod tests {
             let held = encode(&key, &Entry::Absent, NOW, &Write::Grant(id, &acquire));
             let held = held.expect("a grant writes");
             let computed = encode(&key, &held, NOW, &Write::Publish(&publish)).expect("a publish writes");
-            for (entry, left) in [(held, 13_500), (computed, 58_500)] {
+            for (entry, left, is_held) in [(held, 13_500, true), (computed, 58_500, false)] {
                 let holder = holder(&key, &existing(&key, &entry)).expect("a holder");
                 assert_eq!((holder.site(), holder.host()), (site, "web-1"));
                 assert_eq!(holder.process_id(), 4711);
                 assert_eq!(holder.held_for(), Duration::from_millis(1500));
                 assert_eq!(holder.lease_left(), Some(Duration::from_millis(left)));
+                assert_eq!(holder.to_string().ends_with(", for 1.5s"), is_held, "{holder}");
             }
         }
     }

@@ -79,7 +79,6 @@ fn every_kind_of_url_reaches_its_server() {
         "on",
         ">pass word",
         "~dspinlock*",
-        "~{dspinlock*",
         "+@all",
     ]);
     let (port, socket) = (server.port(), server.socket());

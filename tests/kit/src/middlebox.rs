@@ -16,11 +16,11 @@ use crate::{eventually, tool};
 pub struct Twemproxy(Program);
 
 impl Twemproxy {
-    /// Starts a proxy to the server on `port`. The entries of a key are on one server.
+    /// Starts a proxy to the server on `port`.
     pub fn start(port: u16) -> Self {
         Self(Program::start("nutcracker", |own, statistics, folder| {
             let configuration = format!(
-                "pool:\n  listen: 127.0.0.1:{own}\n  hash: fnv1a_64\n  hash_tag: \"{{}}\"\n  distribution: ketama\n  redis: true\n  servers:\n   - 127.0.0.1:{port}:1\n"
+                "pool:\n  listen: 127.0.0.1:{own}\n  hash: fnv1a_64\n  distribution: ketama\n  redis: true\n  servers:\n   - 127.0.0.1:{port}:1\n"
             );
             let file = write(folder, &configuration);
             let statistics = statistics.to_string();

@@ -83,8 +83,8 @@ fn print(tag: &str, now: u64, computed: bool) -> String {
     .to_string()
 }
 
-/// The holder in a state, and when it wrote the state, in microseconds since 1970.
-pub(super) fn holder(state: &[u8]) -> Option<(Origin, u64)> {
+/// The holder in a state, when it wrote the state, in microseconds since 1970, and whether the state is COMPUTED.
+pub(super) fn holder(state: &[u8]) -> Option<(Origin, u64, bool)> {
     let state = State::parse(state).ok()?;
     let (process, host) = own(state.tag)?.1.split_once('@')?;
     let origin = Origin {
@@ -92,7 +92,7 @@ pub(super) fn holder(state: &[u8]) -> Option<(Origin, u64)> {
         host: host.into(),
         site: String::new(),
     };
-    Some((origin, u64::try_from(state.timestamp).ok()?))
+    Some((origin, u64::try_from(state.timestamp).ok()?, state.computed))
 }
 
 #[cfg(test)]

@@ -69,11 +69,11 @@ pub(crate) fn header(key: &Key, publish: &Publish) -> String {
     facts.header(&publish.origin)
 }
 
-/// The holder in a line, and when it acquired the lock or published, in microseconds since 1970.
-pub(super) fn holder(existing: &Existing) -> Option<(Origin, u64)> {
+/// The holder in a line, when it acquired the lock, in microseconds since 1970, and whether the key is computed.
+pub(super) fn holder(existing: &Existing) -> Option<(Origin, u64, bool)> {
     let head = Head::parse(&existing.line)?;
     let header = existing.line.slice(Head::LENGTH..);
     let origin = Origin::parse(head.kind, &header)?;
     // A fence is the time of its grant.
-    Some((origin, head.id.fence))
+    Some((origin, head.id.fence, head.kind != Kind::Blocked))
 }
