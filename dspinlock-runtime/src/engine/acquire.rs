@@ -27,7 +27,7 @@ use crate::store::Change;
 const PYTHON_PAUSE: Duration = Duration::from_millis(20);
 
 /// So long a process leaves the lock to others after its turn, unless one of them takes it.
-const REST: Duration = Duration::from_millis(1);
+const YIELD: Duration = Duration::from_millis(1);
 
 /// A call waits this long before it looks again whether its process still ends.
 const END_OF_PROCESS: Duration = Duration::from_millis(10);
@@ -37,10 +37,10 @@ impl Attempt {
     pub(super) async fn acquire(mut self, mut claim: Claim) -> Result<Outcome, Error> {
         heartbeat::give_up_at_end_of_process();
         let mut state = TryState {
-            rests: claim.take_rest(),
+            yields: claim.take_yield(),
             ..TryState::default()
         };
-        while !state.rests {
+        while !state.yields {
             match self.try_once(&mut claim, &mut state).await? {
                 TryOutcome::Ended(ended) => return Ok(self.end(claim, ended)),
                 TryOutcome::Retry => {}
@@ -55,8 +55,8 @@ impl Attempt {
     async fn wait(mut self, mut claim: Claim, mut state: TryState) -> Result<Outcome, Error> {
         claim.begin_watching();
         state.subscribes = true;
-        if state.rests {
-            self.rest().await;
+        if state.yields {
+            self.yield_turn().await;
         }
         loop {
             match self.try_once(&mut claim, &mut state).await? {
@@ -64,7 +64,7 @@ impl Attempt {
                 TryOutcome::Retry => {}
                 TryOutcome::Held(rest) => {
                     self.sleep(rest, state.change.take()).await;
-                    background::sleep(claim.patience()).await;
+                    background::sleep(claim.backoff()).await;
                     if self.is_held_by_python(&state) {
                         background::sleep(PYTHON_PAUSE).await;
                     }
@@ -76,15 +76,15 @@ impl Attempt {
         }
     }
 
-    /// Sleeps until another process takes the lock, for at most [`REST`].
-    async fn rest(&self) {
+    /// Sleeps until another process takes the lock, for at most [`YIELD`].
+    async fn yield_turn(&self) {
         let read = Request::Read(Read { bound: Head::LENGTH });
         let requests = self.pool.requests();
         // An error is ignored: if the store still fails, the ACQUIRE reports it.
         if let Ok((_, change)) = requests.send_watched(&self.key, read, &mut false).await {
             tokio::select! {
                 () = change => {}
-                () = background::sleep(REST) => {}
+                () = background::sleep(YIELD) => {}
             }
         }
     }
@@ -293,7 +293,7 @@ struct TryState {
     /// The last other holder.
     existing: Option<Existing>,
     /// The turn of this process is over.
-    rests: bool,
+    yields: bool,
     /// Each request subscribes to the next change.
     subscribes: bool,
     /// The next change, if the last request subscribed to it.

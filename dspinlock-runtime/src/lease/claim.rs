@@ -92,13 +92,13 @@ impl Claim {
     }
 
     /// Whether the turn of this process is over: then other processes may take the lock before it asks.
-    pub(crate) fn take_rest(&mut self) -> bool {
-        self.leader.as_mut().is_some_and(Leader::take_rest)
+    pub(crate) fn take_yield(&mut self) -> bool {
+        self.leader.as_mut().is_some_and(Leader::take_yield)
     }
 
     /// How long the call waits after a change before it looks.
-    pub(crate) fn patience(&self) -> Duration {
-        self.leader.as_ref().map_or(Duration::ZERO, Leader::patience)
+    pub(crate) fn backoff(&self) -> Duration {
+        self.leader.as_ref().map_or(Duration::ZERO, Leader::backoff)
     }
 
     /// Another process has the lock. `is_new`: another one than at the last look.

@@ -45,7 +45,7 @@ const MAX_HAND_OVERS: u32 = 8;
 const MAX_TURN: Duration = Duration::from_millis(10);
 
 /// A process that had a turn lets others that wait take the lock for so long, at each change.
-const PATIENCE: Duration = Duration::from_millis(1);
+const BACKOFF: Duration = Duration::from_millis(1);
 
 type Shard = HashMap<Key, Flight, RandomState>;
 
@@ -175,7 +175,7 @@ struct Turn {
     /// The same number before their last turn: so many others probably wait.
     expected: u32,
     /// The turn is over: the next leader lets other processes take the lock before it asks.
-    rests: bool,
+    yields: bool,
 }
 
 impl Turn {
@@ -187,7 +187,7 @@ impl Turn {
         if is_over {
             *self = Self {
                 expected: self.seen,
-                rests: self.seen + self.expected > 0,
+                yields: self.seen + self.expected > 0,
                 ..Self::default()
             };
         }
@@ -342,15 +342,15 @@ impl Leader {
     /// the leadership until the reply: there is no follower, or the turn is over and no other process is known to wait.
     pub(crate) fn hand_on(mut self) -> Option<Self> {
         let has_followers = self.with_flight(|flight| !flight.followers.is_empty());
-        if has_followers != Some(true) || self.turn.end() && !self.turn.rests {
+        if has_followers != Some(true) || self.turn.end() && !self.turn.yields {
             return Some(self);
         }
         None
     }
 
     /// Whether the turn of this process has just ended, and other processes want the lock.
-    pub(crate) fn take_rest(&mut self) -> bool {
-        mem::take(&mut self.turn.rests)
+    pub(crate) fn take_yield(&mut self) -> bool {
+        mem::take(&mut self.turn.yields)
     }
 
     /// Call this when another call holds the lock. `is_next`: the last one was of another process.
@@ -360,9 +360,9 @@ impl Leader {
     }
 
     /// How long the leader waits after a change before it looks, so that every process has a turn before one has two.
-    pub(crate) fn patience(&self) -> Duration {
+    pub(crate) fn backoff(&self) -> Duration {
         match self.turn.seen < self.turn.expected {
-            true => PATIENCE,
+            true => BACKOFF,
             false => Duration::ZERO,
         }
     }
@@ -632,7 +632,7 @@ mod tests {
                 return (hand_overs, own);
             }
             leader = receive_lead(next);
-            if leader.take_rest() {
+            if leader.take_yield() {
                 return (hand_overs + 1, leader);
             }
         }
@@ -646,8 +646,8 @@ mod tests {
         assert!(leader.turn.since.is_none());
         leader.saw_holder(true);
         let (hand_overs, mut leader) = hand_on_all(&flights, leader);
-        assert_eq!(hand_overs, MAX_HAND_OVERS + 1, "the last one rests");
-        assert!(!leader.take_rest(), "a turn ends once");
+        assert_eq!(hand_overs, MAX_HAND_OVERS + 1, "the last one yields");
+        assert!(!leader.take_yield(), "a turn ends once");
         // Another process had the lock: the next turn is as long.
         leader.saw_holder(true);
         assert_eq!(hand_on_all(&flights, leader).0, MAX_HAND_OVERS + 1);
@@ -658,7 +658,7 @@ mod tests {
         let flights = Flights::default();
         let (hand_overs, leader) = hand_on_all(&flights, lead(&flights));
         assert_eq!(hand_overs, MAX_HAND_OVERS);
-        assert_eq!(leader.patience(), Duration::ZERO);
+        assert_eq!(leader.backoff(), Duration::ZERO);
     }
 
     #[test]
@@ -670,26 +670,26 @@ mod tests {
         };
         std::thread::sleep(MAX_TURN);
         assert!(turn.end());
-        assert!(turn.rests);
+        assert!(turn.yields);
     }
 
     #[test]
-    fn a_process_waits_patiently_until_as_many_others_had_their_turn_as_before() {
+    fn a_process_backs_off_until_as_many_others_had_their_turn_as_before() {
         let flights = Flights::default();
         let mut leader = lead(&flights);
         for _ in 0..3 {
             leader.saw_holder(true);
             leader.saw_holder(false);
         }
-        assert_eq!(leader.patience(), Duration::ZERO, "it had no turn yet");
+        assert_eq!(leader.backoff(), Duration::ZERO, "it had no turn yet");
         let (_, mut leader) = hand_on_all(&flights, leader);
         for _ in 0..3 {
-            assert_eq!(leader.patience(), PATIENCE);
+            assert_eq!(leader.backoff(), BACKOFF);
             leader.saw_holder(false);
-            assert_eq!(leader.patience(), PATIENCE);
+            assert_eq!(leader.backoff(), BACKOFF);
             leader.saw_holder(true);
         }
-        assert_eq!(leader.patience(), Duration::ZERO);
+        assert_eq!(leader.backoff(), Duration::ZERO);
     }
 
     #[test]
