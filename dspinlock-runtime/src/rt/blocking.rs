@@ -42,6 +42,10 @@ struct Waiting(bool);
 impl Drop for Waiting {
     fn drop(&mut self) {
         WAITING.set(self.0);
+        if self.0 {
+            // This wait ran inside another one, whose wake-up it may have consumed.
+            thread::current().unpark();
+        }
     }
 }
 
@@ -50,5 +54,44 @@ struct Unpark(Thread);
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The future of `wait` may call a logger of the user, and that a locked function.
+    #[test]
+    fn a_wait_inside_another_one_consumes_none_of_its_wake_ups() {
+        let (done, waited) = mpsc::channel();
+        thread::spawn(move || {
+            let mut is_first = true;
+            wait(poll_fn(|context| {
+                if !std::mem::take(&mut is_first) {
+                    return Poll::Ready(());
+                }
+                context.waker().wake_by_ref();
+                let mut polls = 0;
+                wait(poll_fn(|inner| {
+                    polls += 1;
+                    if polls == 3 {
+                        return Poll::Ready(());
+                    }
+                    // Parks at least once with the token of the outer wake-up.
+                    if polls == 2 {
+                        inner.waker().wake_by_ref();
+                    }
+                    Poll::Pending
+                }));
+                Poll::Pending
+            }));
+            done.send(())
+        });
+        assert_eq!(waited.recv_timeout(Duration::from_secs(10)), Ok(()));
     }
 }
