@@ -13,7 +13,7 @@
 //!    └──────── the lock is granted ──> Computing <─────┘
 //! ```
 //!
-//! Each request needs a token, [`Asked`], that was taken before it was sent. A publish takes one too. When the leadership
+//! Each request needs a token, `Asked`, that was taken before it was sent. A publish takes one too. When the leadership
 //! passes on, the next leader begins with Asking.
 //!
 //! `engine` and `lease` call this module. It sends no requests itself.
