@@ -26,8 +26,9 @@ twice!(long, long_locked, id: u64 => ([u64; 32], [u64; 32], [u64; 32]), {
 
 fn check<T, U>(plain: &T, locked: &U) {
     let more = size_of_val(locked) - size_of_val(plain);
+    // The key and the read of a hit are in the future, because a hit allocates no box.
     assert!(
-        more <= 128,
+        more <= 512,
         "the lock adds {more} bytes to {}",
         size_of_val(plain)
     );
