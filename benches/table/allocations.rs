@@ -1,6 +1,6 @@
 //! Counts the allocations of hits, as rows of the benchmark `table`. `tests/allocations.rs` states the exact numbers.
 //!
-//! It is a program of its own, because a global allocator counts the allocations of the whole process.
+//! It is a separate program, because a global allocator counts the allocations of the whole process.
 
 #[expect(dead_code, reason = "the benchmark `table` uses all of it")]
 mod measure;

@@ -62,7 +62,7 @@ enum On {
 
 use On::{AllCpus, AllCpusTls, OneCpu, OneCpuTls};
 
-/// Each section runs in a process of its own, in each of these places. The targets are meant for the first one.
+/// Each section runs in a separate process, in each of these places. The targets are meant for the first one.
 const SECTIONS: [(&str, &[On], Measure); 16] = [
     (
         "hit, one async caller",

@@ -1,7 +1,7 @@
 //! A call before its body: its key, the near cache, and its way through the engine.
 //!
 //! `call` and `future` use it. It is not generic, so that it is compiled once. An order borrows its site; the engine's
-//! specification, with names and options of its own, is built only for a call that does more than a read.
+//! specification, which copies names and options, is built only for a call that does more than a read.
 
 use std::any::Any;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
 //! The beginning of a cached call, in place: joins the flight of its key and reads. A hit ends here.
 //!
-//! `call` polls it before it asks `engine` for more. It has neither names nor options of its own and no box, because most
-//! calls need none of them.
+//! `call` polls it before it asks `engine` for more. It has no names, no options and no box, because most calls
+//! need none of them.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

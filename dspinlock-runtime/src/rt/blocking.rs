@@ -20,7 +20,7 @@ pub(crate) fn is_waiting() -> bool {
 /// Polls `future` on this thread, which parks between polls. Needs no runtime.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     let _waiting = Waiting(WAITING.replace(true));
-    // A thread that ends has no waker of its own any more.
+    // The waker of a thread that ends is gone.
     let waker = WAKER.try_with(Waker::clone);
     let waker = waker.unwrap_or_else(|_| Waker::from(Arc::new(Unpark(thread::current()))));
     let mut context = Context::from_waker(&waker);
