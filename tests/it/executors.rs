@@ -126,7 +126,7 @@ fn a_call_whose_runtime_is_blocked_delays_no_call_of_another_runtime() {
     const BLOCKED: Duration = Duration::from_secs(3);
     const CHILD: &str = "DSPINLOCK_TEST_BLOCKED";
     if std::env::var_os(CHILD).is_none() {
-        // The store in memory replies at once, so a process of its own uses a file.
+        // The store in memory replies at once, so a separate process uses a file.
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}/locks.db", folder.path().display());
         let name = "executors::a_call_whose_runtime_is_blocked_delays_no_call_of_another_runtime";

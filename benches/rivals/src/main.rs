@@ -84,7 +84,7 @@ fn main() {
     }
 }
 
-/// Measures each section in a process of its own.
+/// Measures each section in a separate process.
 fn table(filter: &str) -> Vec<Comparison> {
     print_header();
     let mut table = Vec::new();

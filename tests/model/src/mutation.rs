@@ -40,7 +40,7 @@ pub enum Mutation {
     RetryGetsNewFence,
     /// An ACQUIRE that is sent again sees its own lock as that of another call.
     RetryIsNotRecognized,
-    /// An ACQUIRE that arrives after the result of its own call is granted.
+    /// An ACQUIRE is granted although its call has already published.
     GrantOverOwnResult,
     /// ABORT removes a result, too.
     AbortRemovesResult,
