@@ -3,6 +3,7 @@
 pub mod flight;
 pub mod lease;
 pub mod near;
+pub mod turns;
 pub mod watch;
 
 use crate::key::{Format, Key};

@@ -1,7 +1,7 @@
 //! Runs each scenario under 2,000 random schedules and 2,000 schedules of the PCT scheduler, which switches threads rarely.
 //! `DSPINLOCK_LONG=1` runs ten times as many.
 
-use dspinlock_races::scenarios::{flight, lease, near, watch};
+use dspinlock_races::scenarios::{flight, lease, near, turns, watch};
 
 fn check(scenario: fn()) {
     let schedules = if std::env::var_os("DSPINLOCK_LONG").is_some() {
@@ -66,4 +66,9 @@ fn an_expired_lease_wakes_every_waiter() {
 #[test]
 fn a_dropped_lease_frees_the_key() {
     check(lease::a_dropped_lease_frees_the_key);
+}
+
+#[test]
+fn a_request_that_is_queued_during_a_turn_is_written() {
+    check(turns::a_request_that_is_queued_during_a_turn_is_written);
 }

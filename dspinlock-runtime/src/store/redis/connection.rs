@@ -2,7 +2,7 @@
 //!
 //! `group` opens it and calls [`Connection::tick`].
 //!
-//! Modules, top first: `login`, `transport`, `budget`, `scanner`, `dial`, `driver`, `in_flight`, `watchdog`, `identity`.
+//! Modules, top first: `login`, `transport`, `budget`, `scanner`, `dial`, `driver`, `in_flight`, `watchdog`, `identity`, `turns`.
 
 mod budget;
 mod dial;
@@ -12,8 +12,11 @@ mod in_flight;
 pub(crate) mod login;
 mod scanner;
 pub(crate) mod transport;
+mod turns;
 pub(crate) mod watchdog;
 
+use std::future::poll_fn;
+use std::mem::replace;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,7 +55,8 @@ const SILENT_FOR: Duration = Duration::from_secs(1);
 /// A connection after its login, with the scripts loaded. The background thread drives it.
 pub(crate) struct Connection {
     multiplexed: MultiplexedConnection,
-    driver: AbortHandle,
+    driver: Driver,
+    task: AbortHandle,
     traffic: Arc<Traffic>,
     in_flight: InFlight,
     watchdog: Mutex<Watchdog>,
@@ -98,12 +102,13 @@ impl Connection {
             peer,
         } = login(address, config, pushes, traffic.clone(), purpose).await?;
         let in_flight = InFlight::new();
-        let driver = Driver::new(driver, in_flight.clone(), watches.clone());
-        let driver = tokio::spawn(driver);
+        let driver = Driver::new(driver, in_flight.clone());
+        let task = tokio::spawn(driver.task(watches.clone()));
         let now = Instant::now();
         let connection = Self {
             multiplexed,
-            driver: driver.abort_handle(),
+            driver,
+            task: task.abort_handle(),
             traffic,
             in_flight,
             watchdog: Mutex::new(Watchdog::new(timeouts.response, now)),
@@ -286,7 +291,7 @@ impl Connection {
     /// Sends one command of a request that began at `since`.
     pub(crate) async fn send(&self, command: &Cmd, since: Instant) -> Answer {
         let mut multiplexed = self.multiplexed.clone();
-        let exchange = pin!(multiplexed.send_packed_command(command));
+        let exchange = multiplexed.send_packed_command(command);
         let reply = self.call(exchange, since).await?;
         self.check(reply)
     }
@@ -298,7 +303,7 @@ impl Connection {
         since: Instant,
     ) -> Result<Vec<Answer>, CommandError> {
         let mut multiplexed = self.multiplexed.clone();
-        let exchange = pin!(multiplexed.send_packed_commands(&commands, 0, commands.len()));
+        let exchange = multiplexed.send_packed_commands(&commands, 0, commands.len());
         let replies = self.call(exchange, since).await?;
         Ok(replies.into_iter().map(|reply| self.check(reply)).collect())
     }
@@ -312,9 +317,14 @@ impl Connection {
     ) -> Result<T, CommandError> {
         let request = self.in_flight.enter(since, self.progress());
         let before = request.extended_since;
+        let (mut exchange, mut is_sent) = (pin!(exchange), false);
+        let reply = poll_fn(|context| match replace(&mut is_sent, true) {
+            true => exchange.as_mut().poll(context),
+            false => self.driver.send(|| exchange.as_mut().poll(context)),
+        });
         tokio::select! {
             biased;
-            reply = exchange => reply.map_err(|error| match is_lost(&error) {
+            reply = reply => reply.map_err(|error| match is_lost(&error) {
                 true => {
                     self.close();
                     self.lost(before)
@@ -357,7 +367,7 @@ impl Connection {
     /// Requests in flight fail.
     pub(crate) fn close(&self) {
         self.in_flight.close();
-        self.driver.abort();
+        self.task.abort();
     }
 
     fn progress(&self) -> Progress {

@@ -1,6 +1,6 @@
 //! The scheduler's primitives, under the names of the runtime's `rt::sync`.
 
-pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 pub(crate) use std::sync::PoisonError;
 pub(crate) use tokio::sync::{Notify, Semaphore, oneshot, watch};

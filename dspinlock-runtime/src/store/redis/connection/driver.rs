@@ -1,58 +1,127 @@
-//! The task that drives a connection, on the background thread. `connection` spawns it.
+//! Drives a connection: writes its requests, and reads its replies. `connection` creates it and calls [`Driver::send`].
+//!
+//! A task of the background thread drives it. A caller that sends a request also makes one turn, on its own thread, so that
+//! the request is written before the background wakes.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use super::in_flight::InFlight;
+use super::turns::Turns;
 use crate::store::redis::tracking::Watches;
 
-/// From this many requests in flight on, the driver yields before each turn.
+/// From this many requests in flight on, the task makes each turn, and yields before it. So it writes more requests at once.
 const MANY: usize = 4;
 
-/// The driver of a connection. While several requests are in flight, it lets other tasks run before each turn, so that it
-/// writes more requests at once.
-pub(crate) struct Driver {
-    driver: Pin<Box<dyn Future<Output = ()> + Send>>,
+type Exchange = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A handle; clones share the connection.
+#[derive(Clone)]
+pub(crate) struct Driver(Arc<Inner>);
+
+struct Inner {
+    /// Of the redis crate. `None` when it has ended.
+    exchange: Mutex<Option<Exchange>>,
+    turns: Arc<Turns>,
+    /// Wakes `turns`.
+    waker: Waker,
     in_flight: InFlight,
-    watches: Option<Arc<Watches>>,
-    has_yielded: bool,
 }
 
 impl Driver {
-    /// When the driver ends, the requests fail, and everything that `watches` knows wakes.
-    pub(crate) fn new(
-        driver: Pin<Box<dyn Future<Output = ()> + Send>>,
-        in_flight: InFlight,
-        watches: Option<Arc<Watches>>,
-    ) -> Self {
-        Self {
-            driver,
+    pub(crate) fn new(exchange: Exchange, in_flight: InFlight) -> Self {
+        let turns = Arc::<Turns>::default();
+        Self(Arc::new(Inner {
+            exchange: Mutex::new(Some(exchange)),
+            waker: turns.clone().into(),
+            turns,
             in_flight,
+        }))
+    }
+
+    /// The task that drives the connection. When it ends, the requests fail, and everything that `watches` knows wakes.
+    pub(crate) fn task(&self, watches: Option<Arc<Watches>>) -> Task {
+        Task {
+            driver: self.clone(),
             watches,
             has_yielded: false,
         }
     }
+
+    /// Polls `request` for the first time, which queues it, and then makes a turn on this thread. If many requests are in
+    /// flight or another thread makes a turn, the task writes the request.
+    pub(crate) fn send<T>(&self, request: impl FnOnce() -> T) -> T {
+        if self.0.in_flight.count() >= MANY {
+            return request();
+        }
+        let Some(turn) = self.0.turns.begin() else {
+            return request();
+        };
+        let sent = request();
+        turn.restart();
+        // If the connection ends in this turn, the task has to end too.
+        if self.0.turn().is_ready() {
+            self.0.waker.wake_by_ref();
+        }
+        sent
+    }
 }
 
-impl Future for Driver {
+impl Inner {
+    fn turn(&self) -> Poll<()> {
+        let mut exchange = match self.exchange.lock() {
+            Ok(exchange) => exchange,
+            // An earlier turn panicked.
+            Err(poisoned) => {
+                *poisoned.into_inner() = None;
+                return Poll::Ready(());
+            }
+        };
+        let Some(running) = exchange.as_mut() else {
+            return Poll::Ready(());
+        };
+        let poll = running.as_mut().poll(&mut Context::from_waker(&self.waker));
+        if poll.is_ready() {
+            *exchange = None;
+        }
+        poll
+    }
+}
+
+/// The task that drives a connection.
+pub(crate) struct Task {
+    driver: Driver,
+    watches: Option<Arc<Watches>>,
+    has_yielded: bool,
+}
+
+impl Future for Task {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.in_flight.count() >= MANY && !self.has_yielded {
+        let inner = self.driver.0.clone();
+        inner.turns.set_task(context.waker());
+        if inner.in_flight.count() >= MANY && !self.has_yielded {
             self.has_yielded = true;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
         self.has_yielded = false;
-        self.driver.as_mut().poll(context)
+        // The turn of another thread sees what has woken the task before it, and wakes the task if more happens.
+        match inner.turns.begin() {
+            Some(_turn) => inner.turn(),
+            None => Poll::Pending,
+        }
     }
 }
 
 /// Also if the task is aborted.
-impl Drop for Driver {
+impl Drop for Task {
     fn drop(&mut self) {
-        self.in_flight.close();
+        let inner = &self.driver.0;
+        inner.in_flight.close();
+        *inner.exchange.lock().unwrap_or_else(PoisonError::into_inner) = None;
         // Later changes are not pushed.
         if let Some(watches) = &self.watches {
             watches.wake_all();
