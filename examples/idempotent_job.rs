@@ -1,4 +1,4 @@
-//! A job that runs at most once per day, even if three schedulers start it.
+//! A job that succeeds once per day, even if three schedulers start it.
 //!
 //! Run it: `cargo run --example idempotent_job`.
 //! The store is in memory. Set `DSPINLOCK_URL`, for example to `redis://127.0.0.1`, to use a server.

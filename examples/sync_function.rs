@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use dspinlock::{Pool, dspinlock};
 
-/// Without `key = ...`, all arguments are the key. If the store fails, `run_unlocked` runs the function without the lock.
+/// Without `key = ...`, all arguments are the key. If the lock fails, `run_unlocked` runs the function without it: the store is
+/// down, or another call takes longer than `wait`.
 #[dspinlock(cached_if_computed, ttl = "1m", on_error = run_unlocked)]
 fn count_words(text: &str) -> usize {
     println!("counting ...");

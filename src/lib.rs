@@ -24,16 +24,17 @@
 //!
 //! # Where to start
 //!
-//! - [`#[dspinlock]`](macro@dspinlock): every argument of the attribute.
+//! - [`#[dspinlock]`](macro@dspinlock): every argument of the attribute. [`guide::keys`] explains how to choose a key.
 //! - [`HashDSpinlock`]: a lock without a function. [`DSpinlockBase`]: a lock with a custom key scheme.
 //! - [`current()`]: the lease of the running body, with its fence.
 //! - [`Pool`] and [`init`]: the choice of the store. [`guide::stores`] explains URLs, TLS, Sentinel, Redis Cluster and
 //!   the embedded store.
 //! - [`Error`]: every error of a locked call.
-//! - [`guide::migrating`]: a guide for users of the Python package `py-dspinlock`.
+//! - [`guide::migrating`]: a guide for users of the Python package `py-dspinlock`. [`guide::coming_from`]: a guide for users
+//!   of `cached`, rslock, redsync and singleflight.
 //!
 //! Without [`init`] the first call opens the URL in the environment variable `DSPINLOCK_URL`. Without that variable it
-//! opens the embedded store, a file that the processes of this machine share.
+//! opens the embedded store, a file that the processes of this user on this machine share.
 //!
 //! # Features
 //!
@@ -59,11 +60,17 @@ pub use dspinlock_runtime::__private;
 /// Guides. This module exists only in the documentation.
 #[cfg(doc)]
 pub mod guide {
+    #[doc = include_str!("../docs/keys.md")]
+    pub mod keys {}
+
     #[doc = include_str!("../docs/stores.md")]
     pub mod stores {}
 
     #[doc = include_str!("../docs/migrating.md")]
     pub mod migrating {}
+
+    #[doc = include_str!("../docs/coming-from.md")]
+    pub mod coming_from {}
 }
 
 /// `cargo test --doc` compiles and runs the programs in these pages.

@@ -133,6 +133,9 @@ impl Lease {
 
     /// Marks the key as computed for its `ttl`, and releases the lock.
     ///
+    /// The entry stays in the store for the `ttl`: about 265 bytes on a server. Only calls with `cached_if_computed` or
+    /// `fail_if_key_exists` look at it. A lease that is dropped leaves no entry.
+    ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;
     /// # use dspinlock::{Acquired, HashDSpinlock, Pool};

@@ -34,7 +34,7 @@ pub struct Options {
     pub spinlock_sleep_thresh: Duration,
     /// The total time to wait. Default: `None`, which means `max_spinlock_tries` × `spinlock_sleep_thresh`.
     pub wait: Option<Wait>,
-    /// How long a result stays computed. Default: 1 h.
+    /// How long a key stays computed after its result is published. Default: 1 h.
     #[doc(alias = "expire_at_timedelta")]
     pub ttl: Duration,
     /// How long one holder may block other callers. Default: 30 min.

@@ -137,7 +137,7 @@ impl Drop for Opener {
 /// Sets the global pool, which annotated functions use. Call it once, before the first locked call.
 ///
 /// Without `init`, the first locked call opens the URL in the environment variable `DSPINLOCK_URL`. Without that variable
-/// it opens the embedded store of this machine.
+/// it opens the embedded store of this user on this machine.
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;

@@ -32,7 +32,7 @@ const SITE: &str = "explicit lock";
 #[derive(Debug)]
 #[must_use = "dropping a lease aborts the lock at once"]
 pub enum Acquired {
-    /// The lock is held. Call [`Lease::release`] after the work.
+    /// The lock is held. Call [`Lease::release`] after the work. It also marks the key as computed; a drop only frees the key.
     Locked(Lease),
     /// `cached_if_computed` is set and the key is computed. No lock was acquired.
     Computed,
@@ -183,7 +183,7 @@ pub trait DSpinlockBase {
         blocking::wait(self.acquire())
     }
 
-    /// Invalidates the key: deletes its state and its value. A holder loses the lock. Returns whether the key had a state.
+    /// Invalidates the key: deletes its state. A holder loses the lock. Returns whether the key had a state.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;

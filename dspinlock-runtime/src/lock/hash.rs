@@ -159,7 +159,7 @@ impl HashDSpinlock {
         self
     }
 
-    /// How long a key stays computed. Default: 1 h.
+    /// How long a key stays computed after [`Lease::release`](crate::Lease::release). Default: 1 h.
     ///
     /// ```
     /// # use dspinlock_runtime::HashDSpinlock;
@@ -298,8 +298,7 @@ impl HashDSpinlock {
         blocking::wait(self.acquire())
     }
 
-    /// Invalidates the key: deletes its state and its value. A holder of the key loses the lock. Returns whether the key had
-    /// a state.
+    /// Invalidates the key: deletes its state. A holder of the key loses the lock. Returns whether the key had a state.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;

@@ -48,7 +48,7 @@ impl Settings {
         match std::env::var(VARIABLE) {
             Ok(url) => Ok(Self::new(Location::Url(url))),
             Err(std::env::VarError::NotPresent) if cfg!(feature = "embedded") => {
-                log::warn!(target: "dspinlock", "`{VARIABLE}` is not set: using the embedded store, which only processes of this machine share; set it to share results between machines");
+                log::warn!(target: "dspinlock", "`{VARIABLE}` is not set: using the embedded store, which only processes of this user on this machine share; set it to share results between machines");
                 Ok(Self::new(Location::Url("sqlite:".into())))
             }
             Err(std::env::VarError::NotPresent) => Err(Error::InvalidUrl {
