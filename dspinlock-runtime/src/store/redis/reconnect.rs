@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! Down ──request──▶ Connecting ──▶ Up ──closed, request──▶ Connecting
-//!                       └────────▶ Failed ──pause, request──▶ Connecting
+//!                       ├────────▶ Failed ──pause, request──▶ Connecting
+//!                       └─panic──▶ Down
 //! ```
 
 use crate::rt::clock::Instant;

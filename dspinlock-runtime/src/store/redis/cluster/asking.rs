@@ -89,20 +89,20 @@ mod tests {
             bound: 1000,
         };
         let request = || Request::Acquire(acquire.clone());
-        let asking = || wait(step(node.clone(), &key, request(), Instant::now()));
-        let plain = || wait(node.step(&key, request(), Instant::now()));
-        let watched = || wait(node.step_watched(&key, request(), Instant::now())).map(|(reply, _)| reply);
-        let ways: [(&str, &dyn Fn() -> Result<Reply, CommandError>); 3] =
-            [("asking", &asking), ("plain", &plain), ("watched", &watched)];
-        for (name, send) in ways {
+        let send = |way| match way {
+            "asking" => wait(step(node.clone(), &key, request(), Instant::now())),
+            "plain" => wait(node.step(&key, request(), Instant::now())),
+            _ => wait(node.step_watched(&key, request(), Instant::now())).map(|(reply, _)| reply),
+        };
+        for way in ["asking", "plain", "watched"] {
             let is_granted = |reply| matches!(reply, Ok(Reply::Acquired(id)) if id.tag == acquire.tag);
-            assert!(is_granted(send()), "{name}");
+            assert!(is_granted(send(way)), "{way}");
             let connection = node.reconnecting.current().expect("a group").steps().clone();
             hostile.attack(Target::Reply("ACQUIRE"), Attack::OtherGrant);
-            let outcome = send();
+            let outcome = send(way);
             let is_lost = matches!(outcome, Err(CommandError::Failed(Failure::Lost { .. })));
-            assert!(is_lost, "{name}: {outcome:?}");
-            assert!(!connection.is_open(), "{name}");
+            assert!(is_lost, "{way}: {outcome:?}");
+            assert!(!connection.is_open(), "{way}");
             hostile.attack(Target::Reply("ACQUIRE"), Attack::Nothing);
         }
     }
