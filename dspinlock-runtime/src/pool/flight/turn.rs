@@ -52,7 +52,13 @@ impl Turn {
 
     /// Another process holds the lock. `is_new`: another one than at the last look.
     pub(super) fn saw_holder(&mut self, is_new: bool) {
-        (self.hand_overs, self.since) = (0, None);
+        if self.hand_overs > 0 {
+            // It took the lock in the middle of the turn, which is over.
+            *self = Self {
+                expected: self.seen,
+                ..Self::default()
+            };
+        }
         self.seen += u32::from(is_new);
     }
 
@@ -105,6 +111,21 @@ mod tests {
     fn a_process_that_knows_of_no_other_keeps_the_leadership_until_its_last_release_is_answered() {
         let mut turn = Turn::default();
         assert_eq!(hand_on_all(&mut turn), MAX_HAND_OVERS);
+        assert_eq!(turn.backoff(), Duration::ZERO);
+    }
+
+    /// Otherwise two processes that take the lock from each other would each expect as many others as there were changes.
+    #[test]
+    fn one_process_that_interrupts_many_turns_is_one_process() {
+        let mut turn = Turn::default();
+        for _ in 0..50 {
+            turn.saw_holder(true);
+            assert!(turn.hand_on());
+        }
+        turn.saw_holder(true);
+        hand_on_all(&mut turn);
+        assert_eq!(turn.backoff(), BACKOFF);
+        turn.saw_holder(true);
         assert_eq!(turn.backoff(), Duration::ZERO);
     }
 
