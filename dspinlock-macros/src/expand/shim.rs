@@ -9,10 +9,10 @@ use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, ExprReference, Lit, Token};
+use syn::{Expr, ExprLit, ExprReference, Lit, LitStr, Token};
 
 use crate::model::{Form, LockedFn};
-use crate::parse::{Arg, Args, OnError, Setting, Wait, is_on};
+use crate::parse::{self, Arg, Args, OnError, Setting, Wait, is_on};
 
 pub(crate) fn write(function: &LockedFn) -> TokenStream {
     let LockedFn {
@@ -85,7 +85,13 @@ fn site(function: &LockedFn, options: &TokenStream) -> TokenStream {
 /// The expressions that make the key: `key = ...`, or every argument that is not skipped.
 fn key(function: &LockedFn) -> Vec<Expr> {
     match &function.args.key {
-        Some(key) => key.value.iter().cloned().map(formatted).collect(),
+        Some(key) => {
+            let is_shared = function.args.is_shared();
+            key.value
+                .iter()
+                .flat_map(|part| formatted(part, is_shared))
+                .collect()
+        }
         None => {
             let names = function.names().filter(|name| !function.skips(name));
             names.map(|name| syn::parse_quote!(#name)).collect()
@@ -94,17 +100,29 @@ fn key(function: &LockedFn) -> Vec<Expr> {
 }
 
 /// A string literal is a format string over the arguments; every other expression stays.
-fn formatted(expr: Expr) -> Expr {
-    match &expr {
-        Expr::Lit(ExprLit {
-            lit: Lit::Str(format),
-            ..
-        }) => {
-            let at = generated_at(format.span());
-            syn::parse_quote_spanned!(at=> ::core::format_args!(#format))
-        }
-        _ => expr,
+///
+/// The text and each hole are parts of their own, so that a value cannot contain the text between two holes. A shared key
+/// is the formatted text, as Python sees it.
+fn formatted(expr: &Expr, is_shared: bool) -> Vec<Expr> {
+    let Expr::Lit(ExprLit {
+        lit: Lit::Str(format),
+        ..
+    }) = expr
+    else {
+        return vec![expr.clone()];
+    };
+    let at = generated_at(format.span());
+    let format_args = |text: &str| {
+        let text = LitStr::new(text, format.span());
+        syn::parse_quote_spanned!(at=> ::core::format_args!(#text))
+    };
+    let text = format.value();
+    let holes = parse::holes(&text);
+    if is_shared || holes.is_empty() {
+        return vec![syn::parse_quote_spanned!(at=> ::core::format_args!(#format))];
     }
+    let holes = holes.into_iter().map(format_args);
+    std::iter::once(expr.clone()).chain(holes).collect()
 }
 
 /// `.part(&expr)`

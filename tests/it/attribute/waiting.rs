@@ -63,12 +63,12 @@ fn a_hung_body_loses_its_key_after_max_block_time() {
 
 #[tokio::test]
 async fn wait_limits_the_time_of_a_waiter() {
-    #[dspinlock(key = "wait", wait = "300ms")]
+    #[dspinlock(key = (), wait = "300ms")]
     async fn briefly(gate: &tokio::sync::Notify) -> Result<(), Error> {
         gate.notified().await;
         Ok(())
     }
-    #[dspinlock(key = "forever", wait = forever, spinlock_sleep_thresh = "20ms")]
+    #[dspinlock(key = (), wait = forever, spinlock_sleep_thresh = "20ms")]
     async fn long(time: Duration) -> Result<(), Error> {
         tokio::time::sleep(time).await;
         Ok(())

@@ -108,7 +108,7 @@ pub trait Source {
     fn get(&self) -> Self::Output;
 }
 
-#[dspinlock(key = 1, on_error = run_unlocked, cached_if_computed)]
+#[dspinlock(key = (), on_error = run_unlocked, cached_if_computed)]
 pub fn associated<S: Source>(source: S) -> S::Output
 where
     S::Output: Serialize + DeserializeOwned,

@@ -1,0 +1,62 @@
+//! Splits a format string of a key into its holes. `value` calls it. The compiler checks each hole when it expands
+//! `format_args!`.
+
+/// The holes of a format string, such as `{id:?}`, with their braces. A text with unbalanced braces has the holes before them.
+pub(crate) fn holes(text: &str) -> Vec<&str> {
+    let mut holes = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(['{', '}']) {
+        let brace = &rest[start..];
+        if brace.starts_with("{{") || brace.starts_with("}}") {
+            rest = &brace[2..];
+            continue;
+        }
+        let Some(end) = brace.find('}').filter(|end| *end > 0) else {
+            break;
+        };
+        holes.push(&brace[..=end]);
+        rest = &brace[end + 1..];
+    }
+    holes
+}
+
+/// What stands before the format specification: a name if the hole is valid.
+pub(crate) fn argument(hole: &str) -> &str {
+    let inner = &hole[1..hole.len() - 1];
+    inner.split(':').next().unwrap_or_default().trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{argument, holes};
+
+    #[test]
+    fn a_hole_is_what_the_braces_enclose() {
+        for (text, expected) in [
+            ("", &[][..]),
+            ("user", &[]),
+            ("{{user}}", &[]),
+            ("{a}:{b:?}", &["{a}", "{b:?}"]),
+            ("{{{id:>5}}}", &["{id:>5}"]),
+            ("{}", &["{}"]),
+            ("{a", &[]),
+            ("a}", &[]),
+            ("{a}}{b}", &["{a}"]),
+        ] {
+            assert_eq!(holes(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_argument_stands_before_the_colon() {
+        for (hole, expected) in [
+            ("{id}", "id"),
+            ("{ id :>5}", "id"),
+            ("{}", ""),
+            ("{:?}", ""),
+            ("{a.b:?}", "a.b"),
+        ] {
+            assert_eq!(argument(hole), expected, "{hole}");
+        }
+    }
+}
