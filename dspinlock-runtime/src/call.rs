@@ -66,7 +66,9 @@ impl<S, P> Call<S, P> {
 
     /// `max_spinlock_tries = expr`.
     pub fn max_spinlock_tries(mut self, tries: u32) -> Self {
-        self.draft.options().max_spinlock_tries = tries;
+        let options = self.draft.options();
+        options.max_spinlock_tries = tries;
+        options.outlasts_lease = false;
         self
     }
 
