@@ -52,7 +52,7 @@ pub mod internals {
         pub use crate::key::*;
     }
     pub mod limits {
-        pub use crate::options::{DEFAULT_MAX_BLOCK_TIME, MAX_DURATION, MAX_PREFIX, MIN_LEASE};
+        pub use crate::options::{DEFAULT_MAX_BLOCK_TIME, DEFAULT_TTL, MAX_DURATION, MAX_PREFIX, MIN_LEASE};
     }
     pub mod protocol {
         pub use crate::protocol::*;

@@ -98,6 +98,8 @@ pub const MIN_LEASE: Duration = Duration::from_millis(100);
 pub const MAX_PREFIX: usize = 64;
 /// The default of `max_block_time`.
 pub const DEFAULT_MAX_BLOCK_TIME: Duration = Duration::from_secs(1800);
+/// The default of `ttl`.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(3600);
 /// The default of `lease`.
 const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 /// The default of `wait` in the attribute.
@@ -141,7 +143,7 @@ impl Options {
         max_spinlock_tries: 10,
         spinlock_sleep_thresh: Duration::from_millis(500),
         wait: None,
-        ttl: Duration::from_secs(3600),
+        ttl: DEFAULT_TTL,
         max_block_time: DEFAULT_MAX_BLOCK_TIME,
         lease: None,
         replicas: 0,

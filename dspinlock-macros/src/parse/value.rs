@@ -110,7 +110,12 @@ impl<'a> ValueReader<'a> {
             return fail(&self.name, message);
         }
         let content;
-        parenthesized!(content in self.input);
+        let parentheses = parenthesized!(content in self.input);
+        if content.is_empty() {
+            let message = "`skip()` skips nothing: list arguments, or remove it";
+            self.errors
+                .push(syn::Error::new(parentheses.span.join(), message));
+        }
         let skipped = Punctuated::<Ident, Token![,]>::parse_terminated_with(&content, Ident::parse_any)?;
         Ok(skipped.into_iter().collect())
     }
@@ -161,18 +166,22 @@ impl<'a> ValueReader<'a> {
 
     pub(crate) fn duration(&mut self) -> syn::Result<Setting<Duration>> {
         let expr = self.expression()?;
+        Ok(self.setting(expr))
+    }
+
+    fn setting(&mut self, expr: Expr) -> Setting<Duration> {
         if let Some(number) = bare_number(&expr) {
             let name = &self.name;
             let message =
                 format_args!("`{name}` needs a unit: `{name} = \"{number}s\"` or `{name} = \"{number}ms\"`");
             self.errors.add(&expr, message);
         }
-        Ok(match expr {
+        match expr {
             Expr::Lit(ExprLit {
                 lit: Lit::Str(text), ..
             }) => Setting::Literal(self.units(&text), Lit::Str(text)),
             expr => Setting::PerCall(expr),
-        })
+        }
     }
 
     /// The duration that `text` stands for. After an error it is one second, which passes every other check.
@@ -184,10 +193,21 @@ impl<'a> ValueReader<'a> {
     }
 
     pub(crate) fn wait(&mut self) -> syn::Result<Wait> {
-        Ok(match self.duration()? {
-            Setting::PerCall(Expr::Path(word)) if word.path.is_ident("forever") => Wait::Forever,
-            duration => Wait::AtMost(duration),
-        })
+        let expr = self.expression()?;
+        match word(&expr).as_deref() {
+            Some("forever") if matches!(expr, Expr::Path(_)) => return Ok(Wait::Forever),
+            Some("forever") => {
+                self.errors
+                    .add(expr, "`forever` is a word, not a text: write `wait = forever`");
+            }
+            Some("none" | "None" | "never" | "infinite" | "infinity" | "unlimited") => {
+                let message = "`wait` needs a duration: write `wait = forever` for no limit, or `wait = \"0s\"` \
+                               for a call that does not wait";
+                self.errors.add(expr, message);
+            }
+            _ => return Ok(Wait::AtMost(self.setting(expr))),
+        }
+        Ok(Wait::Forever)
     }
 
     pub(crate) fn on_error(&mut self) -> syn::Result<OnError> {
@@ -210,6 +230,17 @@ impl<'a> ValueReader<'a> {
 
 const INVALID_DURATION: &str = "invalid duration: write whole numbers with descending units \
                                 (d, h, m, s, ms, us, ns), such as `1h30m` or `500ms`";
+
+/// A word, with or without quotes.
+fn word(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Path(path) => path.path.get_ident().map(Ident::to_string),
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) => Some(text.value()),
+        _ => None,
+    }
+}
 
 /// The digits of a number that has no unit.
 fn bare_number(expr: &Expr) -> Option<String> {

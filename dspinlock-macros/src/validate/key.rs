@@ -20,7 +20,12 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
     }
     // After another error, a `key` or `skip` that seems to be missing may be in an argument that could not be read.
     if function.args.key.is_none() && errors.is_empty() {
-        for check in [receiver_has_key, parts_have_names, cfg_has_key] {
+        for check in [
+            receiver_has_key,
+            parts_have_names,
+            cfg_has_key,
+            cached_arguments_are_not_changed,
+        ] {
             check(function, errors);
         }
     }
@@ -166,6 +171,21 @@ fn cfg_has_key(function: &LockedFn, errors: &mut Errors) {
             let message =
                 "an argument behind `#[cfg]` cannot be part of the key: `skip` it, or set `key = ...`";
             errors.add(cfg, message);
+        }
+    }
+}
+
+fn cached_arguments_are_not_changed(function: &LockedFn, errors: &mut Errors) {
+    if !function.is_cached() {
+        return;
+    }
+    for parameter in &function.parameters {
+        if let Some(reference) = &parameter.mutable
+            && !parameter.names.iter().all(|name| function.skips(name))
+        {
+            let message = "a cached call does not run the body, which may change this argument: \
+                           return the change, or `skip` the argument";
+            errors.add(reference, message);
         }
     }
 }
