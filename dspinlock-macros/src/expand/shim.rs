@@ -25,13 +25,14 @@ pub(crate) fn write(function: &LockedFn) -> TokenStream {
         ..
     } = function;
     let call = call(function);
+    let private = private(&function.args);
     // The only bound of the shim is on this step: the compiler reports a broken bound at the return type.
     let returning = quote_spanned!(generated_at(output.span())=> .returning::<#output>());
     // Without the early return, the type of the async block is inferred too late for coercions in the body.
     let future = quote! {
         #call #returning.run(async move {
             if false {
-                return ::dspinlock::__private::never::<#output>();
+                return #private::never::<#output>();
             }
             #body
         }).await
@@ -42,6 +43,17 @@ pub(crate) fn write(function: &LockedFn) -> TokenStream {
         Form::AsyncTrait { prologue } => quote!(::std::boxed::Box::pin(async move { #(#prologue)* #future })),
     };
     quote!(#(#attrs)* #vis #sig { #block })
+}
+
+/// The path of the runtime's items: in `crate = path`, or in the crate `dspinlock`.
+fn private(args: &Args) -> TokenStream {
+    match &args.dspinlock {
+        Some(path) => {
+            let path = &path.value;
+            quote_spanned!(generated_at(path.span())=> #path::__private)
+        }
+        None => quote!(::dspinlock::__private),
+    }
 }
 
 /// The call with its options and its key, in a block, so that temporaries of the key are dropped before the body runs.
@@ -56,9 +68,10 @@ fn call(function: &LockedFn) -> TokenStream {
     });
     let error_policy = error_policy(function);
     let parts = key(function).into_iter().map(part);
+    let private = private(&function.args);
     // The steps that change the type of the call move it. They come before the key, because a call with a key is larger.
     let call = quote! {{
-        ::dspinlock::__private::Call::new(const { &#site }) #cached #error_policy #(#parts)* #per_call
+        #private::Call::new(const { &#site }) #cached #error_policy #(#parts)* #per_call
     }};
     match function.form {
         Form::AsyncTrait { .. } => rename_self(call),
@@ -69,6 +82,7 @@ fn call(function: &LockedFn) -> TokenStream {
 /// The constant that describes the function.
 fn site(function: &LockedFn, options: &TokenStream) -> TokenStream {
     let args = &function.args;
+    let private = private(args);
     let ident = function.sig.ident.unraw().to_string();
     let name = args.name.iter().map(|name| &name.value);
     let prefix = args.prefix.iter().map(|prefix| &prefix.value);
@@ -77,7 +91,7 @@ fn site(function: &LockedFn, options: &TokenStream) -> TokenStream {
     let skipped = (!skipped.is_empty()).then(|| quote!(.skipped_generics(&[#(#skipped),*])));
     let fail = is_on(&args.fail_if_key_exists).then(|| quote!(.fail_if_key_exists()));
     quote! {
-        ::dspinlock::__private::Site::new(::core::concat!(::core::module_path!(), "::", #ident))
+        #private::Site::new(::core::concat!(::core::module_path!(), "::", #ident))
             #(.name(#name))* #(.prefix(#prefix))* #skipped #fail #options
     }
 }
@@ -208,11 +222,12 @@ fn error_policy(function: &LockedFn) -> Option<TokenStream> {
         return Some(quote_spanned!(generated_at(map.span())=> .map_err(#map)));
     }
     let output = &function.output;
+    let private = private(&function.args);
     let method = match function.args.on_error.as_ref()?.value {
         OnError::RunUnlocked => quote!(run_unlocked),
         OnError::Panic => quote!(panic),
     };
-    Some(quote!(.#method(::dspinlock::__private::Shape::<#output>::new().kind())))
+    Some(quote!(.#method(#private::Shape::<#output>::new().kind())))
 }
 
 /// The location of the user's tokens, but marked as generated, so that compiler errors point to it and lints ignore it.

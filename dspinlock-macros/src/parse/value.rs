@@ -6,10 +6,10 @@ use proc_macro2::{Ident, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
-use syn::{Expr, ExprLit, Lit, LitStr, Token, parenthesized};
+use syn::{Expr, ExprLit, ExprPath, Lit, LitStr, Path, Token, parenthesized};
 
 use crate::errors::{Errors, fail};
-use crate::parse::{duration, names};
+use crate::parse::{duration, format, names};
 
 /// An argument's value, with the name that the user wrote.
 pub(crate) struct Arg<T> {
@@ -98,10 +98,62 @@ impl<'a> ValueReader<'a> {
 
     /// The parts of the key: the elements of a tuple, or one expression.
     pub(crate) fn key(&mut self) -> syn::Result<Vec<Expr>> {
-        Ok(match self.expression()? {
+        let parts = match self.expression()? {
             Expr::Tuple(tuple) => tuple.elems.into_iter().map(ungroup).collect(),
             single => vec![single],
-        })
+        };
+        if !self.has_loose_parts(&parts)? {
+            parts.iter().for_each(|part| self.check_holes(part));
+        }
+        Ok(parts)
+    }
+
+    /// Whether other parts follow without parentheses, as in `key = a, b`. They are skipped, after one error.
+    fn has_loose_parts(&mut self, parts: &[Expr]) -> syn::Result<bool> {
+        let mut first = None;
+        while self.input.peek(Token![,]) && is_expression(&self.input.fork())? {
+            self.input.parse::<Token![,]>()?;
+            let loose = self.input.parse::<Expr>()?;
+            first.get_or_insert(loose);
+        }
+        if let Some(loose) = &first {
+            let message = match parts {
+                [Expr::Lit(_)] => {
+                    "a format string takes no arguments: list the parts in parentheses, as in \
+                     `key = (\"user\", user.id)`"
+                }
+                _ => "parts of the key are in parentheses: `key = (a, b)`",
+            };
+            self.errors.add(loose, message);
+        }
+        Ok(first.is_some())
+    }
+
+    /// The holes of a format string take names only.
+    fn check_holes(&mut self, part: &Expr) {
+        let Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) = part
+        else {
+            return;
+        };
+        let format = text.value();
+        let arguments = format::holes(&format).into_iter().map(format::argument);
+        let is_name = |argument: &&str| syn::parse_str::<Ident>(argument).is_ok() || *argument == "self";
+        match arguments.into_iter().find(|argument| !is_name(argument)) {
+            None => {}
+            Some(argument) if argument.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let message =
+                    "a hole needs a name: write `{id}`, or a tuple, as in `key = (\"user\", user.id)`";
+                self.errors.add(text, message);
+            }
+            Some(argument) => {
+                let message = format_args!(
+                    "a hole takes a name only: write a tuple, as in `key = (\"user\", {argument})`"
+                );
+                self.errors.add(text, message);
+            }
+        }
     }
 
     pub(crate) fn skip(&mut self) -> syn::Result<Vec<Ident>> {
@@ -118,6 +170,30 @@ impl<'a> ValueReader<'a> {
         }
         let skipped = Punctuated::<Ident, Token![,]>::parse_terminated_with(&content, Ident::parse_any)?;
         Ok(skipped.into_iter().collect())
+    }
+
+    /// A path or a closure.
+    pub(crate) fn function(&mut self) -> syn::Result<Expr> {
+        let expr = self.expression()?;
+        if let Expr::Lit(ExprLit { lit: Lit::Str(_), .. }) = expr {
+            let name = &self.name;
+            let message = format_args!("`{name}` needs a path or a closure: remove the quotes");
+            self.errors.add(&expr, message);
+        }
+        Ok(expr)
+    }
+
+    pub(crate) fn path(&mut self) -> syn::Result<Path> {
+        match self.expression()? {
+            Expr::Path(ExprPath {
+                qself: None, path, ..
+            }) => Ok(path),
+            other => {
+                let name = &self.name;
+                let message = format_args!("`{name}` needs a path: `{}`", names::example(name));
+                fail(other, message)
+            }
+        }
     }
 
     pub(crate) fn text(&mut self) -> syn::Result<LitStr> {
@@ -160,6 +236,11 @@ impl<'a> ValueReader<'a> {
                 Ok(count) => Ok(Setting::Literal(count, Lit::Int(number))),
                 Err(_) => fail(number, format_args!("`{}` must be <= {}", self.name, u32::MAX)),
             },
+            Expr::Lit(other) => {
+                let name = &self.name;
+                let message = format_args!("`{name}` needs a number: `{}`", names::example(name));
+                fail(other, message)
+            }
             other => Ok(Setting::PerCall(other)),
         }
     }
@@ -230,6 +311,21 @@ impl<'a> ValueReader<'a> {
 
 const INVALID_DURATION: &str = "invalid duration: write whole numbers with descending units \
                                 (d, h, m, s, ms, us, ns), such as `1h30m` or `500ms`";
+
+/// Whether an expression follows the comma instead of an argument.
+fn is_expression(input: ParseStream) -> syn::Result<bool> {
+    input.parse::<Token![,]>()?;
+    if input.is_empty() {
+        return Ok(false);
+    }
+    let Ok(name) = input.call(Ident::parse_any) else {
+        return Ok(true);
+    };
+    let has_value = input.peek(Token![=]) || input.peek(syn::token::Paren);
+    let is_alone = input.is_empty() || input.peek(Token![,]);
+    let is_argument = names::is_known(&name) || has_value || (is_alone && names::instead(&name).is_some());
+    Ok(!is_argument)
+}
 
 /// A word, with or without quotes.
 fn word(expr: &Expr) -> Option<String> {
