@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -21,38 +21,50 @@ pub(crate) fn write(function: &LockedFn) -> TokenStream {
         sig,
         output,
         body,
+        braces,
         form,
         ..
     } = function;
     let call = call(function);
-    let private = private(&function.args);
+    // Errors and lints of these tokens point to the function, as they do without the attribute.
+    let at_name = generated_at(sig.ident.span());
+    let at_output = generated_at(output.span());
     // The only bound of the shim is on this step: the compiler reports a broken bound at the return type.
-    let returning = quote_spanned!(generated_at(output.span())=> .returning::<#output>());
+    let returning = quote_spanned!(at_output=> .returning::<#output>());
+    let private = private(&function.args, at_output);
     // Without the early return, the type of the async block is inferred too late for coercions in the body.
-    let future = quote! {
-        #call #returning.run(async move {
-            if false {
-                return #private::never::<#output>();
-            }
-            #body
-        }).await
-    };
+    let early_return = quote_spanned!(at_output=> if false { return #private::never::<#output>(); });
+    let async_body = in_braces(quote!(#early_return #body), generated_at(*braces));
+    let future = quote_spanned!(at_name=> #call #returning.run(async move #async_body).await);
     let block = match form {
-        Form::Sync => quote!(#call #returning.run_blocking(move || -> #output { #body })),
+        Form::Sync => {
+            let body = in_braces(body.clone(), generated_at(*braces));
+            quote_spanned!(at_name=> #call #returning.run_blocking(move || -> #output #body))
+        }
         Form::Async => future,
-        Form::AsyncTrait { prologue } => quote!(::std::boxed::Box::pin(async move { #(#prologue)* #future })),
+        Form::AsyncTrait { prologue } => {
+            quote_spanned!(at_name=> ::std::boxed::Box::pin(async move { #(#prologue)* #future }))
+        }
     };
-    quote!(#(#attrs)* #vis #sig { #block })
+    // With the braces of the user, the item is not generated code: `dead_code` and clippy see it.
+    let block = in_braces(block, *braces);
+    quote!(#(#attrs)* #vis #sig #block)
 }
 
-/// The path of the runtime's items: in `crate = path`, or in the crate `dspinlock`.
-fn private(args: &Args) -> TokenStream {
+fn in_braces(tokens: TokenStream, span: Span) -> Group {
+    let mut group = Group::new(Delimiter::Brace, tokens);
+    group.set_span(span);
+    group
+}
+
+/// The path of the runtime's items: in `crate = path`, whose errors point to it, or in the crate `dspinlock`.
+fn private(args: &Args, at: Span) -> TokenStream {
     match &args.dspinlock {
         Some(path) => {
             let path = &path.value;
             quote_spanned!(generated_at(path.span())=> #path::__private)
         }
-        None => quote!(::dspinlock::__private),
+        None => quote_spanned!(at=> ::dspinlock::__private),
     }
 }
 
@@ -68,7 +80,7 @@ fn call(function: &LockedFn) -> TokenStream {
     });
     let error_policy = error_policy(function);
     let parts = key(function).into_iter().map(part);
-    let private = private(&function.args);
+    let private = private(&function.args, Span::call_site());
     // The steps that change the type of the call move it. They come before the key, because a call with a key is larger.
     let call = quote! {{
         #private::Call::new(const { &#site }) #cached #error_policy #(#parts)* #per_call
@@ -82,7 +94,7 @@ fn call(function: &LockedFn) -> TokenStream {
 /// The constant that describes the function.
 fn site(function: &LockedFn, options: &TokenStream) -> TokenStream {
     let args = &function.args;
-    let private = private(args);
+    let private = private(args, Span::call_site());
     let ident = function.sig.ident.unraw().to_string();
     let name = args.name.iter().map(|name| &name.value);
     let prefix = args.prefix.iter().map(|prefix| &prefix.value);
@@ -136,7 +148,9 @@ fn formatted(expr: &Expr, is_shared: bool) -> Vec<Expr> {
         return vec![syn::parse_quote_spanned!(at=> ::core::format_args!(#format))];
     }
     let holes = holes.into_iter().map(format_args);
-    std::iter::once(expr.clone()).chain(holes).collect()
+    // Generated, because clippy warns of a text that looks like a format string.
+    let text = LitStr::new(&text, at);
+    std::iter::once(syn::parse_quote!(#text)).chain(holes).collect()
 }
 
 /// `.part(&expr)`
@@ -222,7 +236,7 @@ fn error_policy(function: &LockedFn) -> Option<TokenStream> {
         return Some(quote_spanned!(generated_at(map.span())=> .map_err(#map)));
     }
     let output = &function.output;
-    let private = private(&function.args);
+    let private = private(&function.args, Span::call_site());
     let method = match function.args.on_error.as_ref()?.value {
         OnError::RunUnlocked => quote!(run_unlocked),
         OnError::Panic => quote!(panic),

@@ -1,7 +1,7 @@
 //! Splits a format string of a key into its holes. `value` calls it. The compiler checks each hole when it expands
 //! `format_args!`.
 
-/// The holes of a format string, such as `{id:?}`, with their braces. A text with unbalanced braces has the holes before them.
+/// The holes of a format string, such as `{id:?}`, with their braces. A brace without its partner ends the last one.
 pub(crate) fn holes(text: &str) -> Vec<&str> {
     let mut holes = Vec::new();
     let mut rest = text;
@@ -11,18 +11,16 @@ pub(crate) fn holes(text: &str) -> Vec<&str> {
             rest = &brace[2..];
             continue;
         }
-        let Some(end) = brace.find('}').filter(|end| *end > 0) else {
-            break;
-        };
-        holes.push(&brace[..=end]);
-        rest = &brace[end + 1..];
+        let end = brace.find('}').map_or(brace.len(), |end| end + 1);
+        holes.push(&brace[..end]);
+        rest = &brace[end..];
     }
     holes
 }
 
 /// What stands before the format specification: a name if the hole is valid.
 pub(crate) fn argument(hole: &str) -> &str {
-    let inner = &hole[1..hole.len() - 1];
+    let inner = hole.trim_start_matches('{').trim_end_matches('}');
     inner.split(':').next().unwrap_or_default().trim()
 }
 
@@ -39,9 +37,9 @@ mod tests {
             ("{a}:{b:?}", &["{a}", "{b:?}"]),
             ("{{{id:>5}}}", &["{id:>5}"]),
             ("{}", &["{}"]),
-            ("{a", &[]),
-            ("a}", &[]),
-            ("{a}}{b}", &["{a}"]),
+            ("{a}{b", &["{a}", "{b"]),
+            ("a}", &["}"]),
+            ("{a}}}{b}", &["{a}", "{b}"]),
         ] {
             assert_eq!(holes(text), expected, "{text}");
         }

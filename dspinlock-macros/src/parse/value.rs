@@ -119,10 +119,9 @@ impl<'a> ValueReader<'a> {
         if let Some(loose) = &first {
             let message = match parts {
                 [Expr::Lit(_)] => {
-                    "a format string takes no arguments: list the parts in parentheses, as in \
-                     `key = (\"user\", user.id)`"
+                    "a format string takes no arguments: write a tuple, as in `key = (\"user\", user.id)`"
                 }
-                _ => "parts of the key are in parentheses: `key = (a, b)`",
+                _ => "a key of several parts is a tuple: `key = (a, b)`",
             };
             self.errors.add(loose, message);
         }

@@ -89,16 +89,9 @@ fn no_never(function: &LockedFn, errors: &mut Errors) {
 }
 
 fn no_future(function: &LockedFn, errors: &mut Errors) {
-    if !matches!(function.form, Form::Sync) || !is_boxed_future(&function.output) {
-        return;
-    }
-    let mut lifetimes = function.sig.generics.lifetimes();
-    if lifetimes.any(|param| param.lifetime.ident == "async_recursion") {
-        let message = "`#[async_recursion]` has already rewritten this function: put `#[dspinlock]` above it";
-        errors.add(&function.sig.ident, message);
-    } else {
+    if matches!(function.form, Form::Sync) && is_boxed_future(&function.output) {
         let message = "a locked function cannot return a future, because the lock is released before it runs: \
-                       use an `async fn`";
+                       use an `async fn`, and put `#[dspinlock]` above `#[async_recursion]`";
         errors.add(&function.output, message);
     }
 }

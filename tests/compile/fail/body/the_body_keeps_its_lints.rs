@@ -14,6 +14,29 @@ fn unreachable(id: u64) -> Result<u64, dspinlock::Error> {
     Ok(0)
 }
 
+#[dspinlock]
+async fn never_called(id: u64) -> Result<u64, dspinlock::Error> {
+    Ok(id)
+}
+
+struct Shop;
+
+impl Shop {
+    #[dspinlock(skip(self))]
+    fn locked(&self, id: u64) -> Result<u64, dspinlock::Error> {
+        Ok(id)
+    }
+
+    fn plain(&self) {}
+}
+
+#[dspinlock]
+#[track_caller]
+pub async fn tracked(id: u64) -> Result<u64, dspinlock::Error> {
+    Ok(id)
+}
+
 fn main() {
+    let _ = Shop;
     unused(1, String::new());
 }

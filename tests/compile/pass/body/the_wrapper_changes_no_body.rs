@@ -108,7 +108,7 @@ mod std_ {
     pub use ::std::*;
 }
 
-#[dspinlock(key = "{id}", ttl = "1s", map_err = std_::convert::identity)]
+#[dspinlock(key = "{id}", cached_if_computed, ttl = "1s", map_err = std_::convert::identity)]
 pub async fn shadowed_crates(id: u64) -> Result {
     Ok(id)
 }
