@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, ExprReference, Lit, LitStr, Token};
@@ -29,8 +29,12 @@ pub(crate) fn write(function: &LockedFn) -> TokenStream {
     // Errors and lints of these tokens point to the function, as they do without the attribute.
     let at_name = generated_at(sig.ident.span());
     let at_output = generated_at(output.span());
-    // The only bound of the shim is on this step: the compiler reports a broken bound at the return type.
-    let returning = quote_spanned!(at_output=> .returning::<#output>());
+    let step = match function.is_cached() && function.args.is_shared() {
+        true => Ident::new("returning_no_value", output.span()),
+        false => Ident::new("returning", output.span()),
+    };
+    // The compiler reports a broken bound of this step at its receiver or its name: both have the span of the return type.
+    let returning = quote_spanned!(output.span()=> .#step::<#output>());
     let private = private(&function.args, at_output);
     // Without the early return, the type of the async block is inferred too late for coercions in the body.
     let early_return = quote_spanned!(at_output=> if false { return #private::never::<#output>(); });
@@ -82,9 +86,11 @@ fn call(function: &LockedFn) -> TokenStream {
     let parts = key(function).into_iter().map(part);
     let private = private(&function.args, Span::call_site());
     // The steps that change the type of the call move it. They come before the key, because a call with a key is larger.
-    let call = quote! {{
+    let call = quote! {
         #private::Call::new(const { &#site }) #cached #error_policy #(#parts)* #per_call
-    }};
+    };
+    // Generated, because in the edition of the user or of `#[async_trait]` the temporaries may live until the end of the body.
+    let call = in_braces(call, generated_at(function.output.span())).into_token_stream();
     match function.form {
         Form::AsyncTrait { .. } => rename_self(call),
         Form::Sync | Form::Async => call,
