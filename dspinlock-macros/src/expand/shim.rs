@@ -30,11 +30,11 @@ pub(crate) fn write(function: &LockedFn) -> TokenStream {
     let at_name = generated_at(sig.ident.span());
     let at_output = generated_at(output.span());
     let step = match function.is_cached() && function.args.is_shared() {
-        true => Ident::new("returning_no_value", output.span()),
-        false => Ident::new("returning", output.span()),
+        true => quote_spanned!(at_output=> returning_no_value),
+        false => quote_spanned!(at_output=> returning),
     };
     // The compiler reports a broken bound of this step at its receiver or its name: both have the span of the return type.
-    let returning = quote_spanned!(output.span()=> .#step::<#output>());
+    let returning = quote_spanned!(at_output=> .#step::<#output>());
     let private = private(&function.args, at_output);
     // Without the early return, the type of the async block is inferred too late for coercions in the body.
     let early_return = quote_spanned!(at_output=> if false { return #private::never::<#output>(); });
