@@ -24,9 +24,25 @@ pub(crate) fn argument(hole: &str) -> &str {
     inner.split(':').next().unwrap_or_default().trim()
 }
 
+/// Whether a hole can take it.
+pub(crate) fn is_name(argument: &str) -> bool {
+    let is_first = |c: char| c == '_' || c.is_alphabetic();
+    argument.starts_with(is_first) && argument.chars().all(|c| is_first(c) || c.is_numeric())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{argument, holes};
+    use super::{argument, holes, is_name};
+
+    #[test]
+    fn a_name_begins_with_a_letter() {
+        for name in ["id", "_", "self", "größe", "a1"] {
+            assert!(is_name(name), "{name}");
+        }
+        for other in ["", "0", "1a", "a.b", "f()", "r#type", "'a"] {
+            assert!(!is_name(other), "{other}");
+        }
+    }
 
     #[test]
     fn a_hole_is_what_the_braces_enclose() {

@@ -138,8 +138,7 @@ impl<'a> ValueReader<'a> {
         };
         let format = text.value();
         let arguments = format::holes(&format).into_iter().map(format::argument);
-        let is_name = |argument: &&str| syn::parse_str::<Ident>(argument).is_ok() || *argument == "self";
-        match arguments.into_iter().find(|argument| !is_name(argument)) {
+        match arguments.into_iter().find(|argument| !format::is_name(argument)) {
             None => {}
             Some(argument) if argument.bytes().all(|byte| byte.is_ascii_digit()) => {
                 let message =
