@@ -121,6 +121,37 @@ fn functions_with_the_same_name_never_share_a_key() {
 }
 
 #[test]
+fn a_value_in_a_format_string_never_moves_into_the_next_hole() {
+    #[dspinlock(key = "{left}:{right}", fail_if_key_exists)]
+    fn format(left: &str, right: &str) -> Result<(), Error> {
+        Ok(())
+    }
+    #[dspinlock(key = "{left:?}", name = "one", fail_if_key_exists)]
+    fn debug(left: &str) -> Result<(), Error> {
+        Ok(())
+    }
+    #[dspinlock(key = "{left}", name = "one", fail_if_key_exists)]
+    fn display(left: &str) -> Result<(), Error> {
+        Ok(())
+    }
+    #[dspinlock(key = "{left}:{right}", name = "", fail_if_key_exists)]
+    fn shared(left: &str, right: &str) -> Result<(), Error> {
+        Ok(())
+    }
+    let keys = [
+        key_of(|| format("x:y", "z")),
+        key_of(|| format("x", "y:z")),
+        key_of(|| debug("x")),
+        key_of(|| display("x")),
+        key_of(|| display("\"x\"")),
+    ];
+    let distinct: HashSet<&String> = keys.iter().collect();
+    assert_eq!(distinct.len(), keys.len(), "{keys:#?}");
+    // Python sees the text alone.
+    assert_eq!(key_of(|| shared("a:b", "c")), key_of(|| shared("a", "b:c")));
+}
+
+#[test]
 fn keys_are_the_same_in_every_build() {
     #[dspinlock(key = (id, text), name = "golden", fail_if_key_exists)]
     fn named(id: u32, text: &str) -> Result<(), Error> {

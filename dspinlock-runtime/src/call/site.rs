@@ -26,14 +26,16 @@ pub struct Site {
 }
 
 impl Site {
-    /// A site with default options.
+    /// A site with the default options of the attribute.
     pub const fn new(path: &'static str) -> Self {
+        let mut options = Options::DEFAULT;
+        options.outlasts_lease = true;
         Self {
             path,
             name: None,
             skipped_generics: &[],
             near_cache: None,
-            options: Options::DEFAULT,
+            options,
         }
     }
 
@@ -79,6 +81,7 @@ impl Site {
     /// `max_spinlock_tries = 10`.
     pub const fn max_spinlock_tries(mut self, tries: u32) -> Self {
         self.options.max_spinlock_tries = tries;
+        self.options.outlasts_lease = false;
         self
     }
 
