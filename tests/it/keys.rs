@@ -63,6 +63,7 @@ impl South for One {
     }
 }
 
+#[expect(clippy::extra_unused_type_parameters, reason = "a part of the key")]
 #[dspinlock(fail_if_key_exists)]
 fn generic<T, const N: usize>(id: u8) -> Result<(), Error> {
     Ok(())

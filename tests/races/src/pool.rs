@@ -25,6 +25,12 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// For the unit tests of the shipped files, which are compiled here too.
+    #[cfg(test)]
+    pub(crate) fn open(_: &str) -> Result<Self, Error> {
+        Ok(Self::default())
+    }
+
     pub(crate) async fn send(&self, key: &Key, request: Request) -> Result<Reply, Error> {
         shuttle::future::yield_now().await;
         let reply = {
