@@ -69,6 +69,6 @@ fn a_dropped_lease_frees_the_key() {
 }
 
 #[test]
-fn a_request_that_is_queued_during_a_turn_is_written() {
-    check(turns::a_request_that_is_queued_during_a_turn_is_written);
+fn no_turn_loses_a_request_or_a_reply() {
+    check(turns::no_turn_loses_a_request_or_a_reply);
 }

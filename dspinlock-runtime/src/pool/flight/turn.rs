@@ -24,6 +24,8 @@ pub(super) struct Turn {
     seen: u32,
     /// The same number before their last turn: so many others probably wait.
     expected: u32,
+    /// The end of that turn.
+    ended: Option<Instant>,
     /// The turn is over: the next leader lets other processes take the lock before it asks.
     yields: bool,
 }
@@ -37,12 +39,18 @@ impl Turn {
         if self.hand_overs <= MAX_HAND_OVERS && since.elapsed() < MAX_TURN {
             return true;
         }
+        let yields = self.seen + self.expected > 0;
+        self.end();
+        self.yields = yields;
+        yields
+    }
+
+    fn end(&mut self) {
         *self = Self {
             expected: self.seen,
-            yields: self.seen + self.expected > 0,
+            ended: Some(Instant::now()),
             ..Self::default()
         };
-        self.yields
     }
 
     /// Whether the turn has just ended, and other processes want the lock.
@@ -54,17 +62,16 @@ impl Turn {
     pub(super) fn saw_holder(&mut self, is_new: bool) {
         if self.hand_overs > 0 {
             // It took the lock in the middle of the turn, which is over.
-            *self = Self {
-                expected: self.seen,
-                ..Self::default()
-            };
+            self.end();
         }
         self.seen += u32::from(is_new);
     }
 
-    /// The time for other processes, so that each has a turn before this one has two.
+    /// The time for other processes, so that each has a turn before this one has two. One that was expected may wait no more:
+    /// after the time of all these turns, none is expected.
     pub(super) fn backoff(&self) -> Duration {
-        match self.seen < self.expected {
+        let is_recent = |ended: Instant| ended.elapsed() < MAX_TURN * self.expected;
+        match self.seen < self.expected && self.ended.is_some_and(is_recent) {
             true => BACKOFF,
             false => Duration::ZERO,
         }
@@ -86,6 +93,11 @@ mod tests {
             }
         }
         unreachable!("every turn ends")
+    }
+
+    /// The turn ends now, and the test takes no time.
+    fn has_just_ended(turn: &mut Turn) {
+        turn.ended = Some(Instant::now() + Duration::from_secs(60));
     }
 
     #[test]
@@ -124,8 +136,23 @@ mod tests {
         }
         turn.saw_holder(true);
         hand_on_all(&mut turn);
+        has_just_ended(&mut turn);
         assert_eq!(turn.backoff(), BACKOFF);
         turn.saw_holder(true);
+        assert_eq!(turn.backoff(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_process_that_waits_no_more_is_not_expected_for_long() {
+        let mut turn = Turn::default();
+        turn.saw_holder(true);
+        turn.saw_holder(true);
+        hand_on_all(&mut turn);
+        turn.saw_holder(true);
+        has_just_ended(&mut turn);
+        assert_eq!(turn.backoff(), BACKOFF);
+        turn.ended = Some(Instant::now());
+        std::thread::sleep(2 * MAX_TURN);
         assert_eq!(turn.backoff(), Duration::ZERO);
     }
 
@@ -150,6 +177,7 @@ mod tests {
         }
         assert_eq!(turn.backoff(), Duration::ZERO, "it had no turn yet");
         hand_on_all(&mut turn);
+        has_just_ended(&mut turn);
         for _ in 0..3 {
             assert_eq!(turn.backoff(), BACKOFF);
             turn.saw_holder(false);

@@ -102,7 +102,7 @@ impl Connection {
             peer,
         } = login(address, config, pushes, traffic.clone(), purpose).await?;
         let in_flight = InFlight::new();
-        let driver = Driver::new(driver, in_flight.clone());
+        let driver = Driver::new(driver, in_flight.clone(), traffic.clone());
         let task = tokio::spawn(driver.task(watches.clone()));
         let now = Instant::now();
         let connection = Self {

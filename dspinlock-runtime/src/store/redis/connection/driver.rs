@@ -1,13 +1,15 @@
 //! Drives a connection: writes its requests, and reads its replies. `connection` creates it and calls [`Driver::send`].
 //!
 //! A task of the background thread drives it. A caller that sends a request also makes one turn, on its own thread, so that
-//! the request is written before the background wakes.
+//! the request is written before the background wakes. This turn only writes: it never reads a reply, so it is short, and it
+//! wakes no other call. A task that a thread of its runtime wakes may have to wait for that thread.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::in_flight::InFlight;
+use super::transport::Traffic;
 use super::turns::Turns;
 use crate::store::redis::tracking::Watches;
 
@@ -27,16 +29,18 @@ struct Inner {
     /// Wakes `turns`.
     waker: Waker,
     in_flight: InFlight,
+    traffic: Arc<Traffic>,
 }
 
 impl Driver {
-    pub(crate) fn new(exchange: Exchange, in_flight: InFlight) -> Self {
+    pub(crate) fn new(exchange: Exchange, in_flight: InFlight, traffic: Arc<Traffic>) -> Self {
         let turns = Arc::<Turns>::default();
         Self(Arc::new(Inner {
             exchange: Mutex::new(Some(exchange)),
             waker: turns.clone().into(),
             turns,
             in_flight,
+            traffic,
         }))
     }
 
@@ -49,8 +53,8 @@ impl Driver {
         }
     }
 
-    /// Polls `request` for the first time, which queues it, and then makes a turn on this thread. If many requests are in
-    /// flight or another thread makes a turn, the task writes the request.
+    /// Polls `request` for the first time, which queues it, and then writes it on this thread. If many requests are in flight
+    /// or another thread makes a turn, the task writes it.
     pub(crate) fn send<T>(&self, request: impl FnOnce() -> T) -> T {
         if self.0.in_flight.count() >= MANY {
             return request();
@@ -60,32 +64,42 @@ impl Driver {
         };
         let sent = request();
         turn.restart();
-        // If the connection ends in this turn, the task has to end too.
+        self.0.traffic.set_writes_only(true);
+        // If the connection has ended, the task has to end too.
         if self.0.turn().is_ready() {
             self.0.waker.wake_by_ref();
         }
+        self.0.traffic.set_writes_only(false);
         sent
     }
 }
 
 impl Inner {
     fn turn(&self) -> Poll<()> {
-        let mut exchange = match self.exchange.lock() {
-            Ok(exchange) => exchange,
+        let Ok(mut exchange) = self.exchange.lock() else {
             // An earlier turn panicked.
-            Err(poisoned) => {
-                *poisoned.into_inner() = None;
-                return Poll::Ready(());
-            }
+            self.end();
+            return Poll::Ready(());
         };
         let Some(running) = exchange.as_mut() else {
             return Poll::Ready(());
         };
         let poll = running.as_mut().poll(&mut Context::from_waker(&self.waker));
+        drop(exchange);
         if poll.is_ready() {
-            *exchange = None;
+            self.end();
         }
         poll
+    }
+
+    /// Closes the connection. Its drop wakes calls, so the lock is not held.
+    fn end(&self) {
+        let ended = self
+            .exchange
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(ended);
     }
 }
 
@@ -108,10 +122,13 @@ impl Future for Task {
             return Poll::Pending;
         }
         self.has_yielded = false;
-        // The turn of another thread sees what has woken the task before it, and wakes the task if more happens.
         match inner.turns.begin() {
             Some(_turn) => inner.turn(),
-            None => Poll::Pending,
+            None => {
+                // The turn of a caller reads nothing: the task is woken after it.
+                inner.waker.wake_by_ref();
+                Poll::Pending
+            }
         }
     }
 }
@@ -121,7 +138,7 @@ impl Drop for Task {
     fn drop(&mut self) {
         let inner = &self.driver.0;
         inner.in_flight.close();
-        *inner.exchange.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        inner.end();
         // Later changes are not pushed.
         if let Some(watches) = &self.watches {
             watches.wake_all();

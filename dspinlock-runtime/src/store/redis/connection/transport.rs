@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
@@ -88,6 +88,17 @@ impl Stream {
         true
     }
 
+    /// Whether bytes have arrived at the socket. If not, their arrival wakes the caller.
+    fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(context),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.poll_read_ready(context),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().0.0.poll_read_ready(context),
+        }
+    }
+
     /// The address of the server; `None` for a unix socket.
     fn peer(&self) -> Option<SocketAddr> {
         match self {
@@ -107,6 +118,15 @@ pub(crate) struct Traffic {
     /// The part of `read` that belongs to pushes.
     pub(crate) pushed: AtomicU64,
     pub(crate) written: AtomicU64,
+    /// A caller makes the turn that runs now.
+    writes_only: AtomicBool,
+}
+
+impl Traffic {
+    /// The turn that begins reads nothing, or the next one may read again. One thread makes a turn at a time.
+    pub(crate) fn set_writes_only(&self, writes_only: bool) {
+        self.writes_only.store(writes_only, Ordering::Relaxed);
+    }
 }
 
 /// An open stream that counts its bytes, and bounds those of the server.
@@ -140,6 +160,11 @@ impl CountingStream {
         let Poll::Ready(Err(_)) = &written else {
             return written;
         };
+        if self.traffic.writes_only.load(Ordering::Relaxed) {
+            // The next turn of the task gets the error again, and ends the connection.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let mut byte = [0];
         match self.stream.io().poll_read(context, &mut ReadBuf::new(&mut byte)) {
             Poll::Ready(Err(alert)) => Poll::Ready(Err(alert)),
@@ -154,6 +179,12 @@ impl AsyncRead for CountingStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.traffic.writes_only.load(Ordering::Relaxed) {
+            if self.stream.poll_read_ready(context).is_ready() {
+                context.waker().wake_by_ref();
+            }
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let poll = self.stream.io().poll_read(context, buffer);
         let received = &buffer.filled()[before..];

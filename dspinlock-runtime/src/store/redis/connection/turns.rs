@@ -68,7 +68,7 @@ impl Wake for Turns {
 pub(crate) struct Turn<'a>(&'a Turns);
 
 impl Turn<'_> {
-    /// Forgets the wake-ups so far. The poll that follows sees their causes.
+    /// Forgets the wake-ups so far. The turn that follows sees their causes.
     pub(crate) fn restart(&self) {
         self.0.state.swap(TURNING, Ordering::AcqRel);
     }
@@ -76,7 +76,8 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if self.0.state.swap(IDLE, Ordering::AcqRel) == WOKEN {
+        // After a panic, the task ends.
+        if self.0.state.swap(IDLE, Ordering::AcqRel) == WOKEN || std::thread::panicking() {
             self.0.wake_task();
         }
     }
