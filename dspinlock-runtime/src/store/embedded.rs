@@ -10,11 +10,12 @@
 //! - All times are by the machine's clock. If it is set forward, leases expire early. If it is set back, a lease or a value
 //!   lives at most once more for its whole length. The fence of an existing entry never goes back.
 //!
-//! Modules, top first: `worker`, `table`, `file`, `inherited`, `open_error`, `sqlite_error`. Imports point downwards.
+//! Modules, top first: `worker`, `table`, `file`, `inherited`, `place`, `open_error`, `sqlite_error`. Imports point downwards.
 
 mod file;
 mod inherited;
 mod open_error;
+mod place;
 mod sqlite_error;
 mod table;
 mod worker;
