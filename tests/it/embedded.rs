@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use dspinlock::Pool;
-use dspinlock_testkit::{Job, Worker, join_calls, start_calls};
+use dspinlock_testkit::{Job, Python, Worker, join_calls, start_calls};
 
 use crate::common::logs::{self, assert_error};
 use crate::common::store::first_error;
@@ -122,17 +122,24 @@ with sqlite3.connect(sys.argv[1]) as base:
             print(row)
 base.close()
 ";
-    dspinlock_testkit::Python::run(script, &[path, statements])
+    Python::run(script, &[path, statements])
 }
 
-/// The open of a pipe waits until another process writes to it.
+/// The open of a file waits while another process creates it.
 #[test]
 fn a_file_that_is_slow_to_open_does_not_block_the_runtime_of_the_first_call() {
     let folder = tempfile::tempdir().unwrap();
-    let pipe = folder.path().join("locks.sqlite");
-    let created = std::process::Command::new("mkfifo").arg(&pipe).status();
-    assert!(created.unwrap().success());
-    let worker = Worker::start(&format!("sqlite:{}", pipe.display()));
+    let path = folder.path().join("locks.sqlite").display().to_string();
+    let script = "
+import sqlite3, sys, time
+base = sqlite3.connect(sys.argv[1], isolation_level=None)
+base.execute('begin exclusive')
+print('locked', flush=True)
+time.sleep(600)
+";
+    let creator = Python::start(script, &[&path]);
+    assert_eq!(creator.recv(), "locked");
+    let worker = Worker::start(&format!("sqlite:{path}"));
     for _ in 0..3 {
         let call = worker.call(&Job::new("cached", "key").with("timeout", 100));
         assert_eq!(call.result(), Err("dropped".to_owned()));
