@@ -418,7 +418,8 @@ mod tests {
     #[test]
     fn a_key_that_is_often_invalidated_does_not_evict_others() {
         let custom = Key::custom(&key(3).name()).expect("the name of a digest");
-        let changes: [&dyn Fn(&Arc<NearCache>); 4] = [
+        type Change<'a> = &'a dyn Fn(&Arc<NearCache>);
+        let changes: [Change<'_>; 4] = [
             &|cache| cache.changed(key(3).name().as_bytes()),
             &|cache| cache.forget(&key(3)),
             &|cache| cache.forget(&custom),

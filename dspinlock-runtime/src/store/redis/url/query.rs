@@ -236,6 +236,18 @@ mod tests {
     }
 
     #[test]
+    fn the_docs_list_every_parameter() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/stores.md");
+        let docs = std::fs::read_to_string(path).expect("the page is beside the crate");
+        let aliases = ALIASES.map(|(alias, _)| alias);
+        let names = [&COMMON[..], &TLS, &SENTINEL, &WITHOUT_EFFECT, &aliases].concat();
+        for name in names {
+            let is_listed = docs.contains(&format!("`{name}`")) || docs.contains(&format!("`{name}="));
+            assert!(is_listed, "`{name}` is not in docs/stores.md");
+        }
+    }
+
+    #[test]
     fn the_distance_counts_changed_letters() {
         for (one, other, expected) in [
             ("db", "db", 0),
