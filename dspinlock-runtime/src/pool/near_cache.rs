@@ -358,6 +358,7 @@ mod tests {
             .insert(key(1), Slot::new(placeholder.token, None));
         placeholder.fill(Arc::new(1_u8));
         assert_eq!(get(&cache, 1), None);
+        assert!(cache.filled().is_empty(), "a second chance would make it valid");
     }
 
     #[test]
