@@ -98,7 +98,7 @@ pub fn a_read_overtaken_by_a_local_write_is_not_cached() {
     run(|cache| cache.forget(&key()));
 }
 
-/// An entry outside of the queue of evictions would stay for ever, and a place in it without an entry would evict others.
+/// An entry that has lost its place in the queue of evictions would stay for ever.
 pub fn the_number_of_entries_stays_within_the_size() {
     let key = |number| Key::new(Format::Single, "dspinlock".into(), [number; 32]);
     let cache = Arc::new(NearCache::new(1));

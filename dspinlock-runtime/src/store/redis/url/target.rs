@@ -175,8 +175,7 @@ mod tests {
     fn server(url: &str) -> Address {
         match target(url) {
             Ok(Target::Server(address)) => address,
-            Ok(_) => panic!("{url} does not lead to one server"),
-            Err(error) => panic!("{url}: {error}"),
+            other => panic!("{url} does not lead to one server: {:?}", other.err()),
         }
     }
 
