@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use dspinlock::{Acquired, Error, Pool, PoolBuilder, RedisParameters};
-use dspinlock_testkit::{Job, Redis, Worker, eventually};
+use dspinlock::{Acquired, Error, HashDSpinlock, Pool, PoolBuilder, RedisParameters};
+use dspinlock_testkit::{Job, Python, Redis, Worker, eventually};
 
 use crate::common::lock::{lock, locked};
 use crate::common::logs::{self, assert_error};
@@ -106,6 +106,46 @@ fn every_kind_of_url_reaches_its_server() {
             .release_blocking()
             .unwrap_or_else(|error| panic!("{url}: {error}"));
         assert!(lock(&pool).delete_state_blocking().unwrap());
+    }
+}
+
+/// The same text leads to the same server, database and user.
+#[test]
+fn python_and_rust_read_a_url_alike() {
+    let server = Redis::start();
+    server.raw(&["ACL", "SETUSER", "me", "on", ">p@ss:w#rd+1", "~*", "+@all"]);
+    let (port, socket) = (server.port(), server.socket());
+    let socket = socket.display();
+    for (url, database) in [
+        (format!("redis://127.0.0.1:{port}"), 0),
+        (format!("redis://127.0.0.1:{port}/1"), 1),
+        (format!("redis://127.0.0.1:{port}?db=2"), 2),
+        (
+            format!("redis://127.0.0.1:{port}/?db=3&decode_responses=True&socket_timeout=2.5"),
+            3,
+        ),
+        (format!("redis://me:p%40ss:w%23rd+1@127.0.0.1:{port}/4"), 4),
+        (
+            format!("redis://127.0.0.1:{port}?db=5&username=me&password=p%40ss:w%23rd%2B1"),
+            5,
+        ),
+        (
+            format!("redis://me@127.0.0.1:{port}/6?password=p%40ss:w%23rd%2B1&protocol=2"),
+            6,
+        ),
+        (format!("unix://{socket}?db=7"), 7),
+        (format!("unix://me:p%40ss:w%23rd+1@{socket}?db=8"), 8),
+    ] {
+        let pool = Pool::open(&url).unwrap();
+        let lease = locked(HashDSpinlock::new("URL").pool(&pool).acquire_blocking());
+        let script = "
+import redis, sys
+session = redis.from_url(sys.argv[1])
+kwargs = session.connection_pool.connection_kwargs
+print(len(session.keys('dspinlock*')), kwargs.get('db', 0))
+";
+        assert_eq!(Python::run(script, &[&url]), [format!("1 {database}")], "{url}");
+        lease.release_blocking().unwrap();
     }
 }
 

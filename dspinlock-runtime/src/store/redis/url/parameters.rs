@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{Address, Place, login};
+use super::parts::is_host;
 use super::target::Target;
 use crate::error::Error;
 use crate::store::redis::timeouts::Timeouts;
@@ -379,10 +380,16 @@ impl RedisParameters {
                 return Err(Error::option(format!("`{name}` must be > 0")));
             }
         }
+        let hosts = self.sentinels.iter().chain(&self.startup_nodes);
+        let mut hosts = hosts.map(|(host, _)| host).chain([&self.redis_host]);
         let has_sentinels = !self.sentinels.is_empty();
         let has_socket = self.unix_socket_path.is_some();
         let kinds = [has_socket, has_sentinels, !self.startup_nodes.is_empty()];
         let refusals = [
+            (
+                !hosts.all(|host| is_host(host)),
+                "a host must be a host name or an address, without a port and a login: use `Pool::open` for a URL",
+            ),
             (
                 !self.ssl && self.tls != Tls::default(),
                 "`tls` is set, but `ssl` is off: set `ssl`, or remove `tls`",
@@ -418,6 +425,23 @@ mod tests {
             Ok(_) => panic!("the parameters are accepted"),
             Err(Error::InvalidOption { reason }) => reason,
             Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address() {
+        for host in [
+            "localhost",
+            "redis_1.example.",
+            "127.0.0.1",
+            "::1",
+            "fe80::1%eth0",
+            "münchen.example",
+        ] {
+            assert!(
+                RedisParameters::new().redis_host(host).resolve().is_ok(),
+                "{host}"
+            );
         }
     }
 
@@ -508,6 +532,13 @@ mod tests {
             (new().service_name("main"), "`sentinels`"),
             (new().sentinel_password("secret"), "`sentinels` is empty"),
             (new().username("secret"), "no password"),
+            (new().redis_host("redis://:secret@host"), "use `Pool::open`"),
+            (new().redis_host("host:6379"), "use `Pool::open`"),
+            (new().startup_nodes([(":secret@host", 1)]), "use `Pool::open`"),
+            (
+                new().sentinels([("one", 1), ("", 1)]).service_name("main"),
+                "use `Pool::open`",
+            ),
         ] {
             let message = refusal(parameters);
             assert!(message.contains(part) && !message.contains("secret"), "{message}");

@@ -120,6 +120,14 @@ fn either(name: &str, text: &str, query: &Query) -> Result<Option<String>, Error
     }
 }
 
+/// Whether the text is a host name or an address. Other text may be a URL with a password, and a host is looked up and logged.
+pub(crate) fn is_host(text: &str) -> bool {
+    let is_name = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "-._".contains(c));
+    // An address may have a zone behind a percent sign.
+    let (address, zone) = text.split_once('%').unwrap_or((text, ""));
+    !text.is_empty() && (is_name(text) || (address.parse::<Ipv6Addr>().is_ok() && is_name(zone)))
+}
+
 fn host(text: &str) -> Result<Host, Error> {
     let invalid = || {
         Error::url("a host is not valid: write `host` or `host:port`, with brackets around an IPv6 address")
@@ -136,9 +144,7 @@ fn host(text: &str) -> Result<Host, Error> {
             (name.to_owned(), port)
         }
     };
-    let is_name = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "-._".contains(c));
-    let is_address = name.contains(':');
-    if name.is_empty() || !(is_address || is_name(&name)) {
+    if !is_host(&name) {
         return Err(invalid());
     }
     if name == Ipv4Addr::UNSPECIFIED.to_string() || name == Ipv6Addr::UNSPECIFIED.to_string() {
