@@ -213,6 +213,12 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn url(reason: impl Into<String>) -> Self {
+        Self::InvalidUrl {
+            reason: reason.into(),
+        }
+    }
+
     pub(crate) fn option(reason: impl Into<String>) -> Self {
         Self::InvalidOption {
             reason: reason.into(),

@@ -25,7 +25,10 @@ pub use self::redis::RedisParameters;
 
 /// Opens the store behind a URL.
 pub(crate) fn open(url: &str, tls: Tls, limits: Limits) -> Result<SharedStore, Error> {
-    match url.strip_prefix("sqlite:") {
+    let path = url
+        .split_once(':')
+        .and_then(|(scheme, path)| scheme.eq_ignore_ascii_case("sqlite").then_some(path));
+    match path {
         Some(_) if tls != Tls::default() => Err(Error::option(
             "TLS options were given, but a `sqlite:` URL has no TLS: remove them",
         )),
@@ -71,6 +74,52 @@ mod tests {
         let store: SharedStore = open("sqlite::memory:").expect("the store opens");
         let store: &dyn Any = &*store;
         assert!(store.is::<memory::Memory>(), "SQLite is not used");
+    }
+
+    #[test]
+    fn the_scheme_is_known_in_any_case() {
+        assert!(open("SQLite::memory:").is_ok());
+    }
+
+    #[cfg(feature = "embedded")]
+    #[test]
+    fn a_path_that_would_not_be_what_it_says_is_refused_and_creates_nothing() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let inside = |end: &str| format!("sqlite:{}/{end}", folder.path().display());
+        for url in [
+            "sqlite::memory",
+            "sqlite::MEMORY:",
+            "sqlite:memory:",
+            "sqlite: :memory:",
+            "sqlite:///:memory:",
+            "sqlite:/:memory:",
+            "sqlite:~/locks.sqlite",
+            "sqlite:///~/locks.sqlite",
+            "sqlite:$HOME/locks.sqlite",
+            "sqlite:${HOME}/locks.sqlite",
+            "sqlite://$HOME/locks.sqlite",
+            "sqlite:file:locks.sqlite",
+            "sqlite://locks.sqlite",
+            "sqlite://localhost/locks.sqlite",
+            &inside("$USER/locks.sqlite"),
+            &inside("locks.sqlite?mode=ro"),
+        ] {
+            let Err(Error::InvalidUrl { reason }) = open(url).map(drop) else {
+                panic!("{url} is accepted")
+            };
+            assert!(reason.contains("`sqlite:"), "{url}: {reason}");
+        }
+        assert!(
+            std::fs::read_dir(folder.path())
+                .expect("the folder")
+                .next()
+                .is_none()
+        );
+        let absolute = format!("sqlite://{}/a$ 1.sqlite", folder.path().display());
+        assert!(
+            absolute.starts_with("sqlite:///") && open(&absolute).is_ok(),
+            "{absolute}"
+        );
     }
 
     #[cfg(not(feature = "embedded"))]

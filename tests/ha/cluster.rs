@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
+use dspinlock::{Pool, RedisParameters};
 use dspinlock_testkit::{Cluster, Job, Worker};
 
-use crate::{LEASE, SHORT_PAUSE, assert_recovered};
+use crate::common::lock::{lock, locked};
+use crate::{LEASE, SHORT_PAUSE, assert_recovered, host_port};
 
 /// A cluster and two workers.
 fn cluster() -> (Cluster, Worker, Worker) {
@@ -21,6 +23,17 @@ fn only_slot(cluster: &Cluster) -> (usize, usize) {
     assert_eq!(states.len(), 1, "{states:?}");
     let slot = cluster.slot(&states[0]);
     (slot, cluster.owner(slot))
+}
+
+#[test]
+fn parameters_lead_to_the_nodes() {
+    let cluster = Cluster::start();
+    let url = cluster.url();
+    let hosts = url.split_once("://").expect("a URL").1.trim_end_matches('/');
+    let nodes = hosts.split(',').map(host_port);
+    let pool = Pool::connect(RedisParameters::new().startup_nodes(nodes)).unwrap();
+    let _lease = locked(lock(&pool).acquire_blocking());
+    assert_eq!(cluster.keys().len(), 1);
 }
 
 #[test]

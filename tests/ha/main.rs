@@ -29,3 +29,9 @@ fn assert_recovered(what: &str, elapsed: Duration, failover: Duration) {
         "{what}: {elapsed:?}, of which the failover took {failover:?}"
     );
 }
+
+/// The parts of `host:port`.
+fn host_port(text: &str) -> (&str, u16) {
+    let (host, port) = text.split_once(':').expect("a port");
+    (host, port.parse().expect("a port"))
+}

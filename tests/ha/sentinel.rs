@@ -3,10 +3,12 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use dspinlock::{Pool, RedisParameters};
 use dspinlock_testkit::{Job, Sentinels, Worker};
 
 use crate::common::assertions::assert_publish_is_lost;
-use crate::{GRACE, LEASE, SHORT_PAUSE, assert_recovered};
+use crate::common::lock::{lock, locked};
+use crate::{GRACE, LEASE, SHORT_PAUSE, assert_recovered, host_port};
 
 /// Sentinels and two connected workers.
 fn sentinels() -> (Sentinels, Worker, Worker) {
@@ -17,6 +19,22 @@ fn sentinels() -> (Sentinels, Worker, Worker) {
     }
     let [one, two] = workers;
     (sentinels, one, two)
+}
+
+#[test]
+fn parameters_lead_to_the_master() {
+    let mut sentinels = Sentinels::start();
+    let url = sentinels.url();
+    let place = url.split_once("://").expect("a URL").1;
+    let (hosts, name) = place.split_once('/').expect("the name of the master");
+    let parameters = RedisParameters::new()
+        .sentinels(hosts.split(',').map(host_port))
+        .service_name(name)
+        .rdb(2);
+    let pool = Pool::connect(parameters).unwrap();
+    let _lease = locked(lock(&pool).acquire_blocking());
+    let used = format!("{:?}", sentinels.master().raw(&["INFO", "keyspace"]));
+    assert!(used.contains("db2:keys=1"), "{used}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! The embedded store: its files, and processes that are killed.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use dspinlock_testkit::{Job, Worker, join_calls, start_calls};
+use dspinlock::Pool;
+use dspinlock_testkit::{Job, Python, Worker, join_calls, start_calls};
 
 use crate::common::logs::{self, assert_error};
 use crate::common::store::first_error;
@@ -121,19 +122,64 @@ with sqlite3.connect(sys.argv[1]) as base:
             print(row)
 base.close()
 ";
-    dspinlock_testkit::Python::run(script, &[path, statements])
+    Python::run(script, &[path, statements])
 }
 
-/// The open of a pipe waits until another process writes to it.
+/// The open of a file waits while another process creates it.
 #[test]
 fn a_file_that_is_slow_to_open_does_not_block_the_runtime_of_the_first_call() {
     let folder = tempfile::tempdir().unwrap();
-    let pipe = folder.path().join("locks.sqlite");
-    let created = std::process::Command::new("mkfifo").arg(&pipe).status();
-    assert!(created.unwrap().success());
-    let worker = Worker::start(&format!("sqlite:{}", pipe.display()));
+    let path = folder.path().join("locks.sqlite").display().to_string();
+    let script = "
+import sqlite3, sys, time
+base = sqlite3.connect(sys.argv[1], isolation_level=None)
+base.execute('begin exclusive')
+print('locked', flush=True)
+time.sleep(600)
+";
+    let creator = Python::start(script, &[&path]);
+    assert_eq!(creator.recv(), "locked");
+    let worker = Worker::start(&format!("sqlite:{path}"));
     for _ in 0..3 {
         let call = worker.call(&Job::new("cached", "key").with("timeout", 100));
         assert_eq!(call.result(), Err("dropped".to_owned()));
     }
+}
+
+/// Hard links are a hazard, and another owner is normal in containers.
+#[test]
+fn a_file_with_two_names_or_another_owner_is_logged_in_one_line() {
+    logs::capture();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("locks.db");
+    let url = format!("sqlite:{}", path.display());
+    let lines = || {
+        let shown = path.display().to_string();
+        let mut lines = logs::lines();
+        lines.retain(|line| line.contains(&shown));
+        lines
+    };
+    drop(Pool::open(&url).unwrap());
+    assert_eq!(lines(), [""; 0]);
+    fs::hard_link(&path, folder.path().join("other.db")).unwrap();
+    drop(Pool::open(&url).unwrap());
+    let linked = lines();
+    assert!(
+        linked.len() == 1 && linked[0].starts_with("WARN") && linked[0].contains("2 names"),
+        "{linked:?}"
+    );
+    fs::remove_file(folder.path().join("other.db")).unwrap();
+    // Only root can give a file away. For everybody else, the own file logs nothing.
+    let is_root = fs::metadata(folder.path()).unwrap().uid() == 0;
+    if is_root {
+        chown(&path, Some(65534), None).unwrap();
+    }
+    drop(Pool::open(&url).unwrap());
+    let owned = lines().split_off(1);
+    assert_eq!(owned.len(), usize::from(is_root), "{owned:?}");
+    assert!(
+        owned
+            .iter()
+            .all(|line| line.starts_with("INFO") && line.contains("another user (id 65534)"))
+    );
 }

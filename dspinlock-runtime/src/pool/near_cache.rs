@@ -6,7 +6,7 @@
 //! A hit takes no lock and allocates nothing.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,8 +36,9 @@ pub(crate) struct NearCache {
     min_token: AtomicU64,
     /// The greatest number of entries.
     size: usize,
-    /// The filled slots, oldest first, and some that have been removed since. A hit never locks it.
-    filled: Mutex<VecDeque<(Key, u64)>>,
+    /// The keys of the filled slots by their tokens, oldest first: exactly the entries of `slots`. A slot is filled, and loses its
+    /// entry to an eviction, only while this is locked. A hit never locks it.
+    filled: Mutex<BTreeMap<u64, Key>>,
 }
 
 struct Slot {
@@ -108,8 +109,8 @@ impl NearCache {
         if self.size == 0 {
             return None;
         }
-        let token = self.next_token.fetch_add(1, Ordering::SeqCst);
-        self.slots.pin().insert(key.clone(), Slot::new(token, None));
+        let token = self.new_token();
+        self.removed(self.slots.pin().insert(key.clone(), Slot::new(token, None)));
         Some(Placeholder {
             cache: self.clone(),
             key: key.clone(),
@@ -125,10 +126,30 @@ impl NearCache {
             return;
         }
         match key.custom_text().map(Key::from_name) {
-            None => drop(self.slots.pin().remove(key)),
-            Some(Some(key)) => drop(self.slots.pin().remove(&key)),
+            None => self.remove(key),
+            Some(Some(key)) => self.remove(&key),
             Some(None) => {}
         }
+    }
+
+    fn remove(&self, key: &Key) {
+        self.removed(self.slots.pin().remove(key));
+    }
+
+    /// Forgets the place of a slot that is no longer in the map.
+    fn removed(&self, slot: Option<&Slot>) {
+        if let Some(Slot {
+            token,
+            entry: Some(_),
+            ..
+        }) = slot
+        {
+            self.filled().remove(token);
+        }
+    }
+
+    fn new_token(&self) -> u64 {
+        self.next_token.fetch_add(1, Ordering::SeqCst)
     }
 
     /// Whether no slot was ever reserved. Most processes use no near cache, so they need not parse pushes.
@@ -136,24 +157,29 @@ impl NearCache {
         self.next_token.load(Ordering::SeqCst) == 0
     }
 
-    fn filled(&self) -> MutexGuard<'_, VecDeque<(Key, u64)>> {
+    fn filled(&self) -> MutexGuard<'_, BTreeMap<u64, Key>> {
         self.filled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Evicts the oldest entries beyond the size. A recently used entry gets a second chance, but not all of them do.
-    fn evict(&self, filled: &mut VecDeque<(Key, u64)>) {
+    fn evict(&self, filled: &mut BTreeMap<u64, Key>) {
         let slots = self.slots.pin();
         let mut chances = SECOND_CHANCES;
         while filled.len() > self.size {
-            let Some((key, token)) = filled.pop_front() else {
+            let Some((token, key)) = filled.pop_first() else {
                 return;
             };
-            let used = slots.get(&key).is_some_and(|slot| slot.take_used(token));
-            if used && chances > 0 {
+            let newer = (chances > 0).then(|| self.new_token());
+            let evicted = slots.compute(key.clone(), |slot| match (slot, newer) {
+                (Some((_, slot)), Some(newer)) if slot.token == token && slot.is_used() => {
+                    Operation::Insert(Slot::new(newer, slot.entry.clone()))
+                }
+                (Some((_, slot)), _) if slot.token == token => Operation::Remove,
+                _ => Operation::Abort(()),
+            });
+            if let (Compute::Updated { .. }, Some(newer)) = (evicted, newer) {
                 chances -= 1;
-                filled.push_back((key, token));
-            } else {
-                let _ = slots.remove_if(&key, |_, slot| slot.token == token);
+                filled.insert(newer, key);
             }
         }
     }
@@ -168,9 +194,8 @@ impl Slot {
         }
     }
 
-    /// Whether the slot has this token and had a hit since the last call. Clears the mark.
-    fn take_used(&self, token: u64) -> bool {
-        self.token == token && self.used.swap(false, Ordering::Relaxed)
+    fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
     }
 }
 
@@ -180,7 +205,7 @@ impl Listener for NearCache {
             return;
         }
         if let Some(key) = std::str::from_utf8(name).ok().and_then(Key::from_name) {
-            self.slots.pin().remove(&key);
+            self.remove(&key);
         }
     }
 
@@ -208,6 +233,9 @@ impl Placeholder {
         };
         let token = self.token;
         let mut filled = self.cache.filled();
+        if token < self.cache.min_token.load(Ordering::SeqCst) {
+            return;
+        }
         let slots = self.cache.slots.pin();
         let updated = slots.compute(self.key.clone(), |slot| match slot {
             Some((_, slot)) if slot.token == token => {
@@ -216,7 +244,7 @@ impl Placeholder {
             _ => Operation::Abort(()),
         });
         if let Compute::Updated { .. } = updated {
-            filled.push_back((self.key.clone(), token));
+            filled.insert(token, self.key.clone());
             self.cache.evict(&mut filled);
         }
     }
@@ -330,6 +358,7 @@ mod tests {
             .insert(key(1), Slot::new(placeholder.token, None));
         placeholder.fill(Arc::new(1_u8));
         assert_eq!(get(&cache, 1), None);
+        assert!(cache.filled().is_empty(), "a second chance would make it valid");
     }
 
     #[test]
@@ -350,7 +379,7 @@ mod tests {
         let cache = cache(2);
         fill(&cache, [1, 2]);
         // Not by `found`, which marks entries as used.
-        let filled: Vec<Key> = cache.filled().iter().map(|(key, _)| key.clone()).collect();
+        let filled: Vec<Key> = cache.filled().values().cloned().collect();
         assert_eq!(filled, [key(1), key(2)]);
         fill(&cache, [3]);
         assert_eq!(found(&cache, 1..=3), [2, 3]);
@@ -384,5 +413,28 @@ mod tests {
         cache.forget(&key(1));
         fill(&cache, [1, 2]);
         assert_eq!(found(&cache, [1, 2]), [1, 2]);
+    }
+
+    /// Each kind of removal, and a new reservation, which replaces the value.
+    #[test]
+    fn a_key_that_is_often_invalidated_does_not_evict_others() {
+        let custom = Key::custom(&key(3).name()).expect("the name of a digest");
+        type Change<'a> = &'a dyn Fn(&Arc<NearCache>);
+        let changes: [Change<'_>; 4] = [
+            &|cache| cache.changed(key(3).name().as_bytes()),
+            &|cache| cache.forget(&key(3)),
+            &|cache| cache.forget(&custom),
+            &|cache| drop(reserve(cache, 3)),
+        ];
+        for change in changes {
+            let cache = cache(3);
+            fill(&cache, [1, 2]);
+            for _ in 0..100 {
+                fill(&cache, [3]);
+                change(&cache);
+            }
+            assert_eq!(cache.filled().len(), 2);
+            assert_eq!(found(&cache, 1..=3), [1, 2]);
+        }
     }
 }

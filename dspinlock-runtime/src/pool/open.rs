@@ -31,10 +31,20 @@ pub(super) enum Location {
     Redis(Box<RedisParameters>),
 }
 
+impl Location {
+    /// A URL from a file often ends with a line break.
+    fn trimmed(self) -> Self {
+        match self {
+            Self::Url(url) => Self::Url(url.trim().into()),
+            other => other,
+        }
+    }
+}
+
 impl Settings {
     pub(super) fn new(location: Location) -> Self {
         Self {
-            location,
+            location: location.trimmed(),
             tls: Tls::default(),
             limits: Limits::default(),
             secret: None,
@@ -123,6 +133,29 @@ mod tests {
             reason: "permission denied".into(),
         };
         assert!(!name_variable(unusable).to_string().contains(VARIABLE));
+    }
+
+    #[test]
+    fn blanks_around_a_url_make_no_difference() {
+        let settings = |url: &str| Settings::new(Location::Url(url.into()));
+        let padded = settings(" \tsqlite::memory:\r\n");
+        assert!(padded.open_store().is_ok());
+        assert!(padded == settings("sqlite::memory:"), "both are the same pool");
+    }
+
+    /// `./check` runs this test too.
+    #[cfg(not(feature = "embedded"))]
+    #[test]
+    fn a_program_without_the_embedded_store_and_without_a_url_gets_a_clear_error() {
+        let Err(Error::InvalidUrl { reason }) = Settings::from_environment() else {
+            panic!("there is a default store")
+        };
+        let parts = [
+            "`DSPINLOCK_URL` is not set",
+            "`embedded` is off",
+            "`dspinlock::init`",
+        ];
+        assert!(parts.iter().all(|part| reason.contains(part)), "{reason}");
     }
 
     #[test]

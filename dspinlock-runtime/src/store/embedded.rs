@@ -10,11 +10,12 @@
 //! - All times are by the machine's clock. If it is set forward, leases expire early. If it is set back, a lease or a value
 //!   lives at most once more for its whole length. The fence of an existing entry never goes back.
 //!
-//! Modules, top first: `worker`, `table`, `file`, `inherited`, `open_error`, `sqlite_error`. Imports point downwards.
+//! Modules, top first: `worker`, `table`, `file`, `inherited`, `place`, `open_error`, `sqlite_error`. Imports point downwards.
 
 mod file;
 mod inherited;
 mod open_error;
+mod place;
 mod sqlite_error;
 mod table;
 mod worker;
@@ -51,16 +52,26 @@ pub(crate) fn open(path: &str, time_limit: Option<Duration>) -> Result<SharedSto
     background::start().map_err(|error| OpenError::NoThread(error.kind()).into_error(path))?;
     Ok(Arc::new(match path {
         "" => Embedded::open(&default_path()?, time_limit)?,
-        // A mistyped `:memory:`, or a path with `~`, would create a file with that name.
-        path if path.starts_with([':', '~']) => {
-            return Err(Error::InvalidUrl {
-                reason:
-                    "`sqlite:` takes a path, `:memory:`, or nothing for the default path; `~` is not expanded"
-                        .into(),
-            });
+        path if is_misread(path) => {
+            return Err(Error::url(
+                "`sqlite:` takes a path, `:memory:`, or nothing for the default path; `~` and `$NAME` are not expanded, and an \
+                 absolute path has one slash before it, or three: `sqlite:/PATH`",
+            ));
         }
         path => Embedded::open(Path::new(path), time_limit)?,
     }))
+}
+
+/// Whether the path means something else elsewhere: a mistyped `:memory:`, a home folder, a variable of a shell, a URI of SQLite,
+/// or a host. It would create a file with that name.
+fn is_misread(path: &str) -> bool {
+    let relative = path.trim_start_matches('/');
+    let is_name = |c: char| c.is_ascii_alphabetic() || "_{".contains(c);
+    relative.starts_with(|c: char| ":~".contains(c) || c.is_whitespace())
+        || relative.starts_with("file:")
+        || relative == "memory:"
+        || path.split('$').skip(1).any(|rest| rest.starts_with(is_name))
+        || path.len() - relative.len() == 2
 }
 
 /// The embedded store. One thread does all its SQLite work; it ends when the store is dropped.

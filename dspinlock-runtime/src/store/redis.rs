@@ -31,10 +31,9 @@ use self::failover::sentinel::Sentinels;
 use self::node::{Node, Shared};
 use self::reconnect::{Locate, start_background};
 use self::timeouts::Timeouts;
-use self::url::address::Address;
 use self::url::limits::timeouts;
-use self::url::query;
-use self::url::scheme::Scheme;
+use self::url::parts::Parts;
+use self::url::target::Target;
 use super::api::{Boxed, CallerRead, Change, Failure, Listener, SharedStore, Store, Tracked};
 use super::limits::Limits;
 use crate::error::Error;
@@ -47,23 +46,38 @@ pub use self::url::parameters::RedisParameters;
 
 /// Opens the server, the master of sentinels or the cluster behind a URL.
 pub(crate) fn open(url: &str, tls: Tls, limits: Limits) -> Result<SharedStore, Error> {
-    let scheme = Scheme::of(url)?;
-    query::check(url)?;
-    let timeouts = timeouts(url, limits)?;
-    Ok(match scheme {
-        Scheme::Server => Arc::new(RedisStore::at(Address::parse(url, tls)?, timeouts)?),
+    let (target, timeouts) = resolve(url, tls, limits)?;
+    open_target(target, timeouts)
+}
+
+fn resolve(url: &str, tls: Tls, limits: Limits) -> Result<(Target, Timeouts), Error> {
+    let parts = Parts::parse(url)?;
+    let timeouts = timeouts(&parts.query, limits)?;
+    Ok((Target::of(&parts, tls)?, timeouts))
+}
+
+fn open_target(target: Target, timeouts: Timeouts) -> Result<SharedStore, Error> {
+    Ok(match target {
+        Target::Server(address) => Arc::new(RedisStore::new(Arc::new(address), timeouts)?),
         #[cfg(feature = "sentinel")]
-        Scheme::Sentinel => Arc::new(RedisStore::by_sentinels(url, tls, timeouts)?),
+        Target::Sentinels {
+            sentinels,
+            name,
+            template,
+        } => {
+            let sentinels = Sentinels::new(sentinels, name, template);
+            Arc::new(RedisStore::new(Arc::new(sentinels), timeouts)?)
+        }
         #[cfg(feature = "cluster")]
-        Scheme::Cluster => Arc::new(Cluster::open(url, tls, timeouts)?),
+        Target::Cluster(seeds) => Arc::new(Cluster::open(seeds, timeouts)?),
     })
 }
 
 impl RedisParameters {
-    /// Opens the server that the parameters name.
+    /// Opens the server, the master or the cluster that the parameters name.
     pub(crate) fn open(self, limits: Limits) -> Result<SharedStore, Error> {
-        let (address, timeouts) = self.resolve()?;
-        Ok(Arc::new(RedisStore::at(address, timeouts.with(limits))?))
+        let (target, timeouts) = self.resolve()?;
+        open_target(target, timeouts.with(limits))
     }
 }
 
@@ -77,22 +91,14 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidUrl`] if the URL is invalid; [`Error::RedisNotInitialized`] if the background thread cannot be
-    /// started.
+    /// [`Error::InvalidUrl`] if the URL is invalid or does not lead to one server; [`Error::RedisNotInitialized`] if the
+    /// background thread cannot be started.
     pub fn open(url: &str) -> Result<Self, Error> {
-        let timeouts = timeouts(url, Limits::default())?;
-        Self::at(Address::parse(url, Tls::default())?, timeouts)
-    }
-
-    fn at(address: Address, timeouts: Timeouts) -> Result<Self, Error> {
-        Self::new(Arc::new(address), timeouts)
-    }
-
-    /// The master that the sentinels of a URL name.
-    #[cfg(feature = "sentinel")]
-    fn by_sentinels(url: &str, tls: Tls, timeouts: Timeouts) -> Result<Self, Error> {
-        let sentinels = Sentinels::parse(url, tls)?;
-        Self::new(Arc::new(sentinels), timeouts)
+        match resolve(url, Tls::default(), Limits::default())? {
+            (Target::Server(address), timeouts) => Self::new(Arc::new(address), timeouts),
+            #[cfg(any(feature = "sentinel", feature = "cluster"))]
+            _ => Err(Error::url("it does not lead to one server")),
+        }
     }
 
     fn new(server: Arc<dyn Locate>, timeouts: Timeouts) -> Result<Self, Error> {

@@ -6,6 +6,7 @@ mod files;
 mod foreign;
 mod long;
 mod permissions;
+mod places;
 mod processes;
 mod thread;
 

@@ -44,6 +44,11 @@ fn a_read_overtaken_by_a_local_write_is_not_cached() {
 }
 
 #[test]
+fn the_number_of_entries_stays_within_the_size() {
+    check(near::the_number_of_entries_stays_within_the_size);
+}
+
+#[test]
 fn a_push_to_a_watched_key_is_never_missed() {
     check(watch::a_push_to_a_watched_key_is_never_missed);
 }

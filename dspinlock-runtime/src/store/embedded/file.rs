@@ -4,6 +4,7 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
@@ -11,6 +12,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::inherited;
 use super::open_error::OpenError;
+use super::place::{self, Name};
 use crate::error::Error;
 use crate::rt::clock::Instant;
 
@@ -57,40 +59,20 @@ pub fn default_path() -> Result<PathBuf, Error> {
     Ok(folder.join("dspinlock").join("locks.sqlite"))
 }
 
-/// The device and inode of the file at a path. Unknown on systems other than Unix.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FileId(Option<(u64, u64)>);
-
-impl FileId {
-    #[cfg(unix)]
-    pub(super) fn of(path: &Path) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        Self(std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino())))
-    }
-
-    /// Other systems do not delete or replace an open file.
-    #[cfg(not(unix))]
-    pub(super) fn of(_: &Path) -> Self {
-        Self(None)
-    }
-}
-
-/// Opens the file, and creates it if it is missing.
-pub(super) fn open(path: &Path, time_limit: Duration) -> Result<Connection, OpenError> {
-    let _opening = inherited::begin_opening()?;
+/// Opens the file, and creates it if it is missing. The file counts as open until the name is dropped.
+pub(super) fn open(path: &Path, time_limit: Duration) -> Result<(Connection, Arc<Name>), OpenError> {
+    let mut names = inherited::begin_opening()?;
     // On POSIX, closing any descriptor of a file releases all locks of the process on it. SQLite handles that, so only
     // SQLite opens an existing file. No other thread opens the file while it is created: `inherited` has a lock for that.
     // An absolute path is never one of SQLite's special names, such as ":memory:".
     let file = std::path::absolute(path)?;
-    if file.is_dir() {
-        return Err(OpenError::Folder);
-    }
+    place::check(&file, &names)?;
     create(&file)?;
     let deadline = Instant::now() + time_limit;
     retry_while_busy(deadline, || inspect(&file))?;
     let connection = connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     retry_while_busy(deadline, || set_up(&connection))?;
-    Ok(connection)
+    Ok((connection, names.add(&file)?))
 }
 
 /// Creates the file and its folders for their owner alone. SQLite gives its other files (-wal, -shm) the same mode.
@@ -223,7 +205,8 @@ mod tests {
     #[test]
     fn a_folder_as_path_is_reported_as_a_folder() {
         let folder = std::env::temp_dir();
-        let error = open(&folder, Duration::from_secs(1)).expect_err("a folder is not a file");
+        let opened = open(&folder, Duration::from_secs(1)).map(drop);
+        let error = opened.expect_err("a folder is not a file");
         let error = error.into_error(folder.display());
         assert!(error.to_string().contains("is a folder"), "{error}");
     }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use once_cell::sync::OnceCell;
 
 use super::open_error::OpenError;
+use super::place::Names;
 use crate::rt::process::PerProcess;
 
 static TABLES: PerProcess<Tables> = PerProcess::new(|parent| Tables {
@@ -21,8 +22,8 @@ static TABLES: PerProcess<Tables> = PerProcess::new(|parent| Tables {
 
 struct Tables {
     parent: Option<&'static Tables>,
-    /// Held while a file is opened.
-    opening: Mutex<()>,
+    /// The names of the open files. Held while a file is opened.
+    opening: Mutex<Names>,
     open: Mutex<Vec<Arc<dyn Close>>>,
     /// Whether SQLite may be called; set by the first use.
     is_usable: OnceCell<bool>,
@@ -47,7 +48,7 @@ pub(super) struct Open<T: Send + 'static>(Arc<Mutex<Option<T>>>);
 /// # Errors
 ///
 /// In a forked child, if a thread of the parent used a store at the moment of the `fork`.
-pub(super) fn begin_opening() -> Result<MutexGuard<'static, ()>, OpenError> {
+pub(super) fn begin_opening() -> Result<MutexGuard<'static, Names>, OpenError> {
     let tables = TABLES.get();
     let opening = lock(&tables.opening);
     if *tables

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
+use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
@@ -12,16 +13,24 @@ use crate::error::Error;
 pub(super) enum OpenError {
     /// Other processes keep the file busy.
     Busy,
+    /// The path is a link to an empty file.
+    EmptyTarget,
     /// The path leads to a folder.
     Folder,
     /// A thread of the parent process was inside SQLite at the `fork`.
     Forked,
     /// Another program has written the file.
     Foreign,
+    /// The file alone is mounted, without its folder.
+    MountPoint,
     /// There is no default path.
     NoHome,
     /// The thread cannot be started.
     NoThread(io::ErrorKind),
+    /// The path leads to a FIFO, a device or a socket.
+    NotAFile,
+    /// This process has the file open by another of its hard links.
+    OtherName(PathBuf),
     Unusable(String),
 }
 
@@ -37,15 +46,26 @@ impl OpenError {
     pub(super) fn reason(self) -> String {
         match self {
             Self::Busy => "other processes keep the file busy: try again".into(),
+            Self::EmptyTarget => {
+                "it is a link to an empty file, which may have another purpose: use the path of the file itself".into()
+            }
             Self::Folder => "it is a folder: use the path of a file".into(),
             Self::Forked => "a thread of the parent process was using an embedded store at the moment of the `fork`: fork while \
                              no call is in flight, or use a `redis:` URL"
                 .into(),
             Self::Foreign => "another program wrote the file, so it was not changed: use another path".into(),
+            Self::MountPoint => "the file itself is a mount point, and SQLite's other files would stay outside of it: mount its folder \
+                                 instead"
+                .into(),
             Self::NoHome => "the user has no home folder: set the path with `sqlite:PATH`".into(),
             Self::NoThread(kind) => {
                 format!("cannot start a thread ({kind}): raise the limits of the process")
             }
+            Self::NotAFile => "it is a FIFO, a device or a socket: use the path of a file".into(),
+            Self::OtherName(open) => format!(
+                "this process has the same file open as `{}` (a hard link): use one path",
+                open.display()
+            ),
             Self::Unusable(reason) => reason,
         }
     }

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
-use super::file::{self, FileId};
+use super::file;
 use super::open_error::OpenError;
+use super::place::{FileId, Name};
 use super::sqlite_error::SqliteError;
 use crate::key::Key;
 use crate::protocol::header::MAX_LINE;
@@ -46,6 +47,7 @@ pub(super) struct Table {
 pub(super) struct OpenFile {
     path: PathBuf,
     id: FileId,
+    _name: Arc<Name>,
 }
 
 /// An executed step.
@@ -60,10 +62,11 @@ impl Table {
     pub(super) fn open(path: &Path, time_limit: Duration, clock: Clock) -> Result<Self, OpenError> {
         // A relative path depends on the current directory, which can change.
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
-        let connection = file::open(&absolute, time_limit)?;
+        let (connection, name) = file::open(&absolute, time_limit)?;
         let file = OpenFile {
             id: FileId::of(&absolute),
             path: absolute,
+            _name: name,
         };
         Ok(Self {
             connection,
@@ -80,7 +83,7 @@ impl Table {
         if FileId::of(&open.path) == open.id {
             return Ok(());
         }
-        self.connection = file::open(&open.path, time_limit).map_err(|error| {
+        (self.connection, open._name) = file::open(&open.path, time_limit).map_err(|error| {
             SqliteError::Failed(Failure::FileNotReady {
                 path: open.path.display().to_string(),
                 reason: error.reason(),

@@ -20,14 +20,13 @@ use self::slot_map::{Member, slot};
 use super::node::{Node, never};
 use super::reconnect::start_background;
 use super::timeouts::Timeouts;
-use super::url::multi_host::MultiHost;
+use super::url::address::Address;
 use super::wire::reply::{CommandError, Refusal};
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
 use crate::rt::background;
 use crate::store::api::{Boxed, CallerRead, Change, Failure, Listener, Store, Tracked};
-use crate::tls::Tls;
 
 /// How many redirects a step follows.
 const MAX_REDIRECTS: usize = 16;
@@ -40,20 +39,12 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// `redis+cluster://user:password@host:port,host:port` and `rediss+cluster://` name some of the nodes.
+    /// A cluster with these nodes, and others.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidUrl`] if the URL is invalid; [`Error::RedisNotInitialized`] if the background thread cannot be
-    /// started.
-    pub(crate) fn open(url: &str, tls: Tls, timeouts: Timeouts) -> Result<Self, Error> {
-        let url = MultiHost::parse(url, tls);
-        if !matches!(url.path, "" | "0") {
-            return Err(Error::InvalidUrl {
-                reason: "Redis Cluster supports only database 0: remove the path".into(),
-            });
-        }
-        let seeds = url.addresses(6379)?;
+    /// [`Error::RedisNotInitialized`] if the background thread cannot be started.
+    pub(crate) fn open(seeds: Vec<Address>, timeouts: Timeouts) -> Result<Self, Error> {
         start_background(&seeds[0])?;
         let nodes = Arc::new(Nodes::new(seeds, timeouts));
         Ok(Self { nodes })

@@ -125,16 +125,16 @@ impl Connection {
             // Changes before this connection were not pushed to it.
             watches.wake_all();
         }
-        connection.prepare(purpose).await;
+        connection.prepare(&address.name_for(purpose)).await;
         Ok(Arc::new(connection))
     }
 
     /// Loads the scripts, so that no call has to, and learns what it can. If the user may not load scripts, steps fall back
     /// to `EVAL`.
-    async fn prepare(&self, purpose: Purpose) {
+    async fn prepare(&self, name: &str) {
         let mut setup = self.questions();
         if self.resp.has_setup() {
-            setup.cmd("CLIENT").arg("SETNAME").arg(purpose.client_name());
+            setup.cmd("CLIENT").arg("SETNAME").arg(name);
             for script in scripts::all() {
                 setup.cmd("SCRIPT").arg("LOAD").arg(script.text());
             }

@@ -9,6 +9,7 @@ use shuttle::thread;
 
 use super::key;
 use crate::clock::Instant;
+use crate::key::{Format, Key};
 use crate::pool::near_cache::NearCache;
 use crate::store::Listener;
 
@@ -95,4 +96,48 @@ pub fn a_read_overtaken_by_a_disconnect_is_not_cached() {
 /// This process writes the key.
 pub fn a_read_overtaken_by_a_local_write_is_not_cached() {
     run(|cache| cache.forget(&key()));
+}
+
+/// An entry that has lost its place in the queue of evictions would stay for ever.
+pub fn the_number_of_entries_stays_within_the_size() {
+    let key = |number| Key::new(Format::Single, "dspinlock".into(), [number; 32]);
+    let cache = Arc::new(NearCache::new(1));
+    let get = move |cache: &NearCache, number| {
+        let value = |entry: &(dyn Any + Send + Sync)| entry.downcast_ref::<u8>().copied();
+        cache.get(&key(number), Instant::now(), AGE, value)
+    };
+    let fill = move |cache: &Arc<NearCache>, number: u8| {
+        let placeholder = cache.reserve(&key(number)).expect("the cache is on");
+        placeholder.fill(Arc::new(number));
+    };
+    let threads: [Box<dyn FnOnce(Arc<NearCache>) + Send>; 4] = [
+        Box::new(move |cache| {
+            fill(&cache, 1);
+            get(&cache, 1);
+            fill(&cache, 1);
+        }),
+        Box::new(move |cache| {
+            fill(&cache, 2);
+            get(&cache, 2);
+        }),
+        Box::new(move |cache| cache.changed(key(1).name().as_bytes())),
+        Box::new(|cache| cache.all_changed()),
+    ];
+    let threads = threads.map(|thread| {
+        let cache = cache.clone();
+        thread::spawn(move || thread(cache))
+    });
+    for thread in threads {
+        thread.join().expect("the threads only fill and remove");
+    }
+    let count = || (1..=2).filter_map(|number| get(&cache, number)).count();
+    assert!(count() <= 1, "more entries than the size");
+    cache.forget(&key(1));
+    cache.forget(&key(2));
+    fill(&cache, 3);
+    assert_eq!(
+        (count(), get(&cache, 3)),
+        (0, Some(3)),
+        "a place without an entry"
+    );
 }

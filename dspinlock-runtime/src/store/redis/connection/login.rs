@@ -86,18 +86,18 @@ async fn log_in(
         peer,
     };
     if resp != Resp::V3 {
-        login.check(purpose).await?;
+        login.check(&address.name_for(purpose)).await?;
     }
     Ok(login)
 }
 
 impl Login {
     /// Waits for a reply: a login with RESP2 may have sent nothing. A proxy may close a connection that sends `CLIENT`.
-    async fn check(&mut self, purpose: Purpose) -> Result<(), RedisError> {
+    async fn check(&mut self, name: &str) -> Result<(), RedisError> {
         let mut command = redis::cmd("PING");
         if self.resp.has_setup() {
             command = redis::cmd("CLIENT");
-            command.arg("SETNAME").arg(purpose.client_name());
+            command.arg("SETNAME").arg(name);
         }
         let answer = tokio::select! {
             answer = self.connection.send_packed_command(&command) => answer,

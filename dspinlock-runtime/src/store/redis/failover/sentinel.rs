@@ -11,7 +11,6 @@ use redis::{AsyncConnectionConfig, PushInfo, RedisError, Value};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
-use crate::error::Error;
 use crate::rt::background;
 use crate::rt::clock::Instant;
 use crate::store::api::Boxed;
@@ -22,9 +21,7 @@ use crate::store::redis::reconnect::Locate;
 use crate::store::redis::redact::redact;
 use crate::store::redis::timeouts::Timeouts;
 use crate::store::redis::url::address::{Address, HostPort};
-use crate::store::redis::url::multi_host::MultiHost;
 use crate::store::redis::wire::reply;
-use crate::tls::Tls;
 
 /// The sentinels of one master.
 pub(crate) struct Sentinels {
@@ -45,27 +42,15 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Sentinels {
-    /// `redis+sentinel://user:password@host:port,host:port/master/database?sentinel_user=..&sentinel_password=..`
-    pub(crate) fn parse(url: &str, tls: Tls) -> Result<Self, Error> {
-        let url = MultiHost::parse(url, tls);
-        let (name, database) = url.path.split_once('/').unwrap_or((url.path, ""));
-        if name.is_empty() {
-            return Err(Error::InvalidUrl {
-                reason: "the name of the master is missing: use `redis+sentinel://host,host/master`".into(),
-            });
-        }
-        let user = url.parameter("sentinel_user").unwrap_or_default();
-        let credentials = url
-            .parameter("sentinel_password")
-            .map(|password| format!("{user}:{password}@"));
-        Ok(Self {
-            sentinels: url.addresses_for(&credentials.unwrap_or_default(), 26379)?,
-            name: name.into(),
-            template: url.template(database)?,
+    pub(crate) fn new(sentinels: Vec<Address>, name: String, template: Address) -> Self {
+        Self {
+            sentinels,
+            name,
+            template,
             first: AtomicUsize::new(0),
             master: watch::Sender::default(),
             subscribed: Once::new(),
-        })
+        }
     }
 
     /// Asks one sentinel after another. Each has its share of the connect timeout.
@@ -263,21 +248,5 @@ fn failure(command: &str, error: &RedisError) -> String {
             reply::code(error)
         ),
         None => format!("`{command}` failed ({}): check the sentinel", error.category()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sentinels_have_their_own_login_and_the_master_has_its_database() {
-        let url = "redis+sentinel://me:pass@one,two:5/main/7?sentinel_user=s&sentinel_password=t%2F";
-        let sentinels = Sentinels::parse(url, Tls::default()).unwrap();
-        assert_eq!(sentinels.to_string(), "main of the sentinels at one:26379, two:5");
-        let [asked, master] = [&sentinels.sentinels[0].login, &sentinels.template.login];
-        assert_eq!((asked.username(), asked.password()), (Some("s"), Some("t/")));
-        assert_eq!((master.username(), master.password()), (Some("me"), Some("pass")));
-        assert_eq!((asked.db(), master.db()), (0, 7));
     }
 }

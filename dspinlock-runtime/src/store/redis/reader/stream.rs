@@ -65,7 +65,7 @@ impl Endpoint {
         };
         let server = self.server.get().cloned();
         let is_checked = server.is_some();
-        let name = Purpose::Reader.client_name();
+        let name = self.address.name_for(Purpose::Reader);
         let (mut login, packet) = Login::new(&self.address.login, &name, server.unwrap_or_default());
         let mut io = stream.io();
         io.write_all(&packet).await?;

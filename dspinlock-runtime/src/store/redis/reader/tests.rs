@@ -18,6 +18,8 @@ use crate::rt::blocking::wait;
 use crate::store::api::Outcome;
 use crate::store::redis::timeouts::Timeouts;
 use crate::store::redis::url::address::{Address, Place};
+#[cfg(feature = "tls")]
+use crate::store::redis::url::{parts::Parts, target};
 
 const BOUND: usize = 100_000;
 
@@ -602,9 +604,11 @@ fn tls_works_like_tcp() {
     let mut endpoint = endpoint(&server);
     let url = server.tls_url();
     let (_, port) = url.rsplit_once(':').expect("a port");
-    endpoint.address = Address::parse(&url, tls)
-        .expect("a good URL")
-        .pinned(Some(local(port.parse().expect("a port"))));
+    let parts = Parts::parse(&url).expect("a good URL");
+    let Ok(target::Target::Server(address)) = target::Target::of(&parts, tls) else {
+        panic!("the URL leads to one server")
+    };
+    endpoint.address = address.pinned(Some(local(port.parse().expect("a port"))));
     let readers = Readers::new(endpoint);
     connected_sync(&readers);
     // Session tickets are no bytes of the server.

@@ -1,13 +1,14 @@
-//! The address of one server and the login to it, parsed from a URL. `Display` and `Debug` never show the login.
+//! The address of one server and the login to it. `Display` and `Debug` never show the login.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
+use redis::RedisConnectionInfo;
 
-use super::query::pairs;
+use super::query::Query;
 use crate::error::Error;
+use crate::store::redis::client_name::Purpose;
 use crate::store::redis::redact::redact;
 use crate::store::redis::resp::{Resp, SharedResp};
 #[cfg(feature = "tls")]
@@ -24,6 +25,8 @@ pub(crate) struct Address {
     pub(crate) tls: Option<tls::Connector>,
     pub(crate) login: RedisConnectionInfo,
     pub(crate) resp: SharedResp,
+    /// The beginning of the names of the connections, if the URL sets it.
+    pub(crate) client_name: Option<Box<str>>,
 }
 
 /// The host and port, or the socket path, of a server.
@@ -42,34 +45,8 @@ pub(crate) enum Place {
 pub(crate) type HostPort = (String, u16);
 
 impl Address {
-    /// Parses `redis://`, `rediss://`, `valkey://`, `valkeys://` and `redis+unix://`, each with `user:password@` and
-    /// `/database`. Certificates that the URL names replace those of `tls`.
-    pub(crate) fn parse(url: &str, tls: Tls) -> Result<Self, Error> {
-        let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
-        // The redis crate accepts the TLS schemes only with its own TLS stack, which is not built in.
-        let (scheme, secure) = match scheme {
-            "rediss" => ("redis", true),
-            "valkeys" => ("valkey", true),
-            other => (other, false),
-        };
-        let tls = tls_of(url, secure, tls)?;
-        let info = format!("{scheme}:{rest}")
-            .into_connection_info()
-            .map_err(|error| invalid(&reason(&error)))?;
-        let place = match info.addr() {
-            ConnectionAddr::Tcp(host, port) => Place::Tcp {
-                host: host.clone(),
-                port: *port,
-            },
-            ConnectionAddr::Unix(path) => Place::Unix(path.clone()),
-            _ => return Err(invalid("it names neither a host nor a unix socket")),
-        };
-        let mut address = Self::new(place, tls, info.redis_settings().clone())?;
-        address.resp = SharedResp::new(resp_of(url));
-        Ok(address)
-    }
-
     /// The server at a host and a port.
+    #[cfg(test)]
     pub(crate) fn tcp(
         host: &str,
         port: u16,
@@ -80,7 +57,7 @@ impl Address {
         Self::new(Place::Tcp { host, port }, tls, login)
     }
 
-    fn new(place: Place, tls: Option<Tls>, login: RedisConnectionInfo) -> Result<Self, Error> {
+    pub(crate) fn new(place: Place, tls: Option<Tls>, login: RedisConnectionInfo) -> Result<Self, Error> {
         #[cfg(not(feature = "tls"))]
         if tls.is_some() {
             return Err(Error::option(
@@ -95,7 +72,13 @@ impl Address {
             tls: tls.as_ref().map(tls::Connector::new).transpose()?,
             login,
             resp: SharedResp::new(None),
+            client_name: None,
         })
+    }
+
+    /// The name of a connection in `CLIENT LIST`.
+    pub(crate) fn name_for(&self, purpose: Purpose) -> String {
+        purpose.client_name(self.client_name.as_deref())
     }
 
     /// The same server and login by the address of an earlier connection, so that both lead to one server.
@@ -123,90 +106,38 @@ impl Address {
     }
 }
 
-/// The version of RESP that a URL asks for. The redis crate has refused other values.
-fn resp_of(url: &str) -> Option<Resp> {
-    let (_, version) = pairs(url).find(|(name, _)| name == "protocol")?;
-    Some(if version.ends_with('2') {
-        Resp::V2
-    } else {
-        Resp::V3
-    })
+/// The version of RESP that a URL asks for.
+pub(crate) fn resp(query: &Query) -> Result<SharedResp, Error> {
+    Ok(SharedResp::new(match query.get("protocol") {
+        None => None,
+        Some("2" | "resp2") => Some(Resp::V2),
+        Some("3" | "resp3") => Some(Resp::V3),
+        Some(_) => return Err(Error::url("`protocol` must be `2` or `3`")),
+    }))
 }
 
-/// The TLS options of a URL; `None` for a scheme without TLS. The parameters have the names of Python's redis package.
-fn tls_of(url: &str, secure: bool, mut tls: Tls) -> Result<Option<Tls>, Error> {
-    let (mut chain, mut key) = (None, None);
-    for (name, path) in pairs(url) {
-        match name.as_ref() {
-            name if name.starts_with("ssl") && !secure => {
-                return Err(invalid(
-                    "it has `ssl_` parameters, but its scheme has no TLS (use `rediss://`)",
-                ));
-            }
-            "ssl_ca_certs" => tls.authorities = Some(file(&name, &path)?),
-            "ssl_certfile" => chain = Some(file(&name, &path)?),
-            "ssl_keyfile" => key = Some(file(&name, &path)?),
-            // This is the default of both packages.
-            "ssl_cert_reqs" if path == "required" => {}
-            name if name.starts_with("ssl") => {
-                return Err(invalid(
-                    "of the `ssl_` parameters it may have `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile` only",
-                ));
-            }
-            _ => {}
-        }
-    }
-    if secure && url.contains('#') {
-        return Err(invalid(
-            "it has a fragment: remove it, and call `Tls::dangerously_accept_any_server` to skip verification",
-        ));
-    }
-    match (chain, key) {
-        (None, None) => {}
-        (Some(chain), Some(key)) => tls = tls.client_certificate(chain, key),
-        (Some(_), None) => return Err(invalid("`ssl_certfile` needs `ssl_keyfile`: add it")),
-        (None, Some(_)) => return Err(invalid("`ssl_keyfile` needs `ssl_certfile`: add it")),
-    }
-    if !secure && tls != Tls::default() {
-        return Err(Error::option(
-            "TLS options were given, but the URL scheme is not TLS: use `rediss://`",
-        ));
-    }
-    Ok(secure.then_some(tls))
+/// The content of the file that a parameter names.
+pub(crate) fn file(parameter: &str, path: &str) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|error| Error::url(format!("cannot read the file of `{parameter}`: {error}")))
 }
 
-fn file(parameter: &str, path: &str) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|error| invalid(&format!("cannot read the file of `{parameter}`: {error}")))
-}
-
-fn invalid(reason: &str) -> Error {
-    Error::InvalidUrl {
-        reason: reason.into(),
-    }
-}
-
-/// The message of the redis crate without its detail, because that may quote the password in the URL.
-fn reason(error: &redis::RedisError) -> String {
-    if error.detail().is_some() {
-        return error.category().into();
-    }
-    let text = error.to_string();
-    let description = text.split(" - ").next().unwrap_or_default();
-    let mut rest = description.chars();
-    let first = rest.next().map(|first| first.to_ascii_lowercase());
-    first.into_iter().chain(rest).collect()
-}
-
-/// The login of a user in a database.
-pub(crate) fn login(user: Option<&str>, password: Option<&str>, database: i64) -> RedisConnectionInfo {
+/// The login of a user in a database. Without a password no login is sent, so a user alone would have no effect.
+pub(crate) fn login(
+    user: Option<&str>,
+    password: Option<&str>,
+    database: i64,
+) -> Result<RedisConnectionInfo, String> {
     let mut login = RedisConnectionInfo::default().set_db(database);
-    if let Some(user) = user {
-        login = login.set_username(user);
-    }
     if let Some(password) = password {
         login = login.set_password(password);
     }
-    login
+    match user {
+        Some(_) if password.is_none() => Err(
+            "the login has a user and no password: add it; a password alone is written `:password@`".into(),
+        ),
+        Some(user) => Ok(login.set_username(user)),
+        None => Ok(login),
+    }
 }
 
 impl fmt::Display for Address {

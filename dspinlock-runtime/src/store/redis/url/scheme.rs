@@ -1,4 +1,4 @@
-//! The scheme of a URL: a single server, Sentinel or Redis Cluster. `redis` calls it before it parses the rest.
+//! The scheme of a URL: what it leads to, and whether by TLS. `parts` calls it before it parses the rest.
 
 use crate::error::Error;
 
@@ -6,6 +6,7 @@ use crate::error::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Server,
+    Unix,
     #[cfg(feature = "sentinel")]
     Sentinel,
     #[cfg(feature = "cluster")]
@@ -25,19 +26,22 @@ const WITH_HOST: [&str; 8] = [
 ];
 
 impl Scheme {
-    pub(crate) fn of(url: &str) -> Result<Self, Error> {
+    /// Splits a URL into its scheme, whether it uses TLS, and the text behind the first colon.
+    pub(crate) fn split(url: &str) -> Result<(Self, bool, &str), Error> {
         let (scheme, rest) = url.split_once(':').unwrap_or_default();
+        let scheme = &*scheme.to_ascii_lowercase();
+        let is_secure = scheme == "valkeys" || scheme.starts_with("rediss");
         // The scheme is not quoted: the text before the first colon may be a password.
         let reason = match scheme {
             _ if WITH_HOST.contains(&scheme) && !rest.starts_with("//") => {
                 "two slashes must follow the scheme: write `redis://host:port`"
             }
-            "redis+unix" | "valkey+unix" | "unix" => return Ok(Self::Server),
-            "redis" | "rediss" | "valkey" | "valkeys" => return Ok(Self::Server),
+            "redis+unix" | "valkey+unix" | "unix" => return Ok((Self::Unix, false, rest)),
+            "redis" | "rediss" | "valkey" | "valkeys" => return Ok((Self::Server, is_secure, rest)),
             #[cfg(feature = "sentinel")]
-            "redis+sentinel" | "rediss+sentinel" => return Ok(Self::Sentinel),
+            "redis+sentinel" | "rediss+sentinel" => return Ok((Self::Sentinel, is_secure, rest)),
             #[cfg(feature = "cluster")]
-            "redis+cluster" | "rediss+cluster" => return Ok(Self::Cluster),
+            "redis+cluster" | "rediss+cluster" => return Ok((Self::Cluster, is_secure, rest)),
             #[cfg(not(feature = "sentinel"))]
             "redis+sentinel" | "rediss+sentinel" => {
                 "a `redis+sentinel:` URL needs the feature `sentinel` of dspinlock: enable it"
@@ -58,6 +62,19 @@ impl Scheme {
             reason: reason.into(),
         })
     }
+
+    /// Whether the URL names several hosts.
+    pub(crate) fn has_list(self) -> bool {
+        !matches!(self, Self::Server | Self::Unix)
+    }
+
+    /// Whether the URL names sentinels, which have a login of their own.
+    pub(crate) fn has_sentinels(self) -> bool {
+        #[cfg(feature = "sentinel")]
+        return self == Self::Sentinel;
+        #[cfg(not(feature = "sentinel"))]
+        false
+    }
 }
 
 #[cfg(test)]
@@ -65,9 +82,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_scheme_is_known_in_any_case() {
+        for (url, scheme, is_secure, rest) in [
+            ("redis://host", Scheme::Server, false, "//host"),
+            ("Redis://Host", Scheme::Server, false, "//Host"),
+            ("REDISS://host", Scheme::Server, true, "//host"),
+            ("ValkeyS://host", Scheme::Server, true, "//host"),
+            ("Valkey+Unix:///path", Scheme::Unix, false, "///path"),
+            ("unix:/path", Scheme::Unix, false, "/path"),
+            #[cfg(feature = "sentinel")]
+            (
+                "RedisS+Sentinel://host/main",
+                Scheme::Sentinel,
+                true,
+                "//host/main",
+            ),
+            #[cfg(feature = "cluster")]
+            ("Redis+CLUSTER://host", Scheme::Cluster, false, "//host"),
+        ] {
+            assert_eq!(Scheme::split(url).expect(url), (scheme, is_secure, rest));
+        }
+    }
+
+    #[test]
     fn a_url_without_a_known_scheme_is_not_quoted_and_the_message_says_what_to_write() {
-        assert_eq!(Scheme::of("redis://host").unwrap(), Scheme::Server);
-        assert_eq!(Scheme::of("unix:/path").unwrap(), Scheme::Server);
         for (url, part) in [
             ("secret://password@host", "unknown URL scheme"),
             ("secret:6379", "no scheme: write `redis://host:port`"),
@@ -76,7 +114,7 @@ mod tests {
             ("redis:/secret", "two slashes"),
             ("redis:secret:6379", "two slashes"),
         ] {
-            let message = Scheme::of(url).unwrap_err().to_string();
+            let message = Scheme::split(url).unwrap_err().to_string();
             assert!(message.contains(part) && !message.contains("secret"), "{message}");
         }
     }
