@@ -6,6 +6,7 @@
 //! async calls share, `future` is the future of an async call.
 
 mod future;
+mod names;
 mod order;
 mod policy;
 mod shape;
@@ -14,11 +15,11 @@ mod site_name;
 mod steps;
 mod storable;
 
-use std::any::type_name;
 use std::marker::PhantomData;
 use std::time::Duration;
 
 pub use self::future::Run;
+use self::names::BodyType;
 use self::order::{Draft, Entering};
 pub use self::policy::{ByFrom, ErrorPolicy, MapErr, OnError, Outcome, Rules};
 pub use self::shape::Shape;
@@ -182,7 +183,7 @@ impl<R, P> Returning<R, P> {
     #[inline]
     pub fn run<F: Future<Output = R>>(mut self, body: F) -> Run<F, R, P> {
         Run::new(
-            Entering::new(self.draft.order(type_name::<F>())),
+            Entering::new(self.draft.order(BodyType::of::<F>())),
             self.steps,
             body,
         )
@@ -190,7 +191,7 @@ impl<R, P> Returning<R, P> {
 
     /// Runs a sync body under the lock, unless another call's result is returned. Blocks the thread.
     pub fn run_blocking<F: FnOnce() -> R>(mut self, body: F) -> R {
-        let mut entering = Entering::new(self.draft.order(type_name::<F>()));
+        let mut entering = Entering::new(self.draft.order(BodyType::of::<F>()));
         if let Some(outcome) = self.steps.near_hit(&entering) {
             return outcome;
         }

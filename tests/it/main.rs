@@ -18,6 +18,7 @@ mod keys;
 mod layers;
 mod manifest;
 mod messages_of_stores;
+mod names;
 mod near_cache;
 mod pool;
 mod python;

@@ -1,6 +1,6 @@
 //! Writes the function with its body behind the lock. It cannot fail.
 //!
-//! `expand` calls it with a function that is valid. It writes no logic: fixed options become a `const`, the key becomes
+//! `expand` calls it with a function that is valid. It writes no logic: fixed options become a `static`, the key becomes
 //! method calls, and the body keeps its tokens. The runtime does everything else.
 
 use std::time::Duration;
@@ -58,7 +58,7 @@ fn call(function: &LockedFn) -> TokenStream {
     let parts = key(function).into_iter().map(part);
     // The steps that change the type of the call move it. They come before the key, because a call with a key is larger.
     let call = quote! {{
-        ::dspinlock::__private::Call::new(const { &#site }) #cached #error_policy #(#parts)* #per_call
+        ::dspinlock::__private::Call::new(#site) #cached #error_policy #(#parts)* #per_call
     }};
     match function.form {
         Form::AsyncTrait { .. } => rename_self(call),
@@ -66,7 +66,7 @@ fn call(function: &LockedFn) -> TokenStream {
     }
 }
 
-/// The constant that describes the function.
+/// The static that describes the function, in a block of its own: the user's expressions do not see its name.
 fn site(function: &LockedFn, options: &TokenStream) -> TokenStream {
     let args = &function.args;
     let ident = function.sig.ident.unraw().to_string();
@@ -76,10 +76,12 @@ fn site(function: &LockedFn, options: &TokenStream) -> TokenStream {
     let skipped: Vec<usize> = generics.map(|(position, _)| position).collect();
     let skipped = (!skipped.is_empty()).then(|| quote!(.skipped_generics(&[#(#skipped),*])));
     let fail = is_on(&args.fail_if_key_exists).then(|| quote!(.fail_if_key_exists()));
-    quote! {
-        ::dspinlock::__private::Site::new(::core::concat!(::core::module_path!(), "::", #ident))
-            #(.name(#name))* #(.prefix(#prefix))* #skipped #fail #options
-    }
+    quote! {{
+        static SITE: ::dspinlock::__private::Site =
+            ::dspinlock::__private::Site::new(::core::concat!(::core::module_path!(), "::", #ident))
+            #(.name(#name))* #(.prefix(#prefix))* #skipped #fail #options;
+        &SITE
+    }}
 }
 
 /// The expressions that make the key: `key = ...`, or every argument that is not skipped.

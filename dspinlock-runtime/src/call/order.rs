@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::names::{self, BodyType};
 use super::site::Site;
 use super::site_name::{site_name, site_name_pieces};
 use crate::engine::{self, Boxed, CallSpec, Joined, Lookup, Outcome};
 use crate::error::Error;
-use crate::key::{Format, Key, KeyHasher, Owner};
+use crate::key::{Format, Key, KeyHasher};
 use crate::options::Options;
 use crate::pool::Pool;
 use crate::protocol::tag::Tag;
@@ -48,14 +49,18 @@ impl Draft {
         self.options.get_or_insert_with(|| Box::new(site.clone()))
     }
 
-    /// `body_type` is the `type_name` of the body.
-    pub(super) fn order(&mut self, body_type: &'static str) -> Order {
+    pub(super) fn order(&mut self, body_type: BodyType) -> Order {
         let site = self.site;
-        let name = |hash: &mut Sha256| site_name_pieces(site, body_type, |piece| hash.update(piece));
+        let owner = body_type.owner(site);
+        let name = |hash: &mut Sha256| {
+            names::check(site, body_type).ok()?;
+            site_name_pieces(site, body_type.name, |piece| hash.update(piece));
+            Some(())
+        };
         Order {
             site,
             body_type,
-            digest: self.hasher.digest(Some(Owner::new(site, body_type)), name),
+            digest: self.hasher.digest(Some(owner), name),
             cached: self.cached,
             near_cache: self.near_cache,
             options: self.options.take(),
@@ -68,8 +73,8 @@ impl Draft {
 /// What a call asks for.
 pub(super) struct Order {
     site: &'static Site,
-    body_type: &'static str,
-    /// `None` if a part of the key could not be serialized.
+    body_type: BodyType,
+    /// `None` if a part of the key could not be serialized, or if another site has the same name.
     digest: Option<[u8; 32]>,
     cached: bool,
     near_cache: Option<Duration>,
@@ -112,8 +117,9 @@ impl Order {
     }
 
     fn spec(&self) -> Result<Box<CallSpec>, Error> {
-        let site = site_name(self.site, self.body_type);
+        let site = site_name(self.site, self.body_type.name);
         let Some(key) = self.key() else {
+            names::check(self.site, self.body_type)?;
             let site = site.into_owned();
             return Err(Error::ProvidedObjectIsNotHashable { site });
         };
@@ -176,7 +182,7 @@ impl Entering {
     #[cfg(test)]
     pub(super) fn ready(outcome: Result<Outcome, Error>) -> Self {
         static SITE: Site = Site::new("m::f");
-        let order = Draft::new(&SITE).order("m::f");
+        let order = Draft::new(&SITE).order(BodyType::of::<()>());
         let state = State::Waiting(InFlight::new(Box::pin(std::future::ready(outcome))));
         Self { order, state }
     }
@@ -197,7 +203,7 @@ impl Future for Entering {
                     Ok(Ok(found)) => return Poll::Ready(Ok(Outcome::Hit(found, None))),
                     Ok(Err(joined)) => self.enter(Some(joined))?,
                     Err(error) => {
-                        let site = site_name(self.order.site, self.order.body_type);
+                        let site = site_name(self.order.site, self.order.body_type.name);
                         return Poll::Ready(Err(error.at(&site)));
                     }
                 },
