@@ -14,6 +14,8 @@ mod entries;
 mod errors;
 mod executors;
 mod explicit;
+#[path = "../common/json_numbers.rs"]
+mod json_numbers;
 mod keys;
 mod layers;
 mod manifest;
@@ -24,4 +26,5 @@ mod pool;
 mod python;
 mod round_trips;
 mod suspended;
+mod unreadable;
 mod wire_format;
