@@ -14,12 +14,12 @@ mod site;
 mod site_name;
 mod steps;
 mod storable;
+mod unreadable;
 
 use std::marker::PhantomData;
 use std::time::Duration;
 
 pub use self::future::Run;
-use self::names::BodyType;
 use self::order::{Draft, Entering};
 pub use self::policy::{ByFrom, ErrorPolicy, MapErr, OnError, Outcome, Rules};
 pub use self::shape::Shape;
@@ -182,16 +182,12 @@ impl<R, P> Returning<R, P> {
     /// Runs an async body under the lock, unless another call's result is returned.
     #[inline]
     pub fn run<F: Future<Output = R>>(mut self, body: F) -> Run<F, R, P> {
-        Run::new(
-            Entering::new(self.draft.order(BodyType::of::<F>())),
-            self.steps,
-            body,
-        )
+        Run::new(Entering::new(self.draft.order::<F>()), self.steps, body)
     }
 
     /// Runs a sync body under the lock, unless another call's result is returned. Blocks the thread.
     pub fn run_blocking<F: FnOnce() -> R>(mut self, body: F) -> R {
-        let mut entering = Entering::new(self.draft.order(BodyType::of::<F>()));
+        let mut entering = Entering::new(self.draft.order::<F>());
         if let Some(outcome) = self.steps.near_hit(&entering) {
             return outcome;
         }

@@ -1,5 +1,6 @@
 //! Two functions with one name never share a key in silence, and one function always has one key.
 
+use std::collections::HashSet;
 use std::panic::Location;
 use std::thread;
 
@@ -80,11 +81,9 @@ macro_rules! value {
 
 #[test]
 fn two_uses_of_a_macro_do_not_share_results() {
-    let line = line!() + 1;
-    let (first, second) = (
-        value!(1), //
-        value!(2),
-    );
+    let first = value!(1);
+    let second = value!(2);
+    let line = line!() - 2;
     assert_refused([&first, &second], [line, line + 1]);
 }
 
@@ -345,4 +344,55 @@ async fn one_place_is_never_refused() {
         assert_eq!(borrowing(&text, 1).await.unwrap(), 4);
         assert_eq!(borrowing("abc", 2).await.unwrap(), 5);
     }
+}
+
+#[dspinlock(cached_if_computed)]
+fn of_constants<const C: char, const I: i128, const B: bool, const U: u64>()
+-> Result<(char, i128, bool, u64), Error> {
+    Ok((C, I, B, U))
+}
+
+#[dspinlock(skip(C), cached_if_computed)]
+fn without_char<T, const C: char, const I: i8>() -> Result<(char, i8), Error> {
+    Ok((C, I))
+}
+
+#[dspinlock(skip(T, I), cached_if_computed, name = "names, without_number")]
+fn without_number<T, const C: char, const I: i8>() -> Result<(char, i8), Error> {
+    Ok((C, I))
+}
+
+#[test]
+fn a_constant_of_every_kind_is_part_of_the_key() {
+    init_in_memory();
+    macro_rules! check {
+        ($($c:literal)*) => {$(
+            for _ in 0..2 {
+                assert_eq!(of_constants::<$c, 0, true, 0>().unwrap(), ($c, 0, true, 0));
+                assert_eq!(of_constants::<$c, 0, false, 0>().unwrap(), ($c, 0, false, 0));
+                assert_eq!(of_constants::<$c, -1, true, 0>().unwrap(), ($c, -1, true, 0));
+                assert_eq!(of_constants::<$c, { i128::MIN }, true, 0>().unwrap(), ($c, i128::MIN, true, 0));
+                assert_eq!(of_constants::<$c, 0, true, { u64::MAX }>().unwrap(), ($c, 0, true, u64::MAX));
+                // The first call with the other arguments decides.
+                assert_eq!(without_char::<&str, $c, 1>().unwrap(), ('>', 1));
+                assert_eq!(without_char::<&str, $c, -1>().unwrap(), ('>', -1));
+                assert_eq!(without_number::<u8, $c, 1>().unwrap(), ($c, 1));
+                assert_eq!(without_number::<u16, $c, 2>().unwrap(), ($c, 1));
+            }
+        )*};
+    }
+    check!('>' '<' ',' '(' ')' '[' '\'' '\\' '"' '_' ' ' '-' '\n' 'é' '\u{301}' '{');
+}
+
+#[test]
+fn a_sorted_set_has_one_key() {
+    #[dspinlock(key = dspinlock::sorted(tags), cached_if_computed)]
+    fn count(tags: &HashSet<u32>, first: u32) -> Result<u32, Error> {
+        Ok(first)
+    }
+    init_in_memory();
+    let ascending: HashSet<u32> = (0..100).collect();
+    let descending: HashSet<u32> = (0..100).rev().collect();
+    assert_eq!(count(&ascending, 1).unwrap(), 1);
+    assert_eq!(count(&descending, 2).unwrap(), 1);
 }

@@ -16,14 +16,14 @@ use crate::error::Error;
 use crate::key::Owner;
 use crate::rt::process::PerProcess;
 
-/// The type of the body of a function: every function has another one, and every instance of a generic function.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BodyType {
+/// The type of the body of a function: every function has another one, and so has every instance of a generic function.
+#[derive(Clone, Copy)]
+pub(crate) struct Body {
     pub(super) name: &'static str,
     id: TypeId,
 }
 
-impl BodyType {
+impl Body {
     #[inline]
     pub(super) fn of<F>() -> Self {
         Self {
@@ -49,7 +49,7 @@ thread_local! {
 }
 
 /// Refuses a name that does not distinguish this site from another one. A `name` of the attribute may be shared.
-pub(crate) fn check(site: &'static Site, body: BodyType) -> Result<(), Error> {
+pub(crate) fn check(site: &'static Site, body: Body) -> Result<(), Error> {
     let owner = body.owner(site);
     // A thread that ends remembers nothing any more.
     if CHECKED
@@ -63,7 +63,7 @@ pub(crate) fn check(site: &'static Site, body: BodyType) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_name(site: &'static Site, body: BodyType) -> Result<(), Error> {
+fn check_name(site: &'static Site, body: Body) -> Result<(), Error> {
     if site.name == Some("") {
         return Ok(());
     }
