@@ -51,7 +51,7 @@
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::{
     Acquired, Current, DSpinlockBase, Error, HashDSpinlock, Holder, KeyName, Lease, Op, Options, Pool,
-    PoolBuilder, RedisParameters, StoreFailure, Tls, Wait, current, init, isoformat, sorted,
+    PoolBuilder, RedisParameters, StoreFailure, Tls, Wait, bounds, current, init, isoformat, sorted,
 };
 
 #[doc(hidden)]

@@ -20,7 +20,8 @@ async fn price<T: Serialize, const N: usize>(&self, user: T) -> Result<T, Failur
             .cached()
             .map_err(Failure::Lock)
             .part(&self.id)
-            .part(&::core::format_args!("user:{user}"))
+            .part(&"user:{user}")
+            .part(&::core::format_args!("{user}"))
             .part(&(a + b))
             .ttl(self.ttl(&user))
     }

@@ -12,6 +12,9 @@ pub(crate) const MIN_LEASE: Duration = Duration::from_millis(100);
 /// The default of `max_block_time`, which limits `lease`.
 pub(crate) const DEFAULT_MAX_BLOCK_TIME: Duration = Duration::from_secs(30 * 60);
 
+/// The default of `ttl`, which limits `near_cache`.
+pub(crate) const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
+
 /// The longest `prefix`, in bytes.
 pub(crate) const MAX_PREFIX: usize = 64;
 
@@ -22,5 +25,6 @@ const _: () = {
     assert!(MAX_DURATION.as_nanos() == limits::MAX_DURATION.as_nanos());
     assert!(MIN_LEASE.as_nanos() == limits::MIN_LEASE.as_nanos());
     assert!(DEFAULT_MAX_BLOCK_TIME.as_nanos() == limits::DEFAULT_MAX_BLOCK_TIME.as_nanos());
+    assert!(DEFAULT_TTL.as_nanos() == limits::DEFAULT_TTL.as_nanos());
     assert!(MAX_PREFIX == limits::MAX_PREFIX);
 };

@@ -6,7 +6,7 @@
 mod async_trait;
 mod parameter;
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::parse::{ParseStream, Parser};
 use syn::{AttrStyle, Attribute, GenericParam, ReturnType, Signature, Stmt, Type, Visibility};
 
@@ -27,6 +27,8 @@ pub(crate) struct LockedFn {
     pub(crate) output: Type,
     /// The statements of the body. They are never parsed.
     pub(crate) body: TokenStream,
+    /// The braces of the function.
+    pub(crate) braces: Span,
 }
 
 /// How the body runs.
@@ -51,7 +53,11 @@ impl LockedFn {
             Ok((attrs, vis, sig, input.parse::<TokenStream>()?))
         };
         let (mut attrs, vis, sig, rest): (_, _, Signature, _) = parser.parse2(item)?;
-        let (inner, body) = split_body(rest, &sig)?;
+        let Body {
+            attrs: inner,
+            braces,
+            body,
+        } = split_body(rest, &sig)?;
         attrs.extend(inner);
         let (form, output, body) = form(&sig, body);
         let prologue = match &form {
@@ -68,6 +74,7 @@ impl LockedFn {
             form,
             output,
             body,
+            braces,
             sig,
         })
     }
@@ -112,17 +119,28 @@ fn require_fn(item: &TokenStream) -> syn::Result<()> {
     fail(first, "`#[dspinlock]` can be used only on a function or a method")
 }
 
-/// The inner attributes of the body, converted to outer attributes, and its statements.
-fn split_body(rest: TokenStream, sig: &Signature) -> syn::Result<(Vec<Attribute>, TokenStream)> {
+/// What the braces of the function contain.
+struct Body {
+    /// The inner attributes, converted to outer attributes.
+    attrs: Vec<Attribute>,
+    braces: Span,
+    body: TokenStream,
+}
+
+fn split_body(rest: TokenStream, sig: &Signature) -> syn::Result<Body> {
     let parser = |input: ParseStream| {
         let content;
-        syn::braced!(content in input);
+        let braces = syn::braced!(content in input);
         let inner = content.call(Attribute::parse_inner)?;
         let outer = inner.into_iter().map(|attr| Attribute {
             style: AttrStyle::Outer,
             ..attr
         });
-        Ok((outer.collect(), content.parse()?))
+        Ok(Body {
+            attrs: outer.collect(),
+            braces: braces.span.join(),
+            body: content.parse()?,
+        })
     };
     let no_body = "a method without a body cannot be locked: put `#[dspinlock]` on its implementation";
     parser.parse2(rest).or_else(|_| fail(&sig.ident, no_body))

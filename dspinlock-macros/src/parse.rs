@@ -4,8 +4,10 @@
 
 mod args;
 mod duration;
+mod format;
 mod names;
 mod value;
 
 pub(crate) use args::{Args, is_on};
+pub(crate) use format::{argument, holes};
 pub(crate) use value::{Arg, OnError, Setting, Wait};

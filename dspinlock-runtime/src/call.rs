@@ -8,6 +8,7 @@
 mod future;
 mod names;
 mod order;
+mod part;
 mod policy;
 mod shape;
 mod site;
@@ -21,13 +22,13 @@ use std::time::Duration;
 
 pub use self::future::Run;
 use self::order::{Draft, Entering};
-pub use self::policy::{ByFrom, ErrorPolicy, MapErr, OnError, Outcome, Rules};
-pub use self::shape::Shape;
+pub use self::part::KeyPart;
+pub use self::policy::{BecomesError, ByFrom, Fails, LockError, MapErr, OnError, ReturnType};
+pub use self::shape::{Fallible, Plain, Shape};
 pub use self::site::Site;
 use self::steps::{Decision, Settled, Steps};
-pub use self::storable::{Cached, CachedNear, CachedShared, Discarded, Disposition, NearCacheable, Storable};
+pub use self::storable::{Cached, CachedNear, CachedShared, Discarded, NearCacheable, NoValue, Storable};
 use crate::error::Error;
-use crate::key::KeyPart;
 use crate::options::Wait;
 use crate::rt::blocking;
 
@@ -67,7 +68,9 @@ impl<S, P> Call<S, P> {
 
     /// `max_spinlock_tries = expr`.
     pub fn max_spinlock_tries(mut self, tries: u32) -> Self {
-        self.draft.options().max_spinlock_tries = tries;
+        let options = self.draft.options();
+        options.max_spinlock_tries = tries;
+        options.outlasts_lease = false;
         self
     }
 
@@ -162,13 +165,27 @@ impl<S, P> Call<S, P> {
         }
     }
 
-    /// Sets the return type. No other step has a bound on it, so a type that violates the bound causes one compiler error.
+    /// Sets the return type. No other step has a bound on it, so a type that violates a bound causes one compiler error.
     #[inline]
-    pub fn returning<R: Outcome<S, P>>(self) -> Returning<R, P> {
+    pub fn returning<R>(self) -> Returning<R, P>
+    where
+        R: ReturnType<P, Value: Storable<S> + NearCacheable<S>, Error: LockError<P>>,
+    {
         Returning {
             draft: self.draft,
-            steps: Steps::new(self.policy),
+            steps: Steps::new::<S>(self.policy),
         }
+    }
+}
+
+impl<P> Call<CachedShared, P> {
+    /// As `returning`, for a shared key. A step of its own, because it has its own compiler message.
+    #[inline]
+    pub fn returning_no_value<R>(self) -> Returning<R, P>
+    where
+        R: ReturnType<P, Value: NoValue, Error: LockError<P>>,
+    {
+        self.returning()
     }
 }
 

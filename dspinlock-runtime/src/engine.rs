@@ -102,3 +102,70 @@ impl Permit {
         self.lease.held().name()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use dspinlock_testkit::{Proxy, Redis, eventually};
+
+    use super::*;
+    use crate::key::{Format, Key};
+    use crate::options::{Options, Wait};
+    use crate::rt::blocking::wait;
+
+    /// Waits without a limit.
+    fn lock(pool: &Pool) -> Lease {
+        let options = Options {
+            wait: Some(Wait::Forever),
+            ..Options::default()
+        };
+        let spec = CallSpec {
+            key: Key::new(Format::Single, "dspinlock".into(), [1; 32]),
+            site: "site".into(),
+            options,
+            near_cache: None,
+            refuse: None,
+            refusals: 0,
+        };
+        match wait(acquire(pool.clone(), Box::new(spec))) {
+            Ok(Outcome::Lead(lease)) => lease,
+            other => panic!("expected a lease, got {other:?}"),
+        }
+    }
+
+    fn release(lease: Lease) {
+        wait(lease.publish(None)).expect("the store replies");
+    }
+
+    /// Two pools of a process share no flights. At the end of its turn, a pool watches the key only if it has seen another
+    /// process.
+    #[test]
+    fn a_holder_of_this_process_is_not_another_process() {
+        for is_own in [true, false] {
+            let server = Redis::start();
+            let proxy = Proxy::start(server.port());
+            let [other, pool] = [server.url(), proxy.url()].map(|url| Pool::open(&url).expect("a pool"));
+            let held = lock(&other);
+            if !is_own {
+                let entry = format!("Btag-of-16-bytes_{:016}1,elsewhere,,,site\n", held.fence());
+                server.raw(&["SET", &server.only_name(), &entry, "KEEPTTL"]);
+            }
+            thread::scope(|threads| {
+                for _ in 0..12 {
+                    threads.spawn(|| (0..3).for_each(|_| release(lock(&pool))));
+                }
+                eventually("a waiting call", || {
+                    (proxy.requests("ACQUIRE") >= 2).then_some(())
+                });
+                let name = server.only_name();
+                match is_own {
+                    true => release(held),
+                    false => drop(server.raw(&["UNLINK", &name])),
+                }
+            });
+            let reads = proxy.requests("GETRANGE");
+            assert_eq!(reads == 0, is_own, "{reads} reads");
+        }
+    }
+}

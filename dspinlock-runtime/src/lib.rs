@@ -33,13 +33,21 @@ pub use rt::op::Op;
 pub use store::RedisParameters;
 pub use tls::Tls;
 
+/// The bounds that the attribute puts on the types of a function, as the compiler's messages name them.
+///
+/// No program implements or names them: every type that fits their description has them. The other types say how the attribute
+/// was written, such as [`Cached`](bounds::Cached) for `cached_if_computed`.
+pub mod bounds {
+    pub use crate::call::{
+        BecomesError, ByFrom, Cached, CachedNear, CachedShared, Discarded, Fails, Fallible, KeyPart,
+        LockError, MapErr, NearCacheable, NoValue, OnError, Plain, ReturnType, Storable,
+    };
+}
+
 /// For the code that the attribute generates. It is not public API and changes without notice.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::call::{
-        ByFrom, Cached, CachedNear, CachedShared, Call, Discarded, Disposition, ErrorPolicy, MapErr,
-        NearCacheable, OnError, Outcome, Returning, Rules, Run, Shape, Site, Storable, never,
-    };
+    pub use crate::call::{Call, Returning, Run, Shape, Site, never};
     pub use crate::inspect::{InUse, in_use};
 }
 
@@ -54,7 +62,7 @@ pub mod internals {
         pub use crate::key::*;
     }
     pub mod limits {
-        pub use crate::options::{DEFAULT_MAX_BLOCK_TIME, MAX_DURATION, MAX_PREFIX, MIN_LEASE};
+        pub use crate::options::{DEFAULT_MAX_BLOCK_TIME, DEFAULT_TTL, MAX_DURATION, MAX_PREFIX, MIN_LEASE};
     }
     pub mod protocol {
         pub use crate::protocol::*;

@@ -32,7 +32,9 @@ pub struct Options {
     pub max_spinlock_tries: u32,
     /// The longest sleep between two tries to acquire the lock. Default: 500 ms.
     pub spinlock_sleep_thresh: Duration,
-    /// The total time to wait. Default: `None`, which means `max_spinlock_tries` × `spinlock_sleep_thresh`.
+    /// The total time to wait. Default: `None`, which means `max_spinlock_tries` × `spinlock_sleep_thresh`, 5 s by default.
+    ///
+    /// The attribute has another default: 30 s, and at least 5 s longer than the lease.
     pub wait: Option<Wait>,
     /// How long a key stays computed after its result is published. Default: 1 h.
     #[doc(alias = "expire_at_timedelta")]
@@ -46,6 +48,8 @@ pub struct Options {
     pub lease: Option<Duration>,
     /// How many Redis replicas must acknowledge a lock before it is held, and a delete before it succeeds. Default: 0.
     pub replicas: u32,
+    /// Whether `wait: None` means [`ATTRIBUTE_WAIT`]: an annotated function without `wait` and `max_spinlock_tries`.
+    pub(crate) outlasts_lease: bool,
 }
 
 /// How long a call waits for another caller.
@@ -62,7 +66,7 @@ pub struct Options {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// At most this long. With zero the call does not wait.
+    /// At most this long. With zero the call does not wait. `Duration::MAX` means [`Wait::Forever`].
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;
@@ -94,17 +98,30 @@ pub const MIN_LEASE: Duration = Duration::from_millis(100);
 pub const MAX_PREFIX: usize = 64;
 /// The default of `max_block_time`.
 pub const DEFAULT_MAX_BLOCK_TIME: Duration = Duration::from_secs(1800);
+/// The default of `ttl`.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(3600);
 /// The default of `lease`.
 const DEFAULT_LEASE: Duration = Duration::from_secs(15);
+/// The default of `wait` in the attribute.
+const ATTRIBUTE_WAIT: Duration = Duration::from_secs(30);
+/// How much longer than the lease a call of the attribute waits, so that it outlasts a killed holder.
+const BEYOND_LEASE: Duration = Duration::from_secs(5);
 
 impl Options {
     /// The total time to wait; `None` is unlimited.
     pub(crate) fn budget(&self) -> Option<Duration> {
         match self.wait {
-            Some(Wait::Forever) => None,
+            Some(Wait::Forever | Wait::AtMost(Duration::MAX)) => None,
             Some(Wait::AtMost(budget)) => Some(budget),
+            None if self.outlasts_lease => {
+                Some(ATTRIBUTE_WAIT.max(self.lease_length().saturating_add(BEYOND_LEASE)))
+            }
             None => Some(self.spinlock_sleep_thresh.saturating_mul(self.max_spinlock_tries)),
         }
+    }
+
+    fn lease_length(&self) -> Duration {
+        self.lease.unwrap_or(DEFAULT_LEASE.min(self.max_block_time))
     }
 
     /// Whether a call may wait at all.
@@ -126,10 +143,11 @@ impl Options {
         max_spinlock_tries: 10,
         spinlock_sleep_thresh: Duration::from_millis(500),
         wait: None,
-        ttl: Duration::from_secs(3600),
+        ttl: DEFAULT_TTL,
         max_block_time: DEFAULT_MAX_BLOCK_TIME,
         lease: None,
         replicas: 0,
+        outlasts_lease: false,
     };
 
     /// Creates the default options.
@@ -281,7 +299,8 @@ impl Options {
         for (name, duration) in durations {
             check_length(name, duration)?;
         }
-        if matches!(self.wait, Some(Wait::AtMost(wait)) if wait > MAX_DURATION) {
+        let is_too_long = |wait| wait > MAX_DURATION && wait != Duration::MAX;
+        if matches!(self.wait, Some(Wait::AtMost(wait)) if is_too_long(wait)) {
             return Err(Error::option(
                 "`wait` must be <= 100 years; use `Wait::Forever` for no limit",
             ));
@@ -291,7 +310,7 @@ impl Options {
                 "`max_spinlock_tries` must be >= 1; set `wait` to zero for a call that does not wait",
             ));
         }
-        let lease = self.lease.unwrap_or(DEFAULT_LEASE.min(self.max_block_time));
+        let lease = self.lease_length();
         if lease > self.max_block_time {
             return Err(Error::option(format!(
                 "`lease` ({lease:?}) must be <= `max_block_time` ({:?}); shorten it, or raise `max_block_time`",
@@ -333,4 +352,51 @@ pub(crate) fn check_length(name: &str, duration: Duration) -> Result<(), Error> 
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(lease: Option<Duration>, max_block_time: Duration) -> Option<Duration> {
+        let options = Options {
+            lease,
+            max_block_time,
+            outlasts_lease: true,
+            ..Options::DEFAULT
+        };
+        options.budget()
+    }
+
+    #[test]
+    fn an_annotated_function_waits_for_30_s_and_longer_than_the_lease() {
+        let seconds = Duration::from_secs;
+        for (lease, max_block_time, expected) in [
+            (None, seconds(1800), seconds(30)),
+            (None, seconds(2), seconds(30)),
+            (Some(seconds(25)), seconds(1800), seconds(30)),
+            (Some(seconds(60)), seconds(1800), seconds(65)),
+            (Some(Duration::MAX), seconds(1800), Duration::MAX),
+        ] {
+            assert_eq!(budget(lease, max_block_time), Some(expected), "{lease:?}");
+        }
+    }
+
+    #[test]
+    fn an_explicit_lock_waits_for_its_tries() {
+        assert_eq!(Options::new().budget(), Some(Duration::from_secs(5)));
+        assert_eq!(
+            Options::new().max_spinlock_tries(3).budget(),
+            Some(Duration::from_millis(1500))
+        );
+    }
+
+    #[test]
+    fn the_longest_duration_is_forever() {
+        let options = Options::new().wait(Wait::AtMost(Duration::MAX));
+        assert!(options.check().is_ok());
+        assert_eq!(options.budget(), None);
+        let too_long = MAX_DURATION + Duration::from_nanos(1);
+        assert!(Options::new().wait(Wait::AtMost(too_long)).check().is_err());
+    }
 }

@@ -7,6 +7,9 @@ use log::{LevelFilter, Log, Metadata, Record};
 
 pub(crate) const SECRET: &str = "secret";
 
+/// The environment variable of a worker whose logger panics at each line, after it has captured the line.
+pub(crate) const PANICS: &str = "DSPINLOCK_TEST_LOGGER_PANICS";
+
 struct Logger(Mutex<Vec<String>>);
 
 static LOGGER: Logger = Logger(Mutex::new(Vec::new()));
@@ -20,6 +23,7 @@ impl Log for Logger {
         if self.enabled(record.metadata()) {
             let line = format!("{} {}", record.level(), record.args());
             self.0.lock().expect("the mutex is not poisoned").push(line);
+            assert!(std::env::var_os(PANICS).is_none(), "requested");
         }
     }
 

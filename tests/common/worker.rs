@@ -149,7 +149,7 @@ fn cached_sync(job: Job) -> Result<String, Failure> {
 }
 
 #[dspinlock(
-    key = job.key, lease = job.lease, ttl = job.ttl, max_block_time = job.block,
+    key = job.key, lease = job.lease, max_block_time = job.block,
     max_spinlock_tries = job.tries, spinlock_sleep_thresh = job.sleep
 )]
 async fn uncached(job: Job) -> Result<String, Failure> {
@@ -157,7 +157,7 @@ async fn uncached(job: Job) -> Result<String, Failure> {
 }
 
 #[dspinlock(
-    key = job.key, lease = job.lease, ttl = job.ttl, max_block_time = job.block,
+    key = job.key, lease = job.lease, max_block_time = job.block,
     max_spinlock_tries = job.tries, spinlock_sleep_thresh = job.sleep
 )]
 fn uncached_sync(job: Job) -> Result<String, Failure> {

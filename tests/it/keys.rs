@@ -63,6 +63,7 @@ impl South for One {
     }
 }
 
+#[expect(clippy::extra_unused_type_parameters, reason = "a part of the key")]
 #[dspinlock(fail_if_key_exists)]
 fn generic<T, const N: usize>(id: u8) -> Result<(), Error> {
     Ok(())
@@ -118,6 +119,37 @@ fn functions_with_the_same_name_never_share_a_key() {
     ];
     let distinct: HashSet<&String> = keys.iter().collect();
     assert_eq!(distinct.len(), keys.len(), "{keys:#?}");
+}
+
+#[test]
+fn a_value_in_a_format_string_never_moves_into_the_next_hole() {
+    #[dspinlock(key = "{left}:{right}", fail_if_key_exists)]
+    fn format(left: &str, right: &str) -> Result<(), Error> {
+        Ok(())
+    }
+    #[dspinlock(key = "{left:?}", name = "one", fail_if_key_exists)]
+    fn debug(left: &str) -> Result<(), Error> {
+        Ok(())
+    }
+    #[dspinlock(key = "{left}", name = "one", fail_if_key_exists)]
+    fn display(left: &str) -> Result<(), Error> {
+        Ok(())
+    }
+    #[dspinlock(key = "{left}:{right}", name = "", fail_if_key_exists)]
+    fn shared(left: &str, right: &str) -> Result<(), Error> {
+        Ok(())
+    }
+    let keys = [
+        key_of(|| format("x:y", "z")),
+        key_of(|| format("x", "y:z")),
+        key_of(|| debug("x")),
+        key_of(|| display("x")),
+        key_of(|| display("\"x\"")),
+    ];
+    let distinct: HashSet<&String> = keys.iter().collect();
+    assert_eq!(distinct.len(), keys.len(), "{keys:#?}");
+    // Python sees the text alone.
+    assert_eq!(key_of(|| shared("a:b", "c")), key_of(|| shared("a", "b:c")));
 }
 
 #[test]

@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, ExprReference, Lit, Token};
+use syn::{Expr, ExprLit, ExprReference, Lit, LitStr, Token};
 
 use crate::model::{Form, LockedFn};
-use crate::parse::{Arg, Args, OnError, Setting, Wait, is_on};
+use crate::parse::{self, Arg, Args, OnError, Setting, Wait, is_on};
 
 pub(crate) fn write(function: &LockedFn) -> TokenStream {
     let LockedFn {
@@ -21,27 +21,55 @@ pub(crate) fn write(function: &LockedFn) -> TokenStream {
         sig,
         output,
         body,
+        braces,
         form,
         ..
     } = function;
     let call = call(function);
-    // The only bound of the shim is on this step: the compiler reports a broken bound at the return type.
-    let returning = quote_spanned!(generated_at(output.span())=> .returning::<#output>());
+    // Errors and lints of these tokens point to the function, as they do without the attribute.
+    let at_name = generated_at(sig.ident.span());
+    let at_output = generated_at(output.span());
+    let step = match function.is_cached() && function.args.is_shared() {
+        true => quote_spanned!(at_output=> returning_no_value),
+        false => quote_spanned!(at_output=> returning),
+    };
+    // The compiler reports a broken bound of this step at its receiver or its name: both have the span of the return type.
+    let returning = quote_spanned!(at_output=> .#step::<#output>());
+    let private = private(&function.args, at_output);
     // Without the early return, the type of the async block is inferred too late for coercions in the body.
-    let future = quote! {
-        #call #returning.run(async move {
-            if false {
-                return ::dspinlock::__private::never::<#output>();
-            }
-            #body
-        }).await
-    };
+    let early_return = quote_spanned!(at_output=> if false { return #private::never::<#output>(); });
+    let async_body = in_braces(quote!(#early_return #body), generated_at(*braces));
+    let future = quote_spanned!(at_name=> #call #returning.run(async move #async_body).await);
     let block = match form {
-        Form::Sync => quote!(#call #returning.run_blocking(move || -> #output { #body })),
+        Form::Sync => {
+            let body = in_braces(body.clone(), generated_at(*braces));
+            quote_spanned!(at_name=> #call #returning.run_blocking(move || -> #output #body))
+        }
         Form::Async => future,
-        Form::AsyncTrait { prologue } => quote!(::std::boxed::Box::pin(async move { #(#prologue)* #future })),
+        Form::AsyncTrait { prologue } => {
+            quote_spanned!(at_name=> ::std::boxed::Box::pin(async move { #(#prologue)* #future }))
+        }
     };
-    quote!(#(#attrs)* #vis #sig { #block })
+    // With the braces of the user, the item is not generated code: `dead_code` and clippy see it.
+    let block = in_braces(block, *braces);
+    quote!(#(#attrs)* #vis #sig #block)
+}
+
+fn in_braces(tokens: TokenStream, span: Span) -> Group {
+    let mut group = Group::new(Delimiter::Brace, tokens);
+    group.set_span(span);
+    group
+}
+
+/// The path of the runtime's items: in `crate = path`, whose errors point to it, or in the crate `dspinlock`.
+fn private(args: &Args, at: Span) -> TokenStream {
+    match &args.dspinlock {
+        Some(path) => {
+            let path = &path.value;
+            quote_spanned!(generated_at(path.span())=> #path::__private)
+        }
+        None => quote_spanned!(at=> ::dspinlock::__private),
+    }
 }
 
 /// The call with its options and its key, in a block, so that temporaries of the key are dropped before the body runs.
@@ -56,10 +84,13 @@ fn call(function: &LockedFn) -> TokenStream {
     });
     let error_policy = error_policy(function);
     let parts = key(function).into_iter().map(part);
+    let private = private(&function.args, Span::call_site());
     // The steps that change the type of the call move it. They come before the key, because a call with a key is larger.
-    let call = quote! {{
-        ::dspinlock::__private::Call::new(#site) #cached #error_policy #(#parts)* #per_call
-    }};
+    let call = quote! {
+        #private::Call::new(#site) #cached #error_policy #(#parts)* #per_call
+    };
+    // Generated, because in the edition of the user or of `#[async_trait]` the temporaries may live until the end of the body.
+    let call = in_braces(call, generated_at(function.output.span())).into_token_stream();
     match function.form {
         Form::AsyncTrait { .. } => rename_self(call),
         Form::Sync | Form::Async => call,
@@ -69,6 +100,7 @@ fn call(function: &LockedFn) -> TokenStream {
 /// The static that describes the function, in a block of its own: the user's expressions do not see its name.
 fn site(function: &LockedFn, options: &TokenStream) -> TokenStream {
     let args = &function.args;
+    let private = private(args, Span::call_site());
     let ident = function.sig.ident.unraw().to_string();
     let name = args.name.iter().map(|name| &name.value);
     let prefix = args.prefix.iter().map(|prefix| &prefix.value);
@@ -77,8 +109,7 @@ fn site(function: &LockedFn, options: &TokenStream) -> TokenStream {
     let skipped = (!skipped.is_empty()).then(|| quote!(.skipped_generics(&[#(#skipped),*])));
     let fail = is_on(&args.fail_if_key_exists).then(|| quote!(.fail_if_key_exists()));
     quote! {{
-        static SITE: ::dspinlock::__private::Site =
-            ::dspinlock::__private::Site::new(::core::concat!(::core::module_path!(), "::", #ident))
+        static SITE: #private::Site = #private::Site::new(::core::concat!(::core::module_path!(), "::", #ident))
             #(.name(#name))* #(.prefix(#prefix))* #skipped #fail #options;
         &SITE
     }}
@@ -87,7 +118,13 @@ fn site(function: &LockedFn, options: &TokenStream) -> TokenStream {
 /// The expressions that make the key: `key = ...`, or every argument that is not skipped.
 fn key(function: &LockedFn) -> Vec<Expr> {
     match &function.args.key {
-        Some(key) => key.value.iter().cloned().map(formatted).collect(),
+        Some(key) => {
+            let is_shared = function.args.is_shared();
+            key.value
+                .iter()
+                .flat_map(|part| formatted(part, is_shared))
+                .collect()
+        }
         None => {
             let names = function.names().filter(|name| !function.skips(name));
             names.map(|name| syn::parse_quote!(#name)).collect()
@@ -96,17 +133,31 @@ fn key(function: &LockedFn) -> Vec<Expr> {
 }
 
 /// A string literal is a format string over the arguments; every other expression stays.
-fn formatted(expr: Expr) -> Expr {
-    match &expr {
-        Expr::Lit(ExprLit {
-            lit: Lit::Str(format),
-            ..
-        }) => {
-            let at = generated_at(format.span());
-            syn::parse_quote_spanned!(at=> ::core::format_args!(#format))
-        }
-        _ => expr,
+///
+/// The text and each hole are parts of their own, so that a value cannot contain the text between two holes. A shared key
+/// is the formatted text, as Python sees it.
+fn formatted(expr: &Expr, is_shared: bool) -> Vec<Expr> {
+    let Expr::Lit(ExprLit {
+        lit: Lit::Str(format),
+        ..
+    }) = expr
+    else {
+        return vec![expr.clone()];
+    };
+    let at = generated_at(format.span());
+    let format_args = |text: &str| {
+        let text = LitStr::new(text, format.span());
+        syn::parse_quote_spanned!(at=> ::core::format_args!(#text))
+    };
+    let text = format.value();
+    let holes = parse::holes(&text);
+    if is_shared || holes.is_empty() {
+        return vec![syn::parse_quote_spanned!(at=> ::core::format_args!(#format))];
     }
+    let holes = holes.into_iter().map(format_args);
+    // Generated, because clippy warns of a text that looks like a format string.
+    let text = LitStr::new(&text, at);
+    std::iter::once(syn::parse_quote!(#text)).chain(holes).collect()
 }
 
 /// `.part(&expr)`
@@ -192,11 +243,12 @@ fn error_policy(function: &LockedFn) -> Option<TokenStream> {
         return Some(quote_spanned!(generated_at(map.span())=> .map_err(#map)));
     }
     let output = &function.output;
+    let private = private(&function.args, Span::call_site());
     let method = match function.args.on_error.as_ref()?.value {
         OnError::RunUnlocked => quote!(run_unlocked),
         OnError::Panic => quote!(panic),
     };
-    Some(quote!(.#method(::dspinlock::__private::Shape::<#output>::new().kind())))
+    Some(quote!(.#method(#private::Shape::<#output>::new().kind())))
 }
 
 /// The location of the user's tokens, but marked as generated, so that compiler errors point to it and lints ignore it.

@@ -4,7 +4,7 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Expr, FnArg, Pat, Stmt};
+use syn::{Attribute, Expr, FnArg, ParenthesizedGenericArguments, Pat, Stmt, Type, TypeFnPtr, TypeReference};
 
 use crate::model::async_trait;
 
@@ -14,6 +14,8 @@ pub(crate) struct Parameter {
     pub(crate) names: Vec<Ident>,
     /// A part of the pattern that binds no name, as in `_` or `Point { x, .. }`.
     pub(crate) unnamed: Option<TokenStream>,
+    /// The first `&mut` type in the type of the parameter.
+    pub(crate) mutable: Option<TypeReference>,
     /// The `#[cfg]` attribute of the parameter.
     pub(crate) cfg: Option<Attribute>,
 }
@@ -34,9 +36,31 @@ impl Parameter {
         Some(Self {
             names: names.names,
             unnamed: names.unnamed,
+            mutable: mutable_reference(&typed.ty),
             cfg: cfg.cloned(),
         })
     }
+}
+
+/// The first `&mut` type inside of `ty` that borrows a value of the caller.
+fn mutable_reference(ty: &Type) -> Option<TypeReference> {
+    #[derive(Default)]
+    struct Find(Option<TypeReference>);
+    impl<'ast> Visit<'ast> for Find {
+        fn visit_type_reference(&mut self, ty: &'ast TypeReference) {
+            if ty.mutability.is_some() {
+                self.0.get_or_insert_with(|| ty.clone());
+            }
+            visit::visit_type_reference(self, ty);
+        }
+
+        // The argument of a function is not a value of the caller.
+        fn visit_type_fn_ptr(&mut self, _: &'ast TypeFnPtr) {}
+        fn visit_parenthesized_generic_arguments(&mut self, _: &'ast ParenthesizedGenericArguments) {}
+    }
+    let mut find = Find::default();
+    find.visit_type(ty);
+    find.0
 }
 
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proc_macro2::{Ident, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{Expr, LitStr, Token};
+use syn::{Expr, LitStr, Path, Token};
 
 use crate::errors::Errors;
 use crate::parse::value::{Arg, OnError, Setting, ValueReader, Wait};
@@ -29,6 +29,8 @@ pub(crate) struct Args {
     pub(crate) replicas: Option<Arg<Setting<u32>>>,
     pub(crate) map_err: Option<Arg<Expr>>,
     pub(crate) on_error: Option<Arg<OnError>>,
+    /// `crate = path`
+    pub(crate) dspinlock: Option<Arg<Path>>,
 }
 
 impl Args {
@@ -79,8 +81,9 @@ impl Args {
             "max_block_time" => value.read_into(&mut self.max_block_time, ValueReader::duration),
             "lease" => value.read_into(&mut self.lease, ValueReader::duration),
             "replicas" => value.read_into(&mut self.replicas, ValueReader::count),
-            "map_err" => value.read_into(&mut self.map_err, ValueReader::expression),
+            "map_err" => value.read_into(&mut self.map_err, ValueReader::function),
             "on_error" => value.read_into(&mut self.on_error, ValueReader::on_error),
+            "crate" => value.read_into(&mut self.dspinlock, ValueReader::path),
             _ => value.skip_unknown(),
         }
     }

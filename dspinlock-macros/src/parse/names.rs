@@ -4,7 +4,7 @@
 use proc_macro2::Ident;
 
 /// Every argument, with an example.
-const ARGUMENTS: [(&str, &str); 17] = [
+const ARGUMENTS: [(&str, &str); 18] = [
     ("key", "key = id"),
     ("skip", "skip(client, trace_id)"),
     ("name", "name = \"price\""),
@@ -22,6 +22,61 @@ const ARGUMENTS: [(&str, &str); 17] = [
     ("replicas", "replicas = 1"),
     ("map_err", "map_err = MyError::Lock"),
     ("on_error", "on_error = run_unlocked"),
+    ("crate", "crate = common::dspinlock"),
+];
+
+/// Arguments of other crates, and what to write instead.
+const FOREIGN: [(&str, &str); 26] = [
+    ("time", "use `ttl = \"1h\"`"),
+    ("ttl_secs", "use `ttl = \"60s\"`"),
+    ("ttl_millis", "use `ttl = \"500ms\"`"),
+    ("expires", "use `ttl = \"1h\"`"),
+    ("expire", "use `ttl = \"1h\"`"),
+    ("expiry", "use `ttl = \"1h\"`"),
+    ("max_age", "use `ttl = \"1h\"`"),
+    ("time_to_live", "use `ttl = \"1h\"`"),
+    ("time_refresh", "a read never extends `ttl`, so remove it"),
+    ("refresh", "a read never extends `ttl`, so remove it"),
+    ("size", "the number of results is not limited, so remove it"),
+    ("max_size", "the number of results is not limited, so remove it"),
+    (
+        "max_capacity",
+        "the number of results is not limited, so remove it",
+    ),
+    ("capacity", "the number of results is not limited, so remove it"),
+    ("convert", "use `key = id`"),
+    ("result", "`Ok` is stored and `Err` is not, so remove it"),
+    ("cache_err", "`Err` is never stored, so remove it"),
+    (
+        "option",
+        "`None` is stored too: return a `Result`, and `Err` for what is not stored",
+    ),
+    ("cache_none", "`None` is always stored, so remove it"),
+    (
+        "sync_writes",
+        "calls with one key always run one at a time, so remove it",
+    ),
+    (
+        "once",
+        "use `fail_if_key_exists` to run once, or `cached_if_computed` to store the result",
+    ),
+    (
+        "redis",
+        "the pool chooses the store: use `dspinlock::init(Pool::open(url)?)`",
+    ),
+    (
+        "disk",
+        "the pool chooses the store: use `dspinlock::init(Pool::open(\"sqlite:PATH\")?)`",
+    ),
+    (
+        "timeout",
+        "use `wait = \"2m\"` to limit the wait, or `max_block_time = \"5m\"` to limit a holder",
+    ),
+    (
+        "blocking",
+        "a `fn` blocks while it waits and an `async fn` does not, so remove it",
+    ),
+    ("map_error", "use `map_err = MyError::Lock`"),
 ];
 
 /// An example of the argument, or an empty text for an unknown name.
@@ -32,15 +87,26 @@ pub(crate) fn example(name: &Ident) -> &'static str {
         .map_or("", |(_, example)| example)
 }
 
+pub(crate) fn is_known(name: &Ident) -> bool {
+    ARGUMENTS.iter().any(|(known, _)| name == known)
+}
+
+/// What to write instead of an unknown name, if that can be guessed.
+pub(crate) fn instead(name: &Ident) -> Option<String> {
+    let foreign = FOREIGN.iter().find(|(foreign, _)| name == foreign);
+    match foreign {
+        Some((_, instead)) => Some((*instead).to_owned()),
+        None => closest(&name.to_string()).map(|known| format!("did you mean `{known}`?")),
+    }
+}
+
 /// The error message for an unknown name.
 pub(crate) fn unknown(name: &Ident) -> String {
-    match closest(&name.to_string()) {
-        Some(known) => format!("unknown argument `{name}`: did you mean `{known}`?"),
-        None => {
-            let known = ARGUMENTS.map(|(known, _)| known).join("`, `");
-            format!("unknown argument `{name}`: expected one of `{known}`")
-        }
-    }
+    let instead = instead(name).unwrap_or_else(|| {
+        let known = ARGUMENTS.map(|(known, _)| known).join("`, `");
+        format!("expected one of `{known}`")
+    });
+    format!("unknown argument `{name}`: {instead}")
 }
 
 fn closest(written: &str) -> Option<&'static str> {
@@ -48,7 +114,8 @@ fn closest(written: &str) -> Option<&'static str> {
         .map(|(known, _)| (distance(written, known), known))
         .into_iter()
         .min()?;
-    (distance <= 2 + known.len() / 4).then_some(known)
+    // A short name such as `id` is as far from every name.
+    (distance <= 2 + known.len() / 4 && distance < written.len()).then_some(known)
 }
 
 /// The Levenshtein distance; 1 if `written` is a shortened form of `known`.

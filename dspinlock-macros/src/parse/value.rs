@@ -6,10 +6,10 @@ use proc_macro2::{Ident, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
-use syn::{Expr, ExprLit, Lit, LitStr, Token, parenthesized};
+use syn::{Expr, ExprLit, ExprPath, Lit, LitStr, Path, Token, parenthesized};
 
 use crate::errors::{Errors, fail};
-use crate::parse::{duration, names};
+use crate::parse::{duration, format, names};
 
 /// An argument's value, with the name that the user wrote.
 pub(crate) struct Arg<T> {
@@ -98,10 +98,60 @@ impl<'a> ValueReader<'a> {
 
     /// The parts of the key: the elements of a tuple, or one expression.
     pub(crate) fn key(&mut self) -> syn::Result<Vec<Expr>> {
-        Ok(match self.expression()? {
+        let parts = match self.expression()? {
             Expr::Tuple(tuple) => tuple.elems.into_iter().map(ungroup).collect(),
             single => vec![single],
-        })
+        };
+        if !self.has_loose_parts(&parts)? {
+            parts.iter().for_each(|part| self.check_holes(part));
+        }
+        Ok(parts)
+    }
+
+    /// Whether other parts follow without parentheses, as in `key = a, b`. They are skipped, after one error.
+    fn has_loose_parts(&mut self, parts: &[Expr]) -> syn::Result<bool> {
+        let mut first = None;
+        while self.input.peek(Token![,]) && is_expression(&self.input.fork())? {
+            self.input.parse::<Token![,]>()?;
+            let loose = self.input.parse::<Expr>()?;
+            first.get_or_insert(loose);
+        }
+        if let Some(loose) = &first {
+            let message = match parts {
+                [Expr::Lit(_)] => {
+                    "a format string takes no arguments: write a tuple, as in `key = (\"user\", user.id)`"
+                }
+                _ => "a key of several parts is a tuple: `key = (a, b)`",
+            };
+            self.errors.add(loose, message);
+        }
+        Ok(first.is_some())
+    }
+
+    /// The holes of a format string take names only.
+    fn check_holes(&mut self, part: &Expr) {
+        let Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) = part
+        else {
+            return;
+        };
+        let format = text.value();
+        let arguments = format::holes(&format).into_iter().map(format::argument);
+        match arguments.into_iter().find(|argument| !format::is_name(argument)) {
+            None => {}
+            Some(argument) if argument.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let message =
+                    "a hole needs a name: write `{id}`, or a tuple, as in `key = (\"user\", user.id)`";
+                self.errors.add(text, message);
+            }
+            Some(argument) => {
+                let message = format_args!(
+                    "a hole takes a name only: write a tuple, as in `key = (\"user\", {argument})`"
+                );
+                self.errors.add(text, message);
+            }
+        }
     }
 
     pub(crate) fn skip(&mut self) -> syn::Result<Vec<Ident>> {
@@ -110,9 +160,38 @@ impl<'a> ValueReader<'a> {
             return fail(&self.name, message);
         }
         let content;
-        parenthesized!(content in self.input);
+        let parentheses = parenthesized!(content in self.input);
+        if content.is_empty() {
+            let message = "`skip()` skips nothing: list arguments, or remove it";
+            self.errors
+                .push(syn::Error::new(parentheses.span.join(), message));
+        }
         let skipped = Punctuated::<Ident, Token![,]>::parse_terminated_with(&content, Ident::parse_any)?;
         Ok(skipped.into_iter().collect())
+    }
+
+    /// A path or a closure.
+    pub(crate) fn function(&mut self) -> syn::Result<Expr> {
+        let expr = self.expression()?;
+        if let Expr::Lit(ExprLit { lit: Lit::Str(_), .. }) = expr {
+            let name = &self.name;
+            let message = format_args!("`{name}` needs a path or a closure: remove the quotes");
+            self.errors.add(&expr, message);
+        }
+        Ok(expr)
+    }
+
+    pub(crate) fn path(&mut self) -> syn::Result<Path> {
+        match self.expression()? {
+            Expr::Path(ExprPath {
+                qself: None, path, ..
+            }) => Ok(path),
+            other => {
+                let name = &self.name;
+                let message = format_args!("`{name}` needs a path: `{}`", names::example(name));
+                fail(other, message)
+            }
+        }
     }
 
     pub(crate) fn text(&mut self) -> syn::Result<LitStr> {
@@ -155,24 +234,33 @@ impl<'a> ValueReader<'a> {
                 Ok(count) => Ok(Setting::Literal(count, Lit::Int(number))),
                 Err(_) => fail(number, format_args!("`{}` must be <= {}", self.name, u32::MAX)),
             },
+            Expr::Lit(other) => {
+                let name = &self.name;
+                let message = format_args!("`{name}` needs a number: `{}`", names::example(name));
+                fail(other, message)
+            }
             other => Ok(Setting::PerCall(other)),
         }
     }
 
     pub(crate) fn duration(&mut self) -> syn::Result<Setting<Duration>> {
         let expr = self.expression()?;
+        Ok(self.setting(expr))
+    }
+
+    fn setting(&mut self, expr: Expr) -> Setting<Duration> {
         if let Some(number) = bare_number(&expr) {
             let name = &self.name;
             let message =
                 format_args!("`{name}` needs a unit: `{name} = \"{number}s\"` or `{name} = \"{number}ms\"`");
             self.errors.add(&expr, message);
         }
-        Ok(match expr {
+        match expr {
             Expr::Lit(ExprLit {
                 lit: Lit::Str(text), ..
             }) => Setting::Literal(self.units(&text), Lit::Str(text)),
             expr => Setting::PerCall(expr),
-        })
+        }
     }
 
     /// The duration that `text` stands for. After an error it is one second, which passes every other check.
@@ -184,10 +272,21 @@ impl<'a> ValueReader<'a> {
     }
 
     pub(crate) fn wait(&mut self) -> syn::Result<Wait> {
-        Ok(match self.duration()? {
-            Setting::PerCall(Expr::Path(word)) if word.path.is_ident("forever") => Wait::Forever,
-            duration => Wait::AtMost(duration),
-        })
+        let expr = self.expression()?;
+        match word(&expr).as_deref() {
+            Some("forever") if matches!(expr, Expr::Path(_)) => return Ok(Wait::Forever),
+            Some("forever") => {
+                self.errors
+                    .add(expr, "`forever` is a word, not a text: write `wait = forever`");
+            }
+            Some("none" | "None" | "never" | "infinite" | "infinity" | "unlimited") => {
+                let message = "`wait` needs a duration: write `wait = forever` for no limit, or `wait = \"0s\"` \
+                               for a call that does not wait";
+                self.errors.add(expr, message);
+            }
+            _ => return Ok(Wait::AtMost(self.setting(expr))),
+        }
+        Ok(Wait::Forever)
     }
 
     pub(crate) fn on_error(&mut self) -> syn::Result<OnError> {
@@ -210,6 +309,32 @@ impl<'a> ValueReader<'a> {
 
 const INVALID_DURATION: &str = "invalid duration: write whole numbers with descending units \
                                 (d, h, m, s, ms, us, ns), such as `1h30m` or `500ms`";
+
+/// Whether an expression follows the comma instead of an argument.
+fn is_expression(input: ParseStream) -> syn::Result<bool> {
+    input.parse::<Token![,]>()?;
+    if input.is_empty() {
+        return Ok(false);
+    }
+    let Ok(name) = input.call(Ident::parse_any) else {
+        return Ok(true);
+    };
+    let has_value = input.peek(Token![=]) || input.peek(syn::token::Paren);
+    let is_alone = input.is_empty() || input.peek(Token![,]);
+    let is_argument = names::is_known(&name) || has_value || (is_alone && names::instead(&name).is_some());
+    Ok(!is_argument)
+}
+
+/// A word, with or without quotes.
+fn word(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Path(path) => path.path.get_ident().map(Ident::to_string),
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) => Some(text.value()),
+        _ => None,
+    }
+}
 
 /// The digits of a number that has no unit.
 fn bare_number(expr: &Expr) -> Option<String> {

@@ -5,22 +5,34 @@ use std::time::Duration;
 use syn::Lit;
 
 use crate::errors::Errors;
-use crate::limits::{DEFAULT_MAX_BLOCK_TIME, MAX_DURATION, MAX_PREFIX, MIN_LEASE};
+use crate::limits::{DEFAULT_MAX_BLOCK_TIME, DEFAULT_TTL, MAX_DURATION, MAX_PREFIX, MIN_LEASE};
 use crate::parse::{Arg, Args, Setting, Wait, is_on};
 
 pub(crate) fn validate(args: &Args, errors: &mut Errors) {
     for check in [
         one_error_policy,
         one_wait_limit,
-        near_cache_is_cached,
+        near_cache_contradicts_fail,
         near_cache_is_not_shared,
         durations_are_in_range,
         wait_is_in_range,
-        lease_is_in_range,
+        block_time_allows_a_lease,
+        lease_is_renewable,
         tries_are_in_range,
         prefix_is_valid,
     ] {
         check(args, errors);
+    }
+    // After another error, an argument that seems to be missing or wrong may be one that could not be read.
+    if errors.is_empty() {
+        for check in [
+            near_cache_is_cached,
+            ttl_is_of_use,
+            lease_is_within_block_time,
+            near_cache_is_within_ttl,
+        ] {
+            check(args, errors);
+        }
     }
 }
 
@@ -39,14 +51,18 @@ fn one_wait_limit(args: &Args, errors: &mut Errors) {
 }
 
 fn near_cache_is_cached(args: &Args, errors: &mut Errors) {
-    let Some(near_cache) = &args.near_cache else {
-        return;
-    };
-    if !is_on(&args.cached_if_computed) {
+    if let Some(near_cache) = &args.near_cache
+        && !is_on(&args.cached_if_computed)
+    {
         let message = "`near_cache` copies only cached values: add `cached_if_computed`";
         errors.add(&near_cache.name, message);
     }
-    if is_on(&args.fail_if_key_exists) {
+}
+
+fn near_cache_contradicts_fail(args: &Args, errors: &mut Errors) {
+    if let Some(near_cache) = &args.near_cache
+        && is_on(&args.fail_if_key_exists)
+    {
         let message = "`near_cache` contradicts `fail_if_key_exists`, because it returns a copy instead of the error: \
                        remove one";
         errors.add(&near_cache.name, message);
@@ -61,6 +77,21 @@ fn near_cache_is_not_shared(args: &Args, errors: &mut Errors) {
             &near_cache.name,
             "a key with `name = \"\"` keeps no value: drop `name = \"\"` or `near_cache`",
         );
+    }
+}
+
+/// A shared key stays COMPUTED for `ttl`, as in Python, even if nothing is stored.
+fn ttl_is_of_use(args: &Args, errors: &mut Errors) {
+    if let Some(ttl) = &args.ttl
+        && !is_on(&args.cached_if_computed)
+        && !is_on(&args.fail_if_key_exists)
+        && !args.is_shared()
+    {
+        let message = format_args!(
+            "`{}` has no effect, because nothing is stored: add `cached_if_computed` or `fail_if_key_exists`, or remove it",
+            ttl.name
+        );
+        errors.add(&ttl.name, message);
     }
 }
 
@@ -101,40 +132,76 @@ fn wait_is_in_range(args: &Args, errors: &mut Errors) {
     }
 }
 
-fn lease_is_in_range(args: &Args, errors: &mut Errors) {
-    if let Some((max, literal)) = in_range(&args.max_block_time)
+fn block_time_allows_a_lease(args: &Args, errors: &mut Errors) {
+    if let Some((max, literal)) = literal(&args.max_block_time)
+        && is_in_range(max)
         && max < MIN_LEASE
     {
         let message = "`max_block_time` must be >= 100ms, because it limits `lease`, which must be >= 100ms";
         errors.add(literal, message);
     }
-    let Some((lease, literal)) = in_range(&args.lease) else {
-        return;
-    };
-    if lease < MIN_LEASE {
+}
+
+fn lease_is_renewable(args: &Args, errors: &mut Errors) {
+    if let Some((lease, literal)) = literal(&args.lease)
+        && is_in_range(lease)
+        && lease < MIN_LEASE
+    {
         let message = "`lease` must be >= 100ms, because a shorter lease can expire before it is renewed";
         errors.add(literal, message);
     }
-    match &args.max_block_time {
-        Some(_) if in_range(&args.max_block_time).is_some_and(|(max, _)| lease > max) => {
-            errors.add(
-                literal,
-                "`lease` must be <= `max_block_time`: shorten it, or raise `max_block_time`",
-            );
+}
+
+fn lease_is_within_block_time(args: &Args, errors: &mut Errors) {
+    let Some((lease, literal)) = literal(&args.lease) else {
+        return;
+    };
+    let message = match limit(&args.max_block_time, DEFAULT_MAX_BLOCK_TIME) {
+        Limit::Given(max) if lease > max => {
+            "`lease` must be <= `max_block_time`: shorten it, or raise `max_block_time`"
         }
-        None if lease > DEFAULT_MAX_BLOCK_TIME => {
-            let message = "`lease` must be <= `max_block_time`, which is 30m by default: shorten it, \
-                           or set `max_block_time`";
-            errors.add(literal, message);
+        Limit::Default(max) if lease > max => {
+            "`lease` must be <= `max_block_time`, which is 30m by default: shorten it, or set `max_block_time`"
         }
-        _ => {}
+        _ => return,
+    };
+    errors.add(literal, message);
+}
+
+fn near_cache_is_within_ttl(args: &Args, errors: &mut Errors) {
+    let Some((age, literal)) = literal(&args.near_cache) else {
+        return;
+    };
+    let message = match limit(&args.ttl, DEFAULT_TTL) {
+        Limit::Given(ttl) if age > ttl => {
+            "`near_cache` must be <= `ttl`, because no copy outlives its value: shorten it, or raise `ttl`"
+        }
+        Limit::Default(ttl) if age > ttl => {
+            "`near_cache` must be <= `ttl`, which is 1h by default: shorten it, or set `ttl`"
+        }
+        _ => return,
+    };
+    errors.add(literal, message);
+}
+
+/// The argument that limits another one.
+enum Limit {
+    Given(Duration),
+    Default(Duration),
+    /// Known at each call only.
+    PerCall,
+}
+
+fn limit(arg: &Option<Arg<Setting<Duration>>>, default: Duration) -> Limit {
+    match (arg, literal(arg)) {
+        (None, _) => Limit::Default(default),
+        (_, Some((given, _))) => Limit::Given(given),
+        (_, None) => Limit::PerCall,
     }
 }
 
-/// The duration of a literal that has no error yet.
-fn in_range(arg: &Option<Arg<Setting<Duration>>>) -> Option<(Duration, &Lit)> {
-    let literal = arg.as_ref()?.value.literal();
-    literal.filter(|(duration, _)| is_in_range(*duration))
+fn literal(arg: &Option<Arg<Setting<Duration>>>) -> Option<(Duration, &Lit)> {
+    arg.as_ref()?.value.literal()
 }
 
 fn tries_are_in_range(args: &Args, errors: &mut Errors) {

@@ -1,19 +1,31 @@
 //! Refuses a function if it is unclear which of its arguments are parts of the key.
 
-use proc_macro2::Ident;
-use syn::FnArg;
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::{Expr, ExprLit, FnArg, Lit, LitStr};
 
 use crate::errors::Errors;
 use crate::model::LockedFn;
+use crate::parse;
 
 /// Runs after every other check.
 pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
-    for check in [skip_is_known, skip_is_unique, skip_has_no_key] {
+    for check in [
+        skip_is_known,
+        skip_is_unique,
+        skip_has_no_key,
+        key_depends_on_arguments,
+    ] {
         check(function, errors);
     }
     // After another error, a `key` or `skip` that seems to be missing may be in an argument that could not be read.
     if function.args.key.is_none() && errors.is_empty() {
-        for check in [receiver_has_key, parts_have_names, cfg_has_key] {
+        for check in [
+            receiver_has_key,
+            parts_have_names,
+            cfg_has_key,
+            cached_arguments_are_not_changed,
+        ] {
             check(function, errors);
         }
     }
@@ -68,6 +80,70 @@ fn skip_has_no_key(function: &LockedFn, errors: &mut Errors) {
     }
 }
 
+/// A text that was meant as an argument would give every call the same key, and so another call's result.
+fn key_depends_on_arguments(function: &LockedFn, errors: &mut Errors) {
+    let Some(key) = &function.args.key else {
+        return;
+    };
+    let parts = &key.value;
+    for text in parts.iter().filter_map(constant_text) {
+        let is_meant = |argument: &&Ident| {
+            *argument == &text.value() && !parts.iter().any(|part| mentions(part, argument))
+        };
+        if let Some(argument) = function.names().find(is_meant) {
+            let message = format_args!(
+                "this is a text, not the argument `{argument}`: write `{argument}` without quotes"
+            );
+            return errors.add(text, message);
+        }
+    }
+    // A shared key has no other name than its literal.
+    let is_constant = !parts.is_empty() && parts.iter().all(is_constant) && !function.args.is_shared();
+    if let (true, Some(argument)) = (is_constant, function.names().next()) {
+        let message = format_args!(
+            "this key is the same for every call: use the arguments, as in `key = {argument}`; if one key is meant, \
+             remove `key`, and use `name` and `skip(...)`"
+        );
+        errors.add(quote!(#(#parts),*), message);
+    }
+}
+
+/// Whether the part uses the argument, also in a hole of a format string.
+fn mentions(part: &Expr, argument: &Ident) -> bool {
+    fn any(tokens: TokenStream, argument: &Ident) -> bool {
+        tokens.into_iter().any(|token| match token {
+            TokenTree::Ident(word) => word == *argument,
+            TokenTree::Group(group) => any(group.stream(), argument),
+            _ => false,
+        })
+    }
+    match part {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) => parse::holes(&text.value())
+            .into_iter()
+            .any(|hole| argument == parse::argument(hole)),
+        part => any(part.to_token_stream(), argument),
+    }
+}
+
+fn is_constant(part: &Expr) -> bool {
+    match part {
+        Expr::Lit(ExprLit { lit: Lit::Str(_), .. }) => constant_text(part).is_some(),
+        part => matches!(part, Expr::Lit(_)),
+    }
+}
+
+/// The text of a string literal without holes.
+fn constant_text(part: &Expr) -> Option<&LitStr> {
+    match part {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) if parse::holes(&text.value()).is_empty() => Some(text),
+        _ => None,
+    }
+}
+
 fn receiver_has_key(function: &LockedFn, errors: &mut Errors) {
     let mut inputs = function.sig.inputs.iter();
     let receiver = inputs.find(|input| matches!(input, FnArg::Receiver(_)));
@@ -95,6 +171,21 @@ fn cfg_has_key(function: &LockedFn, errors: &mut Errors) {
             let message =
                 "an argument behind `#[cfg]` cannot be part of the key: `skip` it, or set `key = ...`";
             errors.add(cfg, message);
+        }
+    }
+}
+
+fn cached_arguments_are_not_changed(function: &LockedFn, errors: &mut Errors) {
+    if !function.is_cached() {
+        return;
+    }
+    for parameter in &function.parameters {
+        if let Some(reference) = &parameter.mutable
+            && !parameter.names.iter().all(|name| function.skips(name))
+        {
+            let message = "a cached call does not run the body, which may change this argument: \
+                           return the change, or `skip` the argument";
+            errors.add(reference, message);
         }
     }
 }

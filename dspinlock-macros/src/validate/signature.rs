@@ -2,7 +2,8 @@
 
 use syn::visit::{self, Visit};
 use syn::{
-    GenericArgument, PathArguments, Safety, Type, TypeImplTrait, TypeParamBound, TypePath, TypeReference,
+    Attribute, GenericArgument, PathArguments, Safety, Type, TypeImplTrait, TypeParamBound, TypePath,
+    TypeReference,
 };
 
 use crate::errors::Errors;
@@ -10,6 +11,7 @@ use crate::model::{Form, LockedFn};
 
 pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
     for check in [
+        one_attribute,
         not_unsafe,
         not_const,
         not_extern,
@@ -20,6 +22,17 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
         no_borrowed_value,
     ] {
         check(function, errors);
+    }
+}
+
+fn one_attribute(function: &LockedFn, errors: &mut Errors) {
+    let is_second = |attr: &&Attribute| {
+        let last = attr.path().segments.last();
+        last.is_some_and(|last| last.ident == "dspinlock")
+    };
+    if let Some(second) = function.attrs.iter().find(is_second) {
+        let message = "a function is locked once: merge the arguments of both attributes";
+        errors.add(second, message);
     }
 }
 
@@ -78,7 +91,7 @@ fn no_never(function: &LockedFn, errors: &mut Errors) {
 fn no_future(function: &LockedFn, errors: &mut Errors) {
     if matches!(function.form, Form::Sync) && is_boxed_future(&function.output) {
         let message = "a locked function cannot return a future, because the lock is released before it runs: \
-                       use an `async fn`";
+                       use an `async fn`, and put `#[dspinlock]` above `#[async_recursion]`";
         errors.add(&function.output, message);
     }
 }

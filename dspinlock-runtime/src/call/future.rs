@@ -135,9 +135,9 @@ impl<F: Future<Output = R>, R, P> RunProj<'_, F, R, P> {
 #[cfg(test)]
 mod tests {
 
-    use super::super::policy::{ByFrom, MapErr, OnError, Outcome};
+    use super::super::policy::{ByFrom, LockError, MapErr, OnError, ReturnType};
     use super::super::shape::Plain;
-    use super::super::storable::{Cached, Discarded};
+    use super::super::storable::{Cached, Discarded, NearCacheable, Storable};
     use super::*;
     use crate::codec;
     use crate::engine;
@@ -150,9 +150,12 @@ mod tests {
     }
 
     /// Runs a body that returns `outcome`, after this outcome of the engine.
-    fn run<S, P, R: Outcome<S, P>>(entered: Result<engine::Outcome, Error>, policy: P, outcome: R) -> R {
+    fn run<S, P, R>(entered: Result<engine::Outcome, Error>, policy: P, outcome: R) -> R
+    where
+        R: ReturnType<P, Value: Storable<S> + NearCacheable<S>, Error: LockError<P>>,
+    {
         let body = std::future::ready(outcome);
-        blocking::wait(Run::new(Entering::ready(entered), Steps::new(policy), body))
+        blocking::wait(Run::new(Entering::ready(entered), Steps::new::<S>(policy), body))
     }
 
     #[test]

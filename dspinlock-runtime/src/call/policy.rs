@@ -1,9 +1,11 @@
 //! What happens to the results of one function: which are stored, and what a lock error becomes.
 //!
-//! The shim asks for one bound, [`Outcome`], at the return type. The other steps use the plain function pointers of
-//! [`Rules`], so a function that violates the bound gets one compiler error, at its return type.
+//! The bounds of the shim's step `returning` are all here and in `storable`. Each is a bound of its own on a type of the user,
+//! so that the compiler explains a broken one without the others. The other steps use the plain function pointers of
+//! [`Rules`].
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::marker::PhantomData;
 
 use super::shape::{Fallible, Plain};
@@ -12,7 +14,7 @@ use crate::error::Error;
 use crate::pool::near_cache::AnyValue;
 
 /// The rules for the return values `R` of one function under the error policy `P`.
-pub struct Rules<R, P> {
+pub(super) struct Rules<R, P> {
     /// Encodes a return value, and says what to do with it.
     pub(super) encode: fn(&R) -> Disposition,
     /// The return value of stored bytes; `None` if they cannot be decoded.
@@ -25,111 +27,127 @@ pub struct Rules<R, P> {
     pub(super) on_error: fn(&P, Error) -> Option<R>,
 }
 
-/// The only bound of a shim. The traits behind it have the compiler messages.
-pub trait Outcome<Storage, Policy>: Sized {
-    /// The rules for return values.
-    const RULES: Rules<Self, Policy>;
-}
-
-impl<R, Storage, Policy: ErrorPolicy<R, Storage>> Outcome<Storage, Policy> for R {
-    const RULES: Rules<R, Policy> = Policy::RULES;
-}
-
-/// What a lock error becomes in a function that returns `R`. `Storage` says which values are stored.
-#[diagnostic::on_unimplemented(
-    message = "`{R}` cannot return a lock error",
-    label = "this return type has no error",
-    note = "return a `Result` whose error type implements `From<dspinlock::Error>`, or set `on_error = run_unlocked` or `on_error = panic`"
-)]
-pub trait ErrorPolicy<R, Storage>: Sized {
-    /// The rules for return values.
-    const RULES: Rules<R, Self>;
-}
-
-impl<T, E: FromLockError, S: Storable<T> + NearCacheable<T>> ErrorPolicy<Result<T, E>, S> for ByFrom {
-    const RULES: Rules<Result<T, E>, Self> = Rules {
-        encode: encode::<S, T, E>,
-        decode: decode::<S, T, E>,
-        to_entry: to_entry::<S, T, E>,
-        from_entry: from_entry::<S, T, E>,
-        on_error: |_, error| Some(Err(E::from_lock_error(error))),
-    };
-}
-
-impl<T, E, M: BecomesError<E>, S: Storable<T> + NearCacheable<T>> ErrorPolicy<Result<T, E>, S> for MapErr<M> {
-    const RULES: Rules<Result<T, E>, Self> = Rules {
-        encode: encode::<S, T, E>,
-        decode: decode::<S, T, E>,
-        to_entry: to_entry::<S, T, E>,
-        from_entry: from_entry::<S, T, E>,
-        on_error: |MapErr(map), error| Some(Err(map(error).become_error())),
-    };
-}
-
-impl<T, E, S: Storable<T> + NearCacheable<T>> ErrorPolicy<Result<T, E>, S> for OnError<Fallible> {
-    const RULES: Rules<Result<T, E>, Self> = Rules {
-        encode: encode::<S, T, E>,
-        decode: decode::<S, T, E>,
-        to_entry: to_entry::<S, T, E>,
-        from_entry: from_entry::<S, T, E>,
-        on_error: OnError::handle,
-    };
-}
-
-impl<T, S: Storable<T> + NearCacheable<T>> ErrorPolicy<T, S> for OnError<Plain> {
-    const RULES: Rules<T, Self> = Rules {
-        encode: S::encode,
-        decode: S::decode,
-        to_entry: S::to_entry,
-        from_entry: S::from_entry,
-        on_error: OnError::handle,
-    };
-}
-
-fn encode<S: Storable<T>, T, E>(outcome: &Result<T, E>) -> Disposition {
-    match outcome {
-        Ok(value) => S::encode(value),
-        Err(_) => Disposition::Abort,
+impl<R, P> Rules<R, P> {
+    pub(super) const fn new<S>() -> Self
+    where
+        R: ReturnType<P, Value: Storable<S> + NearCacheable<S>, Error: LockError<P>>,
+    {
+        Self {
+            encode: |outcome| match outcome.value() {
+                Some(value) => value.encode(),
+                None => Disposition::Abort,
+            },
+            decode: |bytes| R::Value::decode(bytes).map(R::from_value),
+            to_entry: |outcome| outcome.value()?.to_entry(),
+            from_entry: |entry| R::Value::from_entry(entry).map(R::from_value),
+            on_error: |policy, error| R::Error::from_lock_error(policy, error).map(R::from_error),
+        }
     }
 }
 
-fn decode<S: Storable<T>, T, E>(bytes: &[u8]) -> Option<Result<T, E>> {
-    S::decode(bytes).map(Ok)
+/// The return type of a function, under the error policy `P`: its value, and the error that a lock error becomes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot return a lock error",
+    label = "this return type has no error",
+    note = "return a `Result` whose error type implements `From<dspinlock::Error>`, or set `on_error = run_unlocked` or `on_error = panic`"
+)]
+pub trait ReturnType<P> {
+    /// What may be stored.
+    type Value;
+    /// What a lock error becomes.
+    type Error;
+    /// `None` for an `Err`.
+    #[doc(hidden)]
+    fn value(&self) -> Option<&Self::Value>;
+    #[doc(hidden)]
+    fn from_value(value: Self::Value) -> Self;
+    #[doc(hidden)]
+    fn from_error(error: Self::Error) -> Self;
 }
 
-fn to_entry<S: NearCacheable<T>, T, E>(outcome: &Result<T, E>) -> Option<AnyValue> {
-    S::to_entry(outcome.as_ref().ok()?)
+/// A policy under which `Err` is not stored.
+pub trait Fails {}
+
+impl Fails for ByFrom {}
+impl<M> Fails for MapErr<M> {}
+impl Fails for OnError<Fallible> {}
+
+#[diagnostic::do_not_recommend]
+impl<T, E, P: Fails> ReturnType<P> for Result<T, E> {
+    type Value = T;
+    type Error = E;
+
+    fn value(&self) -> Option<&T> {
+        self.as_ref().ok()
+    }
+
+    fn from_value(value: T) -> Self {
+        Ok(value)
+    }
+
+    fn from_error(error: E) -> Self {
+        Err(error)
+    }
 }
 
-fn from_entry<S: NearCacheable<T>, T, E>(entry: &(dyn Any + Send + Sync)) -> Option<Result<T, E>> {
-    S::from_entry(entry).map(Ok)
+#[diagnostic::do_not_recommend]
+impl<T> ReturnType<OnError<Plain>> for T {
+    type Value = T;
+    type Error = Infallible;
+
+    fn value(&self) -> Option<&T> {
+        Some(self)
+    }
+
+    fn from_value(value: T) -> T {
+        value
+    }
+
+    fn from_error(error: Infallible) -> T {
+        match error {}
+    }
 }
 
 /// The default: a lock error becomes the function's error by `From`.
 pub struct ByFrom;
 
-/// An error type that a lock error can be converted into.
+/// `map_err = path`.
+pub struct MapErr<M>(pub(super) fn(Error) -> M);
+
+/// An error type that a lock error can be converted into, under the error policy `P`.
 #[diagnostic::on_unimplemented(
     message = "a lock error cannot be converted to `{Self}`",
     label = "the error type of this function does not implement `From<dspinlock::Error>`",
     note = "implement `From<dspinlock::Error>` for it, convert with `map_err = path`, or set `on_error = run_unlocked` or `on_error = panic`"
 )]
-pub trait FromLockError {
-    /// Converts a lock error.
-    fn from_lock_error(error: Error) -> Self;
+pub trait LockError<P>: Sized {
+    /// Converts a lock error. `None`: run the body without the lock.
+    #[doc(hidden)]
+    fn from_lock_error(policy: &P, error: Error) -> Option<Self>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<E: From<Error>> FromLockError for E {
-    fn from_lock_error(error: Error) -> Self {
-        Self::from(error)
+impl<E: From<Error>> LockError<ByFrom> for E {
+    fn from_lock_error(_: &ByFrom, error: Error) -> Option<E> {
+        Some(E::from(error))
     }
 }
 
-/// `map_err = path`.
-pub struct MapErr<M>(pub(super) fn(Error) -> M);
+impl<E, M: BecomesError<E>> LockError<MapErr<M>> for E {
+    fn from_lock_error(MapErr(map): &MapErr<M>, error: Error) -> Option<E> {
+        Some(map(error).become_error())
+    }
+}
 
-/// The return type of `map_err` is the error of the function. A separate trait, for its compiler message.
+#[diagnostic::do_not_recommend]
+impl<E, Kind> LockError<OnError<Kind>> for E {
+    fn from_lock_error(policy: &OnError<Kind>, error: Error) -> Option<E> {
+        report(policy.panics, &error);
+        None
+    }
+}
+
+/// The return type of `map_err` is the error of the function.
 #[diagnostic::on_unimplemented(
     message = "`map_err` returns `{Self}`, but the error type of the function is `{E}`",
     label = "the error type of this function is `{E}`",
@@ -137,6 +155,7 @@ pub struct MapErr<M>(pub(super) fn(Error) -> M);
 )]
 pub trait BecomesError<E> {
     /// The identity.
+    #[doc(hidden)]
     fn become_error(self) -> E;
 }
 
@@ -159,11 +178,6 @@ impl<Kind> OnError<Kind> {
             panics,
             kind: PhantomData,
         }
-    }
-
-    fn handle<R>(&self, error: Error) -> Option<R> {
-        report(self.panics, &error);
-        None
     }
 }
 
@@ -191,10 +205,14 @@ mod tests {
     /// As in the shim for `on_error`: it names the type, and method resolution finds its kind.
     macro_rules! disposition {
         ($ty:ty, $outcome:expr) => {{
-            fn rules<S, R: Outcome<S, OnError<Kind>>, Kind>(_: Kind, _: S) -> Rules<R, OnError<Kind>> {
-                R::RULES
+            fn rules<R, Kind>(_: Kind) -> Rules<R, OnError<Kind>>
+            where
+                R: ReturnType<OnError<Kind>, Value: Storable<Cached> + NearCacheable<Cached>>,
+                R::Error: LockError<OnError<Kind>>,
+            {
+                Rules::new::<Cached>()
             }
-            (rules::<_, $ty, _>(Shape::<$ty>::new().kind(), Cached).encode)(&$outcome)
+            (rules::<$ty, _>(Shape::<$ty>::new().kind()).encode)(&$outcome)
         }};
     }
 

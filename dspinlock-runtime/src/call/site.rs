@@ -29,16 +29,18 @@ pub struct Site {
 }
 
 impl Site {
-    /// A site with default options, at the place of the caller.
+    /// A site with the default options of the attribute, at the place of the caller.
     #[track_caller]
     pub const fn new(path: &'static str) -> Self {
+        let mut options = Options::DEFAULT;
+        options.outlasts_lease = true;
         Self {
             path,
             place: Location::caller(),
             name: None,
             skipped_generics: &[],
             near_cache: None,
-            options: Options::DEFAULT,
+            options,
         }
     }
 
@@ -84,6 +86,7 @@ impl Site {
     /// `max_spinlock_tries = 10`.
     pub const fn max_spinlock_tries(mut self, tries: u32) -> Self {
         self.options.max_spinlock_tries = tries;
+        self.options.outlasts_lease = false;
         self
     }
 

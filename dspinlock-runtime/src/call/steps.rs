@@ -7,8 +7,8 @@ use std::any::type_name;
 use bytes::Bytes;
 
 use super::order::Entering;
-use super::policy::{self, Rules};
-use super::storable::Disposition;
+use super::policy::{LockError, ReturnType, Rules};
+use super::storable::{Disposition, NearCacheable, Storable};
 use super::unreadable;
 use crate::engine::{Boxed, Outcome, Permit};
 use crate::error::Error;
@@ -43,11 +43,11 @@ pub(super) enum Settled<R> {
 impl<R, P> Steps<R, P> {
     pub(super) fn new<Storage>(policy: P) -> Self
     where
-        R: policy::Outcome<Storage, P>,
+        R: ReturnType<P, Value: Storable<Storage> + NearCacheable<Storage>, Error: LockError<P>>,
     {
         Self {
             policy,
-            rules: R::RULES,
+            rules: Rules::new::<Storage>(),
         }
     }
 

@@ -21,25 +21,29 @@ pub enum Disposition {
     Unencodable,
 }
 
-/// Whether the value `T` is stored for later calls.
+/// A value that the function may return, for the storage `S`: [`Discarded`], [`Cached`], [`CachedNear`] or
+/// [`CachedShared`].
 #[diagnostic::on_unimplemented(
-    message = "`{T}` cannot be cached",
+    message = "`{Self}` cannot be cached",
     label = "the value of this function cannot be serialized and deserialized",
-    note = "a cached value must be owned and implement `serde::Serialize` and `serde::Deserialize`: derive both, or remove `cached_if_computed`"
+    note = "a cached value must be owned and implement `serde::Serialize` and `serde::Deserialize`: derive both, or remove `cached_if_computed`",
+    note = "`Arc` and `Rc` need serde's feature `rc`; an array of more than 32 elements is a `Vec` or a `Box<[T]>`"
 )]
-pub trait Storable<T> {
+pub trait Storable<S>: Sized {
     /// Encodes a value, and says what to do with it.
-    fn encode(value: &T) -> Disposition;
+    #[doc(hidden)]
+    fn encode(&self) -> Disposition;
     /// Decodes a value; `None` if the bytes are not a value of this type.
-    fn decode(bytes: &[u8]) -> Option<T>;
+    #[doc(hidden)]
+    fn decode(bytes: &[u8]) -> Option<Self>;
 }
 
 /// Without `cached_if_computed`: no value is stored, so it may have any type.
 pub struct Discarded;
 
 #[diagnostic::do_not_recommend]
-impl<T> Storable<T> for Discarded {
-    fn encode(_: &T) -> Disposition {
+impl<T> Storable<Discarded> for T {
+    fn encode(&self) -> Disposition {
         Disposition::Publish(None)
     }
 
@@ -52,12 +56,9 @@ impl<T> Storable<T> for Discarded {
 pub struct Cached;
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> Storable<T> for Cached {
-    fn encode(value: &T) -> Disposition {
-        match codec::encode(value) {
-            Ok(bytes) => Disposition::Publish(Some(bytes)),
-            Err(Unencodable) => Disposition::Unencodable,
-        }
+impl<T: Serialize + DeserializeOwned> Storable<Cached> for T {
+    fn encode(&self) -> Disposition {
+        encode(self)
     }
 
     fn decode(bytes: &[u8]) -> Option<T> {
@@ -65,33 +66,38 @@ impl<T: Serialize + DeserializeOwned> Storable<T> for Cached {
     }
 }
 
+fn encode<T: Serialize>(value: &T) -> Disposition {
+    match codec::encode(value) {
+        Ok(bytes) => Disposition::Publish(Some(bytes)),
+        Err(Unencodable) => Disposition::Unencodable,
+    }
+}
+
 /// With `cached_if_computed` and `name = ""`: Python may know the key, so it keeps no value.
 pub struct CachedShared;
 
-/// Without a value, COMPUTED is the whole result.
+/// The value of a function that returns `()` or `Result<(), E>`: COMPUTED is the whole result.
 #[diagnostic::on_unimplemented(
     message = "a key with `name = \"\"` keeps no value: return `()` or `Result<(), E>`, or drop `name = \"\"` or `cached_if_computed`",
-    label = "this function returns a value, `{T}`"
+    label = "this function returns a value, `{Self}`"
 )]
-pub trait NoValue<T> {
+pub trait NoValue {
     /// The value that says nothing.
-    const VALUE: T;
+    #[doc(hidden)]
+    const VALUE: Self;
 }
 
-impl NoValue<()> for CachedShared {
+impl NoValue for () {
     const VALUE: () = ();
 }
 
-impl<T> Storable<T> for CachedShared
-where
-    Self: NoValue<T>,
-{
-    fn encode(_: &T) -> Disposition {
+impl<T: NoValue> Storable<CachedShared> for T {
+    fn encode(&self) -> Disposition {
         Disposition::Publish(Some(Vec::new()))
     }
 
     fn decode(_: &[u8]) -> Option<T> {
-        Some(Self::VALUE)
+        Some(T::VALUE)
     }
 }
 
@@ -99,46 +105,48 @@ where
 pub struct CachedNear;
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> Storable<T> for CachedNear {
-    fn encode(value: &T) -> Disposition {
-        Cached::encode(value)
+impl<T: Serialize + DeserializeOwned> Storable<CachedNear> for T {
+    fn encode(&self) -> Disposition {
+        encode(self)
     }
 
     fn decode(bytes: &[u8]) -> Option<T> {
-        Cached::decode(bytes)
+        codec::decode(bytes)
     }
 }
 
-/// Whether the value `T` is copied into the near cache.
+/// A value that `near_cache` can copy, for the storage `S`.
 #[diagnostic::on_unimplemented(
-    message = "`{T}` cannot be copied by `near_cache`",
+    message = "`{Self}` cannot be copied by `near_cache`",
     label = "the value of this function is not `Clone + Send + Sync`",
     note = "a value in the near cache must be owned and `Clone + Send + Sync`: implement these, or remove `near_cache`"
 )]
-pub trait NearCacheable<T> {
+pub trait NearCacheable<S>: Sized {
     /// A copy for the near cache.
-    fn to_entry(_: &T) -> Option<AnyValue> {
+    #[doc(hidden)]
+    fn to_entry(&self) -> Option<AnyValue> {
         None
     }
     /// The value of an entry; `None` if it is of another type.
-    fn from_entry(_: &(dyn Any + Send + Sync)) -> Option<T> {
+    #[doc(hidden)]
+    fn from_entry(_: &(dyn Any + Send + Sync)) -> Option<Self> {
         None
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<T> NearCacheable<T> for Discarded {}
+impl<T> NearCacheable<Discarded> for T {}
 
 #[diagnostic::do_not_recommend]
-impl<T> NearCacheable<T> for Cached {}
+impl<T> NearCacheable<Cached> for T {}
 
 #[diagnostic::do_not_recommend]
-impl<T> NearCacheable<T> for CachedShared {}
+impl<T> NearCacheable<CachedShared> for T {}
 
 #[diagnostic::do_not_recommend]
-impl<T: Clone + Send + Sync + 'static> NearCacheable<T> for CachedNear {
-    fn to_entry(value: &T) -> Option<AnyValue> {
-        Some(Arc::new(value.clone()))
+impl<T: Clone + Send + Sync + 'static> NearCacheable<CachedNear> for T {
+    fn to_entry(&self) -> Option<AnyValue> {
+        Some(Arc::new(self.clone()))
     }
 
     fn from_entry(entry: &(dyn Any + Send + Sync)) -> Option<T> {

@@ -34,44 +34,40 @@ const END_OF_PROCESS: Duration = Duration::from_millis(10);
 
 impl Attempt {
     /// Sends an ACQUIRE. Waiting happens on the background thread, because the caller's runtime may be busy or shut down.
-    pub(super) async fn acquire(mut self, mut claim: Claim) -> Result<Outcome, Error> {
+    pub(super) async fn acquire(mut self, claim: Claim) -> Result<Outcome, Error> {
         heartbeat::give_up_at_end_of_process();
-        let mut state = TryState {
-            yields: claim.take_yield(),
-            ..TryState::default()
-        };
-        while !state.yields {
-            match self.try_once(&mut claim, &mut state).await? {
-                TryOutcome::Ended(ended) => return Ok(self.end(claim, ended)),
-                TryOutcome::Retry => {}
-                TryOutcome::Held(_) => break,
+        let mut state = Acquisition::new(claim);
+        let yields = state.claim.take_yield();
+        if !yields {
+            match self.try_once(&mut state).await? {
+                Tried::Granted(id, sent) => return Ok(self.lead(state, id, sent)),
+                Tried::Found(found) => return Ok(state.hit(found)),
+                Tried::Held(_) => {}
             }
         }
-        background::run(self.wait(claim, state)).await
+        background::run(self.wait(state, yields)).await
     }
 
     /// Tries again at every change of the record, and when the holder's lease expires. Each request also subscribes to the
-    /// next change, so no change is missed.
-    async fn wait(mut self, mut claim: Claim, mut state: TryState) -> Result<Outcome, Error> {
-        claim.begin_watching();
+    /// next change, so no change is missed. `yields`: the turn of this process is over.
+    async fn wait(mut self, mut state: Acquisition, yields: bool) -> Result<Outcome, Error> {
+        state.claim.begin_watching();
         state.subscribes = true;
-        if state.yields {
+        if yields {
             self.yield_turn().await;
         }
         loop {
-            match self.try_once(&mut claim, &mut state).await? {
-                TryOutcome::Ended(ended) => return Ok(self.end(claim, ended)),
-                TryOutcome::Retry => {}
-                TryOutcome::Held(rest) => {
-                    self.sleep(rest, state.change.take()).await;
-                    background::sleep(claim.backoff()).await;
-                    if self.is_held_by_python(&state) {
-                        background::sleep(PYTHON_PAUSE).await;
-                    }
-                    if let Some(found) = self.read_value(&mut claim).await? {
-                        return Ok(self.end(claim, Ended::Found(found)));
-                    }
-                }
+            match self.try_once(&mut state).await? {
+                Tried::Granted(id, sent) => return Ok(self.lead(state, id, sent)),
+                Tried::Found(found) => return Ok(state.hit(found)),
+                Tried::Held(rest) => self.sleep(rest, state.change.take()).await,
+            }
+            background::sleep(state.claim.backoff()).await;
+            if self.is_held_by_python(&state) {
+                background::sleep(PYTHON_PAUSE).await;
+            }
+            if let Some(found) = self.read_value(&mut state).await? {
+                return Ok(state.hit(found));
             }
         }
     }
@@ -108,17 +104,17 @@ impl Attempt {
             .is_some_and(|holder| holder.process_id() == own.process && holder.host() == own.host)
     }
 
-    fn is_held_by_python(&self, state: &TryState) -> bool {
+    fn is_held_by_python(&self, state: &Acquisition) -> bool {
         let is_foreign = |existing| encoding::holder(&self.key, existing).is_none();
         self.key.is_shared() && state.existing.as_ref().is_some_and(is_foreign)
     }
 
     /// Reads without a script, because the change that woke the waiter is usually a publish.
-    async fn read_value(&mut self, claim: &mut Claim) -> Result<Option<Found>, Error> {
+    async fn read_value(&mut self, state: &mut Acquisition) -> Result<Option<Found>, Error> {
         if !self.want_value || self.spec.refuse.is_some() {
             return Ok(None);
         }
-        claim.ask();
+        state.claim.ask();
         // An error is ignored: if the store still fails, the next ACQUIRE reports it.
         match self.read().await {
             Ok(Some((found, _))) => Ok(Some(found)),
@@ -126,64 +122,64 @@ impl Attempt {
         }
     }
 
-    /// Sends one ACQUIRE and decides what follows.
-    async fn try_once(&mut self, claim: &mut Claim, state: &mut TryState) -> Result<TryOutcome, Error> {
-        let sent = Instant::now();
-        let next = match self.send(claim, state).await {
-            // A connection gave the reply to another request.
-            Ok(Reply::Acquired(id)) if id.tag != claim.tag() => return Err(self.unexpected_reply()),
-            // The reply took so long that a renewal is due. A second ACQUIRE grants a full lease. There is no third one,
-            // because the network may always be this slow.
-            Ok(Reply::Acquired(_)) if !state.was_late && sent.elapsed() > self.lease / 3 => {
-                state.was_late = true;
-                return Ok(TryOutcome::Retry);
-            }
-            Ok(Reply::Acquired(_)) if Instant::now() >= deadline(self.lease, sent) => {
-                return Err(Error::LeaseLost { key: self.name() });
-            }
-            Ok(Reply::Acquired(id)) => {
-                let sent = self.replicate(id).await?.unwrap_or(sent);
-                return Ok(TryOutcome::Ended(Ended::Granted(id, sent)));
-            }
-            Ok(Reply::Hit(hit, _)) if self.want_value => {
-                return Ok(self
-                    .verified(hit)?
-                    .map_or(TryOutcome::Retry, |found| TryOutcome::Ended(Ended::Found(found))));
-            }
-            Ok(Reply::Busy(existing)) => {
-                if !self.is_own(&existing) {
-                    let last = state.existing.as_ref().map(holder);
-                    claim.saw_holder(last != Some(holder(&existing)));
+    /// Sends an ACQUIRE, and another one if its reply demands that.
+    async fn try_once(&mut self, state: &mut Acquisition) -> Result<Tried, Error> {
+        // The bytes of a stale state, which the next ACQUIRE takes over.
+        let mut stale = None;
+        loop {
+            let sent = Instant::now();
+            let next = match self.send(state, stale.take()).await {
+                // A connection gave the reply to another request.
+                Ok(Reply::Acquired(id)) if id.tag != state.claim.tag() => return Err(self.unexpected_reply()),
+                // The reply took so long that a renewal is due. A second ACQUIRE grants a full lease. There is no third one,
+                // because the network may always be this slow.
+                Ok(Reply::Acquired(_)) if !state.was_late && sent.elapsed() > self.lease / 3 => {
+                    state.was_late = true;
+                    continue;
                 }
-                let next = self.policy.busy(Instant::now(), &existing);
-                state.existing = Some(existing);
-                next
-            }
-            Ok(Reply::Computed) if self.spec.options.cached_if_computed => {
-                return Ok(TryOutcome::Ended(Ended::Found(Found::NO_VALUE)));
-            }
-            Ok(reply) => return Err(self.reply_error(reply)),
-            // The store may be available again before a call that was waiting times out.
-            Err(error)
-                if self.policy.has_seen_holder() && state.failures.may_pass(&error, Instant::now()) =>
-            {
-                self.policy.failed(Instant::now())
-            }
-            Err(error) => return Err(error),
-        };
-        match next {
-            Next::Sleep(rest) => Ok(TryOutcome::Held(rest)),
-            Next::TimedOut(waited) => Err(self.timed_out(waited, state.existing.as_ref())),
-            Next::TakeOver(raw) => {
-                state.stale = Some(raw);
-                Ok(TryOutcome::Retry)
+                Ok(Reply::Acquired(_)) if Instant::now() >= deadline(self.lease, sent) => {
+                    return Err(Error::LeaseLost { key: self.name() });
+                }
+                Ok(Reply::Acquired(id)) => {
+                    let sent = self.replicate(id).await?.unwrap_or(sent);
+                    return Ok(Tried::Granted(id, sent));
+                }
+                Ok(Reply::Hit(hit, _)) if self.want_value => match self.verified(hit)? {
+                    Some(found) => return Ok(Tried::Found(found)),
+                    None => continue,
+                },
+                Ok(Reply::Busy(existing)) => {
+                    if !self.is_own(&existing) {
+                        let last = state.existing.as_ref().map(holder);
+                        state.claim.saw_holder(last != Some(holder(&existing)));
+                    }
+                    let next = self.policy.busy(Instant::now(), &existing);
+                    state.existing = Some(existing);
+                    next
+                }
+                Ok(Reply::Computed) if self.spec.options.cached_if_computed => {
+                    return Ok(Tried::Found(Found::NO_VALUE));
+                }
+                Ok(reply) => return Err(self.reply_error(reply)),
+                // The store may be available again before a call that was waiting times out.
+                Err(error)
+                    if self.policy.has_seen_holder() && state.failures.may_pass(&error, Instant::now()) =>
+                {
+                    self.policy.failed(Instant::now())
+                }
+                Err(error) => return Err(error),
+            };
+            match next {
+                Next::Sleep(rest) => return Ok(Tried::Held(rest)),
+                Next::TimedOut(waited) => return Err(self.timed_out(waited, state.existing.as_ref())),
+                Next::TakeOver(raw) => stale = Some(raw),
             }
         }
     }
 
     /// Sends an ACQUIRE. The claim is armed before it, and disarmed by a reply that is not a grant.
-    async fn send(&self, claim: &mut Claim, state: &mut TryState) -> Result<Reply, Error> {
-        let options = &self.spec.options;
+    async fn send(&self, state: &mut Acquisition, stale: Option<Bytes>) -> Result<Reply, Error> {
+        let (options, claim) = (&self.spec.options, &mut state.claim);
         let request = Request::Acquire(Acquire {
             tag: claim.tag(),
             lease: millis(self.lease),
@@ -192,7 +188,7 @@ impl Attempt {
             fail_if_key_exists: options.fail_if_key_exists,
             seize: false,
             refuse: self.spec.refuse,
-            stale: state.stale.take(),
+            stale,
             origin: origin(&self.spec.site),
             bound: self.pool.bound(),
         });
@@ -246,23 +242,15 @@ impl Attempt {
         }
     }
 
-    fn end(self, mut claim: Claim, ended: Ended) -> Outcome {
-        match ended {
-            Ended::Granted(id, sent) => {
-                let terms = Terms {
-                    lease: self.lease,
-                    ttl: self.spec.options.ttl,
-                    max_block: self.spec.options.max_block_time,
-                    keeps_mark: self.key.is_shared() || self.spec.options.fail_if_key_exists,
-                    site: self.spec.site,
-                };
-                Outcome::Lead(Lease::start(claim, id, sent, terms))
-            }
-            Ended::Found(found) => {
-                claim.complete(&found);
-                Outcome::Hit(found, None)
-            }
-        }
+    fn lead(self, state: Acquisition, id: Id, sent: Instant) -> Outcome {
+        let terms = Terms {
+            lease: self.lease,
+            ttl: self.spec.options.ttl,
+            max_block: self.spec.options.max_block_time,
+            keeps_mark: self.key.is_shared() || self.spec.options.fail_if_key_exists,
+            site: self.spec.site,
+        };
+        Outcome::Lead(Lease::start(state.claim, id, sent, terms))
     }
 
     /// The error of a reply that refuses the lock.
@@ -284,16 +272,12 @@ impl Attempt {
 }
 
 /// What one try passes to the next.
-#[derive(Default)]
-struct TryState {
-    /// The bytes of a stale state, which the next ACQUIRE takes over.
-    stale: Option<Bytes>,
+struct Acquisition {
+    claim: Claim,
     /// A grant has arrived too late once.
     was_late: bool,
     /// The last other holder.
     existing: Option<Existing>,
-    /// The turn of this process is over.
-    yields: bool,
     /// Each request subscribes to the next change.
     subscribes: bool,
     /// The next change, if the last request subscribed to it.
@@ -301,20 +285,31 @@ struct TryState {
     failures: Failures,
 }
 
-/// Outcome of one try.
-enum TryOutcome {
-    Ended(Ended),
-    /// Try again at once.
-    Retry,
-    /// Another caller holds the key: try again after this time, or at the next change.
-    Held(Duration),
+impl Acquisition {
+    fn new(claim: Claim) -> Self {
+        Self {
+            claim,
+            was_late: false,
+            existing: None,
+            subscribes: false,
+            change: None,
+            failures: Failures::default(),
+        }
+    }
+
+    fn hit(mut self, found: Found) -> Outcome {
+        self.claim.complete(&found);
+        Outcome::Hit(found, None)
+    }
 }
 
-/// Outcome of the last try.
-enum Ended {
+/// Outcome of a try.
+enum Tried {
     /// The grant, and when the ACQUIRE or its renewal was sent.
     Granted(Id, Instant),
     Found(Found),
+    /// Another caller holds the key: try again after this time, or at the next change.
+    Held(Duration),
 }
 
 /// What a line of the single encoding says of the holder behind its tag and fence: the process and the site.

@@ -158,13 +158,18 @@ fn handle_due(held: &Arc<Held>, now: Instant) {
     {
         let held = held.clone();
         background::spawn(async move {
-            let next = held.renew().await;
+            let renewed = held.renew().await;
             drop(renewal);
-            match next {
-                Some(next) => reschedule(&held, next.min(held.deadline())),
+            match renewed {
+                Ok(Some(next)) => reschedule(&held, next.min(held.deadline())),
                 // If the lock was released or aborted in the meantime, the refusal is not a loss.
-                None if stop(&held) && !held.is_publishing() => held.lose(),
-                None => {}
+                Ok(None) if stop(&held) && !held.is_publishing() => held.lose(),
+                Ok(None) => {}
+                Err(error) => {
+                    // Before it is logged, because the logger may panic.
+                    reschedule(&held, held.next_retry().min(held.deadline()));
+                    held.log_failed_renewal(&error);
+                }
             }
         });
     }
@@ -190,5 +195,50 @@ impl Heartbeat {
         let soon = is_live.then(|| now + PERIOD);
         schedule.asleep_until = [next, soon].into_iter().flatten().min();
         (due, schedule.asleep_until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Format, Key};
+    use crate::lease::claim::Claim;
+    use crate::lease::held::Terms;
+    use crate::pool::Pool;
+    use crate::protocol::tag::Id;
+
+    const LEASE: Duration = Duration::from_secs(60);
+
+    fn held() -> Arc<Held> {
+        let pool = Pool::open("sqlite::memory:").expect("a pool in memory");
+        let key = Key::new(Format::Single, "dspinlock".into(), [1; 32]);
+        let claim = Claim::new(&pool, &key, LEASE, None);
+        let id = Id {
+            tag: claim.tag(),
+            fence: 1,
+        };
+        let terms = Terms {
+            lease: LEASE,
+            ttl: LEASE,
+            max_block: LEASE,
+            keeps_mark: false,
+            site: "site".into(),
+        };
+        Arc::new(Held::new(&claim, id, Instant::now(), terms))
+    }
+
+    /// The heartbeat has taken the entry when the lease is released.
+    #[test]
+    fn a_lease_that_was_released_at_its_deadline_is_not_lost() {
+        for is_released in [false, true] {
+            let held = held();
+            start(&held);
+            if is_released {
+                stop(&held);
+            }
+            handle_due(&held, held.deadline());
+            assert_eq!(held.is_lost(), !is_released);
+            assert!(!stop(&held), "an entry remains");
+        }
     }
 }

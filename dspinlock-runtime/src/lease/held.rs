@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::claim::{Claim, abort};
-use crate::error::KeyName;
+use crate::error::{Error, KeyName};
 use crate::key::Key;
 use crate::pool::Pool;
 use crate::protocol::header::Origin;
@@ -159,27 +159,32 @@ impl Held {
     }
 
     /// Sends one RENEW. Returns when to send the next one, or `None` if the store refuses it.
-    pub(super) async fn renew(&self) -> Option<Instant> {
+    pub(super) async fn renew(&self) -> Result<Option<Instant>, Error> {
         let sent = Instant::now();
         let request = Renew {
             id: self.id,
             lease: millis(self.terms.lease),
         };
-        match self.pool.send(&self.key, Request::Renew(request)).await {
-            Ok(Reply::Renewed) => {
+        Ok(match self.pool.send(&self.key, Request::Renew(request)).await? {
+            Reply::Renewed => {
                 *lock(&self.deadline) = deadline(self.terms.lease, sent);
                 Some(sent + self.terms.lease / 3)
             }
-            Ok(_) => None,
-            Err(error) => {
-                log::warn!(
-                    target: "dspinlock",
-                    "cannot renew the lease on {}, retrying until it expires: {error}",
-                    self.name()
-                );
-                Some(Instant::now() + (self.terms.lease / 20).min(Duration::from_millis(500)))
-            }
-        }
+            _ => None,
+        })
+    }
+
+    /// When to send another RENEW after one that failed.
+    pub(super) fn next_retry(&self) -> Instant {
+        Instant::now() + (self.terms.lease / 20).min(Duration::from_millis(500))
+    }
+
+    pub(super) fn log_failed_renewal(&self, error: &Error) {
+        log::warn!(
+            target: "dspinlock",
+            "cannot renew the lease on {}, retrying until it expires: {error}",
+            self.name()
+        );
     }
 }
 

@@ -16,22 +16,24 @@
 //! Each request needs a token, `Asked`, that was taken before it was sent. A publish takes one too. When the leadership
 //! passes on, the next leader begins with Asking.
 //!
-//! `engine` and `lease` call this module. It sends no requests itself.
+//! `engine` and `lease` call this module. It sends no requests itself. `turn` counts how often the leaders hand a lock on.
+
+mod turn;
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
 use std::fmt;
 use std::hash::BuildHasher;
-use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 
+use self::turn::Turn;
 use crate::key::Key;
 use crate::protocol::tag::Tag;
 use crate::rt::handle::Handle;
-use crate::rt::sync::{AtomicU64, Instant, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
+use crate::rt::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
 
 /// The number of locks, so that calls for different keys rarely contend.
 const SHARDS: usize = 16;
@@ -39,13 +41,6 @@ const SHARDS: usize = 16;
 /// A leader that makes no progress for so long between two steps is probed. Each probe of a flight doubles the time, because
 /// the store may be slow.
 pub(crate) const FIRST_PROBE: Duration = Duration::from_millis(100);
-
-/// How often, and for how long, the leaders of a flight hand a lock on before other processes may have it.
-const MAX_HAND_OVERS: u32 = 8;
-const MAX_TURN: Duration = Duration::from_millis(10);
-
-/// A process that had a turn lets others that wait take the lock for so long, at each change.
-const BACKOFF: Duration = Duration::from_millis(1);
 
 type Shard = HashMap<Key, Flight, RandomState>;
 
@@ -161,38 +156,6 @@ pub(crate) struct Leader {
     /// The leadership was passed on, or the flight was removed.
     has_passed: bool,
     turn: Turn,
-}
-
-/// How the leaders of a flight share a lock with other processes.
-#[derive(Clone, Copy, Default)]
-struct Turn {
-    /// The hand-overs since another process may have had the lock.
-    hand_overs: u32,
-    /// When the first of them was.
-    since: Option<Instant>,
-    /// The number of other processes that the leaders have seen in turn since their own turn.
-    seen: u32,
-    /// The same number before their last turn: so many others probably wait.
-    expected: u32,
-    /// The turn is over: the next leader lets other processes take the lock before it asks.
-    yields: bool,
-}
-
-impl Turn {
-    /// Counts a hand-over. Returns whether the turn is over, which begins the next one.
-    fn end(&mut self) -> bool {
-        self.hand_overs += 1;
-        let since = *self.since.get_or_insert_with(Instant::now);
-        let is_over = self.hand_overs > MAX_HAND_OVERS || since.elapsed() >= MAX_TURN;
-        if is_over {
-            *self = Self {
-                expected: self.seen,
-                yields: self.seen + self.expected > 0,
-                ..Self::default()
-            };
-        }
-        is_over
-    }
 }
 
 impl Flights {
@@ -342,29 +305,25 @@ impl Leader {
     /// the leadership until the reply: there is no follower, or the turn is over and no other process is known to wait.
     pub(crate) fn hand_on(mut self) -> Option<Self> {
         let has_followers = self.with_flight(|flight| !flight.followers.is_empty());
-        if has_followers != Some(true) || self.turn.end() && !self.turn.yields {
-            return Some(self);
+        match has_followers == Some(true) && self.turn.hand_on() {
+            true => None,
+            false => Some(self),
         }
-        None
     }
 
     /// Whether the turn of this process has just ended, and other processes want the lock.
     pub(crate) fn take_yield(&mut self) -> bool {
-        mem::take(&mut self.turn.yields)
+        self.turn.take_yield()
     }
 
-    /// Call this when another call holds the lock. `is_next`: the last one was of another process.
-    pub(crate) fn saw_holder(&mut self, is_next: bool) {
-        (self.turn.hand_overs, self.turn.since) = (0, None);
-        self.turn.seen += u32::from(is_next);
+    /// Call this when another process holds the lock. `is_new`: another one than at the last look.
+    pub(crate) fn saw_holder(&mut self, is_new: bool) {
+        self.turn.saw_holder(is_new);
     }
 
-    /// How long the leader waits after a change before it looks, so that every process has a turn before one has two.
+    /// How long the leader waits after a change before it looks.
     pub(crate) fn backoff(&self) -> Duration {
-        match self.turn.seen < self.turn.expected {
-            true => BACKOFF,
-            false => Duration::ZERO,
-        }
+        self.turn.backoff()
     }
 
     /// A probe that has the value or the lock becomes the leader. The former one goes on without followers.
@@ -461,276 +420,4 @@ impl fmt::Debug for Leader {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rt::blocking;
-
-    fn key() -> Key {
-        Key::new(crate::key::Format::Single, "dspinlock".into(), [1; 32])
-    }
-
-    fn lead(flights: &Flights) -> Leader {
-        match flights.join(&key(), true) {
-            Role::Leader(leader, _) => leader,
-            Role::Follower(_) => panic!("the flight has a leader already"),
-        }
-    }
-
-    fn follow(flights: &Flights, accepts_value: bool) -> oneshot::Receiver<Handoff> {
-        match flights.join(&key(), accepts_value) {
-            Role::Leader(..) => panic!("the flight has no leader"),
-            Role::Follower(handoff) => handoff,
-        }
-    }
-
-    const LONGEST: Duration = Duration::from_secs(60);
-
-    /// The second look of a follower.
-    fn probe(flights: &Flights) -> Result<Leader, Duration> {
-        let mut seen = None;
-        flights.probe(&key(), &mut seen, LONGEST);
-        match flights.probe(&key(), &mut seen, LONGEST) {
-            Probe::Lead(leader) => Ok(leader),
-            Probe::Later(time) => Err(time),
-        }
-    }
-
-    fn receive_lead(handoff: oneshot::Receiver<Handoff>) -> Leader {
-        match blocking::wait(handoff) {
-            Ok(Handoff::Lead(leader)) => leader,
-            other => panic!("expected the leadership, got {other:?}"),
-        }
-    }
-
-    fn found() -> Found {
-        Found {
-            payload: "value".into(),
-            tag: None,
-        }
-    }
-
-    #[test]
-    fn a_value_serves_the_followers_that_joined_before_the_request() {
-        let flights = Flights::default();
-        let mut first = lead(&flights);
-        let (early, exclusive) = (follow(&flights, true), follow(&flights, false));
-        let asked = first.ask();
-        let late = follow(&flights, true);
-        first.complete(asked, &found());
-        assert!(matches!(blocking::wait(early), Ok(Handoff::Value(_))));
-        let second = receive_lead(exclusive);
-        assert!(!second.knows_absent());
-        drop(second);
-        drop(receive_lead(late));
-    }
-
-    #[test]
-    fn one_follower_at_a_time_probes() {
-        let flights = Flights::default();
-        let leader = lead(&flights);
-        let follower = follow(&flights, true);
-        let mut probe = probe(&flights).expect("the first probe");
-        assert!(self::probe(&flights).is_err());
-        drop(probe);
-        probe = self::probe(&flights).expect("a probe after the first has ended");
-        let asked = probe.ask();
-        probe.complete(asked, &found());
-        assert!(matches!(blocking::wait(follower), Ok(Handoff::Value(_))));
-        assert!(flights.shard(&key()).is_empty());
-        drop(leader);
-    }
-
-    #[test]
-    fn a_leader_that_makes_progress_is_not_probed() {
-        let flights = Flights::default();
-        let mut leader = lead(&flights);
-        let mut seen = None;
-        let mut look = || flights.probe(&key(), &mut seen, LONGEST);
-        for _ in 0..3 {
-            assert!(matches!(look(), Probe::Later(FIRST_PROBE)));
-            let _ = leader.ask();
-        }
-        assert!(matches!(look(), Probe::Later(FIRST_PROBE)));
-        assert!(matches!(look(), Probe::Lead(_)));
-    }
-
-    #[test]
-    fn each_probe_of_a_flight_doubles_the_time_to_the_next() {
-        let flights = Flights::default();
-        let _leader = lead(&flights);
-        let (mut seen, longest) = (None, 10 * FIRST_PROBE);
-        for factor in [1, 2, 4, 8, 10, 10] {
-            let looked = flights.probe(&key(), &mut seen, longest);
-            assert!(matches!(looked, Probe::Later(time) if time == factor * FIRST_PROBE));
-            drop(probe(&flights));
-        }
-    }
-
-    #[test]
-    fn a_probe_with_the_value_replaces_the_leader() {
-        let flights = Flights::default();
-        let mut stuck = lead(&flights);
-        let mut probe = probe(&flights).expect("a probe");
-        assert!(!probe.knows_absent(), "the leader may be stuck behind its read");
-        let asked = probe.ask();
-        let late = follow(&flights, true);
-        probe.complete(asked, &found());
-        let next = receive_lead(late);
-        let asked = stuck.ask();
-        stuck.complete(asked, &found());
-        assert_eq!(
-            flights.count(),
-            1,
-            "the former leader ended a flight that is not its own"
-        );
-        drop(next);
-        assert_eq!(flights.count(), 0);
-    }
-
-    #[test]
-    fn a_probe_with_the_lock_replaces_the_leader() {
-        let flights = Flights::default();
-        let stuck = lead(&flights);
-        let mut probe = probe(&flights).expect("a probe");
-        let follower = follow(&flights, true);
-        probe.begin_computing();
-        drop(stuck);
-        let asked = probe.ask();
-        probe.complete(asked, &found());
-        assert!(matches!(blocking::wait(follower), Ok(Handoff::Value(_))));
-        assert_eq!(flights.count(), 0);
-    }
-
-    #[test]
-    fn no_follower_probes_while_the_leader_watches() {
-        let flights = Flights::default();
-        let mut first = lead(&flights);
-        let follower = follow(&flights, true);
-        first.begin_watching();
-        assert!(matches!(probe(&flights), Err(LONGEST)));
-        first.begin_computing();
-        let mut seen = None;
-        assert!(matches!(
-            flights.probe(&key(), &mut seen, LONGEST),
-            Probe::Later(LONGEST)
-        ));
-        let computing = probe(&flights).expect("a leader that computes may lose the key");
-        assert!(computing.knows_absent());
-        drop(computing);
-        first.begin_watching();
-        drop(first);
-        let second = receive_lead(follower);
-        assert!(probe(&flights).is_ok(), "the next leader does not watch yet");
-        second.flights.disband(&key());
-    }
-
-    /// Hands the lock on until the turn of the process is over. Returns the number of hand-overs, and the last leader.
-    fn hand_on_all(flights: &Flights, mut leader: Leader) -> (u32, Leader) {
-        for hand_overs in 0.. {
-            let next = follow(flights, false);
-            if let Some(own) = leader.hand_on() {
-                return (hand_overs, own);
-            }
-            leader = receive_lead(next);
-            if leader.take_yield() {
-                return (hand_overs + 1, leader);
-            }
-        }
-        unreachable!("every turn ends")
-    }
-
-    #[test]
-    fn a_turn_has_eight_hand_overs() {
-        let flights = Flights::default();
-        let mut leader = lead(&flights);
-        assert!(leader.turn.since.is_none());
-        leader.saw_holder(true);
-        let (hand_overs, mut leader) = hand_on_all(&flights, leader);
-        assert_eq!(hand_overs, MAX_HAND_OVERS + 1, "the last one yields");
-        assert!(!leader.take_yield(), "a turn ends once");
-        // Another process had the lock: the next turn is as long.
-        leader.saw_holder(true);
-        assert_eq!(hand_on_all(&flights, leader).0, MAX_HAND_OVERS + 1);
-    }
-
-    #[test]
-    fn a_process_that_knows_of_no_other_keeps_the_leadership_until_its_last_release_is_answered() {
-        let flights = Flights::default();
-        let (hand_overs, leader) = hand_on_all(&flights, lead(&flights));
-        assert_eq!(hand_overs, MAX_HAND_OVERS);
-        assert_eq!(leader.backoff(), Duration::ZERO);
-    }
-
-    #[test]
-    fn a_turn_ends_by_time() {
-        let mut turn = Turn {
-            since: Some(Instant::now()),
-            seen: 1,
-            ..Turn::default()
-        };
-        std::thread::sleep(MAX_TURN);
-        assert!(turn.end());
-        assert!(turn.yields);
-    }
-
-    #[test]
-    fn a_process_backs_off_until_as_many_others_had_their_turn_as_before() {
-        let flights = Flights::default();
-        let mut leader = lead(&flights);
-        for _ in 0..3 {
-            leader.saw_holder(true);
-            leader.saw_holder(false);
-        }
-        assert_eq!(leader.backoff(), Duration::ZERO, "it had no turn yet");
-        let (_, mut leader) = hand_on_all(&flights, leader);
-        for _ in 0..3 {
-            assert_eq!(leader.backoff(), BACKOFF);
-            leader.saw_holder(false);
-            assert_eq!(leader.backoff(), BACKOFF);
-            leader.saw_holder(true);
-        }
-        assert_eq!(leader.backoff(), Duration::ZERO);
-    }
-
-    #[test]
-    fn a_leader_without_followers_keeps_the_leadership() {
-        let flights = Flights::default();
-        let leader = lead(&flights).hand_on();
-        assert!(leader.is_some());
-        let next = follow(&flights, false);
-        drop(leader);
-        drop(receive_lead(next));
-        assert_eq!(flights.count(), 0);
-    }
-
-    #[test]
-    fn a_disbanded_flight_continues_without_its_leader() {
-        let flights = Flights::default();
-        let mut lost = lead(&flights);
-        let follower = follow(&flights, true);
-        let asked = lost.ask();
-        flights.disband(&key());
-        let successor = receive_lead(follower);
-        let next = follow(&flights, true);
-        lost.complete(asked, &found()); // reaches no follower
-        drop(successor);
-        drop(receive_lead(next));
-        assert!(flights.shard(&key()).is_empty());
-    }
-
-    #[test]
-    fn the_leadership_skips_dropped_followers_and_ends_with_the_last() {
-        let flights = Flights::default();
-        let first = lead(&flights);
-        let (dropped, drops_later, last) = (
-            follow(&flights, true),
-            follow(&flights, true),
-            follow(&flights, true),
-        );
-        drop(dropped);
-        drop(first);
-        drop(drops_later); // with the leadership in its channel
-        drop(receive_lead(last));
-        assert!(flights.shard(&key()).is_empty());
-    }
-}
+mod tests;

@@ -47,6 +47,19 @@ fn redis_5_fulfils_the_contract() {
     scenarios::run(&mut Redis::five());
 }
 
+/// From 2286 on, the seconds of the server's clock have eleven digits.
+#[test]
+fn valkey_grants_the_greatest_fence_after_2255() {
+    for time in ["@2261-01-01 00:00:00", "@2306-01-01 00:00:00"] {
+        scenarios::run_after_2255(&mut Redis::valkey_at(time));
+    }
+}
+
+#[test]
+fn the_pure_function_grants_the_greatest_fence_after_2255() {
+    scenarios::run_after_2255(&mut Pure::at(10_000_000_000_000_000));
+}
+
 #[test]
 fn an_embedded_file_replies_like_protocol_step() {
     random::run(&mut Embedded::file(), CASES);

@@ -49,3 +49,10 @@ pub(crate) fn run(rig: &mut dyn Rig) {
     }
     assert!(failed.is_empty(), "failed scenarios: {failed:#?}");
 }
+
+/// Runs the scenario of a store whose clock is after the year 2255.
+pub(crate) fn run_after_2255(rig: &mut dyn Rig) {
+    for format in [Format::Single, Format::Shared] {
+        acquire::every_grant_has_the_greatest_fence(&mut Lock::new(rig, format));
+    }
+}

@@ -39,7 +39,7 @@ async fn only_the_body_sees_its_lease() {
 
 #[test]
 fn a_panic_of_the_body_unwinds_and_frees_the_key() {
-    #[dspinlock(key = 1, cached_if_computed)]
+    #[dspinlock(key = (), cached_if_computed)]
     fn body(panic: bool) -> Result<usize, Error> {
         if panic {
             panic!("the body's panic");

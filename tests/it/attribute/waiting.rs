@@ -63,12 +63,12 @@ fn a_hung_body_loses_its_key_after_max_block_time() {
 
 #[tokio::test]
 async fn wait_limits_the_time_of_a_waiter() {
-    #[dspinlock(key = "wait", wait = "300ms")]
+    #[dspinlock(key = (), wait = "300ms")]
     async fn briefly(gate: &tokio::sync::Notify) -> Result<(), Error> {
         gate.notified().await;
         Ok(())
     }
-    #[dspinlock(key = "forever", wait = forever, spinlock_sleep_thresh = "20ms")]
+    #[dspinlock(key = (), wait = forever, spinlock_sleep_thresh = "20ms")]
     async fn long(time: Duration) -> Result<(), Error> {
         tokio::time::sleep(time).await;
         Ok(())
@@ -87,4 +87,35 @@ async fn wait_limits_the_time_of_a_waiter() {
     let time = Duration::from_millis(400);
     let (first, second) = tokio::join!(long(time), long(time));
     assert!(first.is_ok() && second.is_ok());
+}
+
+#[tokio::test]
+async fn a_caller_without_wait_outlasts_a_body_of_6_s() {
+    #[dspinlock(key = (), cached_if_computed)]
+    async fn slow(time: Duration) -> Result<u64, Error> {
+        tokio::time::sleep(time).await;
+        Ok(7)
+    }
+    #[dspinlock(key = (), max_spinlock_tries = 2, spinlock_sleep_thresh = "100ms")]
+    async fn two_tries(time: Duration) -> Result<(), Error> {
+        tokio::time::sleep(time).await;
+        Ok(())
+    }
+    #[dspinlock(key = (), wait = limit)]
+    async fn no_limit(limit: Duration) -> Result<(), Error> {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok(())
+    }
+    init_in_memory();
+    let time = Duration::from_secs(6);
+    let slow = async { tokio::join!(slow(time), slow(time)) };
+    let two_tries = async { tokio::join!(two_tries(time), two_tries(time)) };
+    let no_limit = async { tokio::join!(no_limit(Duration::MAX), no_limit(Duration::MAX)) };
+    let (slow, two_tries, no_limit) = tokio::join!(slow, two_tries, no_limit);
+    assert!(matches!(slow, (Ok(7), Ok(7))), "{slow:?}");
+    assert!(
+        matches!(two_tries, (Ok(()), Err(Error::SpinlockTriesExceeded { .. }))),
+        "{two_tries:?}"
+    );
+    assert!(matches!(no_limit, (Ok(()), Ok(()))), "{no_limit:?}");
 }

@@ -12,13 +12,14 @@ use tempfile::TempDir;
 use crate::child::signal;
 use crate::port::Port;
 use crate::tls::{Certificates, Identity, Tls};
-use crate::{eventually, tool};
+use crate::{eventually, shifted_clock, tool};
 
 /// A running Redis or Valkey server on a free port of 127.0.0.1, without persistence. It is killed on drop.
 #[derive(Debug)]
 pub struct Redis {
     program: PathBuf,
     args: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     port: Port,
     tls: Option<(Port, Certificates)>,
     child: Child,
@@ -41,6 +42,12 @@ impl Redis {
         Self::launch("valkey-server", &[], None)
     }
 
+    /// Starts Valkey 9 with another wall clock, for example `+1h` or `@2261-01-01 00:00:00`. (The allocators of the other
+    /// servers do not work with libfaketime.)
+    pub fn valkey_at(time: &str) -> Self {
+        Self::launch_in("valkey-server", &[], None, shifted_clock(time))
+    }
+
     /// Starts Redis 5, which knows neither users nor RESP3.
     pub fn five() -> Self {
         Self::launch("redis-server-5", &[], None)
@@ -57,6 +64,15 @@ impl Redis {
     }
 
     fn launch(program: &str, args: &[&str], tls: Option<Tls>) -> Self {
+        Self::launch_in(program, args, tls, Vec::new())
+    }
+
+    fn launch_in(
+        program: &str,
+        args: &[&str],
+        tls: Option<Tls>,
+        environment: Vec<(&'static str, String)>,
+    ) -> Self {
         let program = tool(program);
         let folder = tempfile::tempdir().expect("a temporary folder");
         // Another program may take the port before the server binds it.
@@ -73,11 +89,12 @@ impl Redis {
                 args.extend(["--user", "kit", "on", "nopass", "~*", "&*", "+@all"].map(Into::into));
             }
             let arguments = arguments(&port, tls.as_ref(), &args);
-            if let Some(child) = spawn(&program, &arguments, folder.path()) {
+            if let Some(child) = spawn(&program, &arguments, &environment, folder.path()) {
                 let args = arguments;
                 return Self {
                     program,
                     args,
+                    environment,
                     port,
                     tls,
                     child,
@@ -224,7 +241,7 @@ impl Redis {
     /// Kills the server and starts an empty one on the same port.
     pub fn restart(&mut self) {
         self.kill();
-        self.child = spawn(&self.program, &self.args, self.folder.path())
+        self.child = spawn(&self.program, &self.args, &self.environment, self.folder.path())
             .expect("the server can be started on its old port");
     }
 }
@@ -265,12 +282,18 @@ fn arguments(port: &Port, tls: Option<&(Port, Certificates)>, extra: &[String]) 
 }
 
 /// Starts a server and waits until it replies; `None` if it exits before.
-fn spawn(program: &Path, arguments: &[String], folder: &Path) -> Option<Child> {
+fn spawn(
+    program: &Path,
+    arguments: &[String],
+    environment: &[(&str, String)],
+    folder: &Path,
+) -> Option<Child> {
     let output = || File::create(folder.join("output")).expect("the temporary folder is writable");
     // The socket file of a killed server would look like a running server.
     let _ = fs::remove_file(folder.join("socket"));
     let mut child = Command::new(program)
         .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(output())

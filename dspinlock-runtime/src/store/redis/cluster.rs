@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use self::nodes::Nodes;
 use self::slot_map::{Member, slot};
-use super::node::never;
+use super::node::{Node, never};
 use super::reconnect::start_background;
 use super::timeouts::Timeouts;
 use super::url::multi_host::MultiHost;
-use super::wire::reply::{CommandError, Redirect};
+use super::wire::reply::{CommandError, Refusal};
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
@@ -31,7 +31,7 @@ use crate::tls::Tls;
 
 /// How many redirects a step follows.
 const MAX_REDIRECTS: usize = 16;
-/// The pause before a step is sent again because only one entry of its key has migrated.
+/// The pause before a step is sent again because a key that it names has not moved yet.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// A Redis Cluster. It connects with the first step.
@@ -57,6 +57,24 @@ impl Cluster {
         start_background(&seeds[0])?;
         let nodes = Arc::new(Nodes::new(seeds, timeouts));
         Ok(Self { nodes })
+    }
+
+    /// Reads on the owner with `send`, or behind `ASKING`.
+    fn read_by(
+        &self,
+        key: &Key,
+        read: Read,
+        since: Instant,
+        send: impl Fn(&Node, &Key) -> Boxed<Result<Reply, CommandError>> + Send + Sync + 'static,
+    ) -> Boxed<Result<Reply, Failure>> {
+        let (nodes, key) = (self.nodes.clone(), key.clone());
+        Box::pin(async move {
+            let send = |member: &Member, is_asking: bool| match is_asking {
+                true => asking::step(member.node.clone(), &key, Request::Read(read), since),
+                false => send(&member.node, &key),
+            };
+            send_to_owner(&nodes, &key, since, send).await
+        })
     }
 }
 
@@ -84,16 +102,7 @@ impl Store for Cluster {
     }
 
     fn read(&self, key: &Key, read: Read, since: Instant) -> Boxed<Result<Reply, Failure>> {
-        let (nodes, key) = (self.nodes.clone(), key.clone());
-        Box::pin(async move {
-            let send = |member: &Member, is_asking: bool| -> Boxed<Result<Reply, CommandError>> {
-                match is_asking {
-                    true => asking::step(member.node.clone(), &key, Request::Read(read), since),
-                    false => member.node.read(&key, read, since),
-                }
-            };
-            send_to_owner(&nodes, &key, since, send).await
-        })
+        self.read_by(key, read, since, move |node, key| node.read(key, read, since))
     }
 
     /// A redirect is a doubt: the background follows it.
@@ -109,16 +118,8 @@ impl Store for Cluster {
         first: Reply,
         since: Instant,
     ) -> Boxed<Result<Reply, Failure>> {
-        let (nodes, key) = (self.nodes.clone(), key.clone());
-        Box::pin(async move {
-            let send = |member: &Member, is_asking: bool| -> Boxed<Result<Reply, CommandError>> {
-                match is_asking {
-                    true => asking::step(member.node.clone(), &key, Request::Read(read), since),
-                    false => member.node.read_again(&key, read, first.clone(), since),
-                }
-            };
-            send_to_owner(&nodes, &key, since, send).await
-        })
+        let again = move |node: &Node, key: &Key| node.read_again(key, read, first.clone(), since);
+        self.read_by(key, read, since, again)
     }
 
     fn step_watched(
@@ -212,17 +213,17 @@ async fn send_to_owner<T>(
             Err(error) => error,
         };
         match error {
-            CommandError::Redirect(Redirect::Moved(host_port)) if redirects < MAX_REDIRECTS => {
+            CommandError::Refused(Refusal::Moved(host_port)) if redirects < MAX_REDIRECTS => {
                 redirects += 1;
                 let owner = nodes.named(&member, host_port);
                 nodes.write().patch(slot, owner);
                 nodes.wanted.notify_one();
             }
-            CommandError::Redirect(Redirect::Ask(host_port)) if redirects < MAX_REDIRECTS => {
+            CommandError::Refused(Refusal::Ask(host_port)) if redirects < MAX_REDIRECTS => {
                 redirects += 1;
                 asked = Some(nodes.named(&member, host_port));
             }
-            CommandError::Redirect(Redirect::TryAgain) if !nodes.timeouts.rest(since).is_zero() => {
+            CommandError::Refused(Refusal::TryAgain) if !nodes.timeouts.rest(since).is_zero() => {
                 background::sleep(TRY_AGAIN).await;
             }
             CommandError::Failed(failure @ Failure::NotReady { .. }) if !failed => {

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! Down ──request──▶ Connecting ──▶ Up ──closed, request──▶ Connecting
-//!                       └────────▶ Failed ──pause, request──▶ Connecting
+//!                       ├────────▶ Failed ──pause, request──▶ Connecting
+//!                       └─panic──▶ Down
 //! ```
 
 use crate::rt::clock::Instant;
@@ -30,6 +31,8 @@ const MAX_PAUSE: Duration = Duration::from_millis(250);
 const RETRY_HEARTBEATS: Duration = Duration::from_secs(10);
 /// How often a lasting outage is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+const PANICKED: &str = "the attempt to connect panicked: see the message of the panic";
 
 /// Starts the background thread, which every connection to `server` needs.
 pub(crate) fn start_background(server: &impl fmt::Display) -> Result<(), Error> {
@@ -116,7 +119,9 @@ impl Reconnecting {
             tokio::select! {
                 biased;
                 outcome = self.next_attempt() => outcome,
-                () = background::time_limit(self.0.timeouts.rest(since)) => Err(self.0.not_connected()),
+                () = background::time_limit(self.0.timeouts.rest(since)) => {
+                    Err(self.0.not_ready(no_answer(self.0.timeouts.response)))
+                }
             }
         })
         .await
@@ -129,7 +134,9 @@ impl Reconnecting {
             match &*states.borrow_and_update() {
                 State::Up(group) => return Ok(group.clone()),
                 State::Failed(failure, _) => return Err(failure.clone()),
-                State::Down | State::Connecting => {}
+                // The attempt has panicked, for instance in a logger.
+                State::Down => return Err(self.0.not_ready(PANICKED.into())),
+                State::Connecting => {}
             }
             // `self` keeps the sender alive.
             let _ = states.changed().await;
@@ -223,11 +230,10 @@ impl Inner {
         }
     }
 
-    /// The failure of a request that is overdue before there is a connection.
-    fn not_connected(&self) -> Failure {
+    fn not_ready(&self, reason: String) -> Failure {
         Failure::NotReady {
             address: self.server.to_string(),
-            reason: no_answer(self.timeouts.response),
+            reason,
         }
     }
 
@@ -245,25 +251,19 @@ impl Inner {
     fn failed(&self, reason: String) -> State {
         let now = Instant::now();
         let mut outage = self.outage();
-        let failures = outage.as_ref().map_or(0, |outage| outage.failures);
-        let is_logged = outage
+        let (failures, logged_at) = outage
             .as_ref()
-            .is_some_and(|outage| now < outage.logged_at + LOG_INTERVAL);
-        if !is_logged {
-            log::warn!(target: "dspinlock", "cannot connect to `{}`: {reason}", self.server);
-        }
+            .map_or((0, None), |outage| (outage.failures, Some(outage.logged_at)));
+        let logged_at = logged_at.filter(|at| now < *at + LOG_INTERVAL);
         *outage = Some(Outage {
             failures: failures.saturating_add(1),
-            logged_at: outage
-                .as_ref()
-                .filter(|_| is_logged)
-                .map_or(now, |outage| outage.logged_at),
+            logged_at: logged_at.unwrap_or(now),
         });
-        let failure = Failure::NotReady {
-            address: self.server.to_string(),
-            reason,
-        };
-        State::Failed(failure, now + pause(failures))
+        drop(outage);
+        if logged_at.is_none() {
+            log::warn!(target: "dspinlock", "cannot connect to `{}`: {reason}", self.server);
+        }
+        State::Failed(self.not_ready(reason), now + pause(failures))
     }
 
     fn outage(&self) -> std::sync::MutexGuard<'_, Option<Outage>> {

@@ -44,6 +44,11 @@ impl Redis {
         Self::on(dspinlock_testkit::Redis::valkey())
     }
 
+    /// Valkey with another wall clock.
+    pub(crate) fn valkey_at(time: &str) -> Self {
+        Self::on(dspinlock_testkit::Redis::valkey_at(time))
+    }
+
     fn on(server: dspinlock_testkit::Redis) -> Self {
         let connection = Client::open(server.url()).and_then(|client| client.get_connection());
         let runtime = tokio::runtime::Builder::new_current_thread().build();

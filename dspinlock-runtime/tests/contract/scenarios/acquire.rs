@@ -141,3 +141,18 @@ fn a_late_copy_of_a_seize_or_of_its_publish_is_lost(lock: &mut Lock<'_>) {
     assert!(late.fence > other.fence);
     assert_eq!(lock.publish(mine, Some(b"mine")), Reply::Lost);
 }
+
+/// The store's clock is after the year 2255, in which a fence is [`MAX_FENCE`].
+pub(super) fn every_grant_has_the_greatest_fence(lock: &mut Lock<'_>) {
+    let first = lock.grant("a");
+    assert_eq!(lock.renew(first), Reply::Renewed);
+    assert_eq!(lock.publish(first, Some(b"value")), Reply::Published);
+    let second = acquired(&lock.acquire_with("b", |a| a.cached = false));
+    assert_eq!(lock.publish(first, Some(b"value")), Reply::Lost);
+    let third = acquired(&lock.acquire_with("c", |a| a.seize = true));
+    assert_eq!(lock.renew(second), Reply::Lost);
+    busy(lock.acquire("d"));
+    assert_eq!(lock.publish(third, Some(b"value")), Reply::Published);
+    assert!(lock.shows(b"value"));
+    assert_eq!([first, second, third].map(|id| id.fence), [MAX_FENCE; 3]);
+}

@@ -14,7 +14,7 @@ async fn other_text(id: u64) -> Result {
 
 const SECONDS: u64 = 5;
 
-#[dspinlock(ttl = SECONDS)]
+#[dspinlock(ttl = SECONDS, cached_if_computed)]
 async fn a_constant_number(id: u64) -> Result {
     Ok(id)
 }

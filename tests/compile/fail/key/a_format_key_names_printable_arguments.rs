@@ -7,8 +7,8 @@ async fn unknown(id: u64) -> Result {
     Ok(id)
 }
 
-#[dspinlock(key = "user:{}")]
-async fn positional(id: u64) -> Result {
+#[dspinlock(key = "user:{id")]
+async fn open(id: u64) -> Result {
     Ok(id)
 }
 

@@ -35,6 +35,7 @@ pub async fn literals(id: u64) -> Result {
 
 #[dspinlock(
     key = user.id,
+    fail_if_key_exists,
     ttl = ttl_of(&user),
     lease = Duration::from_secs(2),
     wait = if user.name.is_empty() { Duration::ZERO } else { Duration::from_secs(1) },

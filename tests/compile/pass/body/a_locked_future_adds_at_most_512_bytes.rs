@@ -6,7 +6,7 @@ macro_rules! twice {
     ($plain:ident, $locked:ident, $arg:ident: $arg_ty:ty => $ret:ty, $body:block) => {
         async fn $plain($arg: $arg_ty) -> Result<$ret> $body
 
-        #[dspinlock(key = 1, cached_if_computed)]
+        #[dspinlock(key = (), cached_if_computed)]
         async fn $locked($arg: $arg_ty) -> Result<$ret> $body
     };
 }

@@ -42,17 +42,17 @@ pub fn escaped(id: u64) -> Result {
     Ok(id)
 }
 
-#[dspinlock(key = 1)]
+#[dspinlock(key = ())]
 pub fn iterator(list: &mut [u8]) -> Result<std::slice::IterMut<'_, u8>> {
     Ok(list.iter_mut())
 }
 
-#[dspinlock(key = 1)]
+#[dspinlock(key = ())]
 pub fn coerced_sync(list: Vec<u8>) -> Result<Box<dyn Iterator<Item = u8>>> {
     Ok(Box::new(list.into_iter()))
 }
 
-#[dspinlock(key = 1)]
+#[dspinlock(key = ())]
 pub async fn coerced(id: u64) -> Result<Box<dyn Fn() -> u64 + Send>> {
     if id == 0 {
         return Ok(Box::new(|| 0));
@@ -86,7 +86,7 @@ pub async fn outer(id: u64) -> Result {
     inner(id).await
 }
 
-#[dspinlock(key = 1, cached_if_computed)]
+#[dspinlock(key = (), cached_if_computed)]
 pub async fn breaks(mut list: Vec<u8>) -> Result<u8> {
     loop {
         match list.pop() {
@@ -108,7 +108,7 @@ mod std_ {
     pub use ::std::*;
 }
 
-#[dspinlock(key = "{id}", ttl = "1s", map_err = std_::convert::identity)]
+#[dspinlock(key = "{id}", cached_if_computed, ttl = "1s", map_err = std_::convert::identity)]
 pub async fn shadowed_crates(id: u64) -> Result {
     Ok(id)
 }

@@ -32,14 +32,14 @@ pub fn elided(text: &str) -> Result<std::borrow::Cow<'_, str>> {
 }
 
 /// With a mutable borrow.
-#[dspinlock(key = 1)]
+#[dspinlock(key = ())]
 pub async fn borrowed_mutably(vec: &mut Vec<u64>) -> Result<&mut u64> {
     vec.push(1);
     Ok(&mut vec[0])
 }
 
 /// With a mutable borrow, in a sync function.
-#[dspinlock(key = 1)]
+#[dspinlock(key = ())]
 pub fn borrowed_mutably_sync(vec: &mut Vec<u64>) -> Result<&mut u64> {
     vec.push(1);
     Ok(&mut vec[0])

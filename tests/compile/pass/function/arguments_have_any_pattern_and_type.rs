@@ -108,12 +108,38 @@ pub trait Source {
     fn get(&self) -> Self::Output;
 }
 
-#[dspinlock(key = 1, on_error = run_unlocked, cached_if_computed)]
+#[dspinlock(key = (), on_error = run_unlocked, cached_if_computed)]
 pub fn associated<S: Source>(source: S) -> S::Output
 where
     S::Output: Serialize + DeserializeOwned,
 {
     source.get()
+}
+
+#[dspinlock(skip(list), cached_if_computed)]
+pub fn skipped_mutable(id: u64, list: &mut Vec<u64>) -> Result<u64> {
+    list.push(id);
+    Ok(id)
+}
+
+#[dspinlock(skip(callback, pointer, change), cached_if_computed)]
+pub fn called_with_mutable(
+    id: u64,
+    callback: impl Fn(&mut u64),
+    pointer: fn(&mut u64),
+    change: &dyn Fn(&mut u64),
+) -> Result<u64> {
+    let mut id = id;
+    callback(&mut id);
+    pointer(&mut id);
+    change(&mut id);
+    Ok(id)
+}
+
+#[dspinlock]
+pub fn uncached_mutable(list: &mut Vec<u64>) -> Result<()> {
+    list.push(1);
+    Ok(())
 }
 
 fn main() {}

@@ -39,6 +39,31 @@ pub fn nothing() -> Result {
     Ok(1)
 }
 
+#[dspinlock(key = ())]
+pub fn one_key_for_all_calls(id: u64) -> Result {
+    Ok(id)
+}
+
+#[dspinlock(name = "", key = "nightly")]
+pub fn a_shared_text(id: u64) -> Result {
+    Ok(id)
+}
+
+#[dspinlock(key = ("user", id))]
+pub fn label(id: u64) -> Result {
+    Ok(id)
+}
+
+#[dspinlock(key = ("id", id, "region", "{region:?}"))]
+pub fn labels(id: u64, region: &str) -> Result {
+    Ok(id + region.len() as u64)
+}
+
+#[dspinlock(key = "{id:>width$}")]
+pub fn width(id: u64, width: usize) -> Result {
+    Ok(id + width as u64)
+}
+
 #[dspinlock]
 pub fn no_arguments() -> Result {
     Ok(1)

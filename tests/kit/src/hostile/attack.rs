@@ -54,6 +54,8 @@ pub enum Attack {
     Done,
     /// EXISTS, as a script says it.
     Exists,
+    /// The grant of another call.
+    OtherGrant,
     /// The value that was read last, with a wrong last byte. To a script: as its hit.
     Damaged,
     /// The same, under another tag each time.
@@ -112,6 +114,9 @@ impl Attack {
             Self::Computed => client.write_all(b"*1\r\n$8\r\nCOMPUTED\r\n").is_ok(),
             Self::Done => client.write_all(b"*1\r\n$4\r\nDONE\r\n").is_ok(),
             Self::Exists => client.write_all(b"*2\r\n$6\r\nEXISTS\r\n:-1\r\n").is_ok(),
+            Self::OtherGrant => client
+                .write_all(b"$33\r\nBtag-of-another__0000000000000007\r\n")
+                .is_ok(),
             Self::Damaged => client.write_all(&damaged(honest, None, shared)).is_ok(),
             Self::DamagedAnew => client.write_all(&damaged(honest, Some(before), shared)).is_ok(),
             Self::ForeignOnce if before > 1 => client.write_all(honest).is_ok(),

@@ -7,7 +7,7 @@ use crate::protocol::Request;
 use crate::rt::clock::Instant;
 use crate::store::redis::failover::grants;
 use crate::store::redis::node::Node;
-use crate::store::redis::wire::reply::{CommandError, Redirect};
+use crate::store::redis::wire::reply::{CommandError, Refusal};
 
 /// Moves the grant of a PUBLISH to `member`, if the slot has migrated there.
 ///
@@ -31,7 +31,7 @@ pub(crate) async fn follow(
     };
     let mut probe = redis::cmd("EXISTS");
     probe.arg(key.name());
-    let Err(CommandError::Redirect(Redirect::Moved(host_port) | Redirect::Ask(host_port))) =
+    let Err(CommandError::Refused(Refusal::Moved(host_port) | Refusal::Ask(host_port))) =
         granted.send(&probe, since).await
     else {
         return Ok(());

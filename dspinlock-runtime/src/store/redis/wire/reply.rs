@@ -21,22 +21,27 @@ pub(crate) type Answer = Result<Value, CommandError>;
 /// Why a command has no reply that its sender can use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CommandError {
-    /// Another node of the cluster serves the key.
-    #[cfg(feature = "cluster")]
-    Redirect(Redirect),
+    Refused(Refusal),
     Failed(Failure),
 }
 
-/// Where a cluster node sends a command. An empty host is the host of that node.
-#[cfg(feature = "cluster")]
+/// An error reply. Callers match it; its text is only for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Redirect {
-    /// `MOVED`: for this command and all later ones of the slot.
+pub(crate) enum Refusal {
+    /// `MOVED`: another node of the cluster serves the slot. An empty host is the host of the node that replied.
+    #[cfg(feature = "cluster")]
     Moved(HostPort),
-    /// `ASK`: for this command, because the slot is migrating.
+    /// `ASK`: another node serves this command, because the slot is migrating.
+    #[cfg(feature = "cluster")]
     Ask(HostPort),
-    /// `TRYAGAIN`: one entry of the key has migrated and the other one has not.
+    /// `TRYAGAIN`: a key that the command names has not moved yet.
+    #[cfg(feature = "cluster")]
     TryAgain,
+    /// `WRONGTYPE`: the entry is no string.
+    WrongType,
+    /// The server does not have the script, does not know `EVALSHA`, or the user may not run it.
+    NoScript(StoreFailure),
+    Other(StoreFailure),
 }
 
 impl From<Failure> for CommandError {
@@ -45,17 +50,27 @@ impl From<Failure> for CommandError {
     }
 }
 
-/// A redirect that is not followed is a refusal. It does not show the address of the other node.
 impl From<CommandError> for Failure {
     fn from(error: CommandError) -> Self {
         match error {
-            #[cfg(feature = "cluster")]
-            CommandError::Redirect(redirect) => Self::Refused(match redirect {
-                Redirect::Moved(_) => StoreFailure::Refused("MOVED".into()),
-                Redirect::Ask(_) => StoreFailure::Refused("ASK".into()),
-                Redirect::TryAgain => StoreFailure::Unavailable("TRYAGAIN".into()),
-            }),
+            CommandError::Refused(refusal) => Self::Refused(refusal.into()),
             CommandError::Failed(failure) => failure,
+        }
+    }
+}
+
+/// A redirect that is not followed does not show the address of the other node.
+impl From<Refusal> for StoreFailure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            #[cfg(feature = "cluster")]
+            Refusal::Moved(_) => Self::Refused("MOVED".into()),
+            #[cfg(feature = "cluster")]
+            Refusal::Ask(_) => Self::Refused("ASK".into()),
+            #[cfg(feature = "cluster")]
+            Refusal::TryAgain => Self::Unavailable("TRYAGAIN".into()),
+            Refusal::WrongType => Self::Refused("WRONGTYPE".into()),
+            Refusal::NoScript(failure) | Refusal::Other(failure) => failure,
         }
     }
 }
@@ -102,15 +117,30 @@ pub(crate) fn parse(reply: Value) -> Result<Reply, CommandError> {
 const IN_SCRIPTS: &str =
     "`exists`, `get`, `getrange`, `pexpire`, `pttl`, `set`, `strlen`, `time` and `unlink`";
 
-/// A refusal by the server.
 pub(crate) fn refused(error: &RedisError) -> CommandError {
-    let code = code(error);
-    let detail = error.detail().unwrap_or_default();
     #[cfg(feature = "cluster")]
-    if let Some(redirect) = redirect(code, detail) {
-        return CommandError::Redirect(redirect);
+    if let Some(redirect) = redirect(error) {
+        return CommandError::Refused(redirect);
     }
-    let reason = match code {
+    CommandError::Refused(match code(error) {
+        "WRONGTYPE" => Refusal::WrongType,
+        _ if lacks_script(error) => Refusal::NoScript(reason(error)),
+        _ => Refusal::Other(reason(error)),
+    })
+}
+
+fn lacks_script(error: &RedisError) -> bool {
+    match code(error) {
+        "NOSCRIPT" => true,
+        "NOPERM" => error.detail().and_then(command) == Some("evalsha"),
+        _ => unknown_command(error) == Some("EVALSHA"),
+    }
+}
+
+/// What a message says of a refusal.
+fn reason(error: &RedisError) -> StoreFailure {
+    let (code, detail) = (code(error), error.detail().unwrap_or_default());
+    match code {
         "NOPERM" | "NOAUTH" => StoreFailure::PermissionDenied(denied(code, detail)),
         // In scripts, older servers report a missing permission with the code `ERR`.
         _ if detail.contains("can't run this command") => {
@@ -125,8 +155,7 @@ pub(crate) fn refused(error: &RedisError) -> CommandError {
             Some(command) => format!("{code}: unknown command `{command}`"),
             None => code.into(),
         }),
-    };
-    Failure::Refused(reason).into()
+    }
 }
 
 /// Whether the server, or a proxy before it, does not know a command.
@@ -186,39 +215,25 @@ fn command(detail: &str) -> Option<&str> {
     (is_name && (1..=32).contains(&command.len())).then_some(command)
 }
 
-/// The node in `MOVED 3999 127.0.0.1:6381`.
 #[cfg(feature = "cluster")]
-fn redirect(code: &str, detail: &str) -> Option<Redirect> {
-    if code == "TRYAGAIN" {
-        return Some(Redirect::TryAgain);
-    }
+fn redirect(error: &RedisError) -> Option<Refusal> {
+    // The node in `MOVED 3999 127.0.0.1:6381`.
     let place = || {
-        let (_slot, place) = detail.split_once(' ')?;
+        let (_slot, place) = error.detail()?.split_once(' ')?;
         let (host, port) = place.rsplit_once(':')?;
         Some((host.to_owned(), port.parse().ok()?))
     };
-    match code {
-        "MOVED" => place().map(Redirect::Moved),
-        "ASK" => place().map(Redirect::Ask),
+    match code(error) {
+        "MOVED" => place().map(Refusal::Moved),
+        "ASK" => place().map(Refusal::Ask),
+        "TRYAGAIN" => Some(Refusal::TryAgain),
         _ => None,
     }
 }
 
-/// Whether to send the text of a script instead of its digest: the server does not have the script, does not know
-/// `EVALSHA`, or the user may not run it.
+/// Whether to send the text of a script instead of its digest.
 pub(crate) fn needs_text(answer: &Answer) -> bool {
-    let Err(CommandError::Failed(Failure::Refused(reason))) = answer else {
-        return false;
-    };
-    match reason {
-        StoreFailure::Refused(code) => code == "NOSCRIPT" || code.ends_with("unknown command `EVALSHA`"),
-        StoreFailure::PermissionDenied(reason) => reason.contains("`evalsha`"),
-        _ => false,
-    }
-}
-
-fn is_refused(error: &CommandError, with: &str) -> bool {
-    matches!(error, CommandError::Failed(Failure::Refused(StoreFailure::Refused(code))) if code == with)
+    matches!(answer, Err(CommandError::Refused(Refusal::NoScript(_))))
 }
 
 fn entry(answer: Answer) -> Result<Entry, CommandError> {
@@ -230,7 +245,7 @@ fn entry(answer: Answer) -> Result<Entry, CommandError> {
             until: None,
         }),
         Ok(_) => Err(unexpected()),
-        Err(error) if is_refused(&error, "WRONGTYPE") => Ok(Entry::WrongType),
+        Err(CommandError::Refused(Refusal::WrongType)) => Ok(Entry::WrongType),
         Err(error) => Err(error),
     }
 }
@@ -292,13 +307,44 @@ mod tests {
     use super::*;
     use crate::protocol::tag::Tag;
 
-    fn refusal(line: &str) -> Failure {
+    fn refusal(line: &str) -> CommandError {
         let value = parse_redis_value(format!("-{line}\r\n").as_bytes()).expect("an error reply");
         let error: ServerError = match value {
             Value::ServerError(error) => error,
             other => panic!("{other:?} is not an error"),
         };
-        refused(&error.into()).into()
+        refused(&error.into())
+    }
+
+    fn failure(line: &str) -> Failure {
+        refusal(line).into()
+    }
+
+    #[test]
+    fn the_text_of_a_script_is_sent_if_its_digest_cannot_be_used() {
+        for (line, expected) in [
+            ("NOSCRIPT No matching script. Please use EVAL.", true),
+            (
+                "ERR unknown command 'evalsha', with args beginning with: 'a'",
+                true,
+            ),
+            (
+                "NOPERM User u has no permissions to run the 'evalsha' command",
+                true,
+            ),
+            ("ERR unknown command 'EVAL', with args beginning with: 'a'", false),
+            (
+                "NOPERM User u has no permissions to run the 'eval' command",
+                false,
+            ),
+            (
+                "NOPERM User u has no permissions to access the 'evalsha' key",
+                false,
+            ),
+            ("OOM command not allowed when used memory > 'maxmemory'.", false),
+        ] {
+            assert_eq!(needs_text(&Err(refusal(line))), expected, "{line}");
+        }
     }
 
     #[test]
@@ -346,7 +392,7 @@ mod tests {
             "NOPERM User reader has no permissions to run the 'evalsha' command",
             "NOPERM this user has no permissions to run the 'evalsha' command",
         ] {
-            let Failure::Refused(StoreFailure::PermissionDenied(reason)) = refusal(line) else {
+            let Failure::Refused(StoreFailure::PermissionDenied(reason)) = failure(line) else {
                 panic!("{line}");
             };
             assert!(reason.contains("`evalsha`"), "{reason}");
@@ -356,7 +402,7 @@ mod tests {
     #[test]
     fn a_redirect_that_is_not_followed_does_not_show_the_node() {
         for line in ["MOVED 3999 node.internal:6381", "ASK 3999 node.internal:6381"] {
-            let shown = format!("{:?}", refusal(line));
+            let shown = format!("{:?}", failure(line));
             assert!(!shown.contains("node") && !shown.contains("6381"), "{shown}");
         }
     }
@@ -370,7 +416,7 @@ mod tests {
             "secret",
             "se\u{1b}[31mcret and more",
         ] {
-            let shown = format!("{:?}", refusal(line));
+            let shown = format!("{:?}", failure(line));
             assert!(!shown.contains("secret"), "{shown}");
         }
     }
