@@ -354,11 +354,13 @@ fn of_constants<const C: char, const I: i128, const B: bool, const U: u64>()
 
 #[dspinlock(skip(C), cached_if_computed)]
 fn without_char<T, const C: char, const I: i8>() -> Result<(char, i8), Error> {
+    assert!(size_of::<T>() > 0);
     Ok((C, I))
 }
 
 #[dspinlock(skip(T, I), cached_if_computed, name = "names, without_number")]
 fn without_number<T, const C: char, const I: i8>() -> Result<(char, i8), Error> {
+    assert!(size_of::<T>() > 0);
     Ok((C, I))
 }
 
