@@ -34,7 +34,7 @@
 //!   of `cached`, rslock, redsync and singleflight.
 //!
 //! Without [`init`] the first call opens the URL in the environment variable `DSPINLOCK_URL`. Without that variable it
-//! opens the embedded store, a file that the processes of this user on this machine share.
+//! opens the embedded store, a file of this user on this machine, in which every program has its own results.
 //!
 //! # Features
 //!
@@ -51,7 +51,7 @@
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::{
     Acquired, Current, DSpinlockBase, Error, HashDSpinlock, Holder, KeyName, Lease, Op, Options, Pool,
-    PoolBuilder, RedisParameters, StoreFailure, Tls, Wait, bounds, current, init,
+    PoolBuilder, RedisParameters, StoreFailure, Tls, Wait, bounds, current, init, isoformat, sorted,
 };
 
 #[doc(hidden)]

@@ -1,10 +1,11 @@
 pub async fn price(id: u64, region: &str) -> Result<Price, Failure> {
     {
-        ::dspinlock::__private::Call::new(const {
-                &::dspinlock::__private::Site::new(
+        ::dspinlock::__private::Call::new({
+                static SITE: ::dspinlock::__private::Site = ::dspinlock::__private::Site::new(
                         ::core::concat!(::core::module_path!(), "::", "price"),
                     )
-                    .ttl(::core::time::Duration::new(0u64, 500000000u32))
+                    .ttl(::core::time::Duration::new(0u64, 500000000u32));
+                &SITE
             })
             .cached()
             .part(&id)

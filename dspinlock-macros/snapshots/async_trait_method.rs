@@ -20,10 +20,11 @@ where
             __arg1
         };
         {
-            ::dspinlock::__private::Call::new(const {
-                    &::dspinlock::__private::Site::new(
+            ::dspinlock::__private::Call::new({
+                    static SITE: ::dspinlock::__private::Site = ::dspinlock::__private::Site::new(
                         ::core::concat!(::core::module_path!(), "::", "price"),
-                    )
+                    );
+                    &SITE
                 })
                 .part(&__self.id)
                 .part(&a)

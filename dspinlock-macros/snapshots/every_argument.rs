@@ -1,7 +1,7 @@
 async fn price<T: Serialize, const N: usize>(&self, user: T) -> Result<T, Failure> {
     {
-        ::dspinlock::__private::Call::new(const {
-                &::dspinlock::__private::Site::new(
+        ::dspinlock::__private::Call::new({
+                static SITE: ::dspinlock::__private::Site = ::dspinlock::__private::Site::new(
                         ::core::concat!(::core::module_path!(), "::", "price"),
                     )
                     .name("price")
@@ -14,7 +14,8 @@ async fn price<T: Serialize, const N: usize>(&self, user: T) -> Result<T, Failur
                     )
                     .wait_forever()
                     .max_block_time(::core::time::Duration::new(60u64, 0u32))
-                    .lease(::core::time::Duration::new(5u64, 0u32))
+                    .lease(::core::time::Duration::new(5u64, 0u32));
+                &SITE
             })
             .cached()
             .map_err(Failure::Lock)

@@ -1,10 +1,11 @@
 fn price(id: u64) -> Result<Price, Failure> {
     {
-        ::dspinlock::__private::Call::new(const {
-                &::dspinlock::__private::Site::new(
+        ::dspinlock::__private::Call::new({
+                static SITE: ::dspinlock::__private::Site = ::dspinlock::__private::Site::new(
                         ::core::concat!(::core::module_path!(), "::", "price"),
                     )
-                    .near_cache(::core::time::Duration::new(10u64, 0u32))
+                    .near_cache(::core::time::Duration::new(10u64, 0u32));
+                &SITE
             })
             .cached_near()
             .map_err(Failure::Lock)

@@ -2,10 +2,11 @@
 #[allow(unused)]
 fn price(mut id: u64, (a, b): (u8, u8)) {
     {
-        ::dspinlock::__private::Call::new(const {
-                &::dspinlock::__private::Site::new(
+        ::dspinlock::__private::Call::new({
+                static SITE: ::dspinlock::__private::Site = ::dspinlock::__private::Site::new(
                     ::core::concat!(::core::module_path!(), "::", "price"),
-                )
+                );
+                &SITE
             })
             .panic(::dspinlock::__private::Shape::<()>::new().kind())
             .part(&id)

@@ -6,6 +6,7 @@
 mod arguments;
 mod key;
 mod signature;
+mod unordered;
 
 use crate::errors::Errors;
 use crate::model::LockedFn;
@@ -15,4 +16,5 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
     arguments::validate(&function.args, errors);
     signature::validate(function, errors);
     key::validate(function, errors);
+    unordered::validate(function, errors);
 }

@@ -6,6 +6,7 @@
 //! async calls share, `future` is the future of an async call.
 
 mod future;
+mod names;
 mod order;
 mod part;
 mod policy;
@@ -14,8 +15,8 @@ mod site;
 mod site_name;
 mod steps;
 mod storable;
+mod unreadable;
 
-use std::any::type_name;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -198,16 +199,12 @@ impl<R, P> Returning<R, P> {
     /// Runs an async body under the lock, unless another call's result is returned.
     #[inline]
     pub fn run<F: Future<Output = R>>(mut self, body: F) -> Run<F, R, P> {
-        Run::new(
-            Entering::new(self.draft.order(type_name::<F>())),
-            self.steps,
-            body,
-        )
+        Run::new(Entering::new(self.draft.order::<F>()), self.steps, body)
     }
 
     /// Runs a sync body under the lock, unless another call's result is returned. Blocks the thread.
     pub fn run_blocking<F: FnOnce() -> R>(mut self, body: F) -> R {
-        let mut entering = Entering::new(self.draft.order(type_name::<F>()));
+        let mut entering = Entering::new(self.draft.order::<F>());
         if let Some(outcome) = self.steps.near_hit(&entering) {
             return outcome;
         }

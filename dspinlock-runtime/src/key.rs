@@ -6,9 +6,11 @@
 pub mod base64;
 mod canonical;
 mod hasher;
+pub(crate) mod json_number;
 mod name;
 mod raw;
 mod recent;
+mod sorted;
 #[cfg(test)]
 mod tests;
 
@@ -16,3 +18,4 @@ pub(crate) use recent::Owner;
 
 pub use hasher::{KeyHasher, KeyPart};
 pub use name::{Format, Key, KeyError};
+pub use sorted::sorted;

@@ -22,11 +22,13 @@ mod tests;
 mod tls;
 
 pub use error::{Error, Holder, KeyName, StoreFailure};
+pub use key::sorted;
 pub use lease::Lease;
 pub use lease::current::{Current, current};
 pub use lock::{Acquired, DSpinlockBase, HashDSpinlock};
 pub use options::{Options, Wait};
 pub use pool::{Pool, PoolBuilder, init};
+pub use protocol::timestamp::isoformat;
 pub use rt::op::Op;
 pub use store::RedisParameters;
 pub use tls::Tls;

@@ -4,6 +4,7 @@
 
 mod builder;
 pub(crate) mod flight;
+mod namespace;
 pub(crate) mod near_cache;
 mod open;
 pub(crate) mod request;
@@ -16,6 +17,7 @@ use once_cell::sync::OnceCell;
 use tokio::sync::oneshot;
 
 use self::flight::{Flights, Found};
+use self::namespace::Namespace;
 use self::near_cache::NearCache;
 use self::open::{Location, Settings};
 use self::request::{Reading, Requests};
@@ -51,6 +53,7 @@ type Opened = Result<&'static Pool, Error>;
 struct Source {
     settings: Settings,
     secret: Option<Secret>,
+    namespace: Option<Namespace>,
 }
 
 impl Global {
@@ -104,7 +107,11 @@ impl Global {
     fn open(&self) -> Result<Pool, Error> {
         match &self.of_parent {
             Some(source) => Pool::from_source(source.clone()),
-            None => Pool::new(Settings::from_environment()?).map_err(open::name_variable),
+            None => {
+                let pool = Pool::new(Settings::from_environment()?).map_err(open::name_variable)?;
+                pool.log_namespace();
+                Ok(pool)
+            }
         }
     }
 }
@@ -137,7 +144,7 @@ impl Drop for Opener {
 /// Sets the global pool, which annotated functions use. Call it once, before the first locked call.
 ///
 /// Without `init`, the first locked call opens the URL in the environment variable `DSPINLOCK_URL`. Without that variable
-/// it opens the embedded store of this user on this machine.
+/// it opens the embedded store of this user on this machine. [`PoolBuilder::namespace`] says which programs share results.
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
@@ -153,7 +160,10 @@ impl Drop for Opener {
 /// the same URL and settings does nothing.
 pub fn init(pool: Pool) -> Result<(), Error> {
     match GLOBAL.get().pool.try_insert(pool.own()?) {
-        Ok(_) => Ok(()),
+        Ok(pool) => {
+            pool.log_namespace();
+            Ok(())
+        }
         Err((global, pool)) if global.shared.source.settings == pool.shared.source.settings => Ok(()),
         Err(_) => Err(Error::AlreadyInitialized),
     }
@@ -247,8 +257,13 @@ impl Pool {
 
     fn new(settings: Settings) -> Result<Self, Error> {
         let secret = settings.secret.as_deref().map(Secret::new).transpose()?;
+        let namespace = settings.namespace()?;
         let settings = settings.with_hashed_secret();
-        Self::from_source(Source { settings, secret })
+        Self::from_source(Source {
+            settings,
+            secret,
+            namespace,
+        })
     }
 
     fn from_source(source: Source) -> Result<Self, Error> {
@@ -288,6 +303,18 @@ impl Pool {
     fn of_static(&'static self) -> Self {
         Self {
             shared: Handle::of_static(&self.shared),
+        }
+    }
+
+    /// Logs which programs share the results of annotated functions.
+    fn log_namespace(&self) {
+        match &self.shared.source.namespace {
+            Some(namespace) => {
+                log::info!(target: "dspinlock", "functions without `name` share results in the namespace `{namespace}`")
+            }
+            None => {
+                log::info!(target: "dspinlock", "there is no namespace: functions without `name` share results with every program that has the same paths")
+            }
         }
     }
 
@@ -362,9 +389,13 @@ impl Pool {
         self.shared.source.settings.max_value_size
     }
 
-    /// The key in the store: a pool with a secret renames keys.
+    /// The key in the store: a pool with a namespace or a secret renames keys.
     #[inline]
     pub(crate) fn store_key(&self, key: Key) -> Key {
+        let key = match &self.shared.source.namespace {
+            None => key,
+            Some(namespace) => key.in_namespace(namespace.digest()),
+        };
         match &self.shared.source.secret {
             None => key,
             Some(secret) => secret.rename(&key),
@@ -450,12 +481,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::key::Format;
     use crate::rt::blocking::wait;
 
     fn global(url: &str) -> &'static Global {
         let source = Source {
             settings: Settings::new(Location::Url(url.into())),
             secret: None,
+            namespace: None,
         };
         Box::leak(Box::new(Global {
             pool: OnceCell::new(),
@@ -469,6 +502,49 @@ mod tests {
         let (send, opened) = mpsc::channel();
         std::thread::spawn(move || send.send(wait(global.open_elsewhere()).is_ok()));
         opened.recv_timeout(Duration::from_secs(10)).unwrap_or(false)
+    }
+
+    #[test]
+    fn a_namespace_renames_the_keys_of_functions_without_a_name_alone() {
+        let open = |namespace: &str| {
+            Pool::builder("sqlite::memory:")
+                .namespace(namespace)
+                .open()
+                .unwrap()
+        };
+        let key = |format| Key::new(format, "p".into(), [7; 32]);
+        let (single, shared) = (key(Format::Single), key(Format::Shared));
+        let name = |namespace: &str, key: &Key| open(namespace).store_key(key.clone()).name();
+        for namespace in ["", "billing"] {
+            assert_eq!(name(namespace, &single), single.name());
+            assert_eq!(name(namespace, &shared), shared.name());
+        }
+        let unnamed = single.clone().unnamed();
+        assert_eq!(name("", &unnamed), single.name());
+        let names = [
+            single.name(),
+            name("billing", &unnamed),
+            name("staging", &unnamed),
+        ];
+        assert!(
+            names[0] != names[1] && names[1] != names[2] && names[0] != names[2],
+            "{names:?}"
+        );
+        // A key is renamed once, also if it is passed through twice.
+        let billing = open("billing");
+        let once = billing.store_key(unnamed.clone());
+        assert_eq!(billing.store_key(once.clone()), once);
+        let secret = Pool::builder("sqlite::memory:").secret([7; 32]);
+        let signed = secret.clone().open().unwrap().store_key(unnamed.clone());
+        let both = secret.namespace("billing").open().unwrap().store_key(unnamed);
+        assert_ne!(signed.name(), both.name());
+    }
+
+    #[test]
+    fn a_pool_with_another_namespace_is_another_pool() {
+        let settings = |namespace: &str| Pool::builder("sqlite::memory:").namespace(namespace).0;
+        assert!(settings("a") == settings("a"));
+        assert!(settings("a") != settings("b"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use protocol::header::{Facts, Hit, Origin};
 use protocol::tag::Head;
-use runtime::{codec, protocol};
+use runtime::{codec, key, protocol};
 use types::{Flat, Key, Level, Shape};
 
 #[path = "value/types.rs"]
@@ -21,6 +21,9 @@ mod types;
 #[path = "../../dspinlock-runtime/src"]
 mod runtime {
     pub mod codec;
+    pub mod key {
+        pub mod json_number;
+    }
     pub mod protocol {
         pub mod header;
         pub mod tag;

@@ -40,6 +40,78 @@ fn without_a_url_the_store_is_in_the_users_state_folder_with_one_warning() {
     }
 }
 
+/// A worker of another program: a copy of this one.
+fn other_program(home: &Path, variables: &str, url: &str) -> Worker {
+    let copy = home.join("other");
+    let script = format!(
+        "cp \"$0\" {copy}; exec env XDG_STATE_HOME={home} {variables} {copy} \"$@\"",
+        copy = copy.display(),
+        home = home.display()
+    );
+    Worker::wrapped(&["sh", "-c", &script], url)
+}
+
+fn this_program(home: &Path, variables: &[(&str, &str)], url: &str) -> Worker {
+    let home = [("XDG_STATE_HOME", home.to_str().unwrap())];
+    Worker::with_env(url, &[&home[..], variables].concat())
+}
+
+#[test]
+fn two_programs_share_results_only_in_one_namespace() {
+    let home = tempfile::tempdir().unwrap();
+    let named = format!("sqlite:{}/named.db", home.path().display());
+    let billing = ("DSPINLOCK_NAMESPACE", "billing");
+    let executable = std::env::current_exe().unwrap();
+    for (url, variable, of_other, shares, namespace) in [
+        ("sqlite:", None, "", false, executable.to_str().unwrap()),
+        (
+            "sqlite:",
+            Some(billing),
+            "DSPINLOCK_NAMESPACE=billing",
+            true,
+            "billing",
+        ),
+        (
+            "sqlite:",
+            Some(("DSPINLOCK_NAMESPACE", "none")),
+            "DSPINLOCK_NAMESPACE=",
+            false,
+            "none",
+        ),
+        (&named, None, "", true, ""),
+        (&named, Some(billing), "", false, "billing"),
+        (
+            &named,
+            Some(billing),
+            "DSPINLOCK_NAMESPACE=staging",
+            false,
+            "billing",
+        ),
+    ] {
+        let key = format!("{url}{variable:?}{of_other}").replace(|c: char| !c.is_alphanumeric(), "-");
+        let job = Job::new("cached", &key);
+        let this = this_program(home.path(), variable.as_slice(), url);
+        let value = this.call(&job).result().unwrap();
+        let again = this_program(home.path(), variable.as_slice(), url);
+        assert_eq!(again.call(&job).outcome(), (0, Ok(value.clone())), "{key}");
+        let other = other_program(home.path(), of_other, url);
+        let (bodies, of_other) = other.call(&job).outcome();
+        assert_eq!((bodies == 0, of_other == Ok(value)), (shares, shares), "{key}");
+        let log = this.logs();
+        let expected = match namespace {
+            "" => "INFO there is no namespace: ".to_owned(),
+            namespace => {
+                format!("INFO functions without `name` share results in the namespace `{namespace}`")
+            }
+        };
+        assert_eq!(
+            log.iter().filter(|line| line.starts_with(&expected)).count(),
+            1,
+            "{log:?}"
+        );
+    }
+}
+
 #[test]
 fn processes_that_are_killed_do_not_damage_the_store() {
     let folder = tempfile::tempdir().unwrap();

@@ -14,13 +14,17 @@ mod entries;
 mod errors;
 mod executors;
 mod explicit;
+#[path = "../common/json_numbers.rs"]
+mod json_numbers;
 mod keys;
 mod layers;
 mod manifest;
 mod messages_of_stores;
+mod names;
 mod near_cache;
 mod pool;
 mod python;
 mod round_trips;
 mod suspended;
+mod unreadable;
 mod wire_format;

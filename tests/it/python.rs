@@ -1,7 +1,7 @@
 //! Interoperability with the real py-dspinlock 0.3.1 on the same Redis server.
 
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use dspinlock::{Acquired, HashDSpinlock, Pool};
 use dspinlock_testkit::{ChildProcess, Job, Redis, Worker};
@@ -230,6 +230,38 @@ fn strings_and_bytes_have_the_keys_of_python() {
     let worker = Worker::start(&server.url());
     worker.call(&job("shared")).result().unwrap();
     assert!(state(&server).is_some(), "{:?}", server.keys());
+}
+
+#[test]
+fn a_time_has_the_key_of_python_only_as_the_text_of_isoformat() {
+    let server = Redis::start();
+    let python = peer(&server);
+    for micros in [
+        0,
+        1,
+        250_000,
+        1_767_323_045_000_000,
+        1_767_323_045_120_000,
+        253_402_300_799_999_999,
+    ] {
+        let time = UNIX_EPOCH + Duration::from_micros(micros);
+        python.request(&format!("new a micros={micros}"));
+        let of_python = python.request("key a");
+        let text = dspinlock::isoformat(time);
+        assert_eq!(HashDSpinlock::new(&text).key().unwrap(), of_python, "{text}");
+        let of_chrono = text.replace("+00:00", "Z");
+        assert_ne!(
+            HashDSpinlock::new(&of_chrono).key().unwrap(),
+            of_python,
+            "{of_chrono}"
+        );
+        let milliseconds = format!("{}.120+00:00", &text[..19]);
+        assert_ne!(
+            HashDSpinlock::new(&milliseconds).key().unwrap(),
+            of_python,
+            "{milliseconds}"
+        );
+    }
 }
 
 #[test]

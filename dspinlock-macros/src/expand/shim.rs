@@ -1,6 +1,6 @@
 //! Writes the function with its body behind the lock. It cannot fail.
 //!
-//! `expand` calls it with a function that is valid. It writes no logic: fixed options become a `const`, the key becomes
+//! `expand` calls it with a function that is valid. It writes no logic: fixed options become a `static`, the key becomes
 //! method calls, and the body keeps its tokens. The runtime does everything else.
 
 use std::time::Duration;
@@ -87,7 +87,7 @@ fn call(function: &LockedFn) -> TokenStream {
     let private = private(&function.args, Span::call_site());
     // The steps that change the type of the call move it. They come before the key, because a call with a key is larger.
     let call = quote! {
-        #private::Call::new(const { &#site }) #cached #error_policy #(#parts)* #per_call
+        #private::Call::new(#site) #cached #error_policy #(#parts)* #per_call
     };
     // Generated, because in the edition of the user or of `#[async_trait]` the temporaries may live until the end of the body.
     let call = in_braces(call, generated_at(function.output.span())).into_token_stream();
@@ -97,7 +97,7 @@ fn call(function: &LockedFn) -> TokenStream {
     }
 }
 
-/// The constant that describes the function.
+/// The static that describes the function, in a block of its own: the user's expressions do not see its name.
 fn site(function: &LockedFn, options: &TokenStream) -> TokenStream {
     let args = &function.args;
     let private = private(args, Span::call_site());
@@ -108,10 +108,11 @@ fn site(function: &LockedFn, options: &TokenStream) -> TokenStream {
     let skipped: Vec<usize> = generics.map(|(position, _)| position).collect();
     let skipped = (!skipped.is_empty()).then(|| quote!(.skipped_generics(&[#(#skipped),*])));
     let fail = is_on(&args.fail_if_key_exists).then(|| quote!(.fail_if_key_exists()));
-    quote! {
-        #private::Site::new(::core::concat!(::core::module_path!(), "::", #ident))
-            #(.name(#name))* #(.prefix(#prefix))* #skipped #fail #options
-    }
+    quote! {{
+        static SITE: #private::Site = #private::Site::new(::core::concat!(::core::module_path!(), "::", #ident))
+            #(.name(#name))* #(.prefix(#prefix))* #skipped #fail #options;
+        &SITE
+    }}
 }
 
 /// The expressions that make the key: `key = ...`, or every argument that is not skipped.

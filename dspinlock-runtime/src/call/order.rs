@@ -4,18 +4,20 @@
 //! specification, which copies names and options, is built only for a call that does more than a read.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::names::{self, Body};
 use super::site::Site;
 use super::site_name::{site_name, site_name_pieces};
 use crate::engine::{self, Boxed, CallSpec, Joined, Lookup, Outcome};
 use crate::error::Error;
 use crate::key::{Format, Key, KeyHasher, Owner};
-use crate::options::Options;
+use crate::options::{Options, Wait};
 use crate::pool::Pool;
 use crate::protocol::tag::Tag;
 use crate::rt::clock::Instant;
@@ -48,19 +50,29 @@ impl Draft {
         self.options.get_or_insert_with(|| Box::new(site.clone()))
     }
 
-    /// `body_type` is the `type_name` of the body.
-    pub(super) fn order(&mut self, body_type: &'static str) -> Order {
+    /// `F` is the type of the function's body.
+    #[inline]
+    pub(super) fn order<F>(&mut self) -> Order {
+        self.order_of(Body::of::<F>().owner(self.site), Body::of::<F>)
+    }
+
+    fn order_of(&mut self, owner: Owner, body: fn() -> Body) -> Order {
         let site = self.site;
-        let name = |hash: &mut Sha256| site_name_pieces(site, body_type, |piece| hash.update(piece));
+        let name = |hash: &mut Sha256| {
+            names::check(site, body()).ok()?;
+            site_name_pieces(site, body().name, |piece| hash.update(piece));
+            Some(())
+        };
         Order {
             site,
-            body_type,
-            digest: self.hasher.digest(Some(Owner::new(site, body_type)), name),
+            digest: self.hasher.digest(Some(owner), name),
+            body,
             cached: self.cached,
             near_cache: self.near_cache,
             options: self.options.take(),
             refused: None,
             refusals: 0,
+            since: None,
         }
     }
 }
@@ -68,8 +80,8 @@ impl Draft {
 /// What a call asks for.
 pub(super) struct Order {
     site: &'static Site,
-    body_type: &'static str,
-    /// `None` if a part of the key could not be serialized.
+    body: fn() -> Body,
+    /// `None` if a part of the key could not be serialized, or if another site has the same name.
     digest: Option<[u8; 32]>,
     cached: bool,
     near_cache: Option<Duration>,
@@ -77,6 +89,8 @@ pub(super) struct Order {
     /// The tag of the last value that could not be decoded, and the number of such values.
     refused: Option<Tag>,
     refusals: u8,
+    /// When the call began to wait, so that a refused value does not restart its `wait`.
+    since: Option<Instant>,
 }
 
 impl Order {
@@ -85,11 +99,11 @@ impl Order {
     }
 
     fn key(&self) -> Option<Key> {
-        Some(Key::new(
-            self.site.format(),
-            self.options().prefix.clone(),
-            self.digest?,
-        ))
+        let key = Key::new(self.site.format(), self.options().prefix.clone(), self.digest?);
+        Some(match self.site.name {
+            Some(_) => key,
+            None => key.unnamed(),
+        })
     }
 
     /// The value in the near cache. Allocates nothing and takes no lock.
@@ -111,14 +125,22 @@ impl Order {
         Lookup::start(Pool::global_if_open()?, self.key()?)
     }
 
-    fn spec(&self) -> Result<Box<CallSpec>, Error> {
-        let site = site_name(self.site, self.body_type);
+    fn spec(&mut self) -> Result<Box<CallSpec>, Error> {
+        let site = site_name(self.site, (self.body)().name);
         let Some(key) = self.key() else {
+            names::check(self.site, (self.body)())?;
             let site = site.into_owned();
             return Err(Error::ProvidedObjectIsNotHashable { site });
         };
         let mut options = self.options().clone();
         options.cached_if_computed = self.cached;
+        let since = *self.since.get_or_insert_with(Instant::now);
+        // After a refused value, the call waits for the rest of its time.
+        if self.refusals > 0
+            && let Some(budget) = options.budget()
+        {
+            options.wait = Some(Wait::AtMost(budget.saturating_sub(since.elapsed())));
+        }
         Ok(Box::new(CallSpec {
             key,
             site,
@@ -161,6 +183,11 @@ impl Entering {
         matches!(self.state, State::New)
     }
 
+    /// The name of the site.
+    pub(super) fn site(&self) -> Cow<'static, str> {
+        site_name(self.order.site, (self.order.body)().name)
+    }
+
     /// Enters the engine again, and refuses the value with this tag, because it could not be decoded.
     pub(super) fn refuse(&mut self, tag: Option<Tag>) {
         self.order.refused = tag;
@@ -176,7 +203,7 @@ impl Entering {
     #[cfg(test)]
     pub(super) fn ready(outcome: Result<Outcome, Error>) -> Self {
         static SITE: Site = Site::new("m::f");
-        let order = Draft::new(&SITE).order("m::f");
+        let order = Draft::new(&SITE).order::<()>();
         let state = State::Waiting(InFlight::new(Box::pin(std::future::ready(outcome))));
         Self { order, state }
     }
@@ -197,7 +224,7 @@ impl Future for Entering {
                     Ok(Ok(found)) => return Poll::Ready(Ok(Outcome::Hit(found, None))),
                     Ok(Err(joined)) => self.enter(Some(joined))?,
                     Err(error) => {
-                        let site = site_name(self.order.site, self.order.body_type);
+                        let site = self.site();
                         return Poll::Ready(Err(error.at(&site)));
                     }
                 },

@@ -1,20 +1,23 @@
 //! The arguments of an attribute that are known at compile time.
 //!
-//! The shim builds a [`Site`] in a `const`; `start` and `site_name` read it.
+//! The shim builds a [`Site`] in a `static`; `order`, `names` and `site_name` read it.
 
 use std::borrow::Cow;
+use std::panic::Location;
 use std::time::Duration;
 
 use crate::key::Format;
 use crate::options::{Options, Wait};
 
-/// The arguments of one attribute, in a `const`.
+/// The arguments of one attribute, in a `static`: every attribute has an address of its own, also in a generic function.
 ///
 /// The setters are `const fn`s with the names of the attribute's arguments.
 #[derive(Debug, Clone)]
 pub struct Site {
     /// `module_path!()::function`, the path of a free function.
     pub path: &'static str,
+    /// The attribute's place in the source. It is not part of the key.
+    pub place: &'static Location<'static>,
     /// `name = "..."` replaces the path; `""` leaves it out of the key.
     pub name: Option<&'static str>,
     /// The positions of the generic parameters that `skip(T)` leaves out of the key.
@@ -26,12 +29,14 @@ pub struct Site {
 }
 
 impl Site {
-    /// A site with the default options of the attribute.
+    /// A site with the default options of the attribute, at the place of the caller.
+    #[track_caller]
     pub const fn new(path: &'static str) -> Self {
         let mut options = Options::DEFAULT;
         options.outlasts_lease = true;
         Self {
             path,
+            place: Location::caller(),
             name: None,
             skipped_generics: &[],
             near_cache: None,

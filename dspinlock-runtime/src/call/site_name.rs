@@ -1,5 +1,5 @@
 //! The name of a site, which distinguishes annotated functions. It is part of the key, of messages and of the holder's
-//! record. `start` calls this module.
+//! record. `order` and `names` call this module.
 
 use std::borrow::Cow;
 
@@ -51,12 +51,34 @@ fn without_closures(mut body: &'static str) -> &'static str {
     body
 }
 
+/// Whether an argument or a type in the name is a closure. A function or a type inside a closure has a further segment.
+pub(crate) fn has_closure(name: &str) -> bool {
+    let mut rest = name.split(CLOSURE).skip(1);
+    rest.any(|rest| !rest.starts_with("::"))
+}
+
+/// How the compiler prints every closure.
+const CLOSURE: &str = "{{closure}}";
+
 /// A lifetime never distinguishes two instantiations, and how it is printed is not specified.
 fn without_lifetimes(body: &'static str) -> Cow<'static, str> {
     if !body.contains('\'') {
         return Cow::Borrowed(body);
     }
-    let mut text = body.to_owned();
+    let mut text = String::new();
+    let mut start = 0;
+    for (at, length) in char_literals(body) {
+        text.push_str(&erase(&body[start..at]));
+        text.push_str(&body[at..at + length]);
+        start = at + length;
+    }
+    text.push_str(&erase(&body[start..]));
+    Cow::Owned(text)
+}
+
+/// Removes the lifetimes of a text without character literals.
+fn erase(text: &str) -> String {
+    let mut text = text.to_owned();
     for (lifetime, nothing) in [
         ("'_, ", ""),
         (", '_", ""),
@@ -67,30 +89,67 @@ fn without_lifetimes(body: &'static str) -> Cow<'static, str> {
     ] {
         text = text.replace(lifetime, nothing);
     }
-    Cow::Owned(text)
+    text
+}
+
+/// The positions and lengths of the character literals in a name. A const argument may be one, for example `'>'`.
+fn char_literals(text: &str) -> impl Iterator<Item = (usize, usize)> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let at = from + text[from..].find('\'')?;
+            let length = char_literal(&text[at + 1..]);
+            from = at + length.max(1);
+            if length > 0 {
+                return Some((at, length));
+            }
+        }
+    })
+}
+
+/// The length of the literal whose quote is before `rest`, or 0 if the quote begins a lifetime.
+fn char_literal(rest: &str) -> usize {
+    let mut chars = rest.chars();
+    match (chars.next(), chars.next()) {
+        // The character behind the backslash may be a quote too.
+        (Some('\\'), Some(_)) => rest[2..].find('\'').map_or(0, |end| end + 4),
+        (Some(c), Some('\'')) => c.len_utf8() + 2,
+        _ => 0,
+    }
+}
+
+/// The bytes outside character literals, with their positions.
+fn code(text: &str) -> impl Iterator<Item = (usize, u8)> {
+    let mut literals = char_literals(text).peekable();
+    text.bytes().enumerate().filter(move |(at, _)| {
+        while literals
+            .next_if(|(start, length)| start + length <= *at)
+            .is_some()
+        {}
+        literals.peek().is_none_or(|(start, _)| at < start)
+    })
 }
 
 /// The start of the last segment's generic arguments, or the end of the text if it has none.
 fn generics_start(path: &str) -> usize {
-    let bytes = path.as_bytes();
-    if bytes.last() != Some(&b'>') {
+    if !path.ends_with('>') {
         return path.len();
     }
-    let mut depth = 0;
-    for at in (0..bytes.len()).rev() {
-        match bytes[at] {
-            b'>' if at > 0 && bytes[at - 1] == b'-' => {}
-            b'>' => depth += 1,
+    let (mut depth, mut start, mut previous) = (0, path.len(), b' ');
+    for (at, byte) in code(path) {
+        match byte {
             b'<' => {
-                depth -= 1;
                 if depth == 0 {
-                    return at;
+                    start = at;
                 }
+                depth += 1;
             }
+            b'>' if previous != b'-' => depth -= 1,
             _ => {}
         }
+        previous = byte;
     }
-    path.len()
+    start
 }
 
 /// The arguments of a generic list, split at the commas of the list itself.
@@ -107,7 +166,7 @@ fn arguments(list: &str) -> impl Iterator<Item = &str> {
 fn top_level_comma(list: &str) -> Option<usize> {
     let mut depth = 0;
     let mut previous = b' ';
-    for (at, byte) in list.bytes().enumerate() {
+    for (at, byte) in code(list) {
         match byte {
             b'<' | b'(' | b'[' => depth += 1,
             b'>' if previous == b'-' => {}
@@ -163,5 +222,64 @@ mod tests {
         site.name = Some("given");
         site.skipped_generics = &[0, 1];
         assert_eq!(site_name(&site, body), "given<3>");
+    }
+
+    #[test]
+    fn a_char_argument_is_copied_whatever_its_character() {
+        for c in [
+            r"'>'",
+            r"'<'",
+            r"','",
+            r"'('",
+            r"'\''",
+            r"'\\'",
+            r"'_'",
+            r"'\u{301}'",
+            "'é'",
+            "'\"'",
+            "'-'",
+        ] {
+            let site = |skipped: &'static [usize]| SITE.name("given").skipped_generics(skipped);
+            for (body, kept) in [
+                (format!("m::f<{c}, 3>::{{{{closure}}}}"), format!("{c}, 3")),
+                (format!("m::f<3, {c}>"), format!("3, {c}")),
+                (
+                    format!("m::S<'_, u8>::f<&'_ str, {c}, {c}>"),
+                    format!("&str, {c}, {c}"),
+                ),
+            ] {
+                let body: &str = body.leak();
+                let path = if body.contains("S<") {
+                    "m::S<u8>::f"
+                } else {
+                    "m::f"
+                };
+                assert_eq!(name(body), format!("{path}<{kept}>"));
+                assert_eq!(site_name(&site(&[]), body), format!("given<{kept}>"));
+                let (first, rest) = kept.split_once(", ").expect("two arguments");
+                assert_eq!(site_name(&site(&[0]), body), format!("given<{rest}>"));
+                assert_eq!(
+                    site_name(&site(&[1, 2]), body),
+                    format!("given<{first}>"),
+                    "{body}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_closure_is_found_in_arguments_and_types_but_not_around_a_function() {
+        for closure in [
+            "m::f<m::main::{{closure}}>",
+            "m::f<u8, alloc::vec::Vec<m::main::{{closure}}>>",
+            "m::S<m::main::{{closure}}>::f",
+            "<m::main::{{closure}} as m::Tr>::f",
+            "<m::S<(m::main::{{closure}}, u8)> as m::Tr>::f",
+        ] {
+            assert!(has_closure(closure), "{closure}");
+        }
+        for function in ["m::f", "m::main::{{closure}}::f", "m::f<m::main::{{closure}}::L>"] {
+            assert!(!has_closure(function), "{function}");
+        }
     }
 }

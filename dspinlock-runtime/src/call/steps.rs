@@ -2,11 +2,14 @@
 //!
 //! `call` and `future` call them in order. No step waits or blocks.
 
+use std::any::type_name;
+
 use bytes::Bytes;
 
 use super::order::Entering;
 use super::policy::{LockError, ReturnType, Rules};
 use super::storable::{Disposition, NearCacheable, Storable};
+use super::unreadable;
 use crate::engine::{Boxed, Outcome, Permit};
 use crate::error::Error;
 use crate::rt::in_flight::InFlight;
@@ -65,6 +68,7 @@ impl<R, P> Steps<R, P> {
                     Decision::Return(outcome)
                 }
                 None => {
+                    unreadable::warn(&entering.site(), type_name::<R>());
                     entering.refuse(found.tag);
                     Decision::Retry
                 }
@@ -84,6 +88,12 @@ impl<R, P> Steps<R, P> {
         match (self.rules.encode)(&outcome) {
             Disposition::Abort => Settled::Wait(InFlight::new(permit.abort()), outcome),
             Disposition::Publish(bytes) => {
+                if cfg!(debug_assertions)
+                    && let Some(bytes) = &bytes
+                {
+                    let is_readable = || (self.rules.decode)(bytes).is_some();
+                    unreadable::check(permit.key().site(), type_name::<R>(), is_readable);
+                }
                 let settling = permit.publish(bytes.map(Bytes::from));
                 Settled::Wait(InFlight::new(settling), outcome)
             }

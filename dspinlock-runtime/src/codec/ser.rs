@@ -4,16 +4,22 @@ use rmp::encode;
 use serde::ser::{self, Serialize, Serializer};
 
 use super::format::{NESTED_NIL, NIL, Unencodable};
+use crate::key::json_number::{self, Number};
 
 /// Writes one value.
 pub(super) struct Writer {
     bytes: Vec<u8>,
+    /// The next text is that of a number of `serde_json`.
+    is_json_number: bool,
 }
 
 impl Writer {
     /// A writer that appends to `bytes`.
     pub(super) fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes }
+        Self {
+            bytes,
+            is_json_number: false,
+        }
     }
 
     pub(super) fn into_bytes(self) -> Vec<u8> {
@@ -36,10 +42,38 @@ impl Writer {
             .map_err(|_| Unencodable)
     }
 
+    /// The shortest signed form, so that a value that describes itself is read back as signed. `rmp` alone would write a
+    /// positive number as unsigned.
     fn sint(&mut self, number: i64) -> Result<(), Unencodable> {
-        encode::write_sint(&mut self.bytes, number)
-            .map(drop)
-            .map_err(|_| Unencodable)
+        let bytes = &mut self.bytes;
+        if number < 0 {
+            encode::write_sint(bytes, number).map(drop)
+        } else if let Ok(number) = number.try_into() {
+            encode::write_i8(bytes, number)
+        } else if let Ok(number) = number.try_into() {
+            encode::write_i16(bytes, number)
+        } else if let Ok(number) = number.try_into() {
+            encode::write_i32(bytes, number)
+        } else {
+            encode::write_i64(bytes, number)
+        }
+        .map_err(|_| Unencodable)
+    }
+
+    /// The number of this text, or a struct with the text if no number has exactly its value.
+    fn json_number(&mut self, text: &str) -> Result<(), Unencodable> {
+        match json_number::parse(text) {
+            Some(Number::Unsigned(number)) => self.uint(number),
+            Some(Number::Signed(number)) => self.sint(number),
+            Some(Number::Float(number)) => {
+                encode::write_f64(&mut self.bytes, number).map_err(|_| Unencodable)
+            }
+            None => {
+                Kind::Map.header(&mut self.bytes, 1)?;
+                self.str(json_number::NAME)?;
+                self.str(text)
+            }
+        }
     }
 
     /// Begins a variant with content: a map of one pair, whose key is the variant's name.
@@ -85,6 +119,8 @@ fn length(len: usize) -> Result<u32, Unencodable> {
 enum Kind {
     Array,
     Map,
+    /// The struct of a number of `serde_json`, which becomes the number.
+    JsonNumber,
 }
 
 impl Kind {
@@ -93,6 +129,7 @@ impl Kind {
         match self {
             Kind::Array => encode::write_array_len(bytes, len),
             Kind::Map => encode::write_map_len(bytes, len),
+            Kind::JsonNumber => return Ok(()),
         }
         .map(drop)
         .map_err(|_| Unencodable)
@@ -116,6 +153,12 @@ impl Compound<'_> {
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Unencodable> {
+        if let Kind::JsonNumber = self.kind {
+            self.writer.is_json_number = true;
+            let item = self.item(value);
+            self.writer.is_json_number = false;
+            return item;
+        }
         self.writer.str(name)?;
         self.item(value)
     }
@@ -203,6 +246,9 @@ impl<'a> Serializer for &'a mut Writer {
     }
 
     fn serialize_str(self, v: &str) -> Result<(), Unencodable> {
+        if self.is_json_number {
+            return self.json_number(v);
+        }
         self.str(v)
     }
 
@@ -288,8 +334,9 @@ impl<'a> Serializer for &'a mut Writer {
         self.open(Kind::Map, len.unwrap_or(0))
     }
 
-    fn serialize_struct(self, _: &'static str, len: usize) -> Result<Compound<'a>, Unencodable> {
-        self.open(Kind::Map, len)
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Compound<'a>, Unencodable> {
+        let is_number = name == json_number::NAME;
+        self.open(if is_number { Kind::JsonNumber } else { Kind::Map }, len)
     }
 
     fn serialize_struct_variant(

@@ -124,8 +124,8 @@ fn a_field_removed_later_is_skipped() {
 #[test]
 fn only_a_nil_inside_a_some_takes_extra_bytes() {
     assert_eq!(encode(&None::<u8>).unwrap(), [FORMAT, 0xc0]);
-    assert_eq!(encode(&Some(7)).unwrap(), [FORMAT, 7]);
-    assert_eq!(encode(&Some(Some(7))).unwrap(), [FORMAT, 7]);
+    assert_eq!(encode(&Some(7_u8)).unwrap(), [FORMAT, 7]);
+    assert_eq!(encode(&Some(Some(7_u8))).unwrap(), [FORMAT, 7]);
     assert_eq!(encode(&None::<Option<u8>>).unwrap(), [FORMAT, 0xc0]);
     assert_eq!(encode(&Some(None::<u8>)).unwrap(), [FORMAT, 0xd4, 0, 1]);
     assert_eq!(encode(&Some(Some(()))).unwrap(), [FORMAT, 0xd4, 0, 2]);
@@ -224,4 +224,84 @@ fn the_fixtures_of_the_page_are_encoded_values() {
         format!("{title:<15}  {hex}\n")
     });
     assert_eq!(Some(lines.concat().as_str()), block);
+}
+
+/// A number as a self-describing type reads it, for example `bson::Bson`.
+#[derive(Debug, PartialEq)]
+enum Number {
+    Signed(i64),
+    Unsigned(u64),
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Number, E> {
+                Ok(Number::Signed(number))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Number, E> {
+                Ok(Number::Unsigned(number))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[test]
+fn an_integer_is_read_back_as_signed_or_unsigned_as_it_was_written() {
+    let lengths = [
+        (0, 2),
+        (127, 2),
+        (128, 3),
+        (32_767, 3),
+        (32_768, 5),
+        (i64::from(i32::MAX), 5),
+    ];
+    let large = [
+        (i64::from(i32::MAX) + 1, 9),
+        (i64::MAX, 9),
+        (-1, 1),
+        (-32, 1),
+        (-33, 2),
+        (i64::MIN, 9),
+    ];
+    for (number, length) in lengths.into_iter().chain(large) {
+        let bytes = encode(&number).unwrap();
+        assert_eq!(bytes.len(), 1 + length, "{number}");
+        assert_eq!(decode(&bytes), Some(Number::Signed(number)));
+        assert_eq!(decode(&bytes), Some(number));
+        if let Ok(number) = u64::try_from(number) {
+            let bytes = encode(&number).unwrap();
+            assert_eq!(decode(&bytes), Some(Number::Unsigned(number)));
+        }
+    }
+    assert_eq!(decode(&encode(&1_i8).unwrap()), Some(Number::Signed(1)));
+    // Values of earlier versions, and of other programs.
+    assert_eq!(decode::<i64>(&encode(&7_u64).unwrap()), Some(7));
+    assert_eq!(decode::<u8>(&encode(&7_i64).unwrap()), Some(7));
+}
+
+#[test]
+fn a_json_number_of_any_precision_is_stored_as_its_number() {
+    #[derive(Serialize)]
+    #[serde(rename = "$serde_json::private::Number")]
+    struct Number {
+        #[serde(rename = "$serde_json::private::Number")]
+        text: &'static str,
+    }
+    let bytes = |text| encode(&(Number { text }, text)).unwrap();
+    assert_eq!(bytes("7"), encode(&(7_u64, "7")).unwrap());
+    assert_eq!(bytes("-7"), encode(&(-7_i64, "-7")).unwrap());
+    assert_eq!(bytes("0.5"), encode(&(0.5, "0.5")).unwrap());
+    let precise = "0.10000000000000000001";
+    let text = BTreeMap::from([("$serde_json::private::Number", precise)]);
+    assert_eq!(bytes(precise), encode(&(text, precise)).unwrap());
 }

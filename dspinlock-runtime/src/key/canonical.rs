@@ -10,9 +10,11 @@ use serde::Serialize;
 use serde::ser::{self, Serializer};
 use sha2::{Digest, Sha256};
 
+use super::json_number::{self, Number};
+
 /// Writes the canonical bytes of `value`.
 pub(super) fn write<T: Serialize + ?Sized>(value: &T, sink: &mut impl Sink) -> Result<(), SerializeError> {
-    value.serialize(Canonical(sink))
+    value.serialize(Canonical::new(sink))
 }
 
 /// Writes the mark at the end of a list.
@@ -76,23 +78,50 @@ const NUMBER: u8 = 16;
 /// The type of a `u8`, which has two canonical bytes.
 pub(super) const U8: u8 = NUMBER + 5;
 
-struct Canonical<'a, S>(&'a mut S);
+struct Canonical<'a, S> {
+    sink: &'a mut S,
+    /// The next value is the text of a number of `serde_json`.
+    is_json_number: bool,
+}
 
-impl<S: Sink> Canonical<'_, S> {
+impl<'a, S: Sink> Canonical<'a, S> {
+    fn new(sink: &'a mut S) -> Self {
+        Self {
+            sink,
+            is_json_number: false,
+        }
+    }
+
     fn tagged(self, tag: u8, bytes: &[u8]) -> Result<(), SerializeError> {
-        self.0.write(&[tag]);
-        self.0.write(bytes);
+        self.sink.write(&[tag]);
+        self.sink.write(bytes);
         Ok(())
     }
 
     fn sized(self, tag: u8, bytes: &[u8]) -> Result<(), SerializeError> {
-        self.0.write(&sized_head(tag, bytes.len()));
-        self.0.write(bytes);
+        self.sink.write(&sized_head(tag, bytes.len()));
+        self.sink.write(bytes);
         Ok(())
     }
 
     fn variant(&mut self, name: &str) {
-        let _ = Canonical(&mut *self.0).sized(VARIANT, name.as_bytes());
+        let _ = Canonical::new(&mut *self.sink).sized(VARIANT, name.as_bytes());
+    }
+
+    /// The number of this text, or a struct with the text if no number has exactly its value.
+    #[cold]
+    fn json_number(self, text: &str) -> Result<(), SerializeError> {
+        match json_number::parse(text) {
+            Some(Number::Unsigned(number)) => self.serialize_u64(number),
+            Some(Number::Signed(number)) => self.serialize_i64(number),
+            Some(Number::Float(number)) => self.serialize_f64(number),
+            None => {
+                let mut fields = Items::begin(self.sink, STRUCT);
+                fields.field(json_number::NAME, text)?;
+                end(fields.0);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -108,7 +137,7 @@ macro_rules! numbers {
         $(fn $method(self, v: $type) -> Result<(), SerializeError> {
             let mut whole = [NUMBER + $tag; 1 + size_of::<$type>()];
             whole[1..].copy_from_slice(&v.to_le_bytes());
-            self.0.write(&whole);
+            self.sink.write(&whole);
             Ok(())
         })*
     };
@@ -122,7 +151,7 @@ impl<'a, S: Sink> Serializer for Canonical<'a, S> {
     type SerializeTupleStruct = Items<'a, S>;
     type SerializeTupleVariant = Items<'a, S>;
     type SerializeMap = Sorted<'a, S>;
-    type SerializeStruct = Items<'a, S>;
+    type SerializeStruct = Fields<'a, S>;
     type SerializeStructVariant = Items<'a, S>;
 
     numbers! {
@@ -149,6 +178,9 @@ impl<'a, S: Sink> Serializer for Canonical<'a, S> {
     }
 
     fn serialize_str(self, v: &str) -> Result<(), SerializeError> {
+        if self.is_json_number {
+            return self.json_number(v);
+        }
         self.sized(STR, v.as_bytes())
     }
 
@@ -157,9 +189,9 @@ impl<'a, S: Sink> Serializer for Canonical<'a, S> {
     fn collect_str<T: Display + ?Sized>(self, v: &T) -> Result<(), SerializeError> {
         let mut length = Length(0);
         write!(length, "{v}").map_err(|_| SerializeError)?;
-        self.0.write(&sized_head(STR, length.0));
+        self.sink.write(&sized_head(STR, length.0));
         let mut text = Text {
-            sink: self.0,
+            sink: self.sink,
             remaining: length.0,
         };
         write!(text, "{v}").map_err(|_| SerializeError)?;
@@ -180,7 +212,7 @@ impl<'a, S: Sink> Serializer for Canonical<'a, S> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, v: &T) -> Result<(), SerializeError> {
-        self.0.write(&[SOME]);
+        self.sink.write(&[SOME]);
         v.serialize(self)
     }
 
@@ -222,16 +254,16 @@ impl<'a, S: Sink> Serializer for Canonical<'a, S> {
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Items<'a, S>, SerializeError> {
-        Ok(Items::begin(self.0, SEQ))
+        Ok(Items::begin(self.sink, SEQ))
     }
 
     fn serialize_tuple(self, _: usize) -> Result<Items<'a, S>, SerializeError> {
-        Ok(Items::begin(self.0, SEQ))
+        Ok(Items::begin(self.sink, SEQ))
     }
 
     fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Items<'a, S>, SerializeError> {
-        self.0.tuple_struct();
-        Ok(Items::begin(self.0, SEQ))
+        self.sink.tuple_struct();
+        Ok(Items::begin(self.sink, SEQ))
     }
 
     fn serialize_tuple_variant(
@@ -242,18 +274,24 @@ impl<'a, S: Sink> Serializer for Canonical<'a, S> {
         _: usize,
     ) -> Result<Items<'a, S>, SerializeError> {
         self.variant(variant);
-        Ok(Items::begin(self.0, SEQ))
+        Ok(Items::begin(self.sink, SEQ))
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Sorted<'a, S>, SerializeError> {
         Ok(Sorted {
-            sink: self.0,
+            sink: self.sink,
             entries: Vec::new(),
         })
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Items<'a, S>, SerializeError> {
-        Ok(Items::begin(self.0, STRUCT))
+    fn serialize_struct(mut self, name: &'static str, _: usize) -> Result<Fields<'a, S>, SerializeError> {
+        match name {
+            json_number::NAME => return Ok(Fields::JsonNumber(self.sink)),
+            // serde gives it the fields of a `Range`.
+            "RangeInclusive" => self.variant(name),
+            _ => {}
+        }
+        Ok(Fields::Struct(Items::begin(self.sink, STRUCT)))
     }
 
     fn serialize_struct_variant(
@@ -264,7 +302,7 @@ impl<'a, S: Sink> Serializer for Canonical<'a, S> {
         _: usize,
     ) -> Result<Items<'a, S>, SerializeError> {
         self.variant(variant);
-        Ok(Items::begin(self.0, STRUCT))
+        Ok(Items::begin(self.sink, STRUCT))
     }
 
     fn is_human_readable(&self) -> bool {
@@ -306,7 +344,7 @@ impl<'a, S: Sink> Items<'a, S> {
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, name: &str, v: &T) -> Result<(), SerializeError> {
-        Canonical(&mut *self.0).sized(STR, name.as_bytes())?;
+        Canonical::new(&mut *self.0).sized(STR, name.as_bytes())?;
         write(v, self.0)
     }
 }
@@ -329,20 +367,55 @@ items! {
     SerializeTupleVariant::serialize_field;
 }
 
-macro_rules! fields {
-    ($($trait:ident)*) => {
-        $(impl<S: Sink> ser::$trait for Items<'_, S> {
-            type Ok = ();
-            type Error = SerializeError;
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, v: &T) -> Result<(), SerializeError> {
-                self.field(name, v)
-            }
-            fn end(self) -> Result<(), SerializeError> { end(self.0); Ok(()) }
-        })*
-    };
+impl<S: Sink> ser::SerializeStructVariant for Items<'_, S> {
+    type Ok = ();
+    type Error = SerializeError;
+
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        v: &T,
+    ) -> Result<(), SerializeError> {
+        self.field(name, v)
+    }
+
+    fn end(self) -> Result<(), SerializeError> {
+        end(self.0);
+        Ok(())
+    }
 }
 
-fields! { SerializeStruct SerializeStructVariant }
+/// The fields of a struct.
+enum Fields<'a, S> {
+    Struct(Items<'a, S>),
+    JsonNumber(&'a mut S),
+}
+
+impl<S: Sink> ser::SerializeStruct for Fields<'_, S> {
+    type Ok = ();
+    type Error = SerializeError;
+
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        v: &T,
+    ) -> Result<(), SerializeError> {
+        match self {
+            Self::Struct(items) => items.field(name, v),
+            Self::JsonNumber(sink) => v.serialize(Canonical {
+                sink: &mut **sink,
+                is_json_number: true,
+            }),
+        }
+    }
+
+    fn end(self) -> Result<(), SerializeError> {
+        if let Self::Struct(items) = self {
+            end(items.0);
+        }
+        Ok(())
+    }
+}
 
 /// The entries of a map, each with its key first. They are sorted at the end.
 struct Sorted<'a, S> {

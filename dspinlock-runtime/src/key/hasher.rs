@@ -136,14 +136,17 @@ impl KeyHasher {
         } else {
             Format::Single
         };
-        let digest = self.digest(None, |hash| hash.update(site_name));
+        let digest = self.digest(None, |hash| {
+            hash.update(site_name);
+            Some(())
+        });
         digest
             .map(|digest| Key::new(format, prefix, digest))
             .ok_or(KeyError::Serialize)
     }
 
     /// The digest alone, for a caller that has the site's name in pieces. `None` if the `Serialize` implementation of a
-    /// part failed. Takes a reference, because moving the hasher costs more than the call.
+    /// part failed, or if `site_name` has no name. Takes a reference, because moving the hasher costs more than the call.
     ///
     /// The parts come before the name, because the name is not known before the body. Each part and the list of parts end
     /// unambiguously, so different parts and names never have the same bytes.
@@ -152,7 +155,7 @@ impl KeyHasher {
     pub(crate) fn digest(
         &mut self,
         owner: Option<Owner>,
-        site_name: impl FnOnce(&mut Sha256),
+        site_name: impl FnOnce(&mut Sha256) -> Option<()>,
     ) -> Option<[u8; 32]> {
         if self.failed {
             return None;
@@ -168,7 +171,7 @@ impl KeyHasher {
         }
         let hash = self.bytes.hash();
         if !self.shared {
-            site_name(hash);
+            site_name(hash)?;
         }
         let mut digest = [0; 32];
         Digest::finalize_into_reset(hash, (&mut digest).into());

@@ -28,6 +28,8 @@ enum Repr {
         format: Format,
         prefix: Cow<'static, str>,
         digest: [u8; 32],
+        /// The key of a function without `name`, which no namespace has yet.
+        is_unnamed: bool,
     },
     Custom(Arc<str>),
 }
@@ -59,7 +61,34 @@ impl Key {
             format,
             prefix,
             digest,
+            is_unnamed: false,
         })
+    }
+
+    /// The same key of a function without `name`: a pool may have a namespace for it.
+    #[inline]
+    pub(crate) fn unnamed(mut self) -> Self {
+        if let Repr::Digest { is_unnamed, .. } = &mut self.0 {
+            *is_unnamed = true;
+        }
+        self
+    }
+
+    /// The key in a namespace, which is given by its digest. The key of a function with a `name`, or of a lock, does not
+    /// change. Exclusive or costs a hit nothing, and two digests of different inputs stay as different as they are.
+    #[inline]
+    pub(crate) fn in_namespace(mut self, namespace: &[u8; 32]) -> Self {
+        if let Repr::Digest {
+            digest, is_unnamed, ..
+        } = &mut self.0
+            && std::mem::take(is_unnamed)
+        {
+            digest
+                .iter_mut()
+                .zip(namespace)
+                .for_each(|(byte, with)| *byte ^= with);
+        }
+        self
     }
 
     /// A key of a custom key scheme. The text is the name in the store.
@@ -159,6 +188,7 @@ impl Key {
                 format,
                 prefix,
                 digest,
+                ..
             } => (format, prefix, digest),
         };
         let mut text = [0; 32];
@@ -201,11 +231,13 @@ impl PartialEq for Repr {
                     format,
                     prefix,
                     digest,
+                    ..
                 },
                 Self::Digest {
                     format: other_format,
                     prefix: other_prefix,
                     digest: other,
+                    ..
                 },
             ) => {
                 let named = if *format == Format::Single { NAMED } else { 32 };

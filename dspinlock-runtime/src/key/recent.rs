@@ -3,6 +3,7 @@
 //!
 //! A digest is used again only for the same site and the same canonical bytes, which are compared as a whole.
 
+use std::any::TypeId;
 use std::cell::RefCell;
 use std::hash::BuildHasher;
 
@@ -14,12 +15,11 @@ pub(super) const MAX_BYTES: usize = 120;
 /// How many digests a thread remembers at most, in 16 KiB.
 const SLOTS: usize = 64;
 
-/// The site whose name is a part of the digest, by address: the site, and the name of its body's type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One instance of a site, whose name is a part of the digest: the site by its address, and the type of its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Owner {
     site: usize,
-    body: usize,
-    body_length: usize,
+    body: TypeId,
 }
 
 struct Recent {
@@ -43,14 +43,13 @@ thread_local! {
 }
 
 impl Owner {
-    /// Both live as long as the process, so an address has one content. A program that unloads a plugin with annotated
+    /// A site lives as long as the process, so an address has one content. A program that unloads a plugin with annotated
     /// functions must not share this crate with it.
     #[inline]
-    pub(crate) fn new<T>(site: &'static T, body_type: &'static str) -> Self {
+    pub(crate) fn new<T>(site: &'static T, body: TypeId) -> Self {
         Self {
             site: std::ptr::from_ref(site).addr(),
-            body: body_type.as_ptr().addr(),
-            body_length: body_type.len(),
+            body,
         }
     }
 }

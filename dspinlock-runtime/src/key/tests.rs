@@ -1,5 +1,6 @@
 //! The digests of keys, computed here from the canonical bytes written out.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
@@ -33,6 +34,14 @@ impl<T: Display> Serialize for Shown<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
+}
+
+/// As `serde_json` serializes a number with its feature `arbitrary_precision`.
+#[derive(Serialize)]
+#[serde(rename = "$serde_json::private::Number")]
+struct JsonNumber {
+    #[serde(rename = "$serde_json::private::Number")]
+    text: &'static str,
 }
 
 struct Fails;
@@ -165,13 +174,18 @@ fn a_failing_serialize_is_an_error() {
 fn of_site(owner: Option<Owner>, name: &str, text: &str) -> [u8; 32] {
     let mut hasher = KeyHasher::new(false);
     text.feed(&mut hasher);
-    hasher.digest(owner, |hash| hash.update(name)).unwrap()
+    let digest = hasher.digest(owner, |hash| {
+        hash.update(name);
+        Some(())
+    });
+    digest.unwrap()
 }
 
 #[test]
 fn a_remembered_digest_is_that_of_the_same_bytes_and_the_same_site() {
     let (one, other) = (&1_u8, &2_u8);
-    let sites = [(one, "f"), (one, "g"), (other, "f"), (other, "g")];
+    let (f, g) = (TypeId::of::<u8>(), TypeId::of::<u16>());
+    let sites = [(one, f), (one, g), (other, f), (other, g)];
     // With the head and the end mark, the longest text on the stack has 110 bytes. More texts than a thread remembers.
     let texts: Vec<String> = (0..300)
         .map(|n| format!("{n:x<length$}", length = n % 130))
@@ -179,7 +193,7 @@ fn a_remembered_digest_is_that_of_the_same_bytes_and_the_same_site() {
     for _ in 0..3 {
         for text in &texts {
             for (site, body) in sites {
-                let name = format!("{site}{body}");
+                let name = format!("{site}{body:?}");
                 let digest = of_site(Some(Owner::new(site, body)), &name, text);
                 assert_eq!(digest, of_site(None, &name, text), "{name} {text}");
             }
@@ -189,7 +203,7 @@ fn a_remembered_digest_is_that_of_the_same_bytes_and_the_same_site() {
 
 #[test]
 fn a_remembered_digest_is_not_computed_again() {
-    let owner = Owner::new(&1_u8, "f");
+    let owner = Owner::new(&1_u8, TypeId::of::<u8>());
     let first = of_site(Some(owner), "name", "text");
     assert_eq!(of_site(Some(owner), "another name", "text"), first);
     let long = "x".repeat(200);
@@ -218,14 +232,16 @@ fn the_fixtures_of_the_page_are_the_digests_of_keys() {
     canonical::write("eu", &mut bytes).unwrap();
     canonical::end(&mut bytes);
     let digest = sha256(&[&bytes, site.as_bytes()].concat());
+    let key = single.finish("dspinlock".into(), site).unwrap();
     let lines = [
         ("text digest", hex(&sha256(b"user:7"))),
         ("text name", text.finish("dspinlock".into(), "").unwrap().name()),
         ("parts bytes", hex(&bytes)),
         ("parts digest", hex(&digest)),
+        ("parts name", key.name()),
         (
-            "parts name",
-            single.finish("dspinlock".into(), site).unwrap().name(),
+            "in billing",
+            key.unnamed().in_namespace(&sha256(b"billing")).name(),
         ),
         ("shared parts", hex(&shared(&parts))),
     ];
@@ -233,4 +249,46 @@ fn the_fixtures_of_the_page_are_the_digests_of_keys() {
         .map(|(title, text)| format!("{title:<15}  {text}\n"))
         .concat();
     assert_eq!(Some(written.as_str()), block);
+}
+
+#[test]
+fn a_json_number_of_any_precision_has_the_key_of_its_number() {
+    let number = |text| JsonNumber { text };
+    let rows: &[(&dyn KeyPart, &dyn KeyPart)] = &[
+        (&number("7"), &7_u64),
+        (&number("-7"), &-7_i64),
+        (&number("0.5"), &0.5_f64),
+        (&[number("1"), number("2")], &[1_u64, 2]),
+        (&(number("1"), "1"), &(1_u64, "1")),
+        (
+            &BTreeMap::from([("b", number("1")), ("a", number("2"))]),
+            &BTreeMap::from([("b", 1_u64), ("a", 2)]),
+        ),
+    ];
+    for (at, (number, plain)) in rows.iter().enumerate() {
+        assert_eq!(shared(&[*number]), shared(&[*plain]), "row {at}");
+    }
+    let precise =
+        ["0.10000000000000000001", "0.10000000000000000002", "0.1"].map(|text| shared(&[&number(text)]));
+    assert!(precise[0] != precise[1] && precise[1] != precise[2] && precise[0] != precise[2]);
+}
+
+#[test]
+fn a_range_and_an_inclusive_range_have_different_keys() {
+    let fields = [
+        &[10][..],
+        &[6, 5, 0, 0, 0, 0, 0, 0, 0],
+        b"start",
+        &[21, 1],
+        &[6, 3, 0, 0, 0, 0, 0, 0, 0],
+        b"end",
+        &[21, 3, 0],
+    ]
+    .concat();
+    let variant = [&[11, 14, 0, 0, 0, 0, 0, 0, 0][..], b"RangeInclusive"].concat();
+    assert_eq!(shared(&[&(1_u8..3)]), sha256(&[&fields[..], &[0]].concat()));
+    assert_eq!(
+        shared(&[&(1_u8..=3)]),
+        sha256(&[&variant[..], &fields, &[0]].concat())
+    );
 }

@@ -63,7 +63,7 @@ impl HashDSpinlock {
         let options = Options::default();
         Self {
             key: hasher
-                .digest(None, |_| {})
+                .digest(None, |_| Some(()))
                 .map(|digest| Key::new(Format::Shared, options.prefix.clone(), digest)),
             options,
             pool: None,

@@ -45,6 +45,23 @@ impl PoolBuilder {
         self
     }
 
+    /// The namespace of annotated functions without `name`. Default: the environment variable `DSPINLOCK_NAMESPACE`, or else none.
+    /// The default file of the embedded store (`sqlite:`) has the path of the executable by default.
+    ///
+    /// Without a namespace, two programs share the results of functions with the same path, for example of `app::price`. With
+    /// one, programs share them only if they have the same namespace, for example one for staging and one for production. An
+    /// empty text is no namespace. A function with a `name` and a `HashDSpinlock` have the same key in every namespace.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Pool;
+    /// let pool = Pool::builder("sqlite::memory:").namespace("billing").open()?;
+    /// # Ok::<(), dspinlock_runtime::Error>(())
+    /// ```
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.0.namespace = Some(namespace.into());
+        self
+    }
+
     /// The greatest size of an encoded value in bytes. Default: 8 MiB.
     ///
     /// A larger value is not stored, and the call fails with [`Error::ValueTooLarge`](crate::Error::ValueTooLarge).

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::namespace::Namespace;
 use super::near_cache;
 use crate::error::Error;
 use crate::store::limits::Limits;
@@ -10,6 +11,9 @@ use crate::tls::Tls;
 
 /// The environment variable with the URL of the global pool.
 const VARIABLE: &str = "DSPINLOCK_URL";
+
+/// The environment variable with the namespace of every pool that has none.
+const NAMESPACE_VARIABLE: &str = "DSPINLOCK_NAMESPACE";
 
 /// The default of `PoolBuilder::max_value_size`: 8 MiB.
 const MAX_VALUE_SIZE: usize = 8 << 20;
@@ -21,6 +25,7 @@ pub(super) struct Settings {
     pub(super) tls: Tls,
     pub(super) limits: Limits,
     pub(super) secret: Option<Box<[u8]>>,
+    pub(super) namespace: Option<String>,
     pub(super) max_value_size: usize,
     pub(super) near_cache_size: usize,
 }
@@ -39,6 +44,10 @@ impl Location {
             other => other,
         }
     }
+
+    fn is_default_file(&self) -> bool {
+        matches!(self, Self::Url(url) if url == "sqlite:")
+    }
 }
 
 impl Settings {
@@ -48,6 +57,7 @@ impl Settings {
             tls: Tls::default(),
             limits: Limits::default(),
             secret: None,
+            namespace: None,
             max_value_size: MAX_VALUE_SIZE,
             near_cache_size: near_cache::DEFAULT_SIZE,
         }
@@ -58,7 +68,7 @@ impl Settings {
         match std::env::var(VARIABLE) {
             Ok(url) => Ok(Self::new(Location::Url(url))),
             Err(std::env::VarError::NotPresent) if cfg!(feature = "embedded") => {
-                log::warn!(target: "dspinlock", "`{VARIABLE}` is not set: using the embedded store, which only processes of this user on this machine share; set it to share results between machines");
+                log::warn!(target: "dspinlock", "`{VARIABLE}` is not set: using the embedded store, a file of this user on this machine; set it to share results between programs or machines");
                 Ok(Self::new(Location::Url("sqlite:".into())))
             }
             Err(std::env::VarError::NotPresent) => Err(Error::InvalidUrl {
@@ -69,6 +79,24 @@ impl Settings {
             Err(std::env::VarError::NotUnicode(_)) => Err(Error::InvalidUrl {
                 reason: format!("`{VARIABLE}` is not valid UTF-8; set it to a URL"),
             }),
+        }
+    }
+
+    /// The namespace of the settings, or else that of the environment. Without both, the default file has the namespace of this
+    /// program: all programs of a user share the file, although nobody has chosen that.
+    pub(super) fn namespace(&self) -> Result<Option<Namespace>, Error> {
+        if let Some(namespace) = &self.namespace {
+            return Ok(Namespace::new(namespace.clone()));
+        }
+        match std::env::var(NAMESPACE_VARIABLE) {
+            Ok(namespace) => Ok(Namespace::new(namespace)),
+            Err(std::env::VarError::NotPresent) if self.location.is_default_file() => {
+                Ok(Namespace::of_program())
+            }
+            Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => Err(Error::option(format!(
+                "`{NAMESPACE_VARIABLE}` is not valid UTF-8; set it to the name of a namespace"
+            ))),
         }
     }
 

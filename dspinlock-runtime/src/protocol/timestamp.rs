@@ -1,8 +1,9 @@
 //! Timestamps on the wire, as RFC 3339 text: parsed leniently, printed exactly.
 //!
-//! `state` parses and prints one. This module is pure: it reads no clock.
+//! `state` parses and prints one; `isoformat` is public. This module is pure: it reads no clock.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -67,6 +68,36 @@ impl fmt::Display for Timestamp {
             f,
             "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}+00:00"
         )
+    }
+}
+
+/// The text that Python's `isoformat()` gives for this time in UTC. As a key with `name = ""`, it shares its key with a Python
+/// worker that passes the `datetime`.
+///
+/// Times of chrono, time and jiff convert to [`SystemTime`]. Python's `datetime` has microseconds, so digits behind them are
+/// dropped, and the years 1 to 9999. In Python, convert a `datetime` of another offset with `.astimezone(timezone.utc)`.
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use std::time::{Duration, UNIX_EPOCH};
+///
+/// let time = UNIX_EPOCH + Duration::from_micros(1_767_323_045_000_000);
+/// assert_eq!(dspinlock::isoformat(time), "2026-01-02T03:04:05+00:00");
+/// let time = time + Duration::from_millis(250);
+/// assert_eq!(dspinlock::isoformat(time), "2026-01-02T03:04:05.250000+00:00");
+/// ```
+pub fn isoformat(time: impl Into<SystemTime>) -> String {
+    let nanos = match time.into().duration_since(UNIX_EPOCH) {
+        Ok(after) => i128::try_from(after.as_nanos()).unwrap_or(i128::MAX),
+        Err(before) => i128::try_from(before.duration().as_nanos()).map_or(i128::MIN, |nanos| -nanos),
+    };
+    let micros = i64::try_from(nanos.div_euclid(1000)).unwrap_or(i64::MAX);
+    let text = Timestamp(micros).to_string();
+    // Python prints no fraction of zero.
+    if micros % SECOND == 0 {
+        text.replace(".000000", "")
+    } else {
+        text
     }
 }
 
@@ -140,6 +171,17 @@ mod tests {
             "2026-11-23T06:44:00.000007+00:00"
         );
         assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999999+00:00");
+    }
+
+    #[test]
+    fn a_time_is_printed_as_by_python() {
+        let after = |nanos| isoformat(UNIX_EPOCH + std::time::Duration::from_nanos(nanos));
+        assert_eq!(after(0), "1970-01-01T00:00:00+00:00");
+        assert_eq!(after(999), "1970-01-01T00:00:00+00:00");
+        assert_eq!(after(1_000), "1970-01-01T00:00:00.000001+00:00");
+        assert_eq!(after(1_500_000_000), "1970-01-01T00:00:01.500000+00:00");
+        let before = isoformat(UNIX_EPOCH - std::time::Duration::from_nanos(1));
+        assert_eq!(before, "1969-12-31T23:59:59.999999+00:00");
     }
 
     #[test]

@@ -1,13 +1,14 @@
 """The real py-dspinlock, driven by lines. Each request line gets one reply line.
 
     new a key=example tries=10 sleep=0.5 block=1800 cached fail      a lock under the name `a`
+    new a micros=1                                                   a lock on this time after 1970
     acquire a | release a | delete a | key a | tag a                 calls the method
     unpack a                                                         parses the state with py-dspinlock
     work a 20                                                        acquires and releases 20 times, counts errors
 """
 
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 from dspinlock import HashDSpinlock
 from dspinlock.utils import RedisParameters
@@ -22,6 +23,8 @@ class Lock(HashDSpinlock):
 def new(options):
     words = dict(option.partition("=")[::2] for option in options)
     key = bytes.fromhex(words["hex"]) if "hex" in words else words.get("key", "")
+    if "micros" in words:
+        key = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=int(words["micros"]))
     lock = Lock(
         key, redis_params=parameters, cached_if_computed="cached" in words, fail_if_key_exists="fail" in words
     )

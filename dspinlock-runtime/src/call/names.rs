@@ -1,0 +1,98 @@
+//! The names of the sites of this process. Two functions with one name would return each other's results, so the second one
+//! is refused. `order` calls this module before it uses the name of a site. It never changes a key.
+//!
+//! The compiler's names do not distinguish two blocks of one function, two uses of one macro, or two local types.
+
+use std::any::{TypeId, type_name};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use foldhash::fast::RandomState;
+
+use super::site::Site;
+use super::site_name::{has_closure, site_name};
+use crate::error::Error;
+use crate::key::Owner;
+use crate::rt::process::PerProcess;
+
+/// The type of the body of a function: every function has another one, and so has every instance of a generic function.
+#[derive(Clone, Copy)]
+pub(crate) struct Body {
+    pub(super) name: &'static str,
+    id: TypeId,
+}
+
+impl Body {
+    #[inline]
+    pub(super) fn of<F>() -> Self {
+        Self {
+            name: type_name::<F>(),
+            id: typeid::of::<F>(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn owner(self, site: &'static Site) -> Owner {
+        Owner::new(site, self.id)
+    }
+}
+
+/// The first site of each name, and the type of its body.
+type Names = HashMap<String, (&'static Site, TypeId), RandomState>;
+
+static NAMES: PerProcess<Mutex<Names>> = PerProcess::new(|_| Mutex::default());
+
+thread_local! {
+    /// What this thread has checked, so that it does not take the lock again.
+    static CHECKED: RefCell<HashSet<Owner, RandomState>> = RefCell::default();
+}
+
+/// Refuses a name that does not distinguish this site from another one. A `name` of the attribute may be shared.
+pub(crate) fn check(site: &'static Site, body: Body) -> Result<(), Error> {
+    let owner = body.owner(site);
+    // A thread that ends remembers nothing any more.
+    if CHECKED
+        .try_with(|checked| checked.borrow().contains(&owner))
+        .unwrap_or(false)
+    {
+        return Ok(());
+    }
+    check_name(site, body)?;
+    let _ = CHECKED.try_with(|checked| checked.borrow_mut().insert(owner));
+    Ok(())
+}
+
+fn check_name(site: &'static Site, body: Body) -> Result<(), Error> {
+    if site.name == Some("") {
+        return Ok(());
+    }
+    let name = site_name(site, body.name);
+    if has_closure(&name) {
+        return Err(Error::option(format!(
+            "the key of `{name}` ({}) cannot distinguish closures, because all closures of a function have the same type name: pass a `fn`, or leave the closure out of the key with `skip` of its type parameter or with `name = \"...\"`",
+            site.place
+        )));
+    }
+    if site.name.is_some() {
+        return Ok(());
+    }
+    let (first, first_body) = {
+        let mut names = NAMES.get().lock().unwrap_or_else(PoisonError::into_inner);
+        *names.entry(name.to_string()).or_insert((site, body.id))
+    };
+    if !std::ptr::eq(first, site) {
+        return Err(Error::option(format!(
+            "two functions have the name `{name}`, at {} and at {}, and would return each other's results: give one of them a `name = \"...\"`",
+            first.place, site.place
+        )));
+    }
+    // Without an argument in `skip`, one name of a site is one instance.
+    if first_body != body.id && site.skipped_generics.is_empty() {
+        return Err(Error::option(format!(
+            "two local types have the same name in `{name}` ({}), so their calls would return each other's results: rename one of the types",
+            site.place
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! A program whose tests are in `tests`.

@@ -1,0 +1,2 @@
+#[path = "../../common/json_numbers.rs"]
+mod json_numbers;
