@@ -85,7 +85,8 @@ fn the_user_may_use_the_near_cache_and_delete() {
         worker.call(&Job::new("delete_and_compute", "key")).result(),
         Ok("0 stale".to_owned())
     );
-    assert!(worker.logs().is_empty(), "{:?}", worker.logs());
+    let warnings = worker.warnings();
+    assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(server.acl_log(), "array([])");
 }
 

@@ -116,6 +116,13 @@ impl Worker {
         self.request(&format!("call {}", job.0))
     }
 
+    /// The warnings and errors among [`logs`](Self::logs).
+    pub fn warnings(&self) -> Vec<String> {
+        let mut logs = self.logs();
+        logs.retain(|line| !line.starts_with("INFO"));
+        logs
+    }
+
     /// The lines that the library has logged in the worker so far.
     pub fn logs(&self) -> Vec<String> {
         let call = self.request("logs");
