@@ -42,6 +42,11 @@ impl Parts {
                 "it has two logins: write one, before the first host, for all of them, and `%40` for `@` in a password",
             ));
         }
+        if is_secure && rest.ends_with("#insecure") {
+            return Err(Error::url(
+                "`#insecure` is not supported: call `Tls::dangerously_accept_any_server` to skip verification",
+            ));
+        }
         let is_ambiguous = rest.contains('#')
             || credentials.contains('@')
             || query.contains('@')
@@ -228,6 +233,11 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn the_fragment_of_the_redis_crate_is_refused_with_its_counterpart() {
+        assert!(refusal("rediss://host#insecure").contains("`Tls::dangerously_accept_any_server`"));
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Query {
 /// Decodes percent-encoded text.
 pub(crate) fn decode(text: &str) -> Result<String, Error> {
     let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
-    let decoded = decoded.map_err(|_| Error::url("its percent-encoded text is not UTF-8"))?;
+    let decoded = decoded.map_err(|_| Error::url("its percent-encoded text is not UTF-8: correct it"))?;
     Ok(decoded.into_owned())
 }
 
