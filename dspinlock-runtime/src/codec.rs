@@ -8,6 +8,10 @@
 //! distinguish them, so this module implements serde's traits on top of `rmp`. It accepts less than `rmp-serde`: a struct
 //! is decoded from a map only, and errors have no text. Both save compile time in programs with many stored types.
 //!
+//! Decoding has a budget of memory. Each item of a list, each entry of a map and each field is charged the size of its type,
+//! a text its bytes, and a box the size of its content. Nothing is counted that a type allocates by itself, or that serde
+//! builds from a buffered value (flattened structs, untagged and internally tagged enums): only their buffer is charged.
+//!
 //! Limits:
 //! - A value that consists mostly of nils inside more than three `Some` each is a miss. Such a nil has three bytes, but
 //!   decoding it may allocate a box for each `Some`.
@@ -30,6 +34,19 @@ pub(crate) use format::Unencodable;
 use format::FORMAT;
 use reader::Reader;
 use ser::Writer;
+
+/// A larger encoding is decoded on trial. A smaller one exceeds the budget only if it takes more than 88 bytes of memory for
+/// each of its bytes.
+const TRIAL_SIZE: usize = 1 << 20;
+
+/// Encodes a value that will be decoded. A large one is decoded on trial, because a value beyond the budget would never be a hit.
+pub(crate) fn encode_decodable<T: Serialize + DeserializeOwned>(value: &T) -> Result<Vec<u8>, Unencodable> {
+    let bytes = encode(value)?;
+    if bytes.len() > TRIAL_SIZE && decode::<T>(&bytes).is_none() {
+        return Err(Unencodable);
+    }
+    Ok(bytes)
+}
 
 /// Encodes a value.
 // Not inlined: with 100 annotated functions, one copy per type takes a third of the compile time of one per call.

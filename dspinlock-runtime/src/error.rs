@@ -154,9 +154,9 @@ pub enum Error {
         #[source]
         reason: StoreFailure,
     },
-    /// The returned value could not be encoded. It was not stored.
+    /// The returned value could not be encoded, or its encoding could not be decoded. It was not stored.
     #[error(
-        "cannot store the value of {key}: its `Serialize` implementation returned an error; fix it, or remove `cached_if_computed`"
+        "cannot store the value of {key}: its `Serialize` implementation returned an error, or its encoding cannot be decoded; fix it, or remove `cached_if_computed`"
     )]
     #[non_exhaustive]
     Codec {

@@ -239,4 +239,18 @@ mod tests {
         // A bare type parameter is plain, even if it stands for a `Result`.
         assert!(matches!(generic(Err::<u8, u8>(1)), Disposition::Publish(Some(_))));
     }
+
+    #[test]
+    fn a_large_value_that_cannot_be_decoded_is_not_stored() {
+        let large = |text: &str| vec![text.to_owned(); 2 << 20];
+        assert!(matches!(
+            disposition!(Vec<String>, large("")),
+            Disposition::Publish(Some(_))
+        ));
+        let rows = vec![None::<[[u64; 8]; 8]>; 2 << 20];
+        assert!(matches!(
+            disposition!(Vec<Option<[[u64; 8]; 8]>>, rows),
+            Disposition::Unencodable
+        ));
+    }
 }

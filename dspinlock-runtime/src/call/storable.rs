@@ -66,8 +66,8 @@ impl<T: Serialize + DeserializeOwned> Storable<Cached> for T {
     }
 }
 
-fn encode<T: Serialize>(value: &T) -> Disposition {
-    match codec::encode(value) {
+fn encode<T: Serialize + DeserializeOwned>(value: &T) -> Disposition {
+    match codec::encode_decodable(value) {
         Ok(bytes) => Disposition::Publish(Some(bytes)),
         Err(Unencodable) => Disposition::Unencodable,
     }

@@ -1,10 +1,15 @@
 //! The decoder: serde's data model from MessagePack. `codec::decode` calls it. It never panics.
 
+use std::cell::Cell;
+
 use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::format::Undecodable;
 use super::reader::{Head, Reader};
+
+/// How many places the first item of a collection is charged: as many as the first node of a `BTreeMap` has.
+const NODE: usize = 11;
 
 impl<'de> Reader<'de> {
     /// Passes the values of an array to the visitor, which must consume all of them.
@@ -12,12 +17,14 @@ impl<'de> Reader<'de> {
         &mut self,
         len: usize,
         bin: &'de [u8],
+        first_places: usize,
         visitor: V,
     ) -> Result<V::Value, Undecodable> {
         self.enter()?;
         let mut items = Items {
             remaining: len,
             bin,
+            places: Cell::new(first_places),
             reader: self,
         };
         let value = visitor.visit_seq(&mut items)?;
@@ -29,11 +36,17 @@ impl<'de> Reader<'de> {
     }
 
     /// Passes the pairs of a map to the visitor, which must consume all of them.
-    fn pairs<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value, Undecodable> {
+    fn pairs<V: Visitor<'de>>(
+        &mut self,
+        len: usize,
+        first_places: usize,
+        visitor: V,
+    ) -> Result<V::Value, Undecodable> {
         self.enter()?;
         let mut items = Items {
             remaining: len,
             bin: &[],
+            places: Cell::new(first_places),
             reader: self,
         };
         let value = visitor.visit_map(&mut items)?;
@@ -44,8 +57,23 @@ impl<'de> Reader<'de> {
         Ok(value)
     }
 
+    /// Passes an array, or the bytes of a `Bin`, to the visitor.
+    fn sequence<V: Visitor<'de>>(
+        &mut self,
+        first_places: usize,
+        visitor: V,
+    ) -> Result<V::Value, Undecodable> {
+        self.charge_box(size_of::<V::Value>())?;
+        match self.head()? {
+            Head::Array(len) => self.items(len, &[], first_places, visitor),
+            Head::Bin(data) => self.items(data.len(), data, first_places, visitor),
+            _ => Err(Undecodable),
+        }
+    }
+
     /// Passes a value that is not a compound to the visitor.
     fn scalar<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.charge_box(size_of::<V::Value>())?;
         match self.head()? {
             Head::Nil => visitor.visit_unit(),
             Head::Bool(value) => visitor.visit_bool(value),
@@ -76,6 +104,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.charge_box(size_of::<V::Value>())?;
         match self.head()? {
             Head::Nil => visitor.visit_unit(),
             Head::Some => visitor.visit_some(self),
@@ -86,8 +115,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             Head::F64(number) => visitor.visit_f64(number),
             Head::Str(text) => visitor.visit_borrowed_str(text),
             Head::Bin(data) => visitor.visit_borrowed_bytes(data),
-            Head::Array(len) => self.items(len, &[], visitor),
-            Head::Map(len) => self.pairs(len, visitor),
+            Head::Array(len) => self.items(len, &[], NODE, visitor),
+            Head::Map(len) => self.pairs(len, NODE, visitor),
         }
     }
 
@@ -148,6 +177,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+        self.charge_box(size_of::<V::Value>())?;
         if self.is_some()? {
             visitor.visit_some(self)
         } else {
@@ -160,19 +190,16 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         _: &'static str,
         visitor: V,
     ) -> Result<V::Value, Undecodable> {
+        self.charge_box(size_of::<V::Value>())?;
         visitor.visit_newtype_struct(self)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
-        match self.head()? {
-            Head::Array(len) => self.items(len, &[], visitor),
-            Head::Bin(data) => self.items(data.len(), data, visitor),
-            _ => Err(Undecodable),
-        }
+        self.sequence(NODE, visitor)
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Undecodable> {
-        self.deserialize_seq(visitor)
+        self.sequence(1, visitor)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -181,7 +208,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         _: usize,
         visitor: V,
     ) -> Result<V::Value, Undecodable> {
-        self.deserialize_seq(visitor)
+        self.sequence(1, visitor)
     }
 
     // Not `deserialize_any`: the visitor of a struct is large user code, and the branch for sequences would compile it a
@@ -192,8 +219,9 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Undecodable> {
+        self.charge_box(size_of::<V::Value>())?;
         match self.head()? {
-            Head::Map(len) => self.pairs(len, visitor),
+            Head::Map(len) => self.pairs(len, 1, visitor),
             _ => Err(Undecodable),
         }
     }
@@ -204,6 +232,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Undecodable> {
+        self.charge_box(size_of::<V::Value>())?;
         self.enter()?;
         let has_content = self.is_pair();
         let value = visitor.visit_enum(Variant {
@@ -229,6 +258,15 @@ struct Items<'a, 'de> {
     reader: &'a mut Reader<'de>,
     remaining: usize,
     bin: &'de [u8],
+    /// How many places the next item is charged. A visitor that asks for the number of items reserves no more.
+    places: Cell<usize>,
+}
+
+impl Items<'_, '_> {
+    fn size_hint(&self) -> Option<usize> {
+        self.places.set(1);
+        Some(self.remaining)
+    }
 }
 
 impl<'de> de::SeqAccess<'de> for Items<'_, 'de> {
@@ -248,11 +286,13 @@ impl<'de> de::SeqAccess<'de> for Items<'_, 'de> {
         } else {
             self.reader.begin();
         }
+        self.reader
+            .charge_places(self.places.replace(1), size_of::<T::Value>())?;
         seed.deserialize(&mut *self.reader).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.remaining)
+        self.size_hint()
     }
 }
 
@@ -265,16 +305,20 @@ impl<'de> de::MapAccess<'de> for Items<'_, 'de> {
         }
         self.remaining -= 1;
         self.reader.begin();
+        self.reader
+            .charge_places(self.places.get(), size_of::<K::Value>())?;
         seed.deserialize(&mut *self.reader).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Undecodable> {
         self.reader.begin();
+        self.reader
+            .charge_places(self.places.replace(1), size_of::<V::Value>())?;
         seed.deserialize(&mut *self.reader)
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.remaining)
+        self.size_hint()
     }
 }
 

@@ -10,6 +10,14 @@ pub(super) const FORMAT: u8 = 2;
 /// The maximum depth of a stored value, so that bytes from a store cannot overflow the stack.
 pub(super) const MAX_DEPTH: usize = 128;
 
+/// The memory that decoding may take, in bytes, for an encoding of `len` bytes: 64 MiB, and 24 bytes for each byte.
+///
+/// A nil is one byte, and may be a `None` of a type of any size. The constant is for small values that are sparse. The
+/// multiple is for large values: an empty `String` or `Vec` takes 24 bytes, and its encoding one byte.
+pub(super) fn budget(len: usize) -> usize {
+    len.saturating_mul(24).saturating_add(64 << 20)
+}
+
 /// The encoding of `None`, `()` and unit structs.
 pub(super) const NIL: u8 = 0xc0;
 

@@ -4,7 +4,7 @@
 
 use rmp::Marker;
 
-use super::format::{MAX_DEPTH, NESTED_NIL, NIL, Undecodable};
+use super::format::{self, MAX_DEPTH, NESTED_NIL, NIL, Undecodable};
 
 /// A map of one pair: a variant with content.
 const PAIR: u8 = 0x81;
@@ -41,6 +41,10 @@ pub(super) struct Reader<'de> {
     remaining_somes: usize,
     /// The next value, if it is a byte of a `Bin` that is read as a sequence.
     byte: Option<u8>,
+    /// How much more memory the value may take, in bytes.
+    budget: usize,
+    /// The size of the place that is charged for the current value.
+    place: usize,
 }
 
 impl<'de> Reader<'de> {
@@ -53,6 +57,8 @@ impl<'de> Reader<'de> {
             opened: 0,
             remaining_somes: bytes.len() + MAX_DEPTH,
             byte: None,
+            budget: format::budget(bytes.len()),
+            place: 0,
         }
     }
 
@@ -80,6 +86,30 @@ impl<'de> Reader<'de> {
     /// Makes a byte of a `Bin` the next value, for types that serialize bytes and deserialize a sequence.
     pub(super) fn begin_byte(&mut self, byte: u8) {
         self.byte = Some(byte);
+    }
+
+    /// Charges places of this size. The next value takes one of them.
+    #[inline]
+    pub(super) fn charge_places(&mut self, places: usize, size: usize) -> Result<(), Undecodable> {
+        self.place = size;
+        self.charge(size.saturating_mul(places))
+    }
+
+    /// Charges what a value of this size takes beyond its place: the value is in a box.
+    #[inline]
+    pub(super) fn charge_box(&mut self, size: usize) -> Result<(), Undecodable> {
+        if size <= self.place {
+            return Ok(());
+        }
+        let boxed = size - self.place;
+        self.place = size;
+        self.charge(boxed)
+    }
+
+    #[inline]
+    fn charge(&mut self, bytes: usize) -> Result<(), Undecodable> {
+        self.budget = self.budget.checked_sub(bytes).ok_or(Undecodable)?;
+        Ok(())
     }
 
     /// Whether an `Option` is a `Some`, whose value is then next. A `None` is consumed.
@@ -195,6 +225,7 @@ impl<'de> Reader<'de> {
     fn take(&mut self, len: usize) -> Result<&'de [u8], Undecodable> {
         let (taken, rest) = self.unread.split_at_checked(len).ok_or(Undecodable)?;
         self.consume(rest);
+        self.charge(len)?;
         Ok(taken)
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use dspinlock::{Error, dspinlock};
 use dspinlock_testkit::{History, Job, Journal, Worker, join_calls, start_calls};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::common::store::{Store, init_in_memory};
 
@@ -143,4 +145,33 @@ fn a_value_that_is_too_large_is_refused_and_not_stored() {
         assert_eq!(fits, (1, Ok("6291456 bytes".to_owned())));
         assert_eq!(worker.call(&job).outcome(), (0, Ok("6291456 bytes".to_owned())));
     }
+}
+
+/// A value that needs far more memory than its encoding: a `None` is one byte.
+#[dspinlock(cached_if_computed, skip(T))]
+fn sparse<T: Serialize + DeserializeOwned>(id: u64, len: usize) -> Result<Vec<Option<T>>, Error> {
+    // The body for the large type has no items, so that its result differs from the stored value.
+    let len = if size_of::<T>() == 0 { len } else { 0 };
+    Ok((0..len).map(|_| None).collect())
+}
+
+#[test]
+fn a_value_that_decodes_beyond_its_budget_is_computed_again() {
+    type Large = [[u64; 8]; 8];
+    init_in_memory();
+    assert_eq!(sparse::<()>(1, 1000).unwrap().len(), 1000);
+    assert_eq!(sparse::<Large>(1, 1000).unwrap().len(), 1000);
+    // The items would take 2 GiB.
+    assert_eq!(sparse::<()>(1, 4 << 20).unwrap().len(), 4 << 20);
+    assert_eq!(sparse::<Large>(1, 4 << 20).unwrap().len(), 0);
+}
+
+#[test]
+fn a_large_value_that_decodes_beyond_its_budget_is_not_stored() {
+    #[dspinlock(cached_if_computed)]
+    fn rows() -> Result<Vec<Option<[[u64; 8]; 8]>>, Error> {
+        Ok(vec![None; 1 << 21])
+    }
+    init_in_memory();
+    assert!(matches!(rows(), Err(Error::Codec { .. })));
 }

@@ -1,13 +1,13 @@
 //! Bytes that the encoder did not write are a miss, and take bounded stack and memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, LinkedList, VecDeque};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::super::format::FORMAT;
-use super::super::{decode, encode};
+use super::super::format::{FORMAT, budget};
+use super::super::{decode, encode, encode_decodable};
 use super::random::{Shape, Whole};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -166,6 +166,101 @@ fn announced_lengths_allocate_nothing() {
     }
     bytes.resize(10_001, 0x90);
     assert!(peak::<Deep>(&bytes) <= 24 * bytes.len());
+}
+
+/// A row that takes far more memory than its shortest encodings: a nil, and a map without fields.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Row {
+    names: [String; 8],
+    numbers: [u64; 8],
+}
+
+/// An array of this size. 8 MiB is the default of `max_value_size`; less keeps the tests fast.
+fn full_of(element: &[u8], size: usize) -> Vec<u8> {
+    let len = size / element.len();
+    let head = [FORMAT, 0xdd].into_iter().chain((len as u32).to_be_bytes());
+    head.chain(element.repeat(len)).collect()
+}
+
+#[test]
+fn hostile_bytes_are_decoded_within_their_budget() {
+    /// A large value of one byte.
+    #[derive(Debug, Deserialize)]
+    #[serde(from = "u8")]
+    struct Large {
+        _row: Row,
+    }
+    impl From<u8> for Large {
+        fn from(_: u8) -> Self {
+            let _row = Row::default();
+            Self { _row }
+        }
+    }
+    #[derive(Debug, Deserialize)]
+    enum Variant {
+        #[serde(rename = "")]
+        Boxed(#[expect(dead_code, reason = "only decoded")] Box<Row>),
+    }
+    fn assert_of<T: serde::de::DeserializeOwned>(element: &[u8], size: usize) {
+        let bytes = full_of(element, size);
+        let mut is_miss = false;
+        let peak = allocation_counter::measure(|| is_miss = decode::<T>(&bytes).is_none()).bytes_max;
+        let name = std::any::type_name::<T>();
+        // A growing `Vec` holds its old and its new elements for a moment, and the smallest `HashMap` has four places.
+        let limit = 4 * budget(bytes.len());
+        assert!(is_miss, "{name}");
+        assert!(peak <= limit as u64, "{name}: {} MiB", peak >> 20);
+    }
+    fn assert<T: serde::de::DeserializeOwned>(element: &[u8]) {
+        assert_of::<T>(element, 2 << 20);
+    }
+    assert_of::<Vec<Option<Row>>>(&[0xc0], 8 << 20);
+    assert::<Vec<Option<Row>>>(&[0xc0]);
+    assert::<Vec<Row>>(&[0x80]);
+    assert::<Vec<Box<Row>>>(&[0x80]);
+    assert::<Vec<Large>>(&[7]);
+    assert::<Vec<[Option<Row>; 2]>>(&[0x92, 0xc0, 0xc0]);
+    assert::<Vec<Option<Option<Row>>>>(&[0xd4, 0, 1]);
+    assert::<Vec<Variant>>(&[0x81, 0xa0, 0x80]);
+    assert::<Vec<(Row,)>>(&[0x91, 0x80]);
+    assert::<VecDeque<Option<Row>>>(&[0xc0]);
+    assert::<Vec<Vec<Option<Row>>>>(&[0x91, 0xc0]);
+    assert::<Vec<LinkedList<Row>>>(&[0x91, 0x80]);
+    // A node of a tree has eleven places.
+    assert::<Vec<BTreeMap<u8, Option<Row>>>>(&[0x81, 7, 0xc0]);
+    assert::<Vec<BTreeSet<String>>>(&[0x91, 0xa0]);
+    assert::<Vec<HashMap<u8, Option<Row>>>>(&[0x81, 7, 0xc0]);
+}
+
+#[test]
+fn a_large_value_beyond_its_budget_is_not_stored() {
+    let sparse = |rows: usize| (0..rows).map(|_| None::<Row>).collect::<Vec<_>>();
+    assert!(encode_decodable(&sparse(2 << 20)).is_err());
+    assert!(encode_decodable(&sparse(65_535)).is_ok());
+    assert!(encode_decodable(&"x".repeat(2 << 20)).is_ok());
+}
+
+#[test]
+fn the_budget_admits_usual_values_of_8_mib() {
+    fn assert<T: serde::de::DeserializeOwned>(element: &[u8]) {
+        assert!(
+            decode::<T>(&full_of(element, 8 << 20)).is_some(),
+            "{}",
+            std::any::type_name::<T>()
+        );
+    }
+    assert::<Vec<u8>>(&[7]);
+    assert::<Vec<u64>>(&[7]);
+    assert::<Vec<Option<u64>>>(&[0xc0]);
+    assert::<Vec<String>>(b"\xa0");
+    assert::<Vec<(u64, Option<f64>)>>(b"\x92\x07\xc0");
+    assert::<Vec<BTreeMap<String, u64>>>(b"\x82\xa6amount\x07\xa5total\x07");
+    let text = "x".repeat(8 << 20);
+    assert_eq!(decode(&encode(&text).unwrap()), Some(text));
+    // A small value may take far more memory than its bytes.
+    let rows = [&[FORMAT, 0xdc, 0xff, 0xff], &[0xc0; 65_535][..]].concat();
+    assert!(decode::<Vec<Option<Row>>>(&rows).is_some());
 }
 
 #[test]
