@@ -80,10 +80,10 @@ impl Permit {
             match self.lease.publish(payload).await {
                 Ok(PublishOutcome::Published) => {}
                 Ok(PublishOutcome::AlreadyLost | PublishOutcome::Lost) => {
-                    log::warn!(target: "dspinlock", "the value of {} was not stored: its lease was lost while the function ran; raise `lease` if that happens often", held.name());
+                    log::warn!(target: "dspinlock", "the result of {} was not published: its lease was lost while the function ran; raise `lease` if that happens often", held.name());
                 }
                 Err(error) => {
-                    log::warn!(target: "dspinlock", "the value of {} was not stored: {error}", held.name());
+                    log::warn!(target: "dspinlock", "the result of {} was not published: {error}", held.name());
                 }
             }
             Ok(())

@@ -84,4 +84,9 @@ fn a_publish_whose_reply_is_lost_is_published_once() {
     let value = call.result();
     assert!(value.is_ok());
     assert_eq!(worker.call(&job).outcome(), (0, value));
+    let logs = worker.logs();
+    assert!(
+        !logs.iter().any(|line| line.contains("not published")),
+        "{logs:?}"
+    );
 }

@@ -50,7 +50,7 @@ fn with_full_memory_locks_are_renewed_and_aborted_and_values_returned() {
     );
     let logs = worker.logs();
     assert!(
-        logs.iter().any(|line| line.contains("was not stored")),
+        logs.iter().any(|line| line.contains("was not published")),
         "{logs:?}"
     );
 

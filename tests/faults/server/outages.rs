@@ -15,11 +15,12 @@ const SHORT_PAUSE: Duration = Duration::from_millis(100);
 
 #[test]
 fn a_step_whose_reply_is_lost_takes_effect_once() {
-    for step in ["ACQUIRE", "RENEW", "PUBLISH", "ABORT"] {
+    for step in ["ACQUIRE", "RENEW", "PUBLISH", "RELEASE", "ABORT"] {
         for fate in [Action::Disconnect, Action::Hold] {
             let fixture = Fixture::new();
             let (proxy, worker) = fixture.proxied_worker();
-            let job = fixture.job("cached", step).with("lease", 900);
+            let function = if step == "RELEASE" { "uncached" } else { "cached" };
+            let job = fixture.job(function, step).with("lease", 900);
             let body = match step {
                 "RENEW" => "sleep:700",
                 "ABORT" => "err",
@@ -40,7 +41,12 @@ fn a_step_whose_reply_is_lost_takes_effect_once() {
                 "{step}: {outcome:?}"
             );
             fixture.check();
-            let kept = usize::from(step != "ABORT");
+            let logs = worker.logs();
+            assert!(
+                !logs.iter().any(|line| line.contains("not published")),
+                "{logs:?}"
+            );
+            let kept = usize::from(!matches!(step, "RELEASE" | "ABORT"));
             assert_eq!(fixture.written(), (grants + 1, publishes + kept), "{step}");
         }
     }

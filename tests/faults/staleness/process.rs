@@ -62,7 +62,7 @@ fn main() {
     });
     let kept = crate::common::logs::lines()
         .iter()
-        .filter(|line| line.contains("was not stored"))
+        .filter(|line| line.contains("was not published"))
         .count() as u64;
     let count = |counter: &AtomicU64| counter.load(Relaxed);
     println!(
