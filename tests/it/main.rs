@@ -27,4 +27,5 @@ mod python;
 mod round_trips;
 mod suspended;
 mod unreadable;
+mod values;
 mod wire_format;
