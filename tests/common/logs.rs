@@ -3,7 +3,7 @@
 use std::sync::{Mutex, Once};
 
 use dspinlock::Error;
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
 pub(crate) const SECRET: &str = "secret";
 
@@ -23,7 +23,8 @@ impl Log for Logger {
         if self.enabled(record.metadata()) {
             let line = format!("{} {}", record.level(), record.args());
             self.0.lock().expect("the mutex is not poisoned").push(line);
-            assert!(std::env::var_os(PANICS).is_none(), "requested");
+            let panics = record.level() <= Level::Warn && std::env::var_os(PANICS).is_some();
+            assert!(!panics, "requested");
         }
     }
 
