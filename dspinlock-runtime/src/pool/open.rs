@@ -45,8 +45,9 @@ impl Location {
         }
     }
 
+    /// The scheme of a URL has any case.
     fn is_default_file(&self) -> bool {
-        matches!(self, Self::Url(url) if url == "sqlite:")
+        matches!(self, Self::Url(url) if url.eq_ignore_ascii_case("sqlite:"))
     }
 }
 
@@ -149,6 +150,18 @@ fn from_variable(error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_default_file_has_a_namespace_in_any_case_of_its_scheme() {
+        for url in ["sqlite:", "SQLite:", " SQLITE:\n"] {
+            let settings = Settings::new(Location::Url(url.into()));
+            assert!(settings.location.is_default_file(), "{url}");
+        }
+        for url in ["sqlite::memory:", "sqlite:locks.db", "redis://localhost"] {
+            let settings = Settings::new(Location::Url(url.into()));
+            assert!(!settings.location.is_default_file(), "{url}");
+        }
+    }
 
     #[test]
     fn a_variable_that_is_not_set_is_not_blamed() {
