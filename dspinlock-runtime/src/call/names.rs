@@ -72,7 +72,7 @@ fn check_name(site: &'static Site, body: Body) -> Result<(), Error> {
     let name = site_name(site, body.name);
     if has_closure(&name) {
         return Err(Error::option(format!(
-            "the key of `{name}` ({}) cannot distinguish closures, because all closures of a function have the same type name: pass a `fn`, or leave the closure out of the key with `skip` of its type parameter or with `name = \"...\"`",
+            "the key of `{name}` ({}) cannot distinguish closures, because all closures of a function have the same type name: pass a `fn`, or `skip` the type parameter of the closure (write `fn f<F: Fn()>(f: F)` instead of `impl Fn()`); if the closure is in the type of `self`, set `name = \"...\"`",
             site.place
         )));
     }
