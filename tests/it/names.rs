@@ -197,32 +197,96 @@ fn of_type<T: Value>() -> Result<u32, Error> {
     Ok(T::VALUE)
 }
 
+#[dspinlock(key = id, name = "names, of_type", cached_if_computed)]
+fn of_type_with_name<T: Value>(id: u8) -> Result<u32, Error> {
+    Ok(T::VALUE + u32::from(id))
+}
+
+#[dspinlock(key = id, name = "names, of_type", cached_if_computed)]
+fn other_of_type<T: Value>(id: u8) -> Result<u32, Error> {
+    Ok(T::VALUE + u32::from(id) + 1)
+}
+
+/// Calls the function with two local types of one name.
+macro_rules! with_local_types {
+    ($function:ident($($argument:expr)?)) => {{
+        let first = {
+            struct Local;
+            impl Value for Local {
+                const VALUE: u32 = 1;
+            }
+            || $function::<Local>($($argument)?)
+        };
+        let second = {
+            struct Local;
+            impl Value for Local {
+                const VALUE: u32 = 2;
+            }
+            || $function::<Local>($($argument)?)
+        };
+        init_in_memory();
+        assert_eq!(first().unwrap(), 1);
+        for _ in 0..2 {
+            let message = second().unwrap_err().to_string();
+            assert!(
+                message.contains("two local types have the same name"),
+                "{message}"
+            );
+            assert_eq!(first().unwrap(), 1);
+        }
+    }};
+}
+
 #[test]
 fn arguments_with_one_type_name_do_not_share_results() {
+    with_local_types!(of_type());
+}
+
+#[test]
+fn arguments_with_one_type_name_do_not_share_results_of_a_given_name() {
+    with_local_types!(of_type_with_name(0));
+}
+
+#[test]
+fn types_with_one_name_share_results_if_the_key_leaves_them_out_or_sites_share_a_name() {
+    struct Shared;
+    impl Value for Shared {
+        const VALUE: u32 = 5;
+    }
+    struct Holder<T>(T);
+    impl<T: Value> Holder<T> {
+        #[dspinlock(skip(self), name = "names, Holder::of", cached_if_computed)]
+        fn of<U: Value>(&self) -> Result<u32, Error> {
+            Ok(T::VALUE + U::VALUE)
+        }
+    }
+    trait Named: Value {
+        #[dspinlock(skip(self), name = "names, Named::of", cached_if_computed)]
+        fn of<U: Value>(&self) -> Result<u32, Error> {
+            Ok(Self::VALUE + U::VALUE)
+        }
+    }
+    impl<T: Value> Named for T {}
     init_in_memory();
     let first = {
         struct Local;
         impl Value for Local {
             const VALUE: u32 = 1;
         }
-        of_type::<Local>
+        [Holder(Local).of::<Shared>(), Local.of::<Shared>()]
     };
     let second = {
         struct Local;
         impl Value for Local {
             const VALUE: u32 = 2;
         }
-        of_type::<Local>
+        [Holder(Local).of::<Shared>(), Local.of::<Shared>()]
     };
-    assert_eq!(first().unwrap(), 1);
-    for _ in 0..2 {
-        let message = second().unwrap_err().to_string();
-        assert!(
-            message.contains("two local types have the same name"),
-            "{message}"
-        );
-        assert_eq!(first().unwrap(), 1);
+    for result in first.into_iter().chain(second) {
+        assert_eq!(result.unwrap(), 6);
     }
+    assert_eq!(of_type_with_name::<Shared>(3).unwrap(), 8);
+    assert_eq!(other_of_type::<Shared>(3).unwrap(), 8);
 }
 
 #[dspinlock(key = id, cached_if_computed)]
@@ -292,7 +356,13 @@ async fn a_closure_is_never_part_of_a_key() {
         let error = refused.unwrap_err();
         assert!(matches!(error, Error::InvalidOption { .. }), "{error}");
         let message = error.to_string();
-        assert!(message.contains("cannot distinguish closures"), "{message}");
+        let parts = [
+            "cannot distinguish closures",
+            "`skip` the type parameter",
+            "instead of `impl Fn()`",
+            "if the closure is in the type of `self`, set `name",
+        ];
+        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
     }
     for (accepted, value) in [
         (of_skipped_closure(1, closure), 1),

@@ -109,7 +109,7 @@ fn key_depends_on_arguments(function: &LockedFn, errors: &mut Errors) {
 }
 
 /// Whether the part uses the argument, also in a hole of a format string.
-fn mentions(part: &Expr, argument: &Ident) -> bool {
+pub(super) fn mentions(part: &Expr, argument: &Ident) -> bool {
     fn any(tokens: TokenStream, argument: &Ident) -> bool {
         tokens.into_iter().any(|token| match token {
             TokenTree::Ident(word) => word == *argument,

@@ -2,8 +2,9 @@
 
 use proc_macro2::Ident;
 use syn::visit::{self, Visit};
-use syn::{Expr, FnArg, PathSegment};
+use syn::{Expr, FnArg, PathSegment, UnOp};
 
+use super::key::mentions;
 use crate::errors::Errors;
 use crate::model::LockedFn;
 
@@ -14,46 +15,83 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
         FnArg::Receiver(_) => None,
     });
     for (parameter, ty) in function.parameters.iter().zip(types) {
-        let Some(name) = parameter.names.iter().find(|name| is_part(function, name)) else {
+        let mut names = parameter.names.iter();
+        let Some((name, form)) = names.find_map(|name| Some((name, form(function, name)?))) else {
             continue;
         };
-        let mut unordered = Unordered(None);
+        let mut unordered = Unordered::default();
         unordered.visit_type(ty);
-        if let Some(collection) = unordered.0 {
+        if let Some(collection) = unordered.set {
             let message = format_args!(
                 "a `{collection}` has another order, and so another key, in every process: use a `BTreeSet`, or \
                  `key = dspinlock::sorted(&{name})`"
+            );
+            errors.add(collection, message);
+        } else if let (Form::Text, Some(collection)) = (form, unordered.map) {
+            let message = format_args!(
+                "the text of a `{collection}` has another order, and so another key, in every process: use a `BTreeMap`, or \
+                 `key = {name}`, which sorts the entries"
             );
             errors.add(collection, message);
         }
     }
 }
 
-/// Whether the argument itself is a part of the key. An expression may bring it into an order.
-fn is_part(function: &LockedFn, name: &Ident) -> bool {
-    match &function.args.key {
-        Some(key) => key.value.iter().any(|part| is_name(part, name)),
-        None => !function.skips(name),
-    }
+/// How an argument is a part of the key.
+enum Form {
+    /// Serialized: the entries of a map are sorted.
+    Value,
+    /// In a hole of a format string: the entries of a map are not sorted.
+    Text,
 }
 
-fn is_name(part: &Expr, name: &Ident) -> bool {
+/// `None` if neither the argument itself nor its text is a part of the key. An expression may bring it into an order.
+fn form(function: &LockedFn, name: &Ident) -> Option<Form> {
+    let Some(key) = &function.args.key else {
+        return (!function.skips(name)).then_some(Form::Value);
+    };
+    let parts = &key.value;
+    let is_text = |part: &Expr| matches!(part, Expr::Lit(_)) && mentions(part, name);
+    if parts.iter().any(is_text) {
+        return Some(Form::Text);
+    }
+    parts
+        .iter()
+        .any(|part| is_value(part, name))
+        .then_some(Form::Value)
+}
+
+/// Whether the part is the argument, a copy of it, or a tuple with one of them.
+fn is_value(part: &Expr, name: &Ident) -> bool {
     match part {
         Expr::Path(path) => path.path.is_ident(name),
-        Expr::Reference(reference) => is_name(&reference.expr, name),
-        Expr::Paren(paren) => is_name(&paren.expr, name),
+        Expr::Reference(reference) => is_value(&reference.expr, name),
+        Expr::Paren(paren) => is_value(&paren.expr, name),
+        Expr::Group(group) => is_value(&group.expr, name),
+        Expr::Unary(unary) => matches!(unary.op, UnOp::Deref(_)) && is_value(&unary.expr, name),
+        Expr::MethodCall(call) => {
+            (call.method == "clone" || call.method == "to_owned") && is_value(&call.receiver, name)
+        }
+        Expr::Tuple(tuple) => tuple.elems.iter().any(|part| is_value(part, name)),
         _ => false,
     }
 }
 
-/// The first collection without an order in a type.
-struct Unordered<'ast>(Option<&'ast Ident>);
+/// The first collections without an order in a type.
+#[derive(Default)]
+struct Unordered<'ast> {
+    set: Option<&'ast Ident>,
+    map: Option<&'ast Ident>,
+}
 
 impl<'ast> Visit<'ast> for Unordered<'ast> {
     fn visit_path_segment(&mut self, segment: &'ast PathSegment) {
         let name = segment.ident.to_string();
-        if self.0.is_none() && (name.ends_with("HashSet") || name == "DashSet" || name == "BinaryHeap") {
-            self.0 = Some(&segment.ident);
+        if name.ends_with("HashSet") || name == "DashSet" || name == "BinaryHeap" {
+            self.set.get_or_insert(&segment.ident);
+        }
+        if name.ends_with("HashMap") || name == "DashMap" {
+            self.map.get_or_insert(&segment.ident);
         }
         visit::visit_path_segment(self, segment);
     }

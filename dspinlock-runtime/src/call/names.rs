@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use foldhash::fast::RandomState;
 
 use super::site::Site;
-use super::site_name::{has_closure, site_name};
+use super::site_name::{has_closure, has_every_type, site_name};
 use crate::error::Error;
 use crate::key::Owner;
 use crate::rt::process::PerProcess;
@@ -38,8 +38,9 @@ impl Body {
     }
 }
 
-/// The first site of each name, and the type of its body.
-type Names = HashMap<String, (&'static Site, TypeId), RandomState>;
+/// The first site of each name, and the type of its body. Sites may share a `name` of the attribute, so such a name is beside
+/// the address of its site.
+type Names = HashMap<(Option<usize>, String), (&'static Site, TypeId), RandomState>;
 
 static NAMES: PerProcess<Mutex<Names>> = PerProcess::new(|_| Mutex::default());
 
@@ -48,7 +49,8 @@ thread_local! {
     static CHECKED: RefCell<HashSet<Owner, RandomState>> = RefCell::default();
 }
 
-/// Refuses a name that does not distinguish this site from another one. A `name` of the attribute may be shared.
+/// Refuses a name that does not distinguish this site from another one, or two instances of this site. Sites may share a `name`
+/// of the attribute.
 pub(crate) fn check(site: &'static Site, body: Body) -> Result<(), Error> {
     let owner = body.owner(site);
     // A thread that ends remembers nothing any more.
@@ -70,16 +72,18 @@ fn check_name(site: &'static Site, body: Body) -> Result<(), Error> {
     let name = site_name(site, body.name);
     if has_closure(&name) {
         return Err(Error::option(format!(
-            "the key of `{name}` ({}) cannot distinguish closures, because all closures of a function have the same type name: pass a `fn`, or leave the closure out of the key with `skip` of its type parameter or with `name = \"...\"`",
+            "the key of `{name}` ({}) cannot distinguish closures, because all closures of a function have the same type name: pass a `fn`, or `skip` the type parameter of the closure (write `fn f<F: Fn()>(f: F)` instead of `impl Fn()`); if the closure is in the type of `self`, set `name = \"...\"`",
             site.place
         )));
     }
-    if site.name.is_some() {
-        return Ok(());
-    }
+    let owner = match site.name {
+        None => None,
+        Some(_) if has_every_type(body.name) => Some(std::ptr::from_ref(site).addr()),
+        Some(_) => return Ok(()),
+    };
     let (first, first_body) = {
         let mut names = NAMES.get().lock().unwrap_or_else(PoisonError::into_inner);
-        *names.entry(name.to_string()).or_insert((site, body.id))
+        *names.entry((owner, name.to_string())).or_insert((site, body.id))
     };
     if !std::ptr::eq(first, site) {
         return Err(Error::option(format!(

@@ -57,6 +57,14 @@ pub(crate) fn has_closure(name: &str) -> bool {
     rest.any(|rest| !rest.starts_with("::"))
 }
 
+/// Whether the name of a site with a `name` contains every type argument of the body: only the function itself is generic. The
+/// `name` also replaces the type of `self`, which calls then share on purpose.
+pub(crate) fn has_every_type(body: &'static str) -> bool {
+    let body = without_lifetimes(without_closures(body));
+    let (path, generics) = body.split_at(generics_start(&body));
+    !generics.is_empty() && !path.contains('<')
+}
+
 /// How the compiler prints every closure.
 const CLOSURE: &str = "{{closure}}";
 
@@ -264,6 +272,21 @@ mod tests {
                     "{body}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_given_name_has_every_type_if_only_the_function_is_generic() {
+        for body in ["m::f<u8>::{{closure}}", "m::S::f<m::L>", "m::S<'_>::f<m::L>"] {
+            assert!(has_every_type(body), "{body}");
+        }
+        for body in [
+            "m::f::{{closure}}",
+            "m::S<u8>::f",
+            "m::S<u8>::f<m::L>",
+            "<m::S as m::Tr>::f<m::L>",
+        ] {
+            assert!(!has_every_type(body), "{body}");
         }
     }
 

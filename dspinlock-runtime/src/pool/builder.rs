@@ -49,8 +49,11 @@ impl PoolBuilder {
     /// The default file of the embedded store (`sqlite:`) has the path of the executable by default.
     ///
     /// Without a namespace, two programs share the results of functions with the same path, for example of `app::price`. With
-    /// one, programs share them only if they have the same namespace, for example one for staging and one for production. An
-    /// empty text is no namespace. A function with a `name` and a `HashDSpinlock` have the same key in every namespace.
+    /// one, programs share them only if they have the same namespace, for example one for staging and one for production. A
+    /// function with a `name` and a `HashDSpinlock` have the same key in every namespace.
+    ///
+    /// `namespace("")` turns the namespace off, also that of the variable and of the default file. A variable that is empty or
+    /// blank counts as not set.
     ///
     /// ```
     /// # use dspinlock_runtime::Pool;

@@ -1,5 +1,7 @@
 //! Opens a store from the settings of a pool, or from the environment. `pool` calls it. It never connects to a server.
 
+use std::env::VarError;
+
 use sha2::{Digest, Sha256};
 
 use super::namespace::Namespace;
@@ -45,8 +47,9 @@ impl Location {
         }
     }
 
+    /// The scheme of a URL has any case.
     fn is_default_file(&self) -> bool {
-        matches!(self, Self::Url(url) if url == "sqlite:")
+        matches!(self, Self::Url(url) if url.eq_ignore_ascii_case("sqlite:"))
     }
 }
 
@@ -67,16 +70,16 @@ impl Settings {
     pub(super) fn from_environment() -> Result<Self, Error> {
         match std::env::var(VARIABLE) {
             Ok(url) => Ok(Self::new(Location::Url(url))),
-            Err(std::env::VarError::NotPresent) if cfg!(feature = "embedded") => {
+            Err(VarError::NotPresent) if cfg!(feature = "embedded") => {
                 log::warn!(target: "dspinlock", "`{VARIABLE}` is not set: using the embedded store, a file of this user on this machine; set it to share results between programs or machines");
                 Ok(Self::new(Location::Url("sqlite:".into())))
             }
-            Err(std::env::VarError::NotPresent) => Err(Error::InvalidUrl {
+            Err(VarError::NotPresent) => Err(Error::InvalidUrl {
                 reason: format!(
                     "`{VARIABLE}` is not set, and the feature `embedded` is off; set the variable, or call `dspinlock::init`"
                 ),
             }),
-            Err(std::env::VarError::NotUnicode(_)) => Err(Error::InvalidUrl {
+            Err(VarError::NotUnicode(_)) => Err(Error::InvalidUrl {
                 reason: format!("`{VARIABLE}` is not valid UTF-8; set it to a URL"),
             }),
         }
@@ -85,19 +88,28 @@ impl Settings {
     /// The namespace of the settings, or else that of the environment. Without both, the default file has the namespace of this
     /// program: all programs of a user share the file, although nobody has chosen that.
     pub(super) fn namespace(&self) -> Result<Option<Namespace>, Error> {
+        self.namespace_or(std::env::var(NAMESPACE_VARIABLE))
+    }
+
+    /// An empty text of the builder is a choice. An empty variable is one that is not set.
+    fn namespace_or(&self, variable: Result<String, VarError>) -> Result<Option<Namespace>, Error> {
         if let Some(namespace) = &self.namespace {
             return Ok(Namespace::new(namespace.clone()));
         }
-        match std::env::var(NAMESPACE_VARIABLE) {
-            Ok(namespace) => Ok(Namespace::new(namespace)),
-            Err(std::env::VarError::NotPresent) if self.location.is_default_file() => {
-                Ok(Namespace::of_program())
+        let variable = match variable {
+            // A text from a file often ends with a line break.
+            Ok(namespace) => Namespace::new(namespace.trim().into()),
+            Err(VarError::NotPresent) => None,
+            Err(VarError::NotUnicode(_)) => {
+                return Err(Error::option(format!(
+                    "`{NAMESPACE_VARIABLE}` is not valid UTF-8; set it to the name of a namespace"
+                )));
             }
-            Err(std::env::VarError::NotPresent) => Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => Err(Error::option(format!(
-                "`{NAMESPACE_VARIABLE}` is not valid UTF-8; set it to the name of a namespace"
-            ))),
-        }
+        };
+        Ok(match variable {
+            None if self.location.is_default_file() => Namespace::of_program(),
+            variable => variable,
+        })
     }
 
     /// Replaces the secret with its digest, which suffices to compare pools.
@@ -149,6 +161,43 @@ fn from_variable(error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_default_file_has_a_namespace_in_any_case_of_its_scheme() {
+        for url in ["sqlite:", "SQLite:", " SQLITE:\n"] {
+            let settings = Settings::new(Location::Url(url.into()));
+            assert!(settings.location.is_default_file(), "{url}");
+        }
+        for url in ["sqlite::memory:", "sqlite:locks.db", "redis://localhost"] {
+            let settings = Settings::new(Location::Url(url.into()));
+            assert!(!settings.location.is_default_file(), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_no_namespace_and_an_empty_text_of_the_builder_turns_it_off() {
+        let namespace = |url: &str, of_builder: Option<&str>, variable: Option<&str>| {
+            let mut settings = Settings::new(Location::Url(url.into()));
+            settings.namespace = of_builder.map(Into::into);
+            let variable = variable.map(Into::into).ok_or(VarError::NotPresent);
+            let namespace = settings.namespace_or(variable).expect("valid settings");
+            namespace.map(|namespace| namespace.to_string())
+        };
+        let program = Namespace::of_program().map(|program| program.to_string());
+        assert!(program.is_some(), "the system knows the executable");
+        for url in ["sqlite:", "redis://localhost"] {
+            let default = program.clone().filter(|_| url == "sqlite:");
+            for unset in [None, Some(""), Some(" \n")] {
+                assert_eq!(namespace(url, None, unset), default, "{url} {unset:?}");
+                assert_eq!(namespace(url, Some(""), unset), None, "{url} {unset:?}");
+                assert_eq!(namespace(url, Some("own"), unset).as_deref(), Some("own"));
+            }
+            let padded = Some(" billing\n");
+            assert_eq!(namespace(url, None, padded).as_deref(), Some("billing"));
+            assert_eq!(namespace(url, Some(""), padded), None, "{url}");
+            assert_eq!(namespace(url, Some("own"), padded).as_deref(), Some("own"));
+        }
+    }
 
     #[test]
     fn a_variable_that_is_not_set_is_not_blamed() {

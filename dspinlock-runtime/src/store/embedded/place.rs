@@ -120,24 +120,29 @@ fn check_names(path: &Path, file: &fs::Metadata, names: &Names) -> Result<(), Op
 fn is_mount_point(path: &Path, file: &fs::Metadata) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
 
+    // A file on overlayfs may have another device than its folder, although nothing is mounted on it.
+    if let Some(is_root) = is_mount_root(path) {
+        return Ok(is_root);
+    }
     let Some(parent) = path.parent() else {
         return Ok(true);
     };
-    Ok(fs::metadata(parent)?.dev() != file.dev() || is_mount_root(path))
+    Ok(fs::metadata(parent)?.dev() != file.dev())
 }
 
-/// Linux 5.8 and later know whether a file of the same device is mounted.
+/// What the system says of a path. Linux 5.8 and later know it; other systems return `None`.
 #[cfg(target_os = "linux")]
-fn is_mount_root(path: &Path) -> bool {
+fn is_mount_root(path: &Path) -> Option<bool> {
     use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
-    let found = statx(CWD, path, AtFlags::empty(), StatxFlags::empty());
-    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    let found = statx(CWD, path, AtFlags::empty(), StatxFlags::empty()).ok()?;
+    let is_known = found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+    is_known.then(|| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 #[cfg(all(unix, not(target_os = "linux")))]
-fn is_mount_root(_: &Path) -> bool {
-    false
+fn is_mount_root(_: &Path) -> Option<bool> {
+    None
 }
 
 /// The user of this process, if the system tells.
@@ -162,10 +167,21 @@ mod tests {
             is_mount_point(path, &fs::metadata(path).expect("the path exists")).expect("the folder exists")
         };
         assert!(is_mount_point("/proc") && is_mount_point("/"));
-        assert!(
+        assert_eq!(
             is_mount_root(Path::new("/proc")),
+            Some(true),
             "without the numbers of the devices"
         );
         assert!(!is_mount_point("/proc/self/status") && !is_mount_point(env!("CARGO_MANIFEST_DIR")));
+    }
+
+    #[test]
+    fn a_file_with_another_device_than_its_folder_is_no_mount_point() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("locks.sqlite");
+        fs::write(&path, "").expect("the file is written");
+        // Overlayfs with layers on several file systems returns such metadata.
+        let of_other_device = fs::metadata("/proc/self/status").expect("procfs is mounted");
+        assert!(!is_mount_point(&path, &of_other_device).expect("the folder exists"));
     }
 }

@@ -67,6 +67,9 @@ impl Query {
             let alias = ALIASES.into_iter().find(|(alias, _)| *alias == name);
             let name = alias.map_or(name, |(_, name)| name);
             if let Some(name) = WITHOUT_EFFECT.into_iter().find(|ignored| *ignored == name) {
+                if name == "encoding" {
+                    check_encoding(&decode(value)?)?;
+                }
                 without_effect.push(name);
                 continue;
             }
@@ -100,6 +103,19 @@ pub(crate) fn decode(text: &str) -> Result<String, Error> {
     Ok(decoded.into_owned())
 }
 
+/// Python writes the names of keys in this encoding, and Rust writes them in UTF-8.
+fn check_encoding(encoding: &str) -> Result<(), Error> {
+    match ["utf-8", "utf8"]
+        .iter()
+        .any(|utf8| encoding.eq_ignore_ascii_case(utf8))
+    {
+        true => Ok(()),
+        false => Err(Error::url(
+            "`encoding` must be `utf-8`, because keys are written in UTF-8: remove it, and use the same in Python",
+        )),
+    }
+}
+
 fn unknown(name: &str, is_secure: bool, known: &[&str]) -> Error {
     Error::url(match name {
         "host" | "port" | "path" => {
@@ -114,8 +130,7 @@ fn unknown(name: &str, is_secure: bool, known: &[&str]) -> Error {
             )
         }
         name if name.starts_with("ssl") && is_secure => {
-            "of the `ssl_` parameters it may have `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile` only"
-                .into()
+            "unknown TLS parameter: use `ssl_ca_certs`, `ssl_certfile` or `ssl_keyfile`".into()
         }
         name => match nearest(name, known) {
             Some(nearest) => format!("unknown parameter{}: did you mean `{nearest}`?", shown(name)),
@@ -212,7 +227,10 @@ mod tests {
             ("DB=secret", "did you mean `db`?"),
             ("usename=secret", "did you mean `username`?"),
             ("passwd=secret", "did you mean `password`?"),
-            ("ssl_ca_path=secret", "of the `ssl_` parameters"),
+            (
+                "ssl_ca_path=secret",
+                "unknown TLS parameter: use `ssl_ca_certs`, `ssl_certfile` or `ssl_keyfile`",
+            ),
             ("sentinel_password=secret", "use `redis+sentinel://`"),
             ("host=secret", "write `redis://host:port`"),
             ("db=1&db=secret", "`db` is given twice"),
@@ -233,6 +251,21 @@ mod tests {
         }
         let plain = Query::parse("ssl_keyfile=secret", false, false).expect_err("no TLS");
         assert!(plain.to_string().contains("use `rediss://`"), "{plain}");
+    }
+
+    #[test]
+    fn an_encoding_other_than_utf_8_is_refused() {
+        for accepted in ["utf-8", "utf8", "UTF-8", "Utf8", "utf%2D8"] {
+            let query = format!("encoding={accepted}");
+            assert!(Query::parse(&query, false, false).is_ok(), "{accepted}");
+        }
+        for refused in ["latin-1", "ascii", "utf-16", "utf_8", ""] {
+            let message = error(&format!("encoding={refused}"));
+            assert!(
+                message.contains("`encoding` must be `utf-8`"),
+                "{refused}: {message}"
+            );
+        }
     }
 
     #[test]
