@@ -261,7 +261,9 @@ fn slot_migrations_cause_no_error() {
     assert_eq!(
         waiting.outcome(),
         (0, value.clone()),
-        "the waiter did not get the result after six migrations"
+        "the waiter did not get the result after six migrations: {:?} {:?}",
+        one.logs(),
+        two.logs()
     );
     assert_eq!(two.call(&job).outcome(), (0, value));
 }

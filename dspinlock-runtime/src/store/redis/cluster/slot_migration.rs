@@ -31,18 +31,21 @@ pub(crate) async fn follow(
     };
     let mut probe = redis::cmd("EXISTS");
     probe.arg(key.name());
-    let Err(CommandError::Refused(Refusal::Moved(host_port) | Refusal::Ask(host_port))) =
-        granted.send(&probe, since).await
-    else {
-        return Ok(());
+    let is_moved_here = match granted.send(&probe, since).await {
+        Err(CommandError::Refused(Refusal::Moved((host, port)) | Refusal::Ask((host, port)))) => {
+            port == member.host_port.1 && (host.is_empty() || host == member.host_port.0)
+        }
+        _ => false,
     };
-    let (host, port) = host_port;
-    let is_this_node = port == member.host_port.1 && (host.is_empty() || host == member.host_port.0);
+    if !is_moved_here {
+        // The slot map may be out of date. Then this node has no slot of the key either, and redirects the PUBLISH.
+        return current.send(&probe, since).await.map(drop);
+    }
     let was_replica = match (current.identity(), granted.identity()) {
         (Some(current), Some(granted)) => current.succeeds(&granted),
         _ => false,
     };
-    if is_this_node && !was_replica {
+    if !was_replica {
         grants.rebind(tag, current);
     }
     Ok(())
