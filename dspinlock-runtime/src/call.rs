@@ -179,7 +179,7 @@ impl<S, P> Call<S, P> {
 }
 
 impl<P> Call<CachedShared, P> {
-    /// As `returning`, for a shared key. A step of its own, because it has its own compiler message.
+    /// As `returning`, for a shared key. A separate step, because it has its own compiler message.
     #[inline]
     pub fn returning_no_value<R>(self) -> Returning<R, P>
     where

@@ -97,7 +97,7 @@ fn call(function: &LockedFn) -> TokenStream {
     }
 }
 
-/// The static that describes the function, in a block of its own: the user's expressions do not see its name.
+/// The static that describes the function, in a separate block: the user's expressions do not see its name.
 fn site(function: &LockedFn, options: &TokenStream) -> TokenStream {
     let args = &function.args;
     let private = private(args, Span::call_site());
@@ -134,7 +134,7 @@ fn key(function: &LockedFn) -> Vec<Expr> {
 
 /// A string literal is a format string over the arguments; every other expression stays.
 ///
-/// The text and each hole are parts of their own, so that a value cannot contain the text between two holes. A shared key
+/// The text and each hole are separate parts, so that a value cannot contain the text between two holes. A shared key
 /// is the formatted text, as Python sees it.
 fn formatted(expr: &Expr, is_shared: bool) -> Vec<Expr> {
     let Expr::Lit(ExprLit {

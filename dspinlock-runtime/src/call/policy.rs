@@ -1,6 +1,6 @@
 //! What happens to the results of one function: which are stored, and what a lock error becomes.
 //!
-//! The bounds of the shim's step `returning` are all here and in `storable`. Each is a bound of its own on a type of the user,
+//! The bounds of the shim's step `returning` are all here and in `storable`. Each is a separate bound on a type of the user,
 //! so that the compiler explains a broken one without the others. The other steps use the plain function pointers of
 //! [`Rules`].
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::key::Format;
 use crate::options::{Options, Wait};
 
-/// The arguments of one attribute, in a `static`: every attribute has an address of its own, also in a generic function.
+/// The arguments of one attribute, in a `static`: every attribute has a different address, also in a generic function.
 ///
 /// The setters are `const fn`s with the names of the attribute's arguments.
 #[derive(Debug, Clone)]

@@ -68,7 +68,7 @@ impl Scheme {
         !matches!(self, Self::Server | Self::Unix)
     }
 
-    /// Whether the URL names sentinels, which have a login of their own.
+    /// Whether the URL names sentinels, which have a separate login.
     pub(crate) fn has_sentinels(self) -> bool {
         #[cfg(feature = "sentinel")]
         return self == Self::Sentinel;

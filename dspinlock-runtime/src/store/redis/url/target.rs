@@ -65,7 +65,7 @@ impl Target {
         }
     }
 
-    /// The master `name` of sentinels with a login of their own.
+    /// The master `name` of sentinels with a separate login.
     #[cfg(feature = "sentinel")]
     pub(crate) fn sentinels(
         hosts: Vec<HostPort>,
