@@ -206,6 +206,8 @@ impl Drop for Group {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use dspinlock_testkit::{Redis, TEST_TIMEOUT};
     use redis::RedisConnectionInfo;
 
@@ -247,6 +249,31 @@ mod tests {
         tick.await;
         assert!(start.elapsed() < IDLE_TICK / 2, "{:?}", start.elapsed());
         assert_eq!(group.tick(Instant::now()), Health::Closed);
+    }
+
+    /// The driver's task runs on the runtime of this test, so it does nothing until the test awaits.
+    #[tokio::test]
+    async fn a_caller_writes_its_request_itself() {
+        let server = Redis::start();
+        let group = open(&server).await;
+        quiet(&group).await;
+        let echo = redis::cmd("ECHO").arg("x").clone();
+        let mut requests = [(); 2].map(|()| Box::pin(group.steps().send(&echo, Instant::now())));
+        let mut context = Context::from_waker(Waker::noop());
+        for (request, written) in requests.iter_mut().zip(1..) {
+            assert!(request.as_mut().poll(&mut context).is_pending());
+            let start = Instant::now();
+            while server.command_count(Some("echo")) < written {
+                assert!(start.elapsed() < TEST_TIMEOUT, "the request is not written");
+            }
+        }
+        assert!(
+            requests[0].as_mut().poll(&mut context).is_pending(),
+            "a turn has read"
+        );
+        for request in requests {
+            assert!(request.await.is_ok());
+        }
     }
 
     #[tokio::test]
