@@ -70,6 +70,24 @@ pub fn step(record: Record, now: u64, request: &Request) -> (Write<'_>, Reply) {
             Status::Free => (Write::Nothing, Reply::Deleted(false)),
             _ => (Write::Unlink, Reply::Deleted(true)),
         },
+        Request::Describe(_) => (Write::Nothing, describe(record, now)),
+    }
+}
+
+fn describe(record: Record, now: u64) -> Reply {
+    let existing = Existing {
+        line: line(&record.bytes),
+        remaining: record.remaining,
+        now,
+    };
+    match record.status {
+        Status::Free => Reply::Miss,
+        Status::Bad(bad) => Reply::Bad(bad),
+        Status::Blocked(_) => Reply::Busy(existing),
+        Status::Computed(Some(id), Stored::Value(layout)) if !record.is_too_long => {
+            Reply::Hit(Hit::new(id, layout, record.bytes), record.remaining)
+        }
+        Status::Computed(..) => Reply::Exists(existing),
     }
 }
 

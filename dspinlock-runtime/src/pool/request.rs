@@ -317,5 +317,6 @@ fn operation(request: &Request) -> &'static str {
         Request::Release(_) => "release",
         Request::Abort { .. } => "abort",
         Request::Delete => "delete",
+        Request::Describe(_) => "describe",
     }
 }

@@ -27,6 +27,8 @@ pub enum Request {
     },
     /// Deletes the entry.
     Delete,
+    /// Reads whatever the entry is: the holder of the lock, or the value. It changes nothing.
+    Describe(Read),
 }
 
 /// Reads the computed value.
@@ -99,7 +101,7 @@ pub struct Release {
 /// A store's reply to a [`Request`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// There is no computed value.
+    /// There is no computed value; to DESCRIBE, there is no entry.
     Miss,
     /// The entry is longer than the bound of the read.
     TooLong,
@@ -109,7 +111,8 @@ pub enum Reply {
     Acquired(Id),
     /// Another call holds the lock.
     Busy(Existing),
-    /// `fail_if_key_exists` is set and the key exists.
+    /// `fail_if_key_exists` is set and the key exists. To DESCRIBE, the key is computed without a value, or with one above the
+    /// bound.
     Exists(Existing),
     /// The key is COMPUTED, and keeps no value.
     Computed,
@@ -157,7 +160,7 @@ impl Request {
     /// The maximum length of an entry that the reply may contain.
     pub fn bound(&self) -> usize {
         match self {
-            Self::Read(read) => read.bound,
+            Self::Read(read) | Self::Describe(read) => read.bound,
             Self::Acquire(acquire) => acquire.bound,
             _ => 0,
         }

@@ -1,6 +1,7 @@
 //! The scenarios. Each is a function whose name is the claim.
 
 mod acquire;
+mod describe;
 mod hold;
 mod lock;
 mod malformed;
@@ -28,7 +29,13 @@ macro_rules! list {
 }
 use list;
 
-const BOTH: &[&[Scenario]] = &[acquire::ALL, takeover::ALL, hold::ALL, malformed::ALL];
+const BOTH: &[&[Scenario]] = &[
+    acquire::ALL,
+    takeover::ALL,
+    hold::ALL,
+    malformed::ALL,
+    describe::ALL,
+];
 
 /// Runs each scenario on a fresh key, on one of each encoding if it applies to both. Panics with the names of all scenarios
 /// that failed.

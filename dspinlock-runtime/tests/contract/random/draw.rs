@@ -85,6 +85,7 @@ fn op(format: Format, foreign: bool) -> impl Strategy<Value = Op> {
         3 => tag().prop_map(|tag| Op::Abort { tag }),
         1 => Just(Op::Delete),
         5 => bound().prop_map(|bound| Op::Read { bound: bound.max(33) }),
+        3 => bound().prop_map(|bound| Op::Describe { bound }),
         4 => (1..6_u64).prop_map(Op::Advance),
         if foreign { 5 } else { 0 } => put.prop_map(Op::Put),
     ]

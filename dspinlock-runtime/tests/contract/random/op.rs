@@ -57,6 +57,9 @@ pub(crate) enum Op {
     Read {
         bound: usize,
     },
+    Describe {
+        bound: usize,
+    },
     Advance(u64),
     Put(Content),
 }
@@ -182,6 +185,7 @@ impl Op {
             }),
             Self::Abort { tag } => Request::Abort { tag: tag_of(tag) },
             Self::Read { bound } => Request::Read(Read { bound: *bound }),
+            Self::Describe { bound } => Request::Describe(Read { bound: *bound }),
             Self::Delete | Self::Advance(_) | Self::Put(_) => Request::Delete,
         }
     }

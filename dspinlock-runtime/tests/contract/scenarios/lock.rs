@@ -101,6 +101,10 @@ impl<'a> Lock<'a> {
         self.step(Request::Read(Read { bound }))
     }
 
+    pub(crate) fn describe(&mut self, bound: usize) -> Reply {
+        self.step(Request::Describe(Read { bound }))
+    }
+
     /// Whether the key is computed, with this value if it keeps one.
     pub(crate) fn shows(&mut self, payload: &[u8]) -> bool {
         match self.read() {

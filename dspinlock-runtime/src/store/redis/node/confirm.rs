@@ -52,10 +52,10 @@ pub(crate) async fn step(
     since: Instant,
 ) -> Result<Reply, CommandError> {
     grant(connection, step.request(), &reply)?;
-    match (step.request(), &reply) {
-        (Request::Acquire(acquire), Reply::Hit(..)) => {
-            let request = Read { bound: acquire.bound };
-            read(connection, step.key(), request, reply, since).await
+    match &reply {
+        Reply::Hit(..) => {
+            let bound = step.request().bound();
+            read(connection, step.key(), Read { bound }, reply, since).await
         }
         _ => Ok(reply),
     }

@@ -32,6 +32,7 @@ impl Step {
             Request::Release(_) => scripts.release,
             Request::Abort { .. } => scripts.abort,
             Request::Delete => &scripts::DELETE,
+            Request::Describe(_) => scripts.describe,
             Request::Read(read) => return Err(*read),
         };
         Ok(Self {
@@ -94,6 +95,7 @@ impl Step {
                 command.arg(self.held(request.id)).arg(was_sent).arg(NO_VALUE);
             }
             Request::Abort { tag } => drop(command.arg(tag.as_str())),
+            Request::Describe(read) => drop(command.arg(read.bound)),
             Request::Delete | Request::Read(_) => {}
         }
         command
@@ -162,7 +164,7 @@ pub(crate) fn bound(key: &Key, read: Read) -> usize {
 const NO_VALUE: &str = "-";
 
 /// How long the reply to a command may be, beyond what any reply may be. `None` if the reply is a push. The last word of an
-/// ACQUIRE and of a range is the bound of its value. No other script ends with a number.
+/// ACQUIRE, a DESCRIBE and a range is the bound of its value. No other script ends with a number.
 pub(crate) fn max_reply(name: &[u8], last: &[u8]) -> Option<u64> {
     /// The slot map of a large cluster.
     const MAX_SLOTS: u64 = 16 << 20;

@@ -97,6 +97,7 @@ pub(crate) fn parse(reply: Value) -> Result<Reply, CommandError> {
         }
         b"BUSY" => Reply::Busy(existing(items)?),
         b"EXISTS" => Reply::Exists(existing(items)?),
+        b"MISS" => Reply::Miss,
         b"COMPUTED" => Reply::Computed,
         b"DONE" => Reply::Done,
         b"BAD" => Reply::Bad(match text(items.next())?.as_ref() {

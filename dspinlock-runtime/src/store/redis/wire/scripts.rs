@@ -26,6 +26,7 @@ pub(crate) struct Scripts {
     pub(crate) publish: &'static Script,
     pub(crate) release: &'static Script,
     pub(crate) abort: &'static Script,
+    pub(crate) describe: &'static Script,
 }
 
 pub(crate) const SINGLE: Scripts = Scripts {
@@ -34,6 +35,7 @@ pub(crate) const SINGLE: Scripts = Scripts {
     publish: &PUBLISH,
     release: &RELEASE,
     abort: &ABORT,
+    describe: &DESCRIBE,
 };
 
 pub(crate) const SHARED: Scripts = Scripts {
@@ -42,6 +44,7 @@ pub(crate) const SHARED: Scripts = Scripts {
     publish: &SHARED_PUBLISH,
     release: &SHARED_RELEASE,
     abort: &SHARED_ABORT,
+    describe: &SHARED_DESCRIBE,
 };
 
 // A server runs the whole script at each call, definitions included, so each script has only the parts that it needs.
@@ -51,11 +54,13 @@ scripts! {
     PUBLISH = "single/publish";
     RELEASE = "single/release";
     ABORT = "single/abort";
+    DESCRIBE = "single/describe";
     SHARED_ACQUIRE = "shared/clock" "shared/read" "shared/acquire";
     SHARED_RENEW = "shared/read" "shared/renew";
     SHARED_PUBLISH = "shared/clock" "shared/read" "shared/publish";
     SHARED_RELEASE = "shared/read" "shared/release";
     SHARED_ABORT = "shared/read" "shared/abort";
+    SHARED_DESCRIBE = "shared/clock" "shared/read" "shared/describe";
     DELETE = "delete";
 }
 
