@@ -2,6 +2,7 @@
 //!
 //! The attribute calls it, and so do the unit tests and `fuzz/`, which run without the compiler.
 
+mod entry;
 mod shim;
 
 use proc_macro2::TokenStream;
@@ -31,5 +32,7 @@ pub(crate) fn try_expand(args: TokenStream, item: TokenStream) -> syn::Result<To
     };
     validate::validate(&function, &mut errors);
     errors.finish()?;
-    Ok(shim::write(&function))
+    let mut items = shim::write(&function);
+    items.extend(entry::write(&function));
+    Ok(items)
 }

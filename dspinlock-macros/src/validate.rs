@@ -4,6 +4,7 @@
 //! have their own messages. It never changes the function.
 
 mod arguments;
+mod entry;
 mod key;
 mod signature;
 mod unordered;
@@ -16,5 +17,6 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
     arguments::validate(&function.args, errors);
     signature::validate(function, errors);
     key::validate(function, errors);
+    entry::validate(function, errors);
     unordered::validate(function, errors);
 }

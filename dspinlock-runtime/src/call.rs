@@ -5,6 +5,7 @@
 //! body to [`Returning::run`] or [`Returning::run_blocking`]. `order` calls the engine, `steps` has the steps that sync and
 //! async calls share, `future` is the future of an async call.
 
+mod entry;
 mod future;
 mod names;
 mod order;
@@ -17,9 +18,11 @@ mod steps;
 mod storable;
 mod unreadable;
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+pub use self::entry::Entry;
 pub use self::future::Run;
 use self::order::{Draft, Entering};
 pub use self::part::KeyPart;
@@ -30,6 +33,7 @@ use self::steps::{Decision, Settled, Steps};
 pub use self::storable::{Cached, CachedNear, CachedShared, Discarded, NearCacheable, NoValue, Storable};
 use crate::error::Error;
 use crate::options::Wait;
+use crate::pool::Pool;
 use crate::rt::blocking;
 
 /// Builder of one call. `S` says which values are stored, `P` what a lock error becomes.
@@ -101,6 +105,18 @@ impl<S, P> Call<S, P> {
     /// `lease = expr`.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.draft.options().lease = Some(lease);
+        self
+    }
+
+    /// `pool = expr`.
+    pub fn pool(mut self, pool: &Pool) -> Self {
+        self.draft.own().pool = Some(pool.clone());
+        self
+    }
+
+    /// `label = "..."`.
+    pub fn label(mut self, label: fmt::Arguments<'_>) -> Self {
+        self.draft.own().label = Some(label.to_string().into());
         self
     }
 
@@ -196,6 +212,12 @@ pub struct Returning<R, P> {
 }
 
 impl<R, P> Returning<R, P> {
+    /// The entry of this call. `closure` gives the name of the generated function that calls this.
+    pub fn entry<F>(mut self, _closure: F) -> Entry<R> {
+        let spec = self.draft.order::<F>().spec();
+        self.steps.entry(spec)
+    }
+
     /// Runs an async body under the lock, unless another call's result is returned.
     #[inline]
     pub fn run<F: Future<Output = R>>(mut self, body: F) -> Run<F, R, P> {

@@ -2,11 +2,12 @@
 //!
 //! `lookup` joins the flight of the key and reads, `follow` waits for another call of this process, `acquire` acquires the
 //! lock or waits for it, `wait` decides how long, `failures` which errors a waiting call outlasts, and `attempt` is the state
-//! that they share. The generic shell in `call` and the explicit API in `lock` call this module. It is not generic: sync and
+//! that they share. `entry` works on a key without a call. The generic shell in `call` and the explicit API in `lock` call this module. It is not generic: sync and
 //! async calls share it, and it knows no user types.
 
 mod acquire;
 mod attempt;
+pub(crate) mod entry;
 mod failures;
 mod follow;
 mod lookup;
@@ -33,16 +34,17 @@ pub(crate) struct Permit {
     max_value_size: usize,
 }
 
-/// Runs a call of an annotated function in the global pool. `joined` is what its [`Lookup`] has come to, if it had one.
-pub(crate) fn enter(spec: Box<CallSpec>, joined: Option<Joined>) -> Boxed<Result<Outcome, Error>> {
+/// Runs a call of an annotated function. `joined` is what its [`Lookup`] has come to, if it had one.
+pub(crate) fn enter(mut spec: Box<CallSpec>, joined: Option<Joined>) -> Boxed<Result<Outcome, Error>> {
     Box::pin(async move {
-        let pool = Pool::global().await?;
+        let pool = Pool::of_call(spec.pool.take()).await?;
         follow::run(Attempt::new(pool, spec, true)?, joined).await
     })
 }
 
 /// Runs a call of the explicit API, which wants no value.
-pub(crate) async fn acquire(pool: Pool, spec: Box<CallSpec>) -> Result<Outcome, Error> {
+pub(crate) async fn acquire(mut spec: Box<CallSpec>) -> Result<Outcome, Error> {
+    let pool = Pool::of_call(spec.pool.take()).await?;
     follow::run(Attempt::new(pool, spec, false)?, None).await
 }
 
@@ -111,6 +113,7 @@ mod tests {
 
     use super::*;
     use crate::key::{Format, Key};
+    use crate::lease::held::Caller;
     use crate::options::{Options, Wait};
     use crate::rt::blocking::wait;
 
@@ -120,15 +123,9 @@ mod tests {
             wait: Some(Wait::Forever),
             ..Options::default()
         };
-        let spec = CallSpec {
-            key: Key::new(Format::Single, "dspinlock".into(), [1; 32]),
-            site: "site".into(),
-            options,
-            near_cache: None,
-            refuse: None,
-            refusals: 0,
-        };
-        match wait(acquire(pool.clone(), Box::new(spec))) {
+        let key = Key::new(Format::Single, "dspinlock".into(), [1; 32]);
+        let spec = CallSpec::new(key, Caller::new("site"), options, Some(pool.clone()));
+        match wait(acquire(Box::new(spec))) {
             Ok(Outcome::Lead(lease)) => lease,
             other => panic!("expected a lease, got {other:?}"),
         }

@@ -346,37 +346,29 @@ impl fmt::Debug for KeyName {
 pub struct Holder(Box<HolderFields>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct HolderFields {
-    site: String,
-    host: String,
-    process_id: u64,
-    held_for: Duration,
-    lease_left: Option<Duration>,
-    is_computed: bool,
+pub(crate) struct HolderFields {
+    pub site: String,
+    pub label: String,
+    pub host: String,
+    pub process_id: u64,
+    pub held_for: Duration,
+    pub lease_left: Option<Duration>,
+    pub is_computed: bool,
 }
 
 impl Holder {
-    pub(crate) fn new(
-        site: String,
-        host: String,
-        process_id: u64,
-        held_for: Duration,
-        lease_left: Option<Duration>,
-        is_computed: bool,
-    ) -> Self {
-        Self(Box::new(HolderFields {
-            site,
-            host,
-            process_id,
-            held_for,
-            lease_left,
-            is_computed,
-        }))
+    pub(crate) fn new(fields: HolderFields) -> Self {
+        Self(Box::new(fields))
     }
 
     /// The name of the annotated function. Empty for a key that Python may know, because its entry has no room for it.
     pub fn site(&self) -> &str {
         &self.0.site
+    }
+
+    /// The `label` of the function, if it has one: what the call is about.
+    pub fn label(&self) -> Option<&str> {
+        (!self.0.label.is_empty()).then_some(&*self.0.label)
     }
 
     /// The name of the holder's host.
@@ -406,7 +398,11 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields = &*self.0;
         if !fields.site.is_empty() {
-            write!(f, "`{}`, ", fields.site)?;
+            write!(f, "`{}`", fields.site)?;
+            match self.label() {
+                Some(label) => write!(f, " ({label}), ")?,
+                None => f.write_str(", ")?,
+            }
         }
         let (process_id, host) = (fields.process_id, &fields.host);
         write!(f, "process {process_id} on `{host}`")?;

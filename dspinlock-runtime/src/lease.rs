@@ -17,7 +17,7 @@ use std::task::Poll;
 use bytes::Bytes;
 
 use self::claim::Claim;
-use self::held::{Held, Terms, millis, origin};
+use self::held::{Held, Terms, millis};
 use crate::error::Error;
 use crate::pool::flight::Found;
 use crate::protocol::tag::Id;
@@ -224,7 +224,7 @@ impl Lease {
                     took: millis(held.acquired.elapsed()),
                     payload: payload.clone(),
                     signature: None,
-                    origin: origin(&held.terms.site),
+                    origin: held.terms.caller.origin(),
                 };
                 held.pool.sign(&held.key, &mut publish);
                 Request::Publish(publish)

@@ -16,20 +16,23 @@ mod options;
 mod pool;
 mod protocol;
 mod rt;
+mod status;
 mod store;
 #[cfg(test)]
 mod tests;
 mod tls;
 
+pub use call::Entry;
 pub use error::{Error, Holder, KeyName, StoreFailure};
 pub use key::sorted;
 pub use lease::Lease;
 pub use lease::current::{Current, current};
 pub use lock::{Acquired, DSpinlockBase, HashDSpinlock};
 pub use options::{Options, Wait};
-pub use pool::{Pool, PoolBuilder, init};
+pub use pool::{Bound, Pool, PoolBuilder, Scope, init};
 pub use protocol::timestamp::isoformat;
 pub use rt::op::Op;
+pub use status::{Status, Stored};
 pub use store::RedisParameters;
 pub use tls::Tls;
 
@@ -47,7 +50,7 @@ pub mod bounds {
 /// For the code that the attribute generates. It is not public API and changes without notice.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::call::{Call, Returning, Run, Shape, Site, never};
+    pub use crate::call::{ByFrom, Call, Entry, ReturnType, Returning, Run, Shape, Site, never};
     pub use crate::inspect::{InUse, in_use};
 }
 

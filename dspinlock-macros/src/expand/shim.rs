@@ -25,16 +25,11 @@ pub(crate) fn write(function: &LockedFn) -> TokenStream {
         form,
         ..
     } = function;
-    let call = call(function);
+    let call = call(function, None);
     // Errors and lints of these tokens point to the function, as they do without the attribute.
     let at_name = generated_at(sig.ident.span());
     let at_output = generated_at(output.span());
-    let step = match function.is_cached() && function.args.is_shared() {
-        true => quote_spanned!(at_output=> returning_no_value),
-        false => quote_spanned!(at_output=> returning),
-    };
-    // The compiler reports a broken bound of this step at its receiver or its name: both have the span of the return type.
-    let returning = quote_spanned!(at_output=> .#step::<#output>());
+    let returning = returning(function);
     let private = private(&function.args, at_output);
     // Without the early return, the type of the async block is inferred too late for coercions in the body.
     let early_return = quote_spanned!(at_output=> if false { return #private::never::<#output>(); });
@@ -55,14 +50,26 @@ pub(crate) fn write(function: &LockedFn) -> TokenStream {
     quote!(#(#attrs)* #vis #sig #block)
 }
 
-fn in_braces(tokens: TokenStream, span: Span) -> Group {
+/// The step that names the return type.
+pub(super) fn returning(function: &LockedFn) -> TokenStream {
+    let output = &function.output;
+    let at = generated_at(output.span());
+    let step = match function.is_cached() && function.args.is_shared() {
+        true => quote_spanned!(at=> returning_no_value),
+        false => quote_spanned!(at=> returning),
+    };
+    // The compiler reports a broken bound of this step at its receiver or its name: both have the span of the return type.
+    quote_spanned!(at=> .#step::<#output>())
+}
+
+pub(super) fn in_braces(tokens: TokenStream, span: Span) -> Group {
     let mut group = Group::new(Delimiter::Brace, tokens);
     group.set_span(span);
     group
 }
 
 /// The path of the runtime's items: in `crate = path`, whose errors point to it, or in the crate `dspinlock`.
-fn private(args: &Args, at: Span) -> TokenStream {
+pub(super) fn private(args: &Args, at: Span) -> TokenStream {
     match &args.dspinlock {
         Some(path) => {
             let path = &path.value;
@@ -73,9 +80,10 @@ fn private(args: &Args, at: Span) -> TokenStream {
 }
 
 /// The call with its options and its key, in a block, so that temporaries of the key are dropped before the body runs.
-fn call(function: &LockedFn) -> TokenStream {
+/// `entry`: in the generated function of this name.
+pub(super) fn call(function: &LockedFn, entry: Option<&Ident>) -> TokenStream {
     let options = Options::new(&function.args);
-    let site = site(function, &options.fixed);
+    let site = site(function, &options.fixed, entry);
     let per_call = &options.per_call;
     let cached = function.is_cached().then(|| match function.args.near_cache {
         Some(_) => quote!(.cached_near()),
@@ -98,19 +106,21 @@ fn call(function: &LockedFn) -> TokenStream {
 }
 
 /// The static that describes the function, in a separate block: the user's expressions do not see its name.
-fn site(function: &LockedFn, options: &TokenStream) -> TokenStream {
+fn site(function: &LockedFn, options: &TokenStream, entry: Option<&Ident>) -> TokenStream {
     let args = &function.args;
     let private = private(args, Span::call_site());
     let ident = function.sig.ident.unraw().to_string();
     let name = args.name.iter().map(|name| &name.value);
     let prefix = args.prefix.iter().map(|prefix| &prefix.value);
+    let version = args.version.iter().map(|version| version.value);
+    let entry = entry.map(|entry| entry.unraw().to_string()).into_iter();
     let generics = function.generics().filter(|(_, name)| function.skips(name));
     let skipped: Vec<usize> = generics.map(|(position, _)| position).collect();
     let skipped = (!skipped.is_empty()).then(|| quote!(.skipped_generics(&[#(#skipped),*])));
     let fail = is_on(&args.fail_if_key_exists).then(|| quote!(.fail_if_key_exists()));
     quote! {{
         static SITE: #private::Site = #private::Site::new(::core::concat!(::core::module_path!(), "::", #ident))
-            #(.name(#name))* #(.prefix(#prefix))* #skipped #fail #options;
+            #(.name(#name))* #(.prefix(#prefix))* #(.version(#version))* #(.entry(#entry))* #skipped #fail #options;
         &SITE
     }}
 }
@@ -193,6 +203,18 @@ impl Options {
         options.duration("ttl", &args.ttl);
         options.duration("max_block_time", &args.max_block_time);
         options.duration("lease", &args.lease);
+        if let Some(pool) = &args.pool {
+            let pool = &pool.value;
+            let at = generated_at(pool.span());
+            options.per_call.extend(quote_spanned!(at=> .pool(#pool)));
+        }
+        if let Some(label) = &args.label {
+            let label = &label.value;
+            let at = generated_at(label.span());
+            options
+                .per_call
+                .extend(quote_spanned!(at=> .label(::core::format_args!(#label))));
+        }
         options
     }
 
@@ -252,7 +274,7 @@ fn error_policy(function: &LockedFn) -> Option<TokenStream> {
 }
 
 /// The location of the user's tokens, but marked as generated, so that compiler errors point to it and lints ignore it.
-fn generated_at(span: Span) -> Span {
+pub(super) fn generated_at(span: Span) -> Span {
     Span::call_site().located_at(span)
 }
 

@@ -4,11 +4,15 @@
 use proc_macro2::Ident;
 
 /// Every argument, with an example.
-const ARGUMENTS: [(&str, &str); 18] = [
+const ARGUMENTS: [(&str, &str); 22] = [
     ("key", "key = id"),
     ("skip", "skip(client, trace_id)"),
     ("name", "name = \"price\""),
     ("prefix", "prefix = \"shop\""),
+    ("version", "version = 2"),
+    ("label", "label = \"user:{id}\""),
+    ("entry", "entry = price_entry"),
+    ("pool", "pool = &self.pool"),
     ("cached_if_computed", "cached_if_computed"),
     ("near_cache", "near_cache = \"10s\""),
     ("fail_if_key_exists", "fail_if_key_exists"),

@@ -130,16 +130,23 @@ impl<'a> ValueReader<'a> {
 
     /// The holes of a format string take names only.
     fn check_holes(&mut self, part: &Expr) {
-        let Expr::Lit(ExprLit {
+        if let Expr::Lit(ExprLit {
             lit: Lit::Str(text), ..
         }) = part
-        else {
-            return;
-        };
+        {
+            self.check_text(text);
+        }
+    }
+
+    fn check_text(&mut self, text: &LitStr) {
         let format = text.value();
         let arguments = format::holes(&format).into_iter().map(format::argument);
         match arguments.into_iter().find(|argument| !format::is_name(argument)) {
             None => {}
+            Some(_) if self.name == "label" => {
+                let message = "a hole takes the name of an argument only, as in `label = \"user:{id}\"`";
+                self.errors.add(text, message);
+            }
             Some(argument) if argument.bytes().all(|byte| byte.is_ascii_digit()) => {
                 let message =
                     "a hole needs a name: write `{id}`, or a tuple, as in `key = (\"user\", user.id)`";
@@ -192,6 +199,37 @@ impl<'a> ValueReader<'a> {
                 fail(other, message)
             }
         }
+    }
+
+    /// The name of a function.
+    pub(crate) fn ident(&mut self) -> syn::Result<Ident> {
+        match self.expression()? {
+            Expr::Path(path) if path.path.get_ident().is_some() => Ok(path.path.require_ident()?.clone()),
+            other => {
+                let name = &self.name;
+                let message = format_args!("`{name}` needs a name without quotes: `{}`", names::example(name));
+                fail(other, message)
+            }
+        }
+    }
+
+    /// A number that is the same at each call.
+    pub(crate) fn number(&mut self) -> syn::Result<u32> {
+        match self.count()? {
+            Setting::Literal(number, _) => Ok(number),
+            Setting::PerCall(other) => {
+                let name = &self.name;
+                let message = format_args!("`{name}` needs a literal number: `{}`", names::example(name));
+                fail(other, message)
+            }
+        }
+    }
+
+    /// A text whose holes take arguments.
+    pub(crate) fn label(&mut self) -> syn::Result<LitStr> {
+        let text = self.text()?;
+        self.check_text(&text);
+        Ok(text)
     }
 
     pub(crate) fn text(&mut self) -> syn::Result<LitStr> {

@@ -14,6 +14,7 @@ pub(crate) fn validate(args: &Args, errors: &mut Errors) {
         one_wait_limit,
         near_cache_contradicts_fail,
         near_cache_is_not_shared,
+        python_knows_it,
         durations_are_in_range,
         wait_is_in_range,
         block_time_allows_a_lease,
@@ -77,6 +78,22 @@ fn near_cache_is_not_shared(args: &Args, errors: &mut Errors) {
             &near_cache.name,
             "a key with `name = \"\"` keeps no value: drop `name = \"\"` or `near_cache`",
         );
+    }
+}
+
+/// The key and the entry of `name = ""` are Python's.
+fn python_knows_it(args: &Args, errors: &mut Errors) {
+    let names = [
+        args.version.as_ref().map(|arg| &arg.name),
+        args.label.as_ref().map(|arg| &arg.name),
+    ];
+    if args.is_shared() {
+        for name in names.into_iter().flatten() {
+            errors.add(
+                name,
+                format_args!("Python knows no `{name}`: drop `name = \"\"` or `{name}`"),
+            );
+        }
     }
 }
 

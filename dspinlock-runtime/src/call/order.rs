@@ -17,6 +17,7 @@ use super::site_name::{site_name, site_name_pieces};
 use crate::engine::{self, Boxed, CallSpec, Joined, Lookup, Outcome};
 use crate::error::Error;
 use crate::key::{Format, Key, KeyHasher, Owner};
+use crate::lease::held::Caller;
 use crate::options::{Options, Wait};
 use crate::pool::Pool;
 use crate::protocol::tag::Tag;
@@ -29,8 +30,15 @@ pub(super) struct Draft {
     pub(super) hasher: KeyHasher,
     pub(super) cached: bool,
     pub(super) near_cache: Option<Duration>,
-    /// Set if an option is an expression. Boxed, because every future contains it and few calls have one.
-    pub(super) options: Option<Box<Options>>,
+    /// What is set for this call alone.
+    pub(super) own: Option<Box<Own>>,
+}
+
+/// What is set for one call. Boxed, because every future contains it and few calls have one.
+pub(super) struct Own {
+    pub(super) options: Options,
+    pub(super) pool: Option<Pool>,
+    pub(super) label: Option<Box<str>>,
 }
 
 impl Draft {
@@ -41,13 +49,23 @@ impl Draft {
             hasher: KeyHasher::new(site.format() == Format::Shared),
             cached: false,
             near_cache: site.near_cache,
-            options: None,
+            own: None,
         }
     }
 
-    pub(super) fn options(&mut self) -> &mut Options {
+    pub(super) fn own(&mut self) -> &mut Own {
         let site = &self.site.options;
-        self.options.get_or_insert_with(|| Box::new(site.clone()))
+        self.own.get_or_insert_with(|| {
+            Box::new(Own {
+                options: site.clone(),
+                pool: None,
+                label: None,
+            })
+        })
+    }
+
+    pub(super) fn options(&mut self) -> &mut Options {
+        &mut self.own().options
     }
 
     /// `F` is the type of the function's body.
@@ -61,15 +79,21 @@ impl Draft {
         let name = |hash: &mut Sha256| {
             names::check(site, body()).ok()?;
             site_name_pieces(site, body().name, |piece| hash.update(piece));
+            if let Some(version) = site.version {
+                put_version(version, hash);
+            }
             Some(())
         };
+        if let Some(pool) = Pool::chosen() {
+            self.own().pool.get_or_insert(pool);
+        }
         Order {
             site,
             digest: self.hasher.digest(Some(owner), name),
             body,
             cached: self.cached,
             near_cache: self.near_cache,
-            options: self.options.take(),
+            own: self.own.take(),
             refused: None,
             refusals: 0,
             since: None,
@@ -85,7 +109,7 @@ pub(super) struct Order {
     digest: Option<[u8; 32]>,
     cached: bool,
     near_cache: Option<Duration>,
-    options: Option<Box<Options>>,
+    own: Option<Box<Own>>,
     /// The tag of the last value that could not be decoded, and the number of such values.
     refused: Option<Tag>,
     refusals: u8,
@@ -95,7 +119,15 @@ pub(super) struct Order {
 
 impl Order {
     fn options(&self) -> &Options {
-        self.options.as_deref().unwrap_or(&self.site.options)
+        self.own.as_deref().map_or(&self.site.options, |own| &own.options)
+    }
+
+    /// The pool of the call, if it is open. `None` also for a pool of the parent of this process.
+    fn pool(&self) -> Option<Pool> {
+        match self.own.as_deref().and_then(|own| own.pool.clone()) {
+            Some(pool) => pool.own().ok(),
+            None => Pool::global_if_open(),
+        }
     }
 
     fn key(&self) -> Option<Key> {
@@ -111,7 +143,7 @@ impl Order {
         let age = self.near_cache?;
         let key = self.key()?;
         let now = Instant::now();
-        let pool = Pool::global_if_open()?;
+        let pool = self.pool()?;
         pool.near_cache().get(&pool.store_key(key), now, age, from_entry)
     }
 
@@ -122,10 +154,13 @@ impl Order {
         if !reads || options.fail_if_key_exists || !options.waits() || options.check().is_err() {
             return None;
         }
-        Lookup::start(Pool::global_if_open()?, self.key()?)
+        Lookup::start(self.pool()?, self.key()?)
     }
 
-    fn spec(&mut self) -> Result<Box<CallSpec>, Error> {
+    /// # Errors
+    ///
+    /// The key cannot be hashed, or another site has the same name.
+    pub(super) fn spec(&mut self) -> Result<Box<CallSpec>, Error> {
         let site = site_name(self.site, (self.body)().name);
         let Some(key) = self.key() else {
             names::check(self.site, (self.body)())?;
@@ -141,15 +176,25 @@ impl Order {
         {
             options.wait = Some(Wait::AtMost(budget.saturating_sub(since.elapsed())));
         }
+        let own = self.own.as_deref();
+        let caller = Caller {
+            label: own.and_then(|own| own.label.clone()),
+            ..Caller::new(site)
+        };
+        let pool = own.and_then(|own| own.pool.clone());
         Ok(Box::new(CallSpec {
-            key,
-            site,
-            options,
             near_cache: self.near_cache,
             refuse: self.refused,
             refusals: self.refusals,
+            ..CallSpec::new(key, caller, options, pool)
         }))
     }
+}
+
+/// Ends a site's name, which has no such byte.
+pub(super) fn put_version(version: u32, hash: &mut Sha256) {
+    hash.update([0xFF]);
+    hash.update(version.to_be_bytes());
 }
 
 /// A call on its way to the engine's outcome.

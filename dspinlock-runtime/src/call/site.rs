@@ -20,6 +20,11 @@ pub struct Site {
     pub place: &'static Location<'static>,
     /// `name = "..."` replaces the path; `""` leaves it out of the key.
     pub name: Option<&'static str>,
+    /// `version = 2`: a part of the key.
+    pub version: Option<u32>,
+    /// The name of the function that `entry = ...` generates, in the site of that function. Its key is that of the annotated
+    /// function, which stands beside it.
+    pub entry: Option<&'static str>,
     /// The positions of the generic parameters that `skip(T)` leaves out of the key.
     pub skipped_generics: &'static [usize],
     /// `near_cache = "..."`: the greatest age of a value in the near cache.
@@ -38,6 +43,8 @@ impl Site {
             path,
             place: Location::caller(),
             name: None,
+            version: None,
+            entry: None,
             skipped_generics: &[],
             near_cache: None,
             options,
@@ -55,6 +62,18 @@ impl Site {
     /// `name = "..."`.
     pub const fn name(mut self, name: &'static str) -> Self {
         self.name = Some(name);
+        self
+    }
+
+    /// `version = 2`.
+    pub const fn version(mut self, version: u32) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// `entry = name`, for the site of the generated function.
+    pub const fn entry(mut self, name: &'static str) -> Self {
+        self.entry = Some(name);
         self
     }
 

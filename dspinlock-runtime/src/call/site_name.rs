@@ -10,7 +10,7 @@ use super::site::Site;
 /// For a free function the name is its path. For a method it contains the type and the trait. For a generic function it
 /// ends with the type and const arguments. An explicit `name` replaces the path, but not these arguments.
 pub(crate) fn site_name(site: &Site, body: &'static str) -> Cow<'static, str> {
-    let body = without_lifetimes(without_closures(body));
+    let body = function(site, body);
     if generics_start(&body) == body.len() {
         return site.name.map_or(body, Cow::Borrowed);
     }
@@ -21,7 +21,20 @@ pub(crate) fn site_name(site: &Site, body: &'static str) -> Cow<'static, str> {
 
 /// The same name in pieces. Allocates only if it contains a lifetime.
 pub(crate) fn site_name_pieces(site: &Site, body: &'static str, put: impl FnMut(&str)) {
-    pieces(site, &without_lifetimes(without_closures(body)), put);
+    pieces(site, &function(site, body), put);
+}
+
+/// The name of the annotated function with its arguments, from the `type_name` of its body, or of a closure in the function
+/// that `entry = ...` generates beside it.
+fn function(site: &Site, body: &'static str) -> Cow<'static, str> {
+    let body = without_lifetimes(without_closures(body));
+    let Some(entry) = site.entry else { return body };
+    let (path, generics) = body.split_at(generics_start(&body));
+    let function = site.path.rsplit("::").next();
+    match path.strip_suffix(entry).zip(function) {
+        Some((parent, function)) => Cow::Owned(format!("{parent}{function}{generics}")),
+        None => body,
+    }
 }
 
 fn pieces(site: &Site, body: &str, mut put: impl FnMut(&str)) {
@@ -230,6 +243,22 @@ mod tests {
         site.name = Some("given");
         site.skipped_generics = &[0, 1];
         assert_eq!(site_name(&site, body), "given<3>");
+    }
+
+    #[test]
+    fn an_entry_has_the_name_of_its_function() {
+        let site = SITE.entry("f_entry");
+        for (body, name) in [
+            ("m::f_entry::{{closure}}", "m::f"),
+            ("m::S<'_, u8>::f_entry<m::f_entry>::{{closure}}", "m::S<u8>::f<m::f_entry>"),
+            ("m::g::{{closure}}::f_entry::{{closure}}", "m::g::{{closure}}::f"),
+        ] {
+            assert_eq!(site_name(&site, body), name);
+            let mut pieces = String::new();
+            site_name_pieces(&site, body, |piece| pieces.push_str(piece));
+            assert_eq!(pieces, name);
+        }
+        assert_eq!(site_name(&site.name("given"), "m::f_entry<u8>::{{closure}}"), "given<u8>");
     }
 
     #[test]

@@ -6,11 +6,12 @@ use std::any::type_name;
 
 use bytes::Bytes;
 
+use super::entry::Entry;
 use super::order::Entering;
 use super::policy::{LockError, ReturnType, Rules};
 use super::storable::{Disposition, NearCacheable, Storable};
 use super::unreadable;
-use crate::engine::{Boxed, Outcome, Permit};
+use crate::engine::{Boxed, CallSpec, Outcome, Permit};
 use crate::error::Error;
 use crate::rt::in_flight::InFlight;
 
@@ -49,6 +50,11 @@ impl<R, P> Steps<R, P> {
             policy,
             rules: Rules::new::<Storage>(),
         }
+    }
+
+    /// The entry of a call with these rules.
+    pub(super) fn entry(&self, spec: Result<Box<CallSpec>, Error>) -> Entry<R> {
+        Entry::of_spec(spec, self.rules.encode, self.rules.decode)
     }
 
     /// Before the engine: reads the near cache.

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::lease::Lease;
 use crate::lease::claim::Claim;
 use crate::lease::heartbeat;
-use crate::lease::held::{Terms, deadline, millis, origin};
+use crate::lease::held::{Terms, deadline, millis};
 use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
 use crate::protocol::tag::{Head, Id};
@@ -99,7 +99,7 @@ impl Attempt {
 
     /// Whether another call of this process holds the key.
     fn is_own(&self, existing: &Existing) -> bool {
-        let own = origin("");
+        let own = self.spec.caller.origin();
         encoding::holder(&self.key, existing)
             .is_some_and(|holder| holder.process_id() == own.process && holder.host() == own.host)
     }
@@ -186,10 +186,10 @@ impl Attempt {
             max_block: millis(options.max_block_time),
             cached: options.cached_if_computed,
             fail_if_key_exists: options.fail_if_key_exists,
-            seize: false,
+            seize: self.spec.seizes,
             refuse: self.spec.refuse,
             stale,
-            origin: origin(&self.spec.site),
+            origin: self.spec.caller.origin(),
             bound: self.pool.bound(),
         });
         // Armed before it looks: the end of the process aborts the claims that it finds after it has begun.
@@ -247,8 +247,8 @@ impl Attempt {
             lease: self.lease,
             ttl: self.spec.options.ttl,
             max_block: self.spec.options.max_block_time,
-            keeps_mark: self.key.is_shared() || self.spec.options.fail_if_key_exists,
-            site: self.spec.site,
+            keeps_mark: self.spec.keeps_mark || self.key.is_shared() || self.spec.options.fail_if_key_exists,
+            caller: self.spec.caller,
         };
         Outcome::Lead(Lease::start(state.claim, id, sent, terms))
     }

@@ -1,6 +1,5 @@
 //! The state of one call in the engine. `follow` and `acquire` add their steps to it.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use super::lookup::Missed;
@@ -9,6 +8,7 @@ use crate::error::{Error, KeyName, StoreFailure};
 use crate::key::Key;
 use crate::lease::Lease;
 use crate::lease::current::Frame;
+use crate::lease::held::Caller;
 use crate::options::{Options, check_length};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
@@ -21,8 +21,7 @@ use crate::protocol::{Existing, Read, Reply, encoding};
 #[derive(Debug, Clone)]
 pub(crate) struct CallSpec {
     pub key: Key,
-    /// The site's name, for messages and for the holder's record.
-    pub site: Cow<'static, str>,
+    pub caller: Caller,
     pub options: Options,
     /// The greatest age of a value in the near cache, if the site has one.
     pub near_cache: Option<Duration>,
@@ -30,9 +29,29 @@ pub(crate) struct CallSpec {
     pub refuse: Option<Tag>,
     /// How many values this call has refused.
     pub refusals: u8,
+    /// The lock is taken from any holder, and replaces any value.
+    pub seizes: bool,
+    /// Whether the key stays COMPUTED without a value.
+    pub keeps_mark: bool,
+    /// `None`: the global pool.
+    pub pool: Option<Pool>,
 }
 
 impl CallSpec {
+    pub(crate) fn new(key: Key, caller: Caller, options: Options, pool: Option<Pool>) -> Self {
+        Self {
+            key,
+            caller,
+            options,
+            near_cache: None,
+            refuse: None,
+            refusals: 0,
+            seizes: false,
+            keeps_mark: false,
+            pool,
+        }
+    }
+
     /// Excludes the stored value with this tag.
     pub(crate) fn refuse(&mut self, tag: Option<Tag>) {
         self.refuse = tag;
@@ -72,12 +91,12 @@ impl Attempt {
     pub(super) fn new(pool: Pool, spec: Box<CallSpec>, is_annotated: bool) -> Result<Self, Error> {
         // The specification keeps the key of the user, because the call may enter again.
         let key = pool.store_key(spec.key.clone());
-        let lease = spec.options.check().map_err(|error| error.at(&spec.site))?;
+        let lease = spec.options.check().map_err(|error| error.at(&spec.caller.site))?;
         if let Some(age) = spec.near_cache {
-            check_length("near_cache", age).map_err(|error| error.at(&spec.site))?;
+            check_length("near_cache", age).map_err(|error| error.at(&spec.caller.site))?;
         }
         if Frame::is_held(&pool, &key) {
-            let key = KeyName::new(spec.site.clone(), key.to_string());
+            let key = spec.caller.name(&key);
             return Err(Error::Recursion { key });
         }
         let want_value = is_annotated && spec.options.cached_if_computed;
@@ -153,7 +172,7 @@ impl Attempt {
     }
 
     pub(super) fn name(&self) -> KeyName {
-        KeyName::new(self.spec.site.clone(), self.key.to_string())
+        self.spec.caller.name(&self.key)
     }
 
     pub(super) fn timed_out(&self, waited: Duration, existing: Option<&Existing>) -> Error {

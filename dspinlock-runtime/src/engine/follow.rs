@@ -17,7 +17,7 @@ use crate::rt::clock::Instant;
 
 /// Runs a call to its outcome.
 pub(super) async fn run(mut attempt: Attempt, joined: Option<Joined>) -> Result<Outcome, Error> {
-    let site = attempt.spec.site.clone();
+    let site = attempt.spec.caller.site.clone();
     let outcome = match attempt.begin(joined).await {
         Ok(ControlFlow::Break(outcome)) => Ok(outcome),
         Ok(ControlFlow::Continue(leader)) => {

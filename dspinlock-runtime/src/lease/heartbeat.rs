@@ -203,7 +203,7 @@ mod tests {
     use super::*;
     use crate::key::{Format, Key};
     use crate::lease::claim::Claim;
-    use crate::lease::held::Terms;
+    use crate::lease::held::{Caller, Terms};
     use crate::pool::Pool;
     use crate::protocol::tag::Id;
 
@@ -222,7 +222,7 @@ mod tests {
             ttl: LEASE,
             max_block: LEASE,
             keeps_mark: false,
-            site: "site".into(),
+            caller: Caller::new("site"),
         };
         Arc::new(Held::new(&claim, id, Instant::now(), terms))
     }

@@ -12,7 +12,7 @@ use super::claim::{Claim, abort};
 use crate::error::{Error, KeyName};
 use crate::key::Key;
 use crate::pool::Pool;
-use crate::protocol::header::Origin;
+use crate::protocol::header::{Check, Origin};
 use crate::protocol::tag::Id;
 use crate::protocol::{Renew, Reply, Request};
 use crate::rt::in_flight::InFlight;
@@ -28,8 +28,44 @@ pub(crate) struct Terms {
     pub max_block: Duration,
     /// Whether the key stays COMPUTED after a release without a value. Otherwise it is free.
     pub keeps_mark: bool,
+    pub caller: Caller,
+}
+
+/// Who asks, for messages and for the entry.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
     /// The site's name.
     pub site: Cow<'static, str>,
+    /// What the call is about, if the site has a `label`.
+    pub label: Option<Box<str>>,
+    /// What the site validates beside its key.
+    pub check: Option<Check>,
+}
+
+impl Caller {
+    /// The caller of a site without `label` and `validate`.
+    pub(crate) fn new(site: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            site: site.into(),
+            label: None,
+            check: None,
+        }
+    }
+
+    /// The key, for messages.
+    pub(crate) fn name(&self, key: &Key) -> KeyName {
+        KeyName::new(self.site.clone(), key.to_string())
+    }
+
+    /// This caller in this process, for the entry of a key.
+    pub(crate) fn origin(&self) -> Origin {
+        let mut origin = Origin::new(process::id(), process::host_name(), &self.site);
+        origin.check = self.check;
+        match &self.label {
+            Some(label) => origin.with_label(label),
+            None => origin,
+        }
+    }
 }
 
 /// A granted lock.
@@ -65,7 +101,7 @@ impl Held {
 
     /// The key, for messages.
     pub(crate) fn name(&self) -> KeyName {
-        KeyName::new(self.terms.site.clone(), self.key.to_string())
+        self.terms.caller.name(&self.key)
     }
 
     pub(crate) fn max_value_size(&self) -> usize {
@@ -73,7 +109,7 @@ impl Held {
     }
 
     pub(super) fn site(&self) -> &str {
-        &self.terms.site
+        &self.terms.caller.site
     }
 
     pub(crate) fn is_lost(&self) -> bool {
@@ -210,11 +246,6 @@ impl fmt::Debug for Held {
 /// because clocks run at different speeds, and by 50 ms, because threads wake late.
 pub(crate) fn deadline(lease: Duration, sent: Instant) -> Instant {
     sent + (lease - lease / 50).saturating_sub(Duration::from_millis(50))
-}
-
-/// This process as the holder of a key of `site`.
-pub(crate) fn origin(site: &str) -> Origin {
-    Origin::new(process::id(), process::host_name(), site)
 }
 
 /// Whole milliseconds, rounded up: no duration becomes shorter.

@@ -1,15 +1,16 @@
 //! A lock with a custom key scheme, and the calls that every explicit lock makes. `hash` calls it. It never computes a key
 //! from a value.
 
-use crate::engine::{self, CallSpec, Outcome};
+use crate::engine::{self, CallSpec, Outcome, entry};
 use crate::error::Error;
 use crate::key::Key;
 use crate::lease::Lease;
+use crate::lease::held::Caller;
 use crate::options::Options;
 use crate::pool::Pool;
-use crate::protocol::{Reply, Request};
 use crate::rt::blocking;
 use crate::rt::op::Op;
+use crate::status::Status;
 
 /// The site of explicit locks, for messages and for the holder's record.
 const SITE: &str = "explicit lock";
@@ -239,26 +240,12 @@ fn custom_key(text: &str) -> Result<Key, Error> {
     Key::custom(text).map_err(|error| Error::option(error.to_string()))
 }
 
-async fn own_pool(pool: Option<Pool>) -> Result<Pool, Error> {
-    match pool {
-        Some(pool) => pool.own(),
-        None => Pool::global().await,
-    }
-}
-
 pub(super) fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Pool>) -> Op<Acquired> {
+    let pool = pool.or_else(Pool::chosen);
     Op::new(async move {
-        // The key first: a key that cannot be used must not open the global pool.
-        let (key, pool) = (key?, own_pool(pool).await?);
-        let spec = Box::new(CallSpec {
-            key,
-            site: SITE.into(),
-            options,
-            near_cache: None,
-            refuse: None,
-            refusals: 0,
-        });
-        Ok(match engine::acquire(pool, spec).await? {
+        // A key that cannot be used does not open the global pool.
+        let spec = CallSpec::new(key?, Caller::new(SITE), options, pool);
+        Ok(match engine::acquire(Box::new(spec)).await? {
             Outcome::Lead(lease) => Acquired::Locked(lease),
             Outcome::Hit(..) => Acquired::Computed,
         })
@@ -266,20 +253,11 @@ pub(super) fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Po
 }
 
 pub(super) fn delete_state(key: Result<Key, Error>, replicas: u32, pool: Option<Pool>) -> Op<bool> {
-    Op::new(async move {
-        let (key, pool) = (key?, own_pool(pool).await?);
-        let key = pool.store_key(key);
-        let reply = match replicas {
-            0 => pool.send(&key, Request::Delete).await,
-            replicas => {
-                pool.requests()
-                    .send_replicated(&key, Request::Delete, replicas)
-                    .await
-            }
-        };
-        let deleted = reply.map_err(|error| error.at(SITE))? == Reply::Deleted(true);
-        // If a leader of this process held the lock, it has lost it.
-        pool.flights().disband(&key);
-        Ok(deleted)
-    })
+    let pool = pool.or_else(Pool::chosen);
+    Op::new(async move { entry::delete(key?, SITE, replicas, pool).await })
+}
+
+pub(super) fn status(key: Result<Key, Error>, pool: Option<Pool>) -> Op<Status> {
+    let pool = pool.or_else(Pool::chosen);
+    Op::new(async move { entry::status(key?, SITE, pool).await })
 }

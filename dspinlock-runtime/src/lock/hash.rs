@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::base::{Acquired, DSpinlockBase, acquire, delete_state};
+use super::base::{Acquired, DSpinlockBase, acquire, delete_state, status};
 use crate::error::Error;
 use crate::key::{Format, Key, KeyHasher, KeyPart};
 use crate::options::{Options, Wait};
 use crate::pool::Pool;
 use crate::rt::blocking;
 use crate::rt::op::Op;
+use crate::status::Status;
 
 /// A lock on a value: the key is the hash of the value.
 ///
@@ -347,6 +348,68 @@ impl HashDSpinlock {
     /// See [`delete_state`](Self::delete_state).
     pub fn delete_state_blocking(&self) -> Result<bool, Error> {
         blocking::wait(self.delete_state())
+    }
+
+    /// Who holds the lock, or since when the key is computed. Never waits for the lock.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{HashDSpinlock, Pool, Status};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), dspinlock::Error> {
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("report").pool(&pool);
+    /// assert_eq!(lock.status().await?, Status::Free);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::ProvidedObjectIsNotHashable`] if the object's `Serialize` implementation returned an error.
+    /// - [`Error::AtomicQueryInvalidState`] or [`Error::InvalidValueEncounteredDuringUnpacking`] if another program wrote
+    ///   the state.
+    /// - [`Error::Store`], [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the store fails.
+    ///
+    /// # Cancellation safety
+    ///
+    /// This method is cancel safe: a dropped future changes nothing.
+    pub fn status(&self) -> Op<Status> {
+        let key = self.options.check_prefix().and_then(|()| self.checked_key());
+        status(key, self.pool.clone())
+    }
+
+    /// [`status`](Self::status) for callers without an executor. This method blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// See [`status`](Self::status).
+    pub fn status_blocking(&self) -> Result<Status, Error> {
+        blocking::wait(self.status())
+    }
+
+    /// Whether a call holds the lock. [`status`](Self::status) says which one.
+    ///
+    /// # Errors
+    ///
+    /// See [`status`](Self::status).
+    ///
+    /// # Cancellation safety
+    ///
+    /// This method is cancel safe: a dropped future changes nothing.
+    pub fn is_held(&self) -> Op<bool> {
+        let status = self.status();
+        Op::new(async move { Ok(matches!(status.await?, Status::Held { .. })) })
+    }
+
+    /// [`is_held`](Self::is_held) for callers without an executor. This method blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// See [`status`](Self::status).
+    pub fn is_held_blocking(&self) -> Result<bool, Error> {
+        blocking::wait(self.is_held())
     }
 
     fn checked_key(&self) -> Result<Key, Error> {

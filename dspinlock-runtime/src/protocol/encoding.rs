@@ -7,10 +7,13 @@ pub(crate) mod single;
 
 use std::time::Duration;
 
-use crate::error::Holder;
+use crate::error::{Holder, HolderFields};
 use crate::key::{Format, Key};
+use crate::protocol::header::Facts;
 use crate::protocol::record::{Entry, Record, Write};
 use crate::protocol::request::Existing;
+use crate::protocol::tag::Head;
+use crate::status::Status;
 
 /// What the entry of a key means at `now`. A value longer than `bound` is too long.
 pub(crate) fn decode(key: &Key, entry: Entry, now: u64, bound: usize) -> Record {
@@ -48,14 +51,43 @@ pub(crate) fn holder(key: &Key, existing: &Existing) -> Option<Holder> {
         Format::Single => single::holder(existing)?,
     };
     let held_for = Duration::from_micros(existing.now.saturating_sub(since));
-    Some(Holder::new(
-        origin.site,
-        origin.host,
-        origin.process,
+    Some(Holder::new(HolderFields {
+        site: origin.site,
+        label: origin.label,
+        host: origin.host,
+        process_id: origin.process,
         held_for,
-        existing.remaining.map(Duration::from_millis),
+        lease_left: existing.remaining.map(Duration::from_millis),
         is_computed,
-    ))
+    }))
+}
+
+/// The state of a key, for its users.
+pub(crate) fn status(key: &Key, existing: &Existing, is_computed: bool) -> Status {
+    let holder = holder(key, existing);
+    let remaining = existing.remaining.map(Duration::from_millis);
+    if !is_computed {
+        return Status::Held {
+            holder,
+            lease_left: remaining,
+        };
+    }
+    let facts = match key.format() {
+        Format::Shared => None,
+        Format::Single => existing.line.get(Head::LENGTH..).and_then(Facts::of_line),
+    };
+    let age = match (&facts, &holder) {
+        (Some(facts), _) => {
+            remaining.map(|remaining| Duration::from_millis(facts.ttl).saturating_sub(remaining))
+        }
+        (None, holder) => holder.as_ref().map(Holder::held_for),
+    };
+    Status::Computed {
+        by: holder,
+        took: facts.map(|facts| Duration::from_millis(facts.took)),
+        age,
+        remaining,
+    }
 }
 
 /// The millisecond since 1970 that is `milliseconds` after `now`.

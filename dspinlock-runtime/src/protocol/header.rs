@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The header is text, so that `GETRANGE` shows an operator the holder. Only the last field may contain commas. `check` and
-//! `label` are empty. No script parses a header.
+//! `label` are empty unless the site has `validate` or `label`. No script parses a header.
 
 use std::fmt;
 
@@ -19,13 +19,19 @@ use crate::protocol::tag::{Head, Id, Kind};
 /// The maximum length of a header in bytes, with its line end.
 pub const MAX_HEADER: usize = 512;
 
+/// The maximum length of a label in bytes.
+const MAX_LABEL: usize = 64;
+
 /// The maximum length of head and header together.
 pub const MAX_LINE: usize = Head::LENGTH + MAX_HEADER;
 
 /// The last bytes of a key's digest as base64url. They distinguish the value of one key from that of another.
 pub type KeyCheck = [u8; 11];
 
-/// The process and the site that write an entry. It is for operators: no decision depends on it.
+/// A salted digest of what a site validates beside its key, as base64url.
+pub type Check = [u8; 22];
+
+/// The call that writes an entry. It is for operators; only the check decides something.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The process id.
@@ -34,6 +40,10 @@ pub struct Origin {
     pub host: String,
     /// The site's name.
     pub site: String,
+    /// What the call is about, in the words of its site. Empty if it has none.
+    pub label: String,
+    /// What the site validates. `None` if it has no `validate`.
+    pub check: Option<Check>,
 }
 
 impl Origin {
@@ -44,28 +54,45 @@ impl Origin {
             process: process.into(),
             host: field(host, 64, |c| c == ','),
             site: field(site, 256, |_| false),
+            label: String::new(),
+            check: None,
         }
+    }
+
+    /// The same origin with a label, without control characters and commas, and at most 64 bytes long.
+    pub fn with_label(mut self, label: &str) -> Self {
+        self.label = field(label, MAX_LABEL, |c| c == ',');
+        self
     }
 
     /// The header of a lock that is held.
     pub(crate) fn blocked(&self) -> String {
-        format!("{},{},,,{}\n", self.process, self.host, self.site)
+        format!("{},{},{}\n", self.process, self.host, self.end())
+    }
+
+    /// The last fields of each header.
+    fn end(&self) -> String {
+        let check = self.check.as_ref().map_or("", |check| std::str::from_utf8(check).unwrap_or_default());
+        format!("{check},{},{}", self.label, self.site)
     }
 
     /// The origin in a header. `None` if it does not parse.
     pub(crate) fn parse(kind: Kind, header: &[u8]) -> Option<Self> {
         let mut fields = Fields(header);
         let (process, host) = (fields.number()?, fields.text()?);
-        let skipped = if kind == Kind::Blocked { 2 } else { 8 };
+        let skipped = if kind == Kind::Blocked { 0 } else { 6 };
         for _ in 0..skipped {
             fields.text()?;
         }
+        let (check, label) = (fields.text()?, fields.text()?);
         // Another program may have written the entry.
         let text = |bytes, limit| field(&String::from_utf8_lossy(bytes), limit, |_| false);
         Some(Self {
             process,
             host: text(host, 64),
             site: text(fields.0, 256),
+            label: text(label, MAX_LABEL),
+            check: check.try_into().ok(),
         })
     }
 }
@@ -91,7 +118,12 @@ impl Facts {
     /// The header of a result, and the offset of the payload in the parsed `header`.
     fn parse(header: &[u8]) -> Option<(Self, usize)> {
         let end = memchr(b'\n', &header[..header.len().min(MAX_HEADER)])?;
-        let mut fields = Fields(&header[..end]);
+        Some((Self::of_line(&header[..end])?, end + 1))
+    }
+
+    /// The facts in a header without its line end.
+    pub(crate) fn of_line(line: &[u8]) -> Option<Self> {
+        let mut fields = Fields(line);
         fields.number()?;
         fields.text()?;
         let facts = Self {
@@ -108,7 +140,7 @@ impl Facts {
         };
         fields.text()?;
         fields.text()?;
-        Some((facts, end + 1))
+        Some(facts)
     }
 
     pub(crate) fn header(&self, origin: &Origin) -> String {
@@ -123,8 +155,10 @@ impl Facts {
         let key_check = std::str::from_utf8(key_check).unwrap_or_default();
         let flags = if *is_error { "err" } else { "ok" };
         format!(
-            "{},{},{took},{ttl},{stale_window},{checksum:08x},{key_check},{flags},,,{}\n",
-            origin.process, origin.host, origin.site
+            "{},{},{took},{ttl},{stale_window},{checksum:08x},{key_check},{flags},{}\n",
+            origin.process,
+            origin.host,
+            origin.end()
         )
     }
 }
@@ -316,7 +350,13 @@ mod tests {
             u32::MAX,
             &"h,\n".repeat(30),
             &format!("a\nb\0{}", "é".repeat(200)),
-        );
+        )
+        .with_label(&"a,b\n".repeat(40));
+        assert!(origin.label.starts_with("a?b?") && origin.label.len() == 64);
+        let origin = Origin {
+            check: Some([b'x'; 22]),
+            ..origin
+        };
         assert!(origin.site.starts_with("a?b?é") && origin.site.len() == 256);
         assert!(origin.host.starts_with("h??h??") && origin.host.len() == 64);
         let century = 3_155_760_000_000;
@@ -328,7 +368,11 @@ mod tests {
             key_check: *b"0123456789_",
             is_error: true,
         };
-        // A check of 16 bytes and a label of 64 still fit.
-        assert!(facts.header(&origin).len() + 22 + 64 <= MAX_HEADER);
+        let header = facts.header(&origin);
+        assert!(header.len() <= MAX_HEADER);
+        let blocked = origin.blocked();
+        for (kind, header) in [(Kind::Value, &header), (Kind::Blocked, &blocked)] {
+            assert_eq!(Origin::parse(kind, header.trim_end().as_bytes()).as_ref(), Some(&origin));
+        }
     }
 }

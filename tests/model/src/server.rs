@@ -197,6 +197,8 @@ fn origin() -> Origin {
         process: 0,
         host: String::new(),
         site: String::new(),
+        label: String::new(),
+        check: None,
     }
 }
 

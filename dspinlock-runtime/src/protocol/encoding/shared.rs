@@ -91,6 +91,8 @@ pub(super) fn holder(state: &[u8]) -> Option<(Origin, u64, bool)> {
         process: process.parse().ok()?,
         host: host.into(),
         site: String::new(),
+        label: String::new(),
+        check: None,
     };
     Some((origin, u64::try_from(state.timestamp).ok()?, state.computed))
 }

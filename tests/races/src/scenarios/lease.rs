@@ -12,7 +12,7 @@ use super::key;
 use crate::clock::{self, Instant};
 use crate::lease::claim::Claim;
 use crate::lease::heartbeat;
-use crate::lease::held::{Held, Terms, millis};
+use crate::lease::held::{Caller, Held, Terms, millis};
 use crate::lease::{Lease, PublishOutcome};
 use crate::pool::Pool;
 use crate::pool::flight::{Handoff, Leader, Role};
@@ -27,7 +27,7 @@ fn terms() -> Terms {
         ttl: Duration::from_secs(60),
         max_block: Duration::from_secs(60),
         keeps_mark: false,
-        site: "site".into(),
+        caller: Caller::new("site"),
     }
 }
 

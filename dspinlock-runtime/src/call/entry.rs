@@ -1,0 +1,404 @@
+//! A key of a function, without a call of it. The function that `entry = ...` generates creates it, and so do programs that
+//! know the name of the site.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::order::put_version;
+use super::storable::{Cached, Disposition, Storable};
+use crate::engine::{CallSpec, entry};
+use crate::error::Error;
+use crate::key::{Format, Key, KeyHasher};
+use crate::lease::held::Caller;
+use crate::options::Options;
+use crate::pool::Pool;
+use crate::rt::blocking;
+use crate::rt::op::Op;
+use crate::status::{Status, Stored};
+
+/// One key of an annotated function: what the store keeps for one set of arguments.
+///
+/// The function that `entry = name` generates returns it. `R` is the return type of the annotated function. Creating an entry
+/// runs nothing and sends nothing.
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::{Entry, Pool};
+///
+/// let pool = Pool::open("sqlite::memory:")?;
+/// let entry = Entry::of::<u64>("price").part(&7).pool(&pool);
+/// entry.prime_blocking(&21)?;
+/// assert_eq!(entry.peek_blocking()?.map(|stored| stored.value), Some(21));
+/// assert!(entry.invalidate_blocking()?);
+/// assert!(entry.peek_blocking()?.is_none());
+/// # Ok::<(), dspinlock::Error>(())
+/// ```
+#[must_use = "an entry does nothing until one of its methods is called"]
+pub struct Entry<R> {
+    target: Box<Target>,
+    encode: fn(&R) -> Disposition,
+    decode: fn(&[u8]) -> Option<R>,
+}
+
+/// Which key, in which pool. Not generic: compiled once.
+#[derive(Clone)]
+struct Target {
+    key: Source,
+    site: Cow<'static, str>,
+    options: Options,
+    pool: Option<Pool>,
+}
+
+#[derive(Clone)]
+enum Source {
+    /// The key of a generated entry.
+    Known(Result<Key, Error>),
+    /// The parts so far.
+    Parts {
+        hasher: Box<KeyHasher>,
+        version: Option<u32>,
+    },
+}
+
+impl Target {
+    fn of_spec(spec: Result<Box<CallSpec>, Error>) -> Self {
+        match spec {
+            Ok(spec) => Self {
+                key: Source::Known(Ok(spec.key)),
+                site: spec.caller.site,
+                options: spec.options,
+                pool: spec.pool,
+            },
+            Err(error) => Self {
+                key: Source::Known(Err(error)),
+                site: Cow::Borrowed(""),
+                options: Options::DEFAULT,
+                pool: None,
+            },
+        }
+    }
+
+    /// Changes the parts of the key. The key of a generated entry is complete.
+    fn change(&mut self, setter: &str, change: impl FnOnce(&mut KeyHasher, &mut Option<u32>)) {
+        match &mut self.key {
+            Source::Parts { hasher, version } => change(hasher, version),
+            Source::Known(key) => {
+                let reason = format!(
+                    "`{setter}` has no effect on the entry of a function, whose arguments are its key: use `Entry::of`"
+                );
+                *key = Err(Error::option(reason).at(&self.site));
+            }
+        }
+    }
+
+    fn key(&self) -> Result<Key, Error> {
+        self.options.check_prefix().map_err(|error| error.at(&self.site))?;
+        let (mut hasher, version) = match &self.key {
+            Source::Known(key) => return key.clone(),
+            Source::Parts { hasher, version } => (hasher.clone(), version),
+        };
+        let digest = hasher.digest(None, |hash| {
+            sha2::Digest::update(hash, &*self.site);
+            if let Some(version) = version {
+                put_version(*version, hash);
+            }
+            Some(())
+        });
+        match digest {
+            Some(digest) => Ok(Key::new(Format::Single, self.options.prefix.clone(), digest)),
+            None => Err(Error::ProvidedObjectIsNotHashable {
+                site: self.site.clone().into_owned(),
+            }),
+        }
+    }
+
+    fn pool(&self) -> Option<Pool> {
+        self.pool.clone().or_else(Pool::chosen)
+    }
+
+    fn name(&self) -> Result<String, Error> {
+        let key = self.key()?;
+        let pool = blocking::wait(Pool::of_call(self.pool()))?;
+        Ok(pool.store_key(key).name())
+    }
+
+    fn status(&self) -> Op<Status> {
+        let (key, site, pool) = (self.key(), self.site.clone(), self.pool());
+        Op::new(async move { entry::status(key?, &site, pool).await })
+    }
+
+    fn peek(&self) -> Op<Option<Stored<Bytes>>> {
+        let (key, site, pool) = (self.key(), self.site.clone(), self.pool());
+        Op::new(async move {
+            let stored = entry::peek(key?, &site, pool).await?;
+            Ok(stored.map(|stored| Stored {
+                value: stored.value.payload,
+                age: stored.age,
+                remaining: stored.remaining,
+            }))
+        })
+    }
+
+    fn invalidate(&self) -> Op<bool> {
+        let (key, site, pool) = (self.key(), self.site.clone(), self.pool());
+        let replicas = self.options.replicas;
+        Op::new(async move { entry::delete(key?, &site, replicas, pool).await })
+    }
+
+    fn prime(&self, disposition: Disposition) -> Op<()> {
+        let (key, site, pool) = (self.key(), self.site.clone(), self.pool());
+        let mut options = self.options.clone();
+        let keeps_mark = options.fail_if_key_exists;
+        // Neither of them lets the request replace what is there.
+        (options.fail_if_key_exists, options.cached_if_computed) = (false, false);
+        Op::new(async move {
+            let key = key?;
+            let refuse = |reason: &str| Err(Error::option(reason).at(&site));
+            let payload = match disposition {
+                _ if key.is_shared() => {
+                    return refuse("`prime` cannot replace a key that Python may hold: drop `name = \"\"`");
+                }
+                Disposition::Publish(Some(bytes)) => Some(Bytes::from(bytes)),
+                Disposition::Publish(None) if keeps_mark => None,
+                Disposition::Publish(None) => {
+                    return refuse("`prime` has nothing to store: add `cached_if_computed`");
+                }
+                Disposition::Abort => return refuse("`prime` cannot store an `Err`, which is never kept"),
+                Disposition::Unencodable => {
+                    let key = Caller::new(site).name(&key);
+                    return Err(Error::Codec { key });
+                }
+            };
+            let mut spec = CallSpec::new(key, Caller::new(site), options, pool);
+            spec.keeps_mark = keeps_mark;
+            entry::prime(Box::new(spec), payload).await
+        })
+    }
+}
+
+impl Entry<()> {
+    /// The entry of a site with this name whose values are `T`s: for a function with `name = "..."`, also of another program.
+    /// Call [`part`](Self::part) for each part of its key, in order. If the function is generic, its name ends with the type
+    /// arguments, as in the messages: `price<u8>`.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::Entry;
+    ///
+    /// // #[dspinlock(name = "price", key = (id, region), cached_if_computed)]
+    /// // async fn price(id: u64, region: &str) -> Result<u64, Error>
+    /// let entry = Entry::of::<u64>("price").part(&7_u64).part("eu");
+    /// # let _ = entry;
+    /// ```
+    pub fn of<T: Storable<Cached>>(site: impl Into<Cow<'static, str>>) -> Entry<T> {
+        Entry {
+            target: Box::new(Target {
+                key: Source::Parts {
+                    hasher: Box::new(KeyHasher::new(false)),
+                    version: None,
+                },
+                site: site.into(),
+                options: Options::DEFAULT,
+                pool: None,
+            }),
+            encode: T::encode,
+            decode: T::decode,
+        }
+    }
+}
+
+impl<R> Entry<R> {
+    /// The entry of a call.
+    pub(super) fn of_spec(
+        spec: Result<Box<CallSpec>, Error>,
+        encode: fn(&R) -> Disposition,
+        decode: fn(&[u8]) -> Option<R>,
+    ) -> Self {
+        Self {
+            target: Box::new(Target::of_spec(spec)),
+            encode,
+            decode,
+        }
+    }
+
+    /// The next part of the key, for [`Entry::of`].
+    pub fn part(mut self, part: &(impl super::KeyPart + ?Sized)) -> Self {
+        self.target.change("part", |hasher, _| part.feed(hasher));
+        self
+    }
+
+    /// `version = ...` of the function, for [`Entry::of`]. Default: none.
+    pub fn version(mut self, version: u32) -> Self {
+        self.target.change("version", |_, of_key| *of_key = Some(version));
+        self
+    }
+
+    /// `prefix = "..."` of the function, for [`Entry::of`]. Default: `dspinlock`.
+    pub fn prefix(mut self, prefix: impl Into<Cow<'static, str>>) -> Self {
+        let prefix = prefix.into();
+        self.target.change("prefix", |_, _| {});
+        self.target.options.prefix = prefix;
+        self
+    }
+
+    /// How long a value of [`prime`](Self::prime) is kept. Default: the `ttl` of the function, or 1 h for [`Entry::of`].
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.target.options.ttl = ttl;
+        self
+    }
+
+    /// The pool of the entry. Default: as for a call, the pool of the scope, of the runtime or of the process.
+    pub fn pool(mut self, pool: &Pool) -> Self {
+        self.target.pool = Some(pool.clone());
+        self
+    }
+
+    /// The exact name of the key in the store. Opens the global pool if that is needed, because a namespace or a secret is
+    /// a part of the name.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::ProvidedObjectIsNotHashable`] if the `Serialize` implementation of a part returned an error.
+    /// - [`Error::InvalidOption`] if another function of this program has the same name, or if the prefix cannot be used.
+    /// - The errors of [`Pool::open`] if this call opens the global pool.
+    pub fn key(&self) -> Result<String, Error> {
+        self.target.name()
+    }
+
+    /// Who holds the key, or since when it is computed. Never computes and never waits for a lock.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`key`](Self::key), and:
+    ///
+    /// - [`Error::AtomicQueryInvalidState`] or [`Error::InvalidValueEncounteredDuringUnpacking`] if another program wrote
+    ///   the entry.
+    /// - [`Error::Store`], [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the store fails.
+    ///
+    /// # Cancellation safety
+    ///
+    /// This method is cancel safe: a dropped future changes nothing.
+    pub fn status(&self) -> Op<Status> {
+        self.target.status()
+    }
+
+    /// [`status`](Self::status) for callers without an executor. This method blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// See [`status`](Self::status).
+    pub fn status_blocking(&self) -> Result<Status, Error> {
+        blocking::wait(self.status())
+    }
+
+    /// What the store keeps, as the function would return it, with its age and the time until it expires. `None` if it keeps
+    /// nothing that a call would accept. Never computes and never waits for a lock. Reads the store, not the near cache.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`status`](Self::status).
+    ///
+    /// # Cancellation safety
+    ///
+    /// This method is cancel safe: a dropped future changes nothing.
+    pub async fn peek(&self) -> Result<Option<Stored<R>>, Error> {
+        Ok(self.decoded(self.target.peek().await?))
+    }
+
+    /// [`peek`](Self::peek) for callers without an executor. This method blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// See [`peek`](Self::peek).
+    pub fn peek_blocking(&self) -> Result<Option<Stored<R>>, Error> {
+        Ok(self.decoded(blocking::wait(self.target.peek())?))
+    }
+
+    fn decoded(&self, stored: Option<Stored<Bytes>>) -> Option<Stored<R>> {
+        let stored = stored?;
+        Some(Stored {
+            value: (self.decode)(&stored.value)?,
+            age: stored.age,
+            remaining: stored.remaining,
+        })
+    }
+
+    /// Deletes what the store keeps. The next call computes. Returns whether there was something to delete.
+    ///
+    /// A body that runs meanwhile has lost its lease: its caller receives its value, but the value is not stored. When this
+    /// method returns, no call of this process returns the deleted value any more. Other processes with a `near_cache` forget
+    /// their copies when the server's push arrives.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`key`](Self::key), and [`Error::Store`], [`Error::RedisNotInitialized`] or
+    /// [`Error::EmbeddedNotInitialized`] if the store fails.
+    ///
+    /// # Cancellation safety
+    ///
+    /// If the future is dropped, the key may or may not be deleted.
+    #[doc(alias = "delete_state")]
+    pub fn invalidate(&self) -> Op<bool> {
+        self.target.invalidate()
+    }
+
+    /// [`invalidate`](Self::invalidate) for callers without an executor. This method blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// See [`invalidate`](Self::invalidate).
+    pub fn invalidate_blocking(&self) -> Result<bool, Error> {
+        blocking::wait(self.invalidate())
+    }
+
+    /// Stores `value` as the result of the function, for its `ttl`, whatever the store keeps. The next calls return it.
+    ///
+    /// A body that runs meanwhile has lost its lease: its caller receives its own value, which is not stored.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`status`](Self::status), and:
+    ///
+    /// - [`Error::Codec`] or [`Error::ValueTooLarge`] if the value cannot be stored.
+    /// - [`Error::InvalidOption`] for an `Err`, for a function that stores nothing, and for a key that Python may hold.
+    /// - [`Error::LeaseLost`] if another program has replaced or deleted the entry meanwhile.
+    /// - [`Error::Recursion`] inside a body that holds the key.
+    ///
+    /// # Cancellation safety
+    ///
+    /// If the future is dropped, the value may or may not be stored. What was stored before is then deleted.
+    pub fn prime(&self, value: &R) -> Op<()> {
+        self.target.prime((self.encode)(value))
+    }
+
+    /// [`prime`](Self::prime) for callers without an executor. This method blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// See [`prime`](Self::prime).
+    pub fn prime_blocking(&self, value: &R) -> Result<(), Error> {
+        blocking::wait(self.prime(value))
+    }
+}
+
+impl<R> Clone for Entry<R> {
+    fn clone(&self) -> Self {
+        Self {
+            target: self.target.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<R> fmt::Debug for Entry<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.target.key().map(|key| key.to_string());
+        f.debug_struct("Entry")
+            .field("site", &self.target.site)
+            .field("key", &key.ok())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,119 @@
+//! What a program does with a key without a call: look at its entry, delete it, or replace it. `call` and `lock` use it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::attempt::{Attempt, CallSpec, Outcome};
+use crate::error::{Error, KeyName};
+use crate::key::Key;
+use crate::lease::PublishOutcome;
+use crate::lease::claim::Claim;
+use crate::pool::Pool;
+use crate::pool::flight::Found;
+use crate::protocol::state::BadState;
+use crate::protocol::{Read, Reply, Request, encoding};
+use crate::status::{Status, Stored};
+
+/// The state of a key.
+pub(crate) async fn status(key: Key, site: &str, pool: Option<Pool>) -> Result<Status, Error> {
+    let pool = Pool::of_call(pool).await?;
+    let key = pool.store_key(key);
+    // The line alone, without a value.
+    Ok(match describe(&pool, &key, site, 0).await? {
+        Reply::Busy(existing) => encoding::status(&key, &existing, false),
+        Reply::Exists(existing) => encoding::status(&key, &existing, true),
+        _ => Status::Free,
+    })
+}
+
+/// The value of a key, encoded.
+pub(crate) async fn peek(key: Key, site: &str, pool: Option<Pool>) -> Result<Option<Stored<Found>>, Error> {
+    let pool = Pool::of_call(pool).await?;
+    let key = pool.store_key(key);
+    let bound = pool.bound();
+    let (value, age, remaining) = match describe(&pool, &key, site, bound).await? {
+        Reply::Hit(hit, remaining) => {
+            let ttl = Duration::from_millis(hit.ttl());
+            let remaining = remaining.map_or(ttl, Duration::from_millis);
+            // A call would refuse a damaged or forged value, too.
+            let Ok(found) = pool.verified(&key, hit) else {
+                return Ok(None);
+            };
+            (found, ttl.saturating_sub(remaining), remaining)
+        }
+        Reply::Exists(existing) if key.is_shared() => match encoding::status(&key, &existing, true) {
+            Status::Computed { age, remaining, .. } => (
+                Found::NO_VALUE,
+                age.unwrap_or_default(),
+                remaining.unwrap_or(Duration::MAX),
+            ),
+            _ => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    Ok(Some(Stored {
+        value,
+        age,
+        remaining,
+    }))
+}
+
+async fn describe(pool: &Pool, key: &Key, site: &str, bound: usize) -> Result<Reply, Error> {
+    let request = Request::Describe(Read { bound });
+    let reply = pool.send(key, request).await.map_err(|error| error.at(site))?;
+    let name = || KeyName::new(site.to_owned(), key.to_string());
+    match reply {
+        Reply::Bad(BadState::Number) => Err(Error::AtomicQueryInvalidState { key: name() }),
+        Reply::Bad(BadState::Malformed) => Err(Error::InvalidValueEncounteredDuringUnpacking { key: name() }),
+        reply => Ok(reply),
+    }
+}
+
+/// Deletes the entry. Returns whether there was one.
+pub(crate) async fn delete(key: Key, site: &str, replicas: u32, pool: Option<Pool>) -> Result<bool, Error> {
+    let pool = Pool::of_call(pool).await?;
+    let key = pool.store_key(key);
+    let reply = match replicas {
+        0 => pool.send(&key, Request::Delete).await,
+        replicas => {
+            pool.requests()
+                .send_replicated(&key, Request::Delete, replicas)
+                .await
+        }
+    };
+    let deleted = reply.map_err(|error| error.at(site))? == Reply::Deleted(true);
+    // If a leader of this process held the lock, it has lost it.
+    pool.flights().disband(&key);
+    Ok(deleted)
+}
+
+/// Replaces the entry by a result, whoever holds the key. The holder has then lost it.
+///
+/// # Errors
+///
+/// [`Error::LeaseLost`] if another call has replaced the entry meanwhile.
+pub(crate) async fn prime(mut spec: Box<CallSpec>, payload: Option<Bytes>) -> Result<(), Error> {
+    let site = spec.caller.site.clone();
+    let pool = Pool::of_call(spec.pool.take()).await?;
+    spec.seizes = true;
+    let attempt = Attempt::new(pool.clone(), spec, false)?;
+    let (key, name) = (attempt.key.clone(), attempt.name());
+    let (size, limit) = (payload.as_ref().map_or(0, Bytes::len), pool.max_value_size());
+    if size > limit {
+        return Err(Error::ValueTooLarge {
+            key: name,
+            size,
+            limit,
+        });
+    }
+    let claim = Claim::new(&pool, &key, attempt.lease, None);
+    let Outcome::Lead(lease) = attempt.acquire(claim).await.map_err(|error| error.at(&site))? else {
+        return Err(Error::LeaseLost { key: name });
+    };
+    pool.flights().disband(&key);
+    match lease.publish(payload).await.map_err(|error| error.at(&site))? {
+        PublishOutcome::Published => Ok(()),
+        PublishOutcome::AlreadyLost | PublishOutcome::Lost => Err(Error::LeaseLost { key: name }),
+    }
+}

@@ -1,0 +1,152 @@
+//! The pool of a call that names none: the pool of a scope, else the one that its runtime or thread is bound to, else the
+//! global pool. `pool` has the public methods.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::thread::{self, ThreadId};
+
+use pin_project_lite::pin_project;
+use tokio::runtime::{Handle, Id};
+
+use super::Pool;
+use crate::rt::process::PerProcess;
+
+/// Whether the process ever used a scope or a binding. Every call looks at it, and most programs use neither.
+static IN_USE: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static SCOPE: RefCell<Option<Pool>> = const { RefCell::new(None) };
+}
+
+/// The numbered bindings of each place, oldest first.
+type Bindings = HashMap<Place, Vec<(u64, Pool)>>;
+
+static BOUND: PerProcess<Mutex<Bindings>> = PerProcess::new(|_| Mutex::default());
+
+fn bound() -> MutexGuard<'static, Bindings> {
+    BOUND.get().lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a pool is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Place {
+    Runtime(Id),
+    /// A thread outside of a runtime.
+    Thread(ThreadId),
+}
+
+impl Place {
+    fn current() -> Self {
+        match Handle::try_current() {
+            Ok(runtime) => Self::Runtime(runtime.id()),
+            Err(_) => Self::Thread(thread::current().id()),
+        }
+    }
+}
+
+impl Pool {
+    /// The pool of the scope, or the one that is bound to the runtime or the thread.
+    #[inline]
+    pub(crate) fn chosen() -> Option<Self> {
+        match IN_USE.load(Ordering::Relaxed) {
+            true => Self::find_chosen(),
+            false => None,
+        }
+    }
+
+    #[cold]
+    fn find_chosen() -> Option<Self> {
+        let scope = SCOPE.try_with(|scope| scope.borrow().clone()).ok().flatten();
+        scope.or_else(|| Some(bound().get(&Place::current())?.last()?.1.clone()))
+    }
+
+    /// Runs `body` with this pool as the pool of the scope.
+    pub(super) fn enter<T>(&self, body: impl FnOnce() -> T) -> T {
+        IN_USE.store(true, Ordering::Relaxed);
+        let _restore = Restore(SCOPE.replace(Some(self.clone())));
+        body()
+    }
+
+    pub(super) fn bind_here(&self) -> Bound {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        IN_USE.store(true, Ordering::Relaxed);
+        let (place, number) = (Place::current(), NEXT.fetch_add(1, Ordering::Relaxed));
+        bound().entry(place).or_default().push((number, self.clone()));
+        Bound { place, number }
+    }
+}
+
+/// Restores the outer scope, also if the body panics.
+struct Restore(Option<Pool>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        SCOPE.set(self.0.take());
+    }
+}
+
+/// A pool that is bound to a runtime or a thread, from [`Pool::bind`]. Dropping it ends the binding.
+#[derive(Debug)]
+#[must_use = "the pool is bound until this is dropped"]
+pub struct Bound {
+    place: Place,
+    number: u64,
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        // The pool is dropped after the lock is released.
+        let _pool = {
+            let mut bound = bound();
+            let Some(pools) = bound.get_mut(&self.place) else { return };
+            let position = pools.iter().position(|(number, _)| *number == self.number);
+            let pool = position.map(|position| pools.remove(position));
+            if pools.is_empty() {
+                bound.remove(&self.place);
+            }
+            pool
+        };
+    }
+}
+
+pin_project! {
+    /// A future in the scope of a pool, from [`Pool::scope`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct Scope<F> {
+        // `None` after completion.
+        #[pin]
+        future: Option<F>,
+        pool: Pool,
+    }
+}
+
+impl<F> Scope<F> {
+    pub(super) fn new(pool: Pool, future: F) -> Self {
+        Self {
+            future: Some(future),
+            pool,
+        }
+    }
+}
+
+impl<F: Future> Future for Scope<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        this.pool.enter(|| {
+            let future = this.future.as_mut().as_pin_mut();
+            let polled = future.expect("a scope is not polled after completion").poll(context);
+            // The future is dropped in its scope.
+            if polled.is_ready() {
+                this.future.set(None);
+            }
+            polled
+        })
+    }
+}
