@@ -50,9 +50,9 @@
 #[doc = include_str!("../docs/attribute.md")]
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::{
-    Acquired, Bound, Current, DSpinlockBase, Entry, Error, HashDSpinlock, Holder, KeyName, Lease, Op, Options,
-    Pool, PoolBuilder, RedisParameters, Scope, Status, StoreFailure, Stored, Tls, Wait, bounds, current, init,
-    isoformat, sorted,
+    Acquired, Bound, Current, DSpinlockBase, Entry, Error, HashDSpinlock, Holder, KeyName, Lease, Op,
+    Options, Pool, PoolBuilder, RedisParameters, Scope, Status, StoreFailure, Stored, Tls, Wait, bounds,
+    current, init, isoformat, sorted,
 };
 
 #[doc(hidden)]

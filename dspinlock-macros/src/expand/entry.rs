@@ -2,7 +2,7 @@
 //!
 //! `expand` calls it with a function that is valid.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::visit::{self, Visit};
 use syn::{Attribute, ExprAsync, ExprAwait, ExprClosure, ExprTry, Token};
@@ -19,7 +19,7 @@ pub(super) fn write(function: &LockedFn) -> Option<TokenStream> {
     let flow = Flow::of(&function.args);
     let mut entry = quote_spanned!(at=> #private::Entry<#output>);
     let mut sig = function.sig.clone();
-    sig.ident = Ident::new(&name.to_string(), name.span());
+    sig.ident = name.clone();
     sig.asyncness = flow.awaits.then(|| Token![async](at));
     let (call, returning) = (call(function, Some(name)), returning(function));
     // The name of the closure's type is that of this function.

@@ -207,7 +207,8 @@ impl<'a> ValueReader<'a> {
             Expr::Path(path) if path.path.get_ident().is_some() => Ok(path.path.require_ident()?.clone()),
             other => {
                 let name = &self.name;
-                let message = format_args!("`{name}` needs a name without quotes: `{}`", names::example(name));
+                let message =
+                    format_args!("`{name}` needs a name without quotes: `{}`", names::example(name));
                 fail(other, message)
             }
         }

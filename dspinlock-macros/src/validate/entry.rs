@@ -14,7 +14,10 @@ fn has_its_own_name(function: &LockedFn, errors: &mut Errors) {
     if let Some(entry) = &function.args.entry
         && entry.value == function.sig.ident
     {
-        let message = format_args!("the name is taken by the function: write `entry = {}_entry`", entry.value);
+        let message = format_args!(
+            "the name is taken by the function: write `entry = {}_entry`",
+            entry.value
+        );
         errors.add(&entry.value, message);
     }
 }

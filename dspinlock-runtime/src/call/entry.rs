@@ -95,7 +95,9 @@ impl Target {
     }
 
     fn key(&self) -> Result<Key, Error> {
-        self.options.check_prefix().map_err(|error| error.at(&self.site))?;
+        self.options
+            .check_prefix()
+            .map_err(|error| error.at(&self.site))?;
         let (mut hasher, version) = match &self.key {
             Source::Known(key) => return key.clone(),
             Source::Parts { hasher, version } => (hasher.clone(), version),

@@ -250,7 +250,10 @@ mod tests {
         let site = SITE.entry("f_entry");
         for (body, name) in [
             ("m::f_entry::{{closure}}", "m::f"),
-            ("m::S<'_, u8>::f_entry<m::f_entry>::{{closure}}", "m::S<u8>::f<m::f_entry>"),
+            (
+                "m::S<'_, u8>::f_entry<m::f_entry>::{{closure}}",
+                "m::S<u8>::f<m::f_entry>",
+            ),
             ("m::g::{{closure}}::f_entry::{{closure}}", "m::g::{{closure}}::f"),
         ] {
             assert_eq!(site_name(&site, body), name);
@@ -258,7 +261,10 @@ mod tests {
             site_name_pieces(&site, body, |piece| pieces.push_str(piece));
             assert_eq!(pieces, name);
         }
-        assert_eq!(site_name(&site.name("given"), "m::f_entry<u8>::{{closure}}"), "given<u8>");
+        assert_eq!(
+            site_name(&site.name("given"), "m::f_entry<u8>::{{closure}}"),
+            "given<u8>"
+        );
     }
 
     #[test]

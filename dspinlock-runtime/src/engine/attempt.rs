@@ -91,7 +91,10 @@ impl Attempt {
     pub(super) fn new(pool: Pool, spec: Box<CallSpec>, is_annotated: bool) -> Result<Self, Error> {
         // The specification keeps the key of the user, because the call may enter again.
         let key = pool.store_key(spec.key.clone());
-        let lease = spec.options.check().map_err(|error| error.at(&spec.caller.site))?;
+        let lease = spec
+            .options
+            .check()
+            .map_err(|error| error.at(&spec.caller.site))?;
         if let Some(age) = spec.near_cache {
             check_length("near_cache", age).map_err(|error| error.at(&spec.caller.site))?;
         }

@@ -102,7 +102,9 @@ impl Drop for Bound {
         // The pool is dropped after the lock is released.
         let _pool = {
             let mut bound = bound();
-            let Some(pools) = bound.get_mut(&self.place) else { return };
+            let Some(pools) = bound.get_mut(&self.place) else {
+                return;
+            };
             let position = pools.iter().position(|(number, _)| *number == self.number);
             let pool = position.map(|position| pools.remove(position));
             if pools.is_empty() {
@@ -141,7 +143,9 @@ impl<F: Future> Future for Scope<F> {
         let mut this = self.project();
         this.pool.enter(|| {
             let future = this.future.as_mut().as_pin_mut();
-            let polled = future.expect("a scope is not polled after completion").poll(context);
+            let polled = future
+                .expect("a scope is not polled after completion")
+                .poll(context);
             // The future is dropped in its scope.
             if polled.is_ready() {
                 this.future.set(None);

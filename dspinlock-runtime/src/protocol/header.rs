@@ -72,7 +72,10 @@ impl Origin {
 
     /// The last fields of each header.
     fn end(&self) -> String {
-        let check = self.check.as_ref().map_or("", |check| std::str::from_utf8(check).unwrap_or_default());
+        let check = self
+            .check
+            .as_ref()
+            .map_or("", |check| std::str::from_utf8(check).unwrap_or_default());
         format!("{check},{},{}", self.label, self.site)
     }
 
@@ -372,7 +375,10 @@ mod tests {
         assert!(header.len() <= MAX_HEADER);
         let blocked = origin.blocked();
         for (kind, header) in [(Kind::Value, &header), (Kind::Blocked, &blocked)] {
-            assert_eq!(Origin::parse(kind, header.trim_end().as_bytes()).as_ref(), Some(&origin));
+            assert_eq!(
+                Origin::parse(kind, header.trim_end().as_bytes()).as_ref(),
+                Some(&origin)
+            );
         }
     }
 }

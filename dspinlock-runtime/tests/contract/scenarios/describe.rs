@@ -32,7 +32,9 @@ fn the_holder_of_a_lock_is_described(lock: &mut Lock<'_>) {
     let Reply::Busy(described) = lock.describe(BOUND) else {
         panic!("a lock is held")
     };
-    let Reply::Busy(busy) = busy else { panic!("a lock is held") };
+    let Reply::Busy(busy) = busy else {
+        panic!("a lock is held")
+    };
     assert_eq!(described.line, busy.line);
     assert!(described.remaining <= busy.remaining && described.remaining > Some(0));
     assert!(described.now >= busy.now);

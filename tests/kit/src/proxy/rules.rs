@@ -6,7 +6,8 @@ use super::types::{Action, Stage};
 use super::wire;
 
 /// The scripts of the library, by a word that only one of them contains.
-const SCRIPTS: [(&str, &str); 6] = [
+const SCRIPTS: [(&str, &str); 7] = [
+    ("'MISS'", "DESCRIBE"),
     ("'BUSY'", "ACQUIRE"),
     ("'RENEWED'", "RENEW"),
     ("'PUBLISHED'", "PUBLISH"),

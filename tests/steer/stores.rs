@@ -1,0 +1,38 @@
+//! The stores that every option is tested on, and both kinds of caller.
+
+use std::sync::LazyLock;
+
+use dspinlock::Pool;
+use dspinlock_testkit::{Cluster, Redis};
+
+/// Where and how a cell of the table runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Redis,
+    Cluster,
+    Embedded,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    Sync,
+    Async,
+}
+
+static REDIS: LazyLock<Redis> = LazyLock::new(Redis::start);
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
+
+impl Backend {
+    pub(crate) const ALL: [Self; 3] = [Self::Redis, Self::Cluster, Self::Embedded];
+
+    /// A pool with a namespace of this test. Keys of functions with a `name` are shared by all tests, so they need an argument
+    /// that no other test has.
+    pub(crate) fn pool(self, namespace: &str) -> Pool {
+        let url = match self {
+            Self::Redis => REDIS.url(),
+            Self::Cluster => CLUSTER.url(),
+            Self::Embedded => "sqlite::memory:".into(),
+        };
+        Pool::builder(&url).namespace(namespace).open().expect("a pool")
+    }
+}
