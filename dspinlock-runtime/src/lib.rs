@@ -16,7 +16,7 @@ mod options;
 mod pool;
 mod protocol;
 mod rt;
-mod status;
+mod scope;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -29,10 +29,11 @@ pub use lease::Lease;
 pub use lease::current::{Current, current};
 pub use lock::{Acquired, DSpinlockBase, HashDSpinlock};
 pub use options::{Options, Wait};
-pub use pool::{Bound, Pool, PoolBuilder, Scope, init};
+pub use pool::{Pool, PoolBuilder, init};
+pub use protocol::status::{Status, Stored};
 pub use protocol::timestamp::isoformat;
 pub use rt::op::Op;
-pub use status::{Status, Stored};
+pub use scope::{Bound, Scope};
 pub use store::RedisParameters;
 pub use tls::Tls;
 

@@ -2,7 +2,6 @@
 //!
 //! Users open it; `engine`, `lease` and `lock` send their requests through it. It decides nothing about a lock.
 
-mod ambient;
 mod builder;
 pub(crate) mod flight;
 mod namespace;
@@ -35,7 +34,6 @@ use crate::rt::process::{self, Owned, PerProcess};
 use crate::rt::thread_end;
 use crate::store::RedisParameters;
 
-pub use self::ambient::{Bound, Scope};
 pub use self::builder::PoolBuilder;
 
 static GLOBAL: PerProcess<Global> = PerProcess::new(Global::inherit);
@@ -320,51 +318,6 @@ impl Pool {
     /// See [`global`](Self::global).
     pub fn global_blocking() -> Result<Self, Error> {
         blocking::wait(Self::global())
-    }
-
-    /// Makes this the pool of every call within `future`, bodies included, that names no other pool. Tasks and threads that
-    /// it spawns do not see it; see [`bind`](Self::bind).
-    ///
-    /// ```
-    /// # use dspinlock_runtime as dspinlock;
-    /// use dspinlock::{HashDSpinlock, Pool, Status};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), dspinlock::Error> {
-    /// let pool = Pool::open("sqlite::memory:")?;
-    /// let lock = HashDSpinlock::new("report");
-    /// let held = pool.scope(async { lock.acquire().await }).await?;
-    /// assert_ne!(pool.scope(async { lock.status().await }).await?, Status::Free);
-    /// # drop(held);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn scope<F: Future>(&self, future: F) -> Scope<F> {
-        Scope::new(self.clone(), future)
-    }
-
-    /// [`scope`](Self::scope) for a closure.
-    pub fn scope_blocking<T>(&self, body: impl FnOnce() -> T) -> T {
-        self.enter(body)
-    }
-
-    /// Makes this the default pool of the current tokio runtime, or of the current thread outside of one, until the result is
-    /// dropped: every call that names no pool and is in no [`scope`](Self::scope) uses it, also in tasks that the code under
-    /// test spawns. The last of several bindings counts.
-    ///
-    /// ```
-    /// # use dspinlock_runtime as dspinlock;
-    /// use dspinlock::{HashDSpinlock, Pool};
-    ///
-    /// let pool = Pool::open("sqlite::memory:")?;
-    /// let _bound = pool.bind();
-    /// let held = HashDSpinlock::new("report").acquire_blocking()?;
-    /// assert!(HashDSpinlock::new("report").pool(&pool).is_held_blocking()?);
-    /// # drop(held);
-    /// # Ok::<(), dspinlock::Error>(())
-    /// ```
-    pub fn bind(&self) -> Bound {
-        self.bind_here()
     }
 
     /// `pool` or, if it is `None`, the global pool, for a request of this process.

@@ -7,13 +7,14 @@
 //! A publish must match both the tag and the fence of the grant. If only the tag had to match, a delayed duplicate of a
 //! request could overwrite a newer result.
 //!
-//! Modules, top first: `encoding`, `record`, `request`, `header`, `state`, `tag`, `timestamp`. Imports point downwards.
+//! Modules, top first: `encoding`, `record`, `request`, `header`, `state`, `tag`, `timestamp`, `status`. Imports point downwards.
 
 pub(crate) mod encoding;
 pub mod header;
 pub mod record;
 pub mod request;
 pub mod state;
+pub(crate) mod status;
 pub mod tag;
 pub(crate) mod timestamp;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::order::put_version;
+use super::part::KeyPart;
 use super::storable::{Cached, Disposition, Storable};
 use crate::engine::{CallSpec, entry};
 use crate::error::Error;
@@ -15,9 +16,9 @@ use crate::key::{Format, Key, KeyHasher};
 use crate::lease::held::Caller;
 use crate::options::Options;
 use crate::pool::Pool;
+use crate::protocol::status::{Status, Stored};
 use crate::rt::blocking;
 use crate::rt::op::Op;
-use crate::status::{Status, Stored};
 
 /// One key of an annotated function: what the store keeps for one set of arguments.
 ///
@@ -227,7 +228,7 @@ impl<R> Entry<R> {
     }
 
     /// The next part of the key, for [`Entry::of`].
-    pub fn part(mut self, part: &(impl super::KeyPart + ?Sized)) -> Self {
+    pub fn part(mut self, part: &(impl KeyPart + ?Sized)) -> Self {
         self.target.change("part", |hasher, _| part.feed(hasher));
         self
     }

@@ -12,8 +12,8 @@ use crate::lease::claim::Claim;
 use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
+use crate::protocol::status::{Status, Stored};
 use crate::protocol::{Read, Reply, Request, encoding};
-use crate::status::{Status, Stored};
 
 /// The state of a key.
 pub(crate) async fn status(key: Key, site: &str, pool: Option<Pool>) -> Result<Status, Error> {

@@ -8,9 +8,9 @@ use crate::lease::Lease;
 use crate::lease::held::Caller;
 use crate::options::Options;
 use crate::pool::Pool;
+use crate::protocol::status::Status;
 use crate::rt::blocking;
 use crate::rt::op::Op;
-use crate::status::Status;
 
 /// The site of explicit locks, for messages and for the holder's record.
 const SITE: &str = "explicit lock";

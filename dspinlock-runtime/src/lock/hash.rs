@@ -10,9 +10,9 @@ use crate::error::Error;
 use crate::key::{Format, Key, KeyHasher, KeyPart};
 use crate::options::{Options, Wait};
 use crate::pool::Pool;
+use crate::protocol::status::Status;
 use crate::rt::blocking;
 use crate::rt::op::Op;
-use crate::status::Status;
 
 /// A lock on a value: the key is the hash of the value.
 ///

@@ -12,8 +12,8 @@ use crate::key::{Format, Key};
 use crate::protocol::header::Facts;
 use crate::protocol::record::{Entry, Record, Write};
 use crate::protocol::request::Existing;
+use crate::protocol::status::Status;
 use crate::protocol::tag::Head;
-use crate::status::Status;
 
 /// What the entry of a key means at `now`. A value longer than `bound` is too long.
 pub(crate) fn decode(key: &Key, entry: Entry, now: u64, bound: usize) -> Record {

@@ -1,4 +1,4 @@
-//! What a program learns of a key without a call: plain data of the public API. Every module above may import it.
+//! What a program learns of a key without a call: plain data of the public API.
 
 use std::time::Duration;
 

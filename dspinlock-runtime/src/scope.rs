@@ -1,5 +1,5 @@
 //! The pool of a call that names none: the pool of a scope, else the one that its runtime or thread is bound to, else the
-//! global pool. `pool` has the public methods.
+//! global pool. Users and `call`, `lock` call it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use std::thread::{self, ThreadId};
 use pin_project_lite::pin_project;
 use tokio::runtime::{Handle, Id};
 
-use super::Pool;
+use crate::pool::Pool;
 use crate::rt::process::PerProcess;
 
 /// Whether the process ever used a scope or a binding. Every call looks at it, and most programs use neither.
@@ -49,6 +49,55 @@ impl Place {
 }
 
 impl Pool {
+    /// Makes this the pool of every call within `future`, bodies included, that names no other pool. Tasks and threads that
+    /// it spawns do not see it; see [`bind`](Self::bind).
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{HashDSpinlock, Pool, Status};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), dspinlock::Error> {
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("report");
+    /// let held = pool.scope(async { lock.acquire().await }).await?;
+    /// assert_ne!(pool.scope(async { lock.status().await }).await?, Status::Free);
+    /// # drop(held);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn scope<F: Future>(&self, future: F) -> Scope<F> {
+        Scope::new(self.clone(), future)
+    }
+
+    /// [`scope`](Self::scope) for a closure.
+    pub fn scope_blocking<T>(&self, body: impl FnOnce() -> T) -> T {
+        self.enter(body)
+    }
+
+    /// Makes this the default pool of the current tokio runtime, or of the current thread outside of one, until the result is
+    /// dropped: every call that names no pool and is in no [`scope`](Self::scope) uses it, also in tasks that the code under
+    /// test spawns. The last of several bindings counts.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{HashDSpinlock, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let _bound = pool.bind();
+    /// let held = HashDSpinlock::new("report").acquire_blocking()?;
+    /// assert!(HashDSpinlock::new("report").pool(&pool).is_held_blocking()?);
+    /// # drop(held);
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    pub fn bind(&self) -> Bound {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        IN_USE.store(true, Ordering::Relaxed);
+        let (place, number) = (Place::current(), NEXT.fetch_add(1, Ordering::Relaxed));
+        bound().entry(place).or_default().push((number, self.clone()));
+        Bound { place, number }
+    }
+
     /// The pool of the scope, or the one that is bound to the runtime or the thread.
     #[inline]
     pub(crate) fn chosen() -> Option<Self> {
@@ -65,18 +114,10 @@ impl Pool {
     }
 
     /// Runs `body` with this pool as the pool of the scope.
-    pub(super) fn enter<T>(&self, body: impl FnOnce() -> T) -> T {
+    fn enter<T>(&self, body: impl FnOnce() -> T) -> T {
         IN_USE.store(true, Ordering::Relaxed);
         let _restore = Restore(SCOPE.replace(Some(self.clone())));
         body()
-    }
-
-    pub(super) fn bind_here(&self) -> Bound {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        IN_USE.store(true, Ordering::Relaxed);
-        let (place, number) = (Place::current(), NEXT.fetch_add(1, Ordering::Relaxed));
-        bound().entry(place).or_default().push((number, self.clone()));
-        Bound { place, number }
     }
 }
 
@@ -128,7 +169,7 @@ pin_project! {
 }
 
 impl<F> Scope<F> {
-    pub(super) fn new(pool: Pool, future: F) -> Self {
+    fn new(pool: Pool, future: F) -> Self {
         Self {
             future: Some(future),
             pool,
