@@ -81,8 +81,9 @@ where
         check(&parts)?;
         let mut leases = Vec::with_capacity(parts.len());
         for part in parts {
-            if let Acquired::Locked(lease) = part.acquire.await? {
-                leases.push((part.at, lease));
+            match part.acquire.await? {
+                Acquired::Locked(lease) => leases.push((part.at, lease)),
+                Acquired::Computed => return Err(computed()),
             }
         }
         if let Some((_, lost)) = leases.iter().find(|(_, lease)| lease.is_lost()) {
@@ -122,9 +123,7 @@ where
 
 fn check(parts: &[Part]) -> Result<(), Error> {
     if parts.iter().any(|part| part.options.cached_if_computed) {
-        return Err(Error::option(
-            "`acquire_all` cannot acquire a lock with `cached_if_computed`, because a computed key has no lease; turn it off",
-        ));
+        return Err(computed());
     }
     // A lock on a value that cannot be serialized has no key. Its acquire reports that.
     let equal = |pair: &&[Part]| pair[0].key == pair[1].key && !pair[0].key.is_empty();
@@ -136,4 +135,10 @@ fn check(parts: &[Part]) -> Result<(), Error> {
         ))),
         _ => Ok(()),
     }
+}
+
+fn computed() -> Error {
+    Error::option(
+        "`acquire_all` cannot acquire a lock with `cached_if_computed`, because a computed key has no lease; turn it off",
+    )
 }
