@@ -398,8 +398,8 @@ impl Lease {
         // The budget of a tokio task must not delay the request behind that of the next holder.
         let mut sent = pin!(tokio::task::unconstrained(held.pool.send(&held.key, request)));
         let first = poll_fn(|context| Poll::Ready(sent.as_mut().poll(context))).await;
-        // A waiter that polls a shared key would never find it free.
-        let may_hand_on = is_release && !held.key.is_shared();
+        // The terms of a shared key keep a mark. A waiter that polls such a key would never find it free.
+        let may_hand_on = is_release && !held.terms.keeps_mark;
         if may_hand_on && first.is_pending() && held.pool.pushes(&held.key) {
             // If the RELEASE is not executed, the next holder waits as any other caller.
             self.claim.hand_on();

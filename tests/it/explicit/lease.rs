@@ -257,3 +257,46 @@ fn a_late_copy_of_a_renewal_with_the_former_length_ends_no_lease() {
     }
     lease.give_up_blocking().unwrap();
 }
+
+/// A waiter that polls the key, for instance of Python, would never see the gap between two holders.
+#[test]
+fn a_lock_that_is_given_up_is_not_handed_on() {
+    let server = Redis::start();
+    let proxy = Proxy::start(server.port());
+    let pool = Pool::open(&proxy.url()).unwrap();
+    let lease = locked(lock(&pool).acquire_blocking());
+    std::thread::scope(|scope| {
+        let next = scope.spawn(|| drop(locked(lock(&pool).acquire_blocking())));
+        sleep(ms(50));
+        proxy.intercept("RELEASE", Stage::Reply, Action::Hold);
+        let before = proxy.requests("ACQUIRE");
+        let giving_up = scope.spawn(|| lease.give_up_blocking());
+        proxy.wait_matched();
+        sleep(ms(30));
+        assert_eq!(proxy.requests("ACQUIRE"), before);
+        proxy.resume();
+        giving_up.join().unwrap().unwrap();
+        next.join().unwrap();
+    });
+}
+
+/// The store has executed the renewal, but its reply does not arrive.
+#[test]
+fn a_shorter_length_counts_before_the_store_confirms_it() {
+    let server = Redis::start();
+    let proxy = Proxy::start(server.port());
+    let pool = Pool::builder(&proxy.url())
+        .request_timeout(ms(500))
+        .open()
+        .unwrap();
+    let lease = locked(lock(&pool).lease(ms(60_000)).acquire_blocking());
+    proxy.stall_replies();
+    let start = Instant::now();
+    assert!(lease.extend_blocking(ms(3000)).is_err());
+    assert!(lease.remaining() <= ms(2890), "{:?}", lease.remaining());
+    futures_executor::block_on(lease.lost());
+    assert!(start.elapsed() < ms(6000), "{:?}", start.elapsed());
+    // Each retry of the heartbeat was executed too.
+    proxy.resume();
+    eventually("the ABORT", || server.keys().is_empty().then_some(()));
+}
