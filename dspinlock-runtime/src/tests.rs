@@ -118,6 +118,7 @@ fn samples() -> Vec<Error> {
             key: key(),
             waited: Duration::from_secs(5),
             holder: None,
+            holding: Box::default(),
         },
         Error::SpinlockTriesExceeded {
             key: key(),
@@ -130,6 +131,22 @@ fn samples() -> Vec<Error> {
                 Some(Duration::from_millis(9500)),
                 false,
             )),
+            holding: Box::default(),
+        },
+        Error::SpinlockTriesExceeded {
+            key: key(),
+            waited: Duration::from_secs(5),
+            holder: Some(Holder::new(
+                "app::price".into(),
+                "web-1".into(),
+                4711,
+                Duration::from_millis(6000),
+                None,
+                false,
+            )),
+            holding: ["app::stock", "app::order"]
+                .map(|site| KeyName::new(site, "dspinlock,9c1e…"))
+                .into(),
         },
         Error::InvalidValueEncounteredDuringUnpacking { key: key() },
         Error::FailIfKeyExistsIsEnabled {
