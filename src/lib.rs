@@ -25,7 +25,8 @@
 //! # Where to start
 //!
 //! - [`#[dspinlock]`](macro@dspinlock): every argument of the attribute. [`guide::keys`] explains how to choose a key.
-//! - [`HashDSpinlock`]: a lock without a function. [`DSpinlockBase`]: a lock with a custom key scheme.
+//! - [`HashDSpinlock`]: a lock without a function. [`DSpinlockBase`]: a lock with a custom key scheme. [`acquire_all`]: several
+//!   locks at once.
 //! - [`current()`]: the lease of the running body, with its fence.
 //! - [`Pool`] and [`init`]: the choice of the store. [`guide::stores`] explains URLs, TLS, Sentinel, Redis Cluster and
 //!   the embedded store.
@@ -51,8 +52,8 @@
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::{
     Acquired, Bound, Current, DSpinlockBase, Entry, Error, HashDSpinlock, Holder, KeyName, Lease, Op,
-    Options, Pool, PoolBuilder, RedisParameters, Scope, Status, StoreFailure, Stored, Tls, Wait, bounds,
-    current, init, isoformat, sorted,
+    Options, Pool, PoolBuilder, RedisParameters, Scope, Status, StoreFailure, Stored, Tls, Wait, acquire_all,
+    acquire_all_blocking, bounds, current, init, isoformat, sorted,
 };
 
 #[doc(hidden)]

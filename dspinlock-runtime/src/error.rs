@@ -79,7 +79,10 @@ pub enum Error {
     /// # assert!(matches!(lock.acquire_blocking(), Err(Error::SpinlockTriesExceeded { .. })));
     /// # Ok::<(), dspinlock::Error>(())
     /// ```
-    #[error("timed out after {} waiting for {key}{}; raise `wait` if the holder needs longer", Rounded(*waited), HeldBy(holder))]
+    #[error(
+        "timed out after {} waiting for {key}{}{}; raise `wait` if the holder needs longer{}",
+        Rounded(*waited), Holding(holding), HeldBy(holder), Advice(holding)
+    )]
     #[non_exhaustive]
     SpinlockTriesExceeded {
         /// The lock.
@@ -88,6 +91,9 @@ pub enum Error {
         waited: Duration,
         /// The caller that holds the lock. `None` if it is unknown, for example a Python worker or a call of this process.
         holder: Option<Holder>,
+        /// The locks of the bodies that made this call, the innermost first. If the holder waits for one of them, the two
+        /// calls wait for each other. An explicit lock that such a body has acquired is not listed.
+        holding: Box<[KeyName]>,
     },
     /// The entry in the store is not one of dspinlock. It was not changed.
     #[error(
@@ -427,6 +433,32 @@ impl fmt::Display for HeldBy<'_> {
                 })
             }
             None => Ok(()),
+        }
+    }
+}
+
+/// The part of a message that names the locks which the call holds.
+struct Holding<'a>(&'a [KeyName]);
+
+impl fmt::Display for Holding<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(at, key)| {
+            let before = if at == 0 { " while holding" } else { "," };
+            write!(f, "{before} {key}")
+        })
+    }
+}
+
+/// The end of the message of a call that holds locks.
+struct Advice<'a>(&'a [KeyName]);
+
+impl fmt::Display for Advice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => Ok(()),
+            _ => f.write_str(
+                ", or acquire the locks in one order everywhere if the holder waits for this call",
+            ),
         }
     }
 }

@@ -8,8 +8,8 @@ mod canonical;
 mod hasher;
 pub(crate) mod json_number;
 mod name;
-mod raw;
 mod recent;
+mod shared;
 mod sorted;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -26,7 +27,10 @@ use crate::rt::blocking;
 use crate::rt::op::Op;
 use crate::rt::sync::Instant;
 
-/// A lock that is held. [`release`](Self::release) marks the key as computed. Dropping the lease aborts the lock.
+/// A lock that is held.
+///
+/// [`release`](Self::release) marks the key as computed. [`give_up`](Self::give_up) frees the key and waits for the reply of
+/// the store. Dropping the lease frees the key without waiting.
 ///
 /// A heartbeat on the background thread renews the lease after every third of its length, even while the holder blocks its
 /// thread. After `max_block_time` the lease is not renewed any more.
@@ -134,7 +138,7 @@ impl Lease {
     /// Marks the key as computed for its `ttl`, and releases the lock.
     ///
     /// The entry stays in the store for the `ttl`: about 265 bytes on a server. Only calls with `cached_if_computed` or
-    /// `fail_if_key_exists` look at it. A lease that is dropped leaves no entry.
+    /// `fail_if_key_exists` look at it. [`give_up`](Self::give_up) leaves no entry.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;
@@ -160,15 +164,8 @@ impl Lease {
     ///
     /// Dropping the future aborts the lock, unless the store has already executed the release.
     pub fn release(self) -> Op<()> {
-        Op::new(async move {
-            let held = self.held.clone();
-            match self.publish(None).await {
-                Ok(PublishOutcome::Published) => Ok(()),
-                Ok(PublishOutcome::AlreadyLost) => Err(Error::LeaseLost { key: held.name() }),
-                Ok(PublishOutcome::Lost) => Err(Error::InvalidMutexReleaseEncountered { key: held.name() }),
-                Err(error) => Err(error.at(held.site())),
-            }
-        })
+        let keeps_mark = self.held.terms.keeps_mark;
+        self.unlock(keeps_mark)
     }
 
     /// [`release`](Self::release) for callers without an executor. This method blocks the thread.
@@ -191,6 +188,164 @@ impl Lease {
         blocking::wait(self.release())
     }
 
+    /// Releases the lock without marking the key as computed: no entry stays in the store.
+    ///
+    /// This is the unlock of a mutex, and of a job that has not done its work. Dropping the lease has the same effect, but
+    /// does not wait for the reply of the store, and reports no error.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// # use dspinlock::{Acquired, HashDSpinlock, Pool};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), dspinlock::Error> {
+    /// # let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("import").cached_if_computed(true).pool(&pool);
+    /// if let Acquired::Locked(lease) = lock.acquire().await? {
+    ///     lease.give_up().await?; // there is nothing to import yet
+    /// }
+    /// assert!(matches!(lock.acquire().await?, Acquired::Locked(_)), "the import is still to be done");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`release`](Self::release). After [`Error::LeaseLost`] and [`Error::InvalidMutexReleaseEncountered`]
+    /// this lease holds nothing, but another caller may have held the lock before its work was done.
+    ///
+    /// # Cancellation safety
+    ///
+    /// Dropping the future aborts the lock, which frees the key too.
+    pub fn give_up(self) -> Op<()> {
+        self.unlock(false)
+    }
+
+    /// [`give_up`](Self::give_up) for callers without an executor. This method blocks the thread.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// # use dspinlock::{Acquired, HashDSpinlock, Pool};
+    /// # let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("printer").pool(&pool);
+    /// if let Acquired::Locked(lease) = lock.acquire_blocking()? {
+    ///     // the work
+    ///     lease.give_up_blocking()?;
+    /// }
+    /// assert!(!lock.delete_state_blocking()?, "the key has no entry");
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`give_up`](Self::give_up).
+    pub fn give_up_blocking(self) -> Result<(), Error> {
+        blocking::wait(self.give_up())
+    }
+
+    /// The time until the lease is lost if it is not renewed. Zero if it is lost.
+    ///
+    /// It ends 2 % of the lease and 50 ms before the lease expires in the store. Each renewal of the heartbeat makes it longer
+    /// again.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// # use std::time::Duration;
+    /// # use dspinlock::{Acquired, HashDSpinlock, Pool};
+    /// # let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("report").lease(Duration::from_secs(30)).pool(&pool);
+    /// if let Acquired::Locked(lease) = lock.acquire_blocking()? {
+    ///     // The time limit of a request that must end while the lock is certainly held.
+    ///     let timeout = lease.remaining().min(Duration::from_secs(5));
+    ///     assert_eq!(timeout, Duration::from_secs(5));
+    /// }
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    pub fn remaining(&self) -> Duration {
+        self.held.remaining()
+    }
+
+    /// Changes the length of the lease, and renews it now. The heartbeat continues with the new length.
+    ///
+    /// `lease` has the limits of the option: at least 100 ms, and at most `max_block_time`. A longer lease outlives a longer
+    /// pause of this process, for example a backup of its machine. With a shorter one, other callers wait less for a holder
+    /// that was killed. The lease still ends after `max_block_time`, which counts from the acquire.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// # use std::time::Duration;
+    /// # use dspinlock::{Acquired, HashDSpinlock, Pool};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), dspinlock::Error> {
+    /// # let pool = Pool::open("sqlite::memory:")?;
+    /// if let Acquired::Locked(lease) = HashDSpinlock::new("backup").pool(&pool).acquire().await? {
+    ///     lease.extend(Duration::from_secs(120)).await?;
+    ///     assert!(lease.remaining() > Duration::from_secs(110));
+    ///     // the work that may pause this process
+    ///     lease.release().await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::InvalidOption`] if `lease` is outside of its limits, or if the lock has been held for `max_block_time`. The
+    ///   lease is unchanged.
+    /// - [`Error::LeaseLost`] if the lease is lost.
+    /// - [`Error::Store`], [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the store fails. The
+    ///   heartbeat retries, with the new length.
+    ///
+    /// # Cancellation safety
+    ///
+    /// After its first poll, a dropped future does not stop the change.
+    pub fn extend(&self, lease: Duration) -> Op<()> {
+        let held = self.held.clone();
+        Op::new(async move {
+            let at = |error: Error| error.at(held.site());
+            held.check_length(lease).map_err(at)?;
+            let is_held = !held.is_lost() && heartbeat::extend(&held, lease).await.map_err(at)?;
+            match is_held && !held.is_lost() {
+                true => Ok(()),
+                false => Err(Error::LeaseLost { key: held.name() }),
+            }
+        })
+    }
+
+    /// [`extend`](Self::extend) for callers without an executor. This method blocks the thread.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// # use std::time::Duration;
+    /// # use dspinlock::{Acquired, HashDSpinlock, Pool};
+    /// # let pool = Pool::open("sqlite::memory:")?;
+    /// if let Acquired::Locked(lease) = HashDSpinlock::new("backup").pool(&pool).acquire_blocking()? {
+    ///     lease.extend_blocking(Duration::from_secs(120))?;
+    ///     // the work that may pause this process
+    ///     lease.release_blocking()?;
+    /// }
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`extend`](Self::extend).
+    pub fn extend_blocking(&self, lease: Duration) -> Result<(), Error> {
+        blocking::wait(self.extend(lease))
+    }
+
+    /// Ends the lease. The key stays COMPUTED if `keeps_mark`, and is free otherwise.
+    fn unlock(self, keeps_mark: bool) -> Op<()> {
+        Op::new(async move {
+            let held = self.held.clone();
+            match self.finish(None, keeps_mark).await {
+                Ok(PublishOutcome::Published) => Ok(()),
+                Ok(PublishOutcome::AlreadyLost) => Err(Error::LeaseLost { key: held.name() }),
+                Ok(PublishOutcome::Lost) => Err(Error::InvalidMutexReleaseEncountered { key: held.name() }),
+                Err(error) => Err(error.at(held.site())),
+            }
+        })
+    }
+
     /// Aborts the lock and waits until the store has replied.
     pub(crate) async fn abort(mut self) {
         if self.held.is_inherited() {
@@ -204,8 +359,17 @@ impl Lease {
         &self.held
     }
 
-    /// Publishes COMPUTED, with the value if there is one, or releases the lock. Unless it succeeds, the claim stays armed, and its drop aborts.
-    pub(crate) async fn publish(mut self, payload: Option<Bytes>) -> Result<PublishOutcome, Error> {
+    /// Publishes COMPUTED, with the value if there is one, or releases the lock.
+    pub(crate) fn publish(
+        self,
+        payload: Option<Bytes>,
+    ) -> impl Future<Output = Result<PublishOutcome, Error>> {
+        let keeps_mark = self.held.terms.keeps_mark;
+        self.finish(payload, keeps_mark)
+    }
+
+    /// Unless it succeeds, the claim stays armed, and its drop aborts.
+    async fn finish(mut self, payload: Option<Bytes>, keeps_mark: bool) -> Result<PublishOutcome, Error> {
         if self.is_lost() {
             return Ok(PublishOutcome::AlreadyLost);
         }
@@ -213,7 +377,7 @@ impl Lease {
         let held = &self.held;
         held.begin_publish();
         let request = match &payload {
-            None if !held.terms.keeps_mark => Request::Release(Release {
+            None if !keeps_mark => Request::Release(Release {
                 id: held.id,
                 was_sent: false,
             }),
@@ -234,7 +398,9 @@ impl Lease {
         // The budget of a tokio task must not delay the request behind that of the next holder.
         let mut sent = pin!(tokio::task::unconstrained(held.pool.send(&held.key, request)));
         let first = poll_fn(|context| Poll::Ready(sent.as_mut().poll(context))).await;
-        if is_release && first.is_pending() && held.pool.pushes(&held.key) {
+        // The terms of a shared key keep a mark. A waiter that polls such a key would never find it free.
+        let may_hand_on = is_release && !held.terms.keeps_mark;
+        if may_hand_on && first.is_pending() && held.pool.pushes(&held.key) {
             // If the RELEASE is not executed, the next holder waits as any other caller.
             self.claim.hand_on();
         }

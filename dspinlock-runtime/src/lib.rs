@@ -27,7 +27,7 @@ pub use error::{Error, Holder, KeyName, StoreFailure};
 pub use key::sorted;
 pub use lease::Lease;
 pub use lease::current::{Current, current};
-pub use lock::{Acquired, DSpinlockBase, HashDSpinlock};
+pub use lock::{Acquired, DSpinlockBase, HashDSpinlock, acquire_all, acquire_all_blocking};
 pub use options::{Options, Wait};
 pub use pool::{Pool, PoolBuilder, init};
 pub use protocol::status::{Status, Stored};

@@ -2,8 +2,10 @@
 //!
 //! Users call it. It only builds the key and the options of a call; `engine` and `pool` do the rest.
 
+mod all;
 mod base;
 mod hash;
 
+pub use self::all::{acquire_all, acquire_all_blocking};
 pub use self::base::{Acquired, DSpinlockBase};
 pub use self::hash::HashDSpinlock;

@@ -311,17 +311,7 @@ impl Options {
             ));
         }
         let lease = self.lease_length();
-        if lease > self.max_block_time {
-            return Err(Error::option(format!(
-                "`lease` ({lease:?}) must be <= `max_block_time` ({:?}); shorten it, or raise `max_block_time`",
-                self.max_block_time
-            )));
-        }
-        if lease < MIN_LEASE {
-            return Err(Error::option(format!(
-                "`lease` must be >= {MIN_LEASE:?}, not {lease:?}"
-            )));
-        }
+        check_lease(lease, self.max_block_time)?;
         self.check_prefix()?;
         Ok(lease)
     }
@@ -349,6 +339,21 @@ pub(crate) fn check_length(name: &str, duration: Duration) -> Result<(), Error> 
     if duration.is_zero() || duration > MAX_DURATION {
         return Err(Error::option(format!(
             "`{name}` must be > 0 and <= 100 years, not {duration:?}"
+        )));
+    }
+    Ok(())
+}
+
+/// Checks the length of a lease.
+pub(crate) fn check_lease(lease: Duration, max_block_time: Duration) -> Result<(), Error> {
+    if lease > max_block_time {
+        return Err(Error::option(format!(
+            "`lease` ({lease:?}) must be <= `max_block_time` ({max_block_time:?}); shorten it, or raise `max_block_time`"
+        )));
+    }
+    if lease < MIN_LEASE {
+        return Err(Error::option(format!(
+            "`lease` must be >= {MIN_LEASE:?}, not {lease:?}"
         )));
     }
     Ok(())

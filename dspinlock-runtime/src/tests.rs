@@ -118,6 +118,7 @@ fn samples() -> Vec<Error> {
             key: key(),
             waited: Duration::from_secs(5),
             holder: None,
+            holding: Box::default(),
         },
         Error::SpinlockTriesExceeded {
             key: key(),
@@ -131,6 +132,23 @@ fn samples() -> Vec<Error> {
                 lease_left: Some(Duration::from_millis(9500)),
                 is_computed: false,
             })),
+            holding: Box::default(),
+        },
+        Error::SpinlockTriesExceeded {
+            key: key(),
+            waited: Duration::from_secs(5),
+            holder: Some(Holder::new(HolderFields {
+                site: "app::price".into(),
+                label: "order:7".into(),
+                host: "web-1".into(),
+                process_id: 4711,
+                held_for: Duration::from_millis(6000),
+                lease_left: None,
+                is_computed: false,
+            })),
+            holding: ["app::stock", "app::order"]
+                .map(|site| KeyName::new(site, "dspinlock,9c1e…"))
+                .into(),
         },
         Error::InvalidValueEncounteredDuringUnpacking { key: key() },
         Error::FailIfKeyExistsIsEnabled {

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 use std::{env, io, process, thread};
 
-use dspinlock::{DSpinlockBase, Error, HashDSpinlock, Pool, dspinlock};
+use dspinlock::{DSpinlockBase, Error, HashDSpinlock, Pool, Wait, dspinlock};
 use dspinlock_runtime::internals::clock;
 use dspinlock_testkit::Journal;
 use tokio::runtime::{Builder, Runtime};
@@ -409,6 +409,25 @@ impl Job {
                 }
                 ("err", _) => return Err(Failure::Body),
                 ("panic", _) => panic!("requested"),
+                ("nest", key) => {
+                    let (key, body) = (key.into(), String::new());
+                    let tries = 2;
+                    let nested = Self {
+                        key,
+                        body,
+                        tries,
+                        ..self.clone()
+                    };
+                    if let Err(Failure::Lock(error)) = Box::pin(uncached(nested)).await {
+                        report(self.id, error);
+                    }
+                }
+                ("explicit", key) => {
+                    let lock = HashDSpinlock::new(key).wait(Wait::AtMost(Duration::ZERO));
+                    if let Err(error) = lock.acquire().await {
+                        report(self.id, error);
+                    }
+                }
                 ("recurse", _) => return Box::pin(cached(self.clone())).await,
                 (other, _) => panic!("no step {other}"),
             }

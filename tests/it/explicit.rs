@@ -1,5 +1,9 @@
 //! Explicit locks.
 
+mod all;
+mod lease;
+mod try_acquire;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -153,6 +153,40 @@ fn a_value_in_a_format_string_never_moves_into_the_next_hole() {
 }
 
 #[test]
+fn a_lock_on_a_tuple_and_a_function_with_its_parts_have_one_key() {
+    #[dspinlock(key = (id, text), name = "", fail_if_key_exists)]
+    fn listed(id: u64, text: &str) -> Result<(), Error> {
+        Ok(())
+    }
+    #[dspinlock(name = "", fail_if_key_exists)]
+    fn arguments(id: u64, text: &str) -> Result<(), Error> {
+        Ok(())
+    }
+    #[dspinlock(key = pair, name = "", fail_if_key_exists)]
+    fn one(pair: &(u64, &str)) -> Result<(), Error> {
+        Ok(())
+    }
+    #[dspinlock(name = "", fail_if_key_exists)]
+    fn bytes(first: u8, second: u8, third: u8) -> Result<(), Error> {
+        Ok(())
+    }
+    #[dspinlock(name = "", fail_if_key_exists)]
+    fn nothing() -> Result<(), Error> {
+        Ok(())
+    }
+    let key = |lock: HashDSpinlock| lock.key().unwrap();
+    let pair = key(HashDSpinlock::new(&(7_u64, "x")));
+    assert_eq!(key_of(|| listed(7, "x")), pair);
+    assert_eq!(key_of(|| arguments(7, "x")), pair);
+    assert_eq!(key_of(|| one(&(7, "x"))), pair);
+    assert_ne!(key_of(|| listed(7, "y")), pair);
+    let text = key(HashDSpinlock::new("abc"));
+    assert_eq!(key(HashDSpinlock::new((b'a', b'b', b'c'))), text);
+    assert_eq!(key_of(|| bytes(b'a', b'b', b'c')), text);
+    assert_eq!(key_of(nothing), key(HashDSpinlock::new(())));
+}
+
+#[test]
 fn keys_are_the_same_in_every_build() {
     #[dspinlock(key = (id, text), name = "golden", fail_if_key_exists)]
     fn named(id: u32, text: &str) -> Result<(), Error> {

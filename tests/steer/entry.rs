@@ -261,6 +261,7 @@ fn what_a_key_cannot_keep_is_not_primed() {
             assert!(job_entry(1).peek_blocking().expect("a reply").is_none());
             assert!(job_entry(1).invalidate_blocking().expect("a reply"));
             job(1).expect("a run");
+            uncached(1).expect("a run");
         });
     }
 }

@@ -1,22 +1,15 @@
-//! The stores that every option is tested on, and both kinds of caller.
+//! The stores that every option is tested on.
 
 use std::sync::LazyLock;
 
 use dspinlock::Pool;
 use dspinlock_testkit::{Cluster, Redis};
 
-/// Where and how a cell of the table runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backend {
     Redis,
     Cluster,
     Embedded,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Caller {
-    Sync,
-    Async,
 }
 
 static REDIS: LazyLock<Redis> = LazyLock::new(Redis::start);

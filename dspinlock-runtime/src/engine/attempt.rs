@@ -1,5 +1,6 @@
 //! The state of one call in the engine. `follow` and `acquire` add their steps to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::lookup::Missed;
@@ -82,6 +83,8 @@ pub(super) struct Attempt {
     /// The length of the lease.
     pub(super) lease: Duration,
     pub(super) policy: WaitPolicy,
+    /// The body that made the call, and the bodies that wait for that one. A call may wait on another thread.
+    caller: Option<Arc<Frame>>,
     /// A read has found a value above the bound. Later reads look at the head alone.
     is_too_long: bool,
 }
@@ -98,7 +101,8 @@ impl Attempt {
         if let Some(age) = spec.near_cache {
             check_length("near_cache", age).map_err(|error| error.at(&spec.caller.site))?;
         }
-        if Frame::is_held(&pool, &key) {
+        let caller = Frame::current();
+        if caller.as_ref().is_some_and(|caller| caller.holds(&pool, &key)) {
             let key = spec.caller.name(&key);
             return Err(Error::Recursion { key });
         }
@@ -111,6 +115,7 @@ impl Attempt {
             want_value,
             lease,
             policy,
+            caller,
             is_too_long: false,
         })
     }
@@ -183,6 +188,10 @@ impl Attempt {
             key: self.name(),
             waited,
             holder: existing.and_then(|existing| encoding::holder(&self.key, existing)),
+            holding: self
+                .caller
+                .as_ref()
+                .map_or_else(Box::default, |caller| caller.held_keys()),
         }
     }
 

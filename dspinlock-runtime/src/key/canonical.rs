@@ -65,7 +65,7 @@ impl ser::Error for SerializeError {
 pub(super) const END: u8 = 0;
 const NONE: u8 = 1;
 const SOME: u8 = 2;
-const UNIT: u8 = 3;
+pub(super) const UNIT: u8 = 3;
 const BOOL: u8 = 4;
 const CHAR: u8 = 5;
 pub(super) const STR: u8 = 6;

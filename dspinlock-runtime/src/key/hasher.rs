@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::canonical::{self, Sink};
 use super::name::{Format, Key, KeyError};
-use super::raw::Raw;
 use super::recent::{self, MAX_BYTES, Owner};
+use super::shared::Shared;
 
 /// A part of a key: every type that is [`serde::Serialize`].
 #[diagnostic::on_unimplemented(
@@ -25,13 +25,11 @@ pub trait KeyPart {
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + ?Sized> KeyPart for T {
     fn feed(&self, hasher: &mut KeyHasher) {
-        let is_first = hasher.parts == 0;
         let mut sink = PartSink {
             bytes: &mut hasher.bytes,
-            raw: (hasher.shared && is_first).then(Raw::default),
+            shared: hasher.shared.as_mut(),
         };
         hasher.failed |= canonical::write(self, &mut sink).is_err();
-        hasher.raw = sink.raw.and_then(Raw::digest);
         hasher.parts += 1;
     }
 }
@@ -40,21 +38,21 @@ impl<T: Serialize + ?Sized> KeyPart for T {
 /// implementation is compiled once.
 struct PartSink<'a> {
     bytes: &'a mut Bytes,
-    /// `Some` for the first part of a shared key.
-    raw: Option<Raw>,
+    /// `Some` for a part of a shared key, which has its own bytes.
+    shared: Option<&'a mut Shared>,
 }
 
 impl Sink for PartSink<'_> {
     fn write(&mut self, bytes: &[u8]) {
-        self.bytes.write(bytes);
-        if let Some(raw) = &mut self.raw {
-            raw.write(bytes);
+        match &mut self.shared {
+            None => self.bytes.write(bytes),
+            Some(shared) => shared.write(bytes),
         }
     }
 
     fn tuple_struct(&mut self) {
-        if let Some(raw) = &mut self.raw {
-            raw.tuple_struct();
+        if let Some(shared) = &mut self.shared {
+            shared.tuple_struct();
         }
     }
 }
@@ -108,10 +106,8 @@ impl Sink for Bytes {
 #[derive(Clone, Default)]
 pub struct KeyHasher {
     bytes: Bytes,
-    shared: bool,
+    shared: Option<Shared>,
     parts: usize,
-    /// The digest that py-dspinlock computes. `None` unless the only part is a text or byte string of a shared key.
-    raw: Option<[u8; 32]>,
     failed: bool,
 }
 
@@ -120,7 +116,7 @@ impl KeyHasher {
     #[inline]
     pub fn new(shared: bool) -> Self {
         Self {
-            shared,
+            shared: shared.then(Shared::default),
             ..Self::default()
         }
     }
@@ -131,10 +127,9 @@ impl KeyHasher {
     ///
     /// [`KeyError::Serialize`] if the `Serialize` implementation of a part failed.
     pub fn finish(mut self, prefix: Cow<'static, str>, site_name: &str) -> Result<Key, KeyError> {
-        let format = if self.shared {
-            Format::Shared
-        } else {
-            Format::Single
+        let format = match self.shared {
+            Some(_) => Format::Shared,
+            None => Format::Single,
         };
         let digest = self.digest(None, |hash| {
             hash.update(site_name);
@@ -160,8 +155,8 @@ impl KeyHasher {
         if self.failed {
             return None;
         }
-        if self.raw.is_some() {
-            return self.raw;
+        if let Some(shared) = &self.shared {
+            return Some(shared.digest(self.parts));
         }
         canonical::end(&mut self.bytes);
         let owner = owner.filter(|_| self.bytes.hash.is_none());
@@ -170,9 +165,7 @@ impl KeyHasher {
             return known;
         }
         let hash = self.bytes.hash();
-        if !self.shared {
-            site_name(hash)?;
-        }
+        site_name(hash)?;
         let mut digest = [0; 32];
         Digest::finalize_into_reset(hash, (&mut digest).into());
         if let Some(owner) = owner {

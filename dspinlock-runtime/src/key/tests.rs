@@ -1,7 +1,7 @@
 //! The digests of keys, computed here from the canonical bytes written out.
 
 use std::any::TypeId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use serde::ser::Error;
@@ -136,12 +136,47 @@ fn every_other_value_is_hashed_by_its_canonical_bytes() {
     }
 }
 
+/// A lock on `(a, b)` and a function with the parts `a` and `b` have the same key.
 #[test]
-fn several_parts_are_hashed_by_their_canonical_bytes() {
+fn several_parts_have_the_key_of_their_tuple() {
     let text = [6, 1, 0, 0, 0, 0, 0, 0, 0, 97];
-    assert_eq!(shared(&[]), sha256(&[0]));
-    assert_eq!(shared(&[&"a", &"a"]), sha256(&[&text[..], &text, &[0]].concat()));
-    assert_eq!(shared(&[&(), &"a"]), sha256(&[&[3], &text[..], &[0]].concat()));
+    assert_eq!(
+        shared(&[&"a", &"a"]),
+        sha256(&[&[8], &text[..], &text, &[0, 0]].concat())
+    );
+    let rows: &[(&[&dyn KeyPart], &dyn KeyPart)] = &[
+        (&[], &()),
+        (&[&"a", &"a"], &("a", "a")),
+        (&[&"a", &"a"], &["a", "a"]),
+        (&[&(), &"a"], &((), "a")),
+        (&[&7_u64, &"eu", &Some(true)], &(7_u64, "eu", Some(true))),
+        (&[&("a", "b"), &"c"], &(("a", "b"), "c")),
+        (&[&Triple(1, 2, 3), &4_u8], &(Triple(1, 2, 3), 4_u8)),
+        // A tuple of `u8` is a byte string.
+        (&[&b'a', &b'b'], &(b'a', b'b')),
+        (&[&b'a', &b'b'], &"ab"),
+        (&[&b'a', &Newtype(b'b')], &"ab"),
+    ];
+    for (at, (parts, tuple)) in rows.iter().enumerate() {
+        assert_eq!(shared(parts), shared(&[*tuple]), "row {at}");
+    }
+    let different: &[&[&dyn KeyPart]] = &[
+        &[],
+        &[&""],
+        &[&"a"],
+        &[&("a",)],
+        &[&"a", &"b"],
+        &[&("a", "b"), &"c"],
+        &[&"a", &("b", "c")],
+        &[&"a", &"b", &"c"],
+        &[&1_u8, &2_u8, &3_u8],
+        &[&Triple(1, 2, 3)],
+        &[&7_u64],
+        &[&(7_u64,)],
+        &[&((7_u64,),)],
+    ];
+    let digests: BTreeSet<_> = different.iter().map(|parts| shared(parts)).collect();
+    assert_eq!(digests.len(), different.len());
 }
 
 #[test]

@@ -140,6 +140,11 @@ impl Claim {
         &mut self.has_lost_copy
     }
 
+    /// Whether a copy of the ACQUIRE may arrive after its reply.
+    pub(super) fn has_lost_copy(&self) -> bool {
+        self.has_lost_copy
+    }
+
     /// The store holds nothing for this tag.
     pub(crate) fn disarm(&mut self) {
         if mem::replace(&mut self.armed, false) {

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::held::Held;
+use crate::error::KeyName;
 use crate::key::Key;
 use crate::pool::Pool;
 
@@ -131,15 +132,19 @@ impl Frame {
         CURRENT.with_borrow(|current| current.as_ref().is_some_and(|frame| frame.holds(pool, key)))
     }
 
-    fn holds(self: &Arc<Self>, pool: &Pool, key: &Key) -> bool {
-        let mut frame = Some(self);
-        while let Some(inner) = frame {
-            if inner.held.is_for(pool, key) {
-                return true;
-            }
-            frame = inner.parent.as_ref();
-        }
-        false
+    /// Whether the body of this frame, or a body that waits for it, holds the key.
+    pub(crate) fn holds(&self, pool: &Pool, key: &Key) -> bool {
+        self.leases().any(|held| held.is_for(pool, key))
+    }
+
+    /// The keys that these bodies hold, the innermost first.
+    pub(crate) fn held_keys(&self) -> Box<[KeyName]> {
+        let held = self.leases().filter(|held| !held.is_lost());
+        held.map(|held| held.name()).collect()
+    }
+
+    fn leases(&self) -> impl Iterator<Item = &Held> {
+        std::iter::successors(Some(self), |frame| frame.parent.as_deref()).map(|frame| &*frame.held)
     }
 }
 

@@ -9,18 +9,19 @@
 //! stop, from anywhere ──> no entry
 //! ```
 //!
-//! A lease that is released before its first renewal costs one insertion and one removal. `lease` calls `start` and `stop`;
-//! nothing else runs on a caller's thread. The schedule alone knows where the entry of a lease is.
+//! A lease that is released before its first renewal costs one insertion and one removal. `lease` calls `start`, `stop` and
+//! `extend`; nothing else runs on a caller's thread. The schedule alone knows where the entry of a lease is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::claim;
-use super::held::Held;
+use super::held::{Held, Renewal};
+use crate::error::Error;
 use crate::protocol::tag::Tag;
 use crate::rt::process::PerProcess;
-use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Notify, Ordering, PoisonError};
+use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Notify, Ordering, PoisonError, oneshot};
 use crate::rt::{background, thread_end};
 
 static HEARTBEAT: PerProcess<Heartbeat> = PerProcess::new(|_| Heartbeat {
@@ -153,26 +154,48 @@ fn handle_due(held: &Arc<Held>, now: Instant) {
     }
     // While a renewal is under way, and after the last one, only the deadline remains.
     reschedule(held, deadline);
-    if !held.is_overdue(now)
-        && let Some(renewal) = held.begin_renewal()
-    {
-        let held = held.clone();
-        background::spawn(async move {
-            let renewed = held.renew().await;
-            drop(renewal);
-            match renewed {
-                Ok(Some(next)) => reschedule(&held, next.min(held.deadline())),
-                // If the lock was released or aborted in the meantime, the refusal is not a loss.
-                Ok(None) if stop(&held) && !held.is_publishing() => held.lose(),
-                Ok(None) => {}
-                Err(error) => {
-                    // Before it is logged, because the logger may panic.
-                    reschedule(&held, held.next_retry().min(held.deadline()));
-                    held.log_failed_renewal(&error);
-                }
-            }
-        });
+    if !held.is_overdue(now) {
+        background::spawn(beat(held.clone()));
     }
+}
+
+/// Renews a lease, unless a renewal is under way.
+async fn beat(held: Arc<Held>) {
+    if let Some(renewal) = held.try_begin_renewal()
+        && let Err(error) = renew(&held, renewal).await
+    {
+        held.log_failed_renewal(&error);
+    }
+}
+
+/// Sends one RENEW, and schedules the next one. Returns whether the lock is held.
+async fn renew(held: &Arc<Held>, renewal: Renewal<'_>) -> Result<bool, Error> {
+    let renewed = held.renew(&renewal).await;
+    drop(renewal);
+    match renewed {
+        Ok(Some(next)) => reschedule(held, next.min(held.deadline())),
+        // If the lock was released or aborted in the meantime, the refusal is not a loss.
+        Ok(None) if stop(held) && !held.is_publishing() => held.lose(),
+        Ok(None) => {}
+        // Before it is logged, because the logger may panic.
+        Err(_) => reschedule(held, held.next_retry().min(held.deadline())),
+    }
+    renewed.map(|next| next.is_some())
+}
+
+/// Gives a lease another length, and renews it at once. Runs on the background thread, so that a caller that is dropped
+/// leaves no renewal without a successor.
+pub(super) async fn extend(held: &Arc<Held>, length: Duration) -> Result<bool, Error> {
+    let (send, outcome) = oneshot::channel();
+    let held = held.clone();
+    background::spawn(async move {
+        let renewal = held.begin_renewal().await;
+        held.set_length(&renewal, length);
+        reschedule(&held, held.deadline());
+        // The caller may be dropped.
+        let _ = send.send(renew(&held, renewal).await);
+    });
+    outcome.await.unwrap_or(Ok(false))
 }
 
 impl Heartbeat {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::claim::{Claim, abort};
 use crate::error::{Error, KeyName};
 use crate::key::Key;
+use crate::options::check_lease;
 use crate::pool::Pool;
 use crate::protocol::header::{Check, Origin};
 use crate::protocol::tag::Id;
@@ -18,11 +19,14 @@ use crate::protocol::{Renew, Reply, Request};
 use crate::rt::in_flight::InFlight;
 use crate::rt::latch::Latch;
 use crate::rt::process;
-use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Ordering, PoisonError};
+use crate::rt::sync::{
+    AtomicBool, Instant, Mutex, MutexGuard, Ordering, PoisonError, Semaphore, SemaphorePermit,
+};
 
 /// The options of the call that its lease needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
+    /// The length of the lease, until it is extended.
     pub lease: Duration,
     pub ttl: Duration,
     pub max_block: Duration,
@@ -75,12 +79,23 @@ pub(crate) struct Held {
     pub(crate) id: Id,
     pub(super) terms: Terms,
     pub(super) acquired: Instant,
-    deadline: Mutex<Instant>,
-    /// A RENEW is under way.
-    renewing: AtomicBool,
+    timing: Mutex<Timing>,
+    /// One permit: one RENEW is under way at a time. So the store executes renewals of different lengths in order.
+    renewal: Semaphore,
+    /// A copy of the ACQUIRE or of a RENEW was lost with its connection. It may still arrive.
+    has_lost_copy: AtomicBool,
     /// A PUBLISH was sent.
     publishing: AtomicBool,
     lost: Latch,
+}
+
+struct Timing {
+    /// The length that the next RENEW sets in the store.
+    length: Duration,
+    /// The length that counts here. It is shorter than `length` if a lost copy may still set a shorter one.
+    trusted: Duration,
+    /// Until when the lock is certainly held.
+    deadline: Instant,
 }
 
 impl Held {
@@ -91,9 +106,14 @@ impl Held {
             key: claim.key.clone(),
             id,
             acquired: sent,
-            deadline: Mutex::new(deadline(terms.lease, sent)),
+            timing: Mutex::new(Timing {
+                length: terms.lease,
+                trusted: terms.lease,
+                deadline: deadline(terms.lease, sent),
+            }),
             terms,
-            renewing: AtomicBool::new(false),
+            renewal: Semaphore::new(1),
+            has_lost_copy: AtomicBool::new(claim.has_lost_copy()),
             publishing: AtomicBool::new(false),
             lost: Latch::new(),
         }
@@ -171,7 +191,15 @@ impl Held {
     }
 
     pub(crate) fn deadline(&self) -> Instant {
-        *lock(&self.deadline)
+        self.timing().deadline
+    }
+
+    /// The time until the deadline, or zero if the lease is lost.
+    pub(super) fn remaining(&self) -> Duration {
+        match self.is_lost() {
+            true => Duration::ZERO,
+            false => self.deadline().saturating_duration_since(Instant::now()),
+        }
     }
 
     pub(super) fn first_renewal(&self) -> Instant {
@@ -183,10 +211,39 @@ impl Held {
         now >= self.acquired + self.terms.max_block
     }
 
-    /// Marks a RENEW as under way; `None` if one is already.
-    pub(super) fn begin_renewal(self: &Arc<Self>) -> Option<Renewal> {
-        let is_first = !self.renewing.swap(true, Ordering::Relaxed);
-        is_first.then(|| Renewal(self.clone()))
+    /// # Errors
+    ///
+    /// [`Error::InvalidOption`] if the lease cannot have this length.
+    pub(super) fn check_length(&self, lease: Duration) -> Result<(), Error> {
+        check_lease(lease, self.terms.max_block)?;
+        if self.is_overdue(Instant::now()) {
+            return Err(Error::option(format!(
+                "the lease cannot be extended: the lock has been held for `max_block_time` ({:?}); raise it",
+                self.terms.max_block
+            )));
+        }
+        Ok(())
+    }
+
+    /// The right to send a RENEW; `None` if one is under way.
+    pub(super) fn try_begin_renewal(&self) -> Option<Renewal<'_>> {
+        self.renewal.try_acquire().ok().map(Renewal)
+    }
+
+    /// The right to send a RENEW, after the one that is under way.
+    pub(super) async fn begin_renewal(&self) -> Renewal<'_> {
+        Renewal(self.renewal.acquire().await.expect("the semaphore is not closed"))
+    }
+
+    /// Changes the length of the lease. The next RENEW sets it in the store, at any time from now on.
+    pub(super) fn set_length(&self, _: &Renewal<'_>, length: Duration) {
+        let mut timing = self.timing();
+        timing.trusted = match self.has_lost_copy.load(Ordering::SeqCst) {
+            true => timing.trusted.min(length),
+            false => length,
+        };
+        timing.length = length;
+        timing.deadline = timing.deadline.min(deadline(length, Instant::now()));
     }
 
     /// Whether a PUBLISH was sent. It may overtake a RENEW, so a refusal of the RENEW then means nothing.
@@ -195,16 +252,23 @@ impl Held {
     }
 
     /// Sends one RENEW. Returns when to send the next one, or `None` if the store refuses it.
-    pub(super) async fn renew(&self) -> Result<Option<Instant>, Error> {
+    pub(super) async fn renew(&self, _: &Renewal<'_>) -> Result<Option<Instant>, Error> {
         let sent = Instant::now();
         let request = Renew {
             id: self.id,
-            lease: millis(self.terms.lease),
+            lease: millis(self.timing().length),
         };
-        Ok(match self.pool.send(&self.key, Request::Renew(request)).await? {
+        let mut is_lost = false;
+        let sending = self
+            .pool
+            .send_noting(&self.key, Request::Renew(request), &mut is_lost);
+        let reply = sending.await;
+        self.has_lost_copy.fetch_or(is_lost, Ordering::SeqCst);
+        Ok(match reply? {
             Reply::Renewed => {
-                *lock(&self.deadline) = deadline(self.terms.lease, sent);
-                Some(sent + self.terms.lease / 3)
+                let mut timing = self.timing();
+                timing.deadline = deadline(timing.trusted, sent);
+                Some(sent + timing.trusted / 3)
             }
             _ => None,
         })
@@ -212,7 +276,11 @@ impl Held {
 
     /// When to send another RENEW after one that failed.
     pub(super) fn next_retry(&self) -> Instant {
-        Instant::now() + (self.terms.lease / 20).min(Duration::from_millis(500))
+        Instant::now() + (self.timing().trusted / 20).min(Duration::from_millis(500))
+    }
+
+    fn timing(&self) -> MutexGuard<'_, Timing> {
+        self.timing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn log_failed_renewal(&self, error: &Error) {
@@ -224,14 +292,8 @@ impl Held {
     }
 }
 
-/// A RENEW that is under way, until it is dropped.
-pub(super) struct Renewal(Arc<Held>);
-
-impl Drop for Renewal {
-    fn drop(&mut self) {
-        self.0.renewing.store(false, Ordering::Relaxed);
-    }
-}
+/// The right to send a RENEW, until it is dropped.
+pub(super) struct Renewal<'a>(#[expect(dead_code, reason = "its drop is its purpose")] SemaphorePermit<'a>);
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -251,8 +313,4 @@ pub(crate) fn deadline(lease: Duration, sent: Instant) -> Instant {
 /// Whole milliseconds, rounded up: no duration becomes shorter.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

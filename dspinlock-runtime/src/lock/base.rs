@@ -1,12 +1,14 @@
 //! A lock with a custom key scheme, and the calls that every explicit lock makes. `hash` calls it. It never computes a key
 //! from a value.
 
+use std::time::Duration;
+
 use crate::engine::{self, CallSpec, Outcome, entry};
 use crate::error::Error;
 use crate::key::Key;
 use crate::lease::Lease;
 use crate::lease::held::Caller;
-use crate::options::Options;
+use crate::options::{Options, Wait};
 use crate::pool::Pool;
 use crate::protocol::status::Status;
 use crate::rt::blocking;
@@ -184,6 +186,62 @@ pub trait DSpinlockBase {
         blocking::wait(self.acquire())
     }
 
+    /// Acquires the lock if it is free, and never waits for a holder. Returns `None` if another caller holds the lock.
+    ///
+    /// The option `wait` has no effect. The call takes one round trip, and at most the pool's `request_timeout`.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Acquired, DSpinlockBase, Error};
+    ///
+    /// async fn run_unless_busy(lock: &dyn DSpinlockBase) -> Result<(), Error> {
+    ///     match lock.try_acquire().await? {
+    ///         Some(Acquired::Locked(lease)) => lease.release().await?, // after the work
+    ///         Some(Acquired::Computed) => println!("done before"),
+    ///         None => println!("another worker does it"),
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`acquire`](Self::acquire), except for [`Error::SpinlockTriesExceeded`]. With `fail_if_key_exists`, an
+    /// existing key is an error, also if another caller holds the lock.
+    ///
+    /// # Cancellation safety
+    ///
+    /// Dropping the future aborts the lock, even while a request is under way.
+    #[doc(alias = "try_lock")]
+    fn try_acquire(&self) -> Op<Option<Acquired>> {
+        try_acquire(custom_key(&self.key()), self.options(), self.pool())
+    }
+
+    /// [`try_acquire`](Self::try_acquire) for callers without an executor. This method blocks the thread for one round trip.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Acquired, DSpinlockBase, Error};
+    ///
+    /// fn run_unless_busy(lock: &dyn DSpinlockBase) -> Result<(), Error> {
+    ///     if let Some(Acquired::Locked(lease)) = lock.try_acquire_blocking()? {
+    ///         // the work
+    ///         lease.release_blocking()?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let pool = dspinlock::Pool::open("sqlite::memory:")?;
+    /// # run_unless_busy(&dspinlock::HashDSpinlock::new("report").pool(&pool))?;
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`try_acquire`](Self::try_acquire).
+    fn try_acquire_blocking(&self) -> Result<Option<Acquired>, Error> {
+        blocking::wait(self.try_acquire())
+    }
+
     /// Invalidates the key: deletes its state. A holder loses the lock. Returns whether the key had a state.
     ///
     /// ```
@@ -249,6 +307,21 @@ pub(super) fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Po
             Outcome::Lead(lease) => Acquired::Locked(lease),
             Outcome::Hit(..) => Acquired::Computed,
         })
+    })
+}
+
+pub(super) fn try_acquire(
+    key: Result<Key, Error>,
+    options: Options,
+    pool: Option<Pool>,
+) -> Op<Option<Acquired>> {
+    let acquired = acquire(key, options.wait(Wait::AtMost(Duration::ZERO)), pool);
+    Op::new(async move {
+        match acquired.await {
+            Ok(acquired) => Ok(Some(acquired)),
+            Err(Error::SpinlockTriesExceeded { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::base::{Acquired, DSpinlockBase, acquire, delete_state, status};
+use super::base::{Acquired, DSpinlockBase, acquire, delete_state, status, try_acquire};
 use crate::error::Error;
 use crate::key::{Format, Key, KeyHasher, KeyPart};
 use crate::options::{Options, Wait};
@@ -299,6 +299,62 @@ impl HashDSpinlock {
         blocking::wait(self.acquire())
     }
 
+    /// Acquires the lock if it is free, and never waits for a holder. Returns `None` if another caller holds the lock.
+    ///
+    /// The option [`wait`](Self::wait) has no effect. The call takes one round trip, and at most the pool's
+    /// [`request_timeout`](crate::PoolBuilder::request_timeout).
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Acquired, HashDSpinlock, Pool};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), dspinlock::Error> {
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("report").pool(&pool);
+    /// let held = lock.try_acquire().await?;
+    /// assert!(matches!(held, Some(Acquired::Locked(_))));
+    /// assert!(lock.try_acquire().await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProvidedObjectIsNotHashable`] if the object's `Serialize` implementation returned an error, and the errors
+    /// of [`DSpinlockBase::try_acquire`].
+    ///
+    /// # Cancellation safety
+    ///
+    /// See [`DSpinlockBase::try_acquire`].
+    #[doc(alias = "try_lock")]
+    pub fn try_acquire(&self) -> Op<Option<Acquired>> {
+        try_acquire(self.checked_key(), self.options.clone(), self.pool.clone())
+    }
+
+    /// [`try_acquire`](Self::try_acquire) for callers without an executor. This method blocks the thread for one round trip.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Acquired, HashDSpinlock, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let lock = HashDSpinlock::new("report").pool(&pool);
+    /// match lock.try_acquire_blocking()? {
+    ///     Some(Acquired::Locked(lease)) => lease.release_blocking()?, // after the work
+    ///     Some(Acquired::Computed) => println!("done before"),
+    ///     None => println!("another worker does it"),
+    /// }
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`try_acquire`](Self::try_acquire).
+    pub fn try_acquire_blocking(&self) -> Result<Option<Acquired>, Error> {
+        blocking::wait(self.try_acquire())
+    }
+
     /// Invalidates the key: deletes its state. A holder of the key loses the lock. Returns whether the key had a state.
     ///
     /// ```
@@ -421,8 +477,8 @@ impl HashDSpinlock {
     }
 }
 
-/// For code that is generic over locks. If the object cannot be serialized, `key` is empty, and `acquire` and
-/// `delete_state` fail.
+/// For code that is generic over locks. If the object cannot be serialized, `key` is empty, and `acquire`,
+/// `try_acquire` and `delete_state` fail.
 impl DSpinlockBase for HashDSpinlock {
     fn key(&self) -> String {
         self.key().unwrap_or_default()
@@ -438,6 +494,10 @@ impl DSpinlockBase for HashDSpinlock {
 
     fn acquire(&self) -> Op<Acquired> {
         self.acquire()
+    }
+
+    fn try_acquire(&self) -> Op<Option<Acquired>> {
+        self.try_acquire()
     }
 
     fn delete_state(&self) -> Op<bool> {

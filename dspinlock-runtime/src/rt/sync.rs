@@ -5,6 +5,6 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) use ::papaya;
-pub(crate) use tokio::sync::{Notify, Semaphore, oneshot, watch};
+pub(crate) use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
 
 pub(crate) use super::clock::Instant;

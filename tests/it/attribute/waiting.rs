@@ -119,3 +119,91 @@ async fn a_caller_without_wait_outlasts_a_body_of_6_s() {
     );
     assert!(matches!(no_limit, (Ok(()), Ok(()))), "{no_limit:?}");
 }
+
+/// Each of two processes holds the key that the other one waits for.
+#[test]
+fn functions_that_wait_for_each_other_are_named() {
+    Store::on_each(|store| {
+        let workers = [Worker::start(&store.url()), Worker::start(&store.url())];
+        let keys = ["one", "two"];
+        let calls = [0, 1].map(|at| {
+            let job = Job::new("uncached", keys[at]).with("sleep", 300);
+            let call = workers[at].call(&job.with("body", format_args!("gate+nest:{}", keys[1 - at])));
+            call.started();
+            call
+        });
+        calls.iter().for_each(|call| call.open_gate());
+        let error = calls[0].event().expect("one of them times out");
+        let site = "it::common::worker::uncached";
+        assert!(
+            error.contains(&format!(" while holding `{site}` (dspinlock,a")),
+            "{error}"
+        );
+        assert!(
+            error.contains(&format!("; held by `{site}`, process ")),
+            "{error}"
+        );
+        assert!(
+            error.ends_with(
+                ", or acquire the locks in one order everywhere if the holder waits for this call"
+            ),
+            "{error}"
+        );
+    });
+}
+
+#[test]
+fn an_explicit_lock_in_a_body_names_the_function_that_waits_for_it() {
+    Store::on_each(|store| {
+        let pool = dspinlock::Pool::open(&store.url()).unwrap();
+        let _held = dspinlock::HashDSpinlock::new("example")
+            .pool(&pool)
+            .acquire_blocking()
+            .unwrap();
+        let worker = Worker::start(&store.url());
+        let call = worker.call(&Job::new("uncached", "key").with("body", "sleep:1+explicit:example"));
+        call.started();
+        let error = call.event().unwrap();
+        assert!(
+            error.contains("waiting for `explicit lock` (dspinlock,"),
+            "{error}"
+        );
+        assert!(
+            error.contains(" while holding `it::common::worker::uncached` (dspinlock,a"),
+            "{error}"
+        );
+    });
+}
+
+/// The bodies of a call are those that wait for it. Another thread is no part of them.
+#[test]
+fn every_waiting_body_is_named_the_innermost_first() {
+    #[dspinlock(key = depth, wait = "0s")]
+    fn nested(depth: u32) -> Result<(), Error> {
+        match depth {
+            0 => std::thread::scope(|scope| scope.spawn(|| busy(1)).join().unwrap()).map(drop),
+            _ => Ok(()),
+        }
+    }
+    #[dspinlock(key = depth, wait = "0s")]
+    fn busy(depth: u32) -> Result<(), Error> {
+        match depth {
+            0 => nested(0),
+            depth => middle(depth),
+        }
+    }
+    #[dspinlock(key = depth, wait = "0s")]
+    fn middle(depth: u32) -> Result<(), Error> {
+        nested(depth - 1)
+    }
+    init_in_memory();
+    let Err(Error::SpinlockTriesExceeded { key, holding, .. }) = busy(0) else {
+        panic!("the key is held")
+    };
+    assert!(key.site().ends_with("nested"), "{key}");
+    let sites: Vec<_> = holding
+        .iter()
+        .map(|key| key.site().rsplit("::").next().unwrap())
+        .collect();
+    assert_eq!(sites, ["middle", "busy"]);
+}

@@ -26,6 +26,7 @@ pub mod store {
 mod shipped {
     pub mod error;
     pub mod lease;
+    pub mod options;
 }
 
 #[path = "../../../dspinlock-runtime/src/store/redis/tracking.rs"]
@@ -34,4 +35,4 @@ pub mod tracking;
 #[path = "../../../dspinlock-runtime/src/store/redis/connection/turns.rs"]
 pub mod turns;
 
-pub use shipped::{error, lease};
+pub use shipped::{error, lease, options};

@@ -7,6 +7,7 @@ mod shipped {
 }
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::protocol::record::Entry;
 use crate::protocol::{self, Publish, Reply, Request};
@@ -66,6 +67,15 @@ impl Pool {
     /// The current entry.
     pub(crate) fn entry(&self) -> Entry {
         self.entry.lock().expect("no step panics").clone()
+    }
+
+    /// The time until the entry expires.
+    pub(crate) fn remaining(&self) -> Duration {
+        let now = (BEGIN + Instant::now().micros()) / 1000;
+        match self.entry() {
+            Entry::Bytes { until, .. } => Duration::from_millis(until.map_or(u64::MAX, |until| until - now)),
+            _ => Duration::ZERO,
+        }
     }
 
     /// No process forks.

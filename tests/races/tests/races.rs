@@ -54,6 +54,11 @@ fn a_push_to_a_watched_key_is_never_missed() {
 }
 
 #[test]
+fn an_extended_lease_ends_before_its_entry() {
+    check(lease::an_extended_lease_ends_before_its_entry);
+}
+
+#[test]
 fn a_lease_published_during_a_heartbeat_is_not_lost() {
     check(lease::a_lease_published_during_a_heartbeat_is_not_lost);
 }

@@ -3,7 +3,7 @@
 pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 pub(crate) use std::sync::PoisonError;
-pub(crate) use tokio::sync::{Notify, Semaphore, oneshot, watch};
+pub(crate) use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
 
 pub(crate) use crate::clock::Instant;
 

@@ -116,6 +116,24 @@ fn take_turn(pool: &Pool) -> Lease {
     }
 }
 
+/// A lease gets another length while a heartbeat with the former one may be in flight. The holder never trusts it for longer
+/// than the store keeps it.
+pub fn an_extended_lease_ends_before_its_entry() {
+    let pool = Pool::default();
+    let lease = lease(&pool);
+    let held = lease.held().clone();
+    let time = thread::spawn(|| clock::advance(LEASE / 3));
+    let extended = blocking::wait(lease.extend(LEASE * 10));
+    assert!(extended.is_ok(), "{extended:?}");
+    time.join().expect("the clock thread does not panic");
+    thread::yield_now();
+    let remaining = lease.remaining();
+    assert!(remaining > LEASE * 9, "{remaining:?}");
+    assert!(remaining < pool.remaining(), "{:?}", pool.remaining());
+    drop(lease);
+    assert_no_heartbeat_remains(&held);
+}
+
 /// A lease expires. Every task that waits for the loss is woken, the result is not published, and no heartbeat remains.
 pub fn an_expired_lease_wakes_every_waiter() {
     let pool = Pool::default();
