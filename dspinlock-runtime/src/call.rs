@@ -7,6 +7,7 @@
 
 mod entry;
 mod future;
+mod keeping;
 mod names;
 mod order;
 mod part;
@@ -17,6 +18,7 @@ mod site_name;
 mod steps;
 mod storable;
 mod unreadable;
+mod unstored;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -24,23 +26,30 @@ use std::time::Duration;
 
 pub use self::entry::Entry;
 pub use self::future::Run;
+use self::keeping::Errors;
+pub use self::keeping::{
+    ErrorOf, IntoTtl, Keep, Keeping, RecordableError, Recorded, Ttl, ValueOf, record, recorded, ttl,
+};
 use self::order::{Draft, Entering};
 pub use self::part::KeyPart;
-pub use self::policy::{BecomesError, ByFrom, Fails, LockError, MapErr, OnError, ReturnType};
+pub use self::policy::{
+    BecomesError, ByFrom, Fail, Fails, LockError, MapErr, OnBusy, OnError, ReturnType, Skip,
+};
 pub use self::shape::{Fallible, Plain, Shape};
 pub use self::site::Site;
-use self::steps::{Decision, Settled, Steps};
+use self::steps::{Decision, Steps};
 pub use self::storable::{Cached, CachedNear, CachedShared, Discarded, NearCacheable, NoValue, Storable};
 use crate::error::Error;
 use crate::options::Wait;
 use crate::pool::Pool;
 use crate::rt::blocking;
 
-/// Builder of one call. `S` says which values are stored, `P` what a lock error becomes.
-pub struct Call<S = Discarded, P = ByFrom> {
+/// Builder of one call. `S` says which values are stored, `P` what a lock error becomes, and `B` what a call does that finds
+/// its key busy.
+pub struct Call<S = Discarded, P = ByFrom, B = Fail> {
     draft: Draft,
     policy: P,
-    storage: PhantomData<fn() -> S>,
+    storage: PhantomData<fn() -> (S, B)>,
 }
 
 impl Call {
@@ -56,7 +65,7 @@ impl Call {
 }
 
 // Inlined: each step moves the call, and a move that is not optimized away costs more than the step.
-impl<S, P> Call<S, P> {
+impl<S, P, B> Call<S, P, B> {
     /// Adds a part of the key.
     #[inline]
     pub fn part<T: KeyPart + ?Sized>(mut self, part: &T) -> Self {
@@ -114,6 +123,13 @@ impl<S, P> Call<S, P> {
         self
     }
 
+    /// A part of `validate = ...`.
+    pub fn validating<T: KeyPart + ?Sized>(mut self, part: &T) -> Self {
+        let validated = &mut self.draft.own().validated;
+        part.feed(validated.get_or_insert_default());
+        self
+    }
+
     /// `label = "..."`.
     pub fn label(mut self, label: fmt::Arguments<'_>) -> Self {
         self.draft.own().label = Some(label.to_string().into());
@@ -128,24 +144,24 @@ impl<S, P> Call<S, P> {
 
     /// `cached_if_computed`.
     #[inline]
-    pub fn cached(self) -> Call<Cached, P> {
+    pub fn cached(self) -> Call<Cached, P, B> {
         self.storing()
     }
 
     /// `cached_if_computed` and `name = ""`.
     #[inline]
-    pub fn cached_shared(self) -> Call<CachedShared, P> {
+    pub fn cached_shared(self) -> Call<CachedShared, P, B> {
         self.storing()
     }
 
     /// `cached_if_computed` and `near_cache`.
     #[inline]
-    pub fn cached_near(self) -> Call<CachedNear, P> {
+    pub fn cached_near(self) -> Call<CachedNear, P, B> {
         self.storing()
     }
 
     #[inline]
-    fn storing<Storage>(mut self) -> Call<Storage, P> {
+    fn storing<Storage>(mut self) -> Call<Storage, P, B> {
         self.draft.cached = true;
         Call {
             draft: self.draft,
@@ -156,24 +172,34 @@ impl<S, P> Call<S, P> {
 
     /// `map_err = path`.
     #[inline]
-    pub fn map_err<M>(self, map: fn(Error) -> M) -> Call<S, MapErr<M>> {
+    pub fn map_err<M>(self, map: fn(Error) -> M) -> Call<S, MapErr<M>, B> {
         self.with_policy(MapErr(map))
     }
 
     /// `on_error = run_unlocked`.
     #[inline]
-    pub fn run_unlocked<Kind>(self, _: Kind) -> Call<S, OnError<Kind>> {
+    pub fn run_unlocked<Kind>(self, _: Kind) -> Call<S, OnError<Kind>, B> {
         self.with_policy(OnError::new(false))
     }
 
     /// `on_error = panic`.
     #[inline]
-    pub fn panic<Kind>(self, _: Kind) -> Call<S, OnError<Kind>> {
+    pub fn panic<Kind>(self, _: Kind) -> Call<S, OnError<Kind>, B> {
         self.with_policy(OnError::new(true))
     }
 
+    /// `on_busy = skip`.
     #[inline]
-    fn with_policy<Policy>(self, policy: Policy) -> Call<S, Policy> {
+    pub fn skip_busy(self) -> Call<S, P, Skip> {
+        Call {
+            draft: self.draft,
+            policy: self.policy,
+            storage: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn with_policy<Policy>(self, policy: Policy) -> Call<S, Policy, B> {
         Call {
             draft: self.draft,
             policy,
@@ -185,33 +211,60 @@ impl<S, P> Call<S, P> {
     #[inline]
     pub fn returning<R>(self) -> Returning<R, P>
     where
-        R: ReturnType<P, Value: Storable<S> + NearCacheable<S>, Error: LockError<P>>,
+        R: ReturnType<P, Value: Storable<S> + NearCacheable<S>, Error: LockError<P>> + OnBusy<B>,
     {
         Returning {
             draft: self.draft,
-            steps: Steps::new::<S>(self.policy),
+            steps: Steps::new::<S, B>(self.policy),
         }
     }
 }
 
-impl<P> Call<CachedShared, P> {
+impl<P, B> Call<CachedShared, P, B> {
     /// As `returning`, for a shared key. A separate step, because it has its own compiler message.
     #[inline]
     pub fn returning_no_value<R>(self) -> Returning<R, P>
     where
-        R: ReturnType<P, Value: NoValue, Error: LockError<P>>,
+        R: ReturnType<P, Value: NoValue, Error: LockError<P>> + OnBusy<B>,
     {
         self.returning()
     }
 }
 
 /// A call that is complete except for its body.
-pub struct Returning<R, P> {
+pub struct Returning<R, P, K = ()> {
     draft: Draft,
-    steps: Steps<R, P>,
+    steps: Steps<R, P, K>,
 }
 
 impl<R, P> Returning<R, P> {
+    /// `ttl = |value| ...`, `err_ttl = ...` or both.
+    pub fn keeping(self) -> Returning<R, P, Keeping<R>> {
+        Returning {
+            draft: self.draft,
+            steps: self.steps.with(Keeping {
+                ttl: None,
+                errors: None,
+            }),
+        }
+    }
+}
+
+impl<R, P> Returning<R, P, Keeping<R>> {
+    /// `ttl = |value| ...`.
+    pub fn ttl(mut self, ttl: fn(&R) -> Option<Ttl>) -> Self {
+        self.steps.keep.ttl = Some(ttl);
+        self
+    }
+
+    /// `err_ttl = ...`.
+    pub fn err_ttl(mut self, record: fn(&R) -> Option<Recorded>, decode: fn(&[u8]) -> Option<R>) -> Self {
+        self.steps.keep.errors = Some(Errors { record, decode });
+        self
+    }
+}
+
+impl<R, P, K: Keep<R>> Returning<R, P, K> {
     /// The entry of this call. `closure` gives the name of the generated function that calls this.
     pub fn entry<F>(mut self, _closure: F) -> Entry<R> {
         let spec = self.draft.order::<F>().spec();
@@ -220,7 +273,7 @@ impl<R, P> Returning<R, P> {
 
     /// Runs an async body under the lock, unless another call's result is returned.
     #[inline]
-    pub fn run<F: Future<Output = R>>(mut self, body: F) -> Run<F, R, P> {
+    pub fn run<F: Future<Output = R>>(mut self, body: F) -> Run<F, R, P, K> {
         Run::new(Entering::new(self.draft.order::<F>()), self.steps, body)
     }
 
@@ -242,10 +295,11 @@ impl<R, P> Returning<R, P> {
             Some(permit) => permit.scope(body),
             None => body(),
         };
-        match self.steps.settle(permit, outcome) {
-            Settled::Return(outcome) => outcome,
-            Settled::Wait(settling, outcome) => self.steps.finish(blocking::wait(settling), outcome),
+        if let Some(settling) = self.steps.settle(permit, &outcome) {
+            // The caller has its value, whatever becomes of the publish.
+            let _ = blocking::wait(settling);
         }
+        outcome
     }
 }
 

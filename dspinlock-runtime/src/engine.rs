@@ -15,14 +15,12 @@ mod wait;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use self::attempt::Attempt;
 pub(crate) use self::attempt::{CallSpec, Outcome};
 pub(crate) use self::lookup::{Joined, Lookup};
 use crate::error::{Error, KeyName};
 use crate::lease::current::Frame;
-use crate::lease::{Lease, PublishOutcome};
+use crate::lease::{Lease, Publication, PublishOutcome};
 use crate::pool::Pool;
 pub(crate) use crate::store::Boxed;
 
@@ -65,21 +63,12 @@ impl Permit {
         self.frame.enter(body)
     }
 
-    /// Publishes COMPUTED, with the value if there is one. If the lease is lost or the store fails, it logs a warning and
-    /// succeeds, because the caller has its value.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ValueTooLarge`]; the lock is then aborted.
-    pub(crate) fn publish(self, payload: Option<Bytes>) -> Boxed<Result<(), Error>> {
+    /// Publishes a result, or releases the lock if it is not kept. If that fails it logs a warning, because the caller has its
+    /// result.
+    pub(crate) fn publish(self, publication: Publication) -> Boxed<Result<(), Error>> {
         Box::pin(async move {
             let held = self.lease.held().clone();
-            let (size, limit) = (payload.as_ref().map_or(0, Bytes::len), self.max_value_size);
-            if size > limit {
-                let key = held.name();
-                return Err(Error::ValueTooLarge { key, size, limit });
-            }
-            match self.lease.publish(payload).await {
+            match self.lease.publish(publication).await {
                 Ok(PublishOutcome::Published) => {}
                 Ok(PublishOutcome::AlreadyLost | PublishOutcome::Lost) => {
                     log::warn!(target: "dspinlock", "the result of {} was not published: its lease was lost while the function ran; raise `lease` if that happens often", held.name());
@@ -90,6 +79,11 @@ impl Permit {
             }
             Ok(())
         })
+    }
+
+    /// The greatest size of an encoded result.
+    pub(crate) fn max_value_size(&self) -> usize {
+        self.max_value_size
     }
 
     /// Aborts the lock and waits for the reply, so that the caller may retry or exit at once.
@@ -132,7 +126,7 @@ mod tests {
     }
 
     fn release(lease: Lease) {
-        wait(lease.publish(None)).expect("the store replies");
+        wait(lease.publish(Publication::of(None))).expect("the store replies");
     }
 
     /// Two pools of a process share no flights. At the end of its turn, a pool watches the key only if it has seen another

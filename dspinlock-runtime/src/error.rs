@@ -191,6 +191,18 @@ pub enum Error {
         /// The lock.
         key: KeyName,
     },
+    /// The key is in use, or was used, with other values in `validate`.
+    ///
+    /// With `key = payment_id` and `validate = amount`, a second payment with the id of the first one and another amount gets
+    /// this error, while the first one runs and as long as its result is kept.
+    #[error(
+        "{key} was used before with other values in `validate`; use a new key, or repeat the call with the same values"
+    )]
+    #[non_exhaustive]
+    KeyReused {
+        /// The lock.
+        key: KeyName,
+    },
     /// The global pool already exists with another URL or other settings.
     #[error("the global pool is already initialized; call `init` once, before the first locked call")]
     AlreadyInitialized,
@@ -231,6 +243,14 @@ impl Error {
         }
     }
 
+    /// Whether another call holds the key, or has computed it.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            Self::SpinlockTriesExceeded { .. } | Self::FailIfKeyExistsIsEnabled { .. }
+        )
+    }
+
     /// Adds the site's name to an error about a key or an option.
     pub(crate) fn at(mut self, site: &str) -> Self {
         match &mut self {
@@ -243,6 +263,7 @@ impl Error {
             | Self::Store { key, .. }
             | Self::Codec { key }
             | Self::ValueTooLarge { key, .. }
+            | Self::KeyReused { key }
             | Self::Recursion { key } => *key = KeyName::new(site.to_owned(), key.name()),
             Self::InvalidOption { reason } => *reason = format!("{reason} (`{site}`)"),
             Self::RedisNotInitialized { .. }

@@ -21,6 +21,7 @@ use self::claim::Claim;
 use self::held::{Held, Terms, millis};
 use crate::error::Error;
 use crate::pool::flight::Found;
+use crate::protocol::header::Flag;
 use crate::protocol::tag::Id;
 use crate::protocol::{Publish, Release, Reply, Request};
 use crate::rt::blocking;
@@ -164,8 +165,7 @@ impl Lease {
     ///
     /// Dropping the future aborts the lock, unless the store has already executed the release.
     pub fn release(self) -> Op<()> {
-        let keeps_mark = self.held.terms.keeps_mark;
-        self.unlock(keeps_mark)
+        self.unlock(Kept::ForTtl)
     }
 
     /// [`release`](Self::release) for callers without an executor. This method blocks the thread.
@@ -217,7 +217,7 @@ impl Lease {
     ///
     /// Dropping the future aborts the lock, which frees the key too.
     pub fn give_up(self) -> Op<()> {
-        self.unlock(false)
+        self.unlock(Kept::Nothing)
     }
 
     /// [`give_up`](Self::give_up) for callers without an executor. This method blocks the thread.
@@ -334,10 +334,14 @@ impl Lease {
     }
 
     /// Ends the lease. The key stays COMPUTED if `keeps_mark`, and is free otherwise.
-    fn unlock(self, keeps_mark: bool) -> Op<()> {
+    fn unlock(self, kept: Kept) -> Op<()> {
         Op::new(async move {
             let held = self.held.clone();
-            match self.finish(None, keeps_mark).await {
+            let publication = Publication {
+                kept,
+                ..Publication::of(None)
+            };
+            match self.publish(publication).await {
                 Ok(PublishOutcome::Published) => Ok(()),
                 Ok(PublishOutcome::AlreadyLost) => Err(Error::LeaseLost { key: held.name() }),
                 Ok(PublishOutcome::Lost) => Err(Error::InvalidMutexReleaseEncountered { key: held.name() }),
@@ -359,34 +363,32 @@ impl Lease {
         &self.held
     }
 
-    /// Publishes COMPUTED, with the value if there is one, or releases the lock.
-    pub(crate) fn publish(
-        self,
-        payload: Option<Bytes>,
-    ) -> impl Future<Output = Result<PublishOutcome, Error>> {
-        let keeps_mark = self.held.terms.keeps_mark;
-        self.finish(payload, keeps_mark)
-    }
-
-    /// Unless it succeeds, the claim stays armed, and its drop aborts.
-    async fn finish(mut self, payload: Option<Bytes>, keeps_mark: bool) -> Result<PublishOutcome, Error> {
+    /// Publishes a result, or releases the lock. Unless it succeeds, the claim stays armed, and its drop aborts.
+    pub(crate) async fn publish(mut self, publication: Publication) -> Result<PublishOutcome, Error> {
         if self.is_lost() {
             return Ok(PublishOutcome::AlreadyLost);
         }
         self.claim.ask();
         let held = &self.held;
         held.begin_publish();
-        let request = match &payload {
-            None if !keeps_mark => Request::Release(Release {
+        let Publication { payload, flag, kept } = publication;
+        let ttl = match kept {
+            Kept::ForTtl if payload.is_some() || held.terms.keeps_mark => Some(held.terms.ttl),
+            Kept::For(ttl) => Some(ttl),
+            Kept::ForTtl | Kept::Nothing => None,
+        };
+        let request = match ttl {
+            None => Request::Release(Release {
                 id: held.id,
                 was_sent: false,
             }),
-            _ => {
+            Some(ttl) => {
                 let mut publish = Publish {
                     id: held.id,
-                    ttl: millis(held.terms.ttl),
+                    ttl: millis(ttl),
                     took: millis(held.acquired.elapsed()),
                     payload: payload.clone(),
+                    flag,
                     signature: None,
                     origin: held.terms.caller.origin(),
                 };
@@ -394,12 +396,11 @@ impl Lease {
                 Request::Publish(publish)
             }
         };
-        let is_release = matches!(request, Request::Release(_));
         // The budget of a tokio task must not delay the request behind that of the next holder.
         let mut sent = pin!(tokio::task::unconstrained(held.pool.send(&held.key, request)));
         let first = poll_fn(|context| Poll::Ready(sent.as_mut().poll(context))).await;
         // The terms of a shared key keep a mark. A waiter that polls such a key would never find it free.
-        let may_hand_on = is_release && !held.terms.keeps_mark;
+        let may_hand_on = ttl.is_none() && payload.is_none() && !held.terms.keeps_mark;
         if may_hand_on && first.is_pending() && held.pool.pushes(&held.key) {
             // If the RELEASE is not executed, the next holder waits as any other caller.
             self.claim.hand_on();
@@ -413,11 +414,42 @@ impl Lease {
                 self.claim.disarm();
                 if let Some(payload) = payload {
                     let tag = Some(held.id.tag);
-                    self.claim.complete(&Found { payload, tag });
+                    self.claim.complete(&Found { payload, tag, flag });
                 }
                 Ok(PublishOutcome::Published)
             }
             _ => Ok(PublishOutcome::Lost),
+        }
+    }
+}
+
+/// A result, and what the store keeps of it.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    /// The encoded result. The followers of the call receive it. `None` if nobody does.
+    pub payload: Option<Bytes>,
+    pub flag: Flag,
+    pub kept: Kept,
+}
+
+/// How long the store keeps a result.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kept {
+    /// For the `ttl` of the call. Without a payload this is a mark, if the terms keep one.
+    ForTtl,
+    /// So long.
+    For(Duration),
+    /// Not at all: the key is free.
+    Nothing,
+}
+
+impl Publication {
+    /// A value that is kept for the `ttl` of the call, or a mark.
+    pub(crate) fn of(payload: Option<Bytes>) -> Self {
+        Self {
+            payload,
+            flag: Flag::Value,
+            kept: Kept::ForTtl,
         }
     }
 }

@@ -43,15 +43,18 @@ pub use tls::Tls;
 /// was written, such as [`Cached`](bounds::Cached) for `cached_if_computed`.
 pub mod bounds {
     pub use crate::call::{
-        BecomesError, ByFrom, Cached, CachedNear, CachedShared, Discarded, Fails, Fallible, KeyPart,
-        LockError, MapErr, NearCacheable, NoValue, OnError, Plain, ReturnType, Storable,
+        BecomesError, ByFrom, Cached, CachedNear, CachedShared, Discarded, ErrorOf, Fail, Fails, Fallible,
+        IntoTtl, Keep, Keeping, KeyPart, LockError, MapErr, NearCacheable, NoValue, OnBusy, OnError, Plain,
+        RecordableError, Recorded, ReturnType, Skip, Storable, Ttl, ValueOf,
     };
 }
 
 /// For the code that the attribute generates. It is not public API and changes without notice.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::call::{ByFrom, Call, Entry, ReturnType, Returning, Run, Shape, Site, never};
+    pub use crate::call::{
+        ByFrom, Call, Entry, ReturnType, Returning, Run, Shape, Site, never, record, recorded, ttl,
+    };
     pub use crate::inspect::{InUse, in_use};
 }
 

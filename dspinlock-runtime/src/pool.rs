@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use once_cell::sync::OnceCell;
+use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use self::flight::{Flights, Found};
@@ -23,8 +24,8 @@ use self::open::{Location, Settings};
 use self::request::{Reading, Requests};
 use self::secret::{SIGNATURE_SIZE, Secret};
 use crate::error::Error;
-use crate::key::Key;
-use crate::protocol::header::{Hit, MAX_LINE};
+use crate::key::{Key, base64};
+use crate::protocol::header::{Check, Hit, MAX_LINE};
 use crate::protocol::tag::Tag;
 use crate::protocol::{Publish, Read, Reply, Request};
 use crate::rt::blocking;
@@ -447,6 +448,20 @@ impl Pool {
         }
     }
 
+    /// What a site validates, for the entry of this key: salted with the key, and with the secret if there is one.
+    pub(crate) fn check(&self, key: &Key, validated: &[u8; 32]) -> Check {
+        let digest: [u8; 32] = match &self.shared.source.secret {
+            Some(secret) => secret.check(key, validated),
+            None => {
+                let salted = Sha256::new_with_prefix(key.name()).chain_update(validated);
+                salted.finalize().into()
+            }
+        };
+        let mut check = [0; 22];
+        base64::encode(&digest[..16], &mut check);
+        check
+    }
+
     /// Signs the value of a publish if the pool has a secret.
     pub(crate) fn sign(&self, key: &Key, publish: &mut Publish) {
         if let Some(secret) = &self.shared.source.secret
@@ -456,23 +471,23 @@ impl Pool {
         }
     }
 
-    /// The value, if it is the one that was published for this key: its key check, its signature and its checksum are valid,
-    /// and it is no recorded error. Otherwise its tag.
+    /// The value or the error, if it is the one that was published for this key: its key check, its signature and its checksum
+    /// are valid. Otherwise its tag.
     #[inline]
     pub(crate) fn verified(&self, key: &Key, mut hit: Hit) -> Result<Found, Tag> {
         let is_signed = |secret: &Secret| secret.verify(key, &mut hit);
         let is_valid = self.shared.source.secret.as_ref().is_none_or(is_signed)
             && hit.is_of(&key.check())
-            && hit.is_intact()
-            && hit.facts().is_some_and(|facts| !facts.is_error);
-        let tag = hit.id.tag;
-        if !is_valid {
-            return Err(tag);
+            && hit.is_intact();
+        let (tag, facts) = (hit.id.tag, hit.facts());
+        match facts {
+            Some(facts) if is_valid => Ok(Found {
+                payload: hit.into_payload(),
+                tag: Some(tag),
+                flag: facts.flag,
+            }),
+            _ => Err(tag),
         }
-        Ok(Found {
-            payload: hit.into_payload(),
-            tag: Some(tag),
-        })
     }
 
     /// The greatest size of an entry.

@@ -186,6 +186,7 @@ fn samples() -> Vec<Error> {
             site: "app::price".into(),
         },
         Error::LeaseLost { key: key() },
+        Error::KeyReused { key: key() },
         Error::Codec { key: key() },
         Error::ValueTooLarge {
             key: key(),

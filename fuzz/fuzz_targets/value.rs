@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use protocol::header::{Facts, Hit, Origin};
+use protocol::header::{Facts, Flag, Hit, Origin};
 use protocol::tag::Head;
 use runtime::{codec, key, protocol};
 use types::{Flat, Key, Level, Shape};
@@ -46,7 +46,7 @@ fuzz_target!(|bytes: &[u8]| {
         stale_window: 3,
         checksum: crc32fast::hash(&bytes),
         key_check: *b"0123456789_",
-        is_error: false,
+        flag: Flag::Value,
     };
     let header = facts.header(&Origin::new(1, "host", "site"));
     let head = "Vtag-of-16-bytes_0000000000000007";

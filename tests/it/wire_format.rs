@@ -1,7 +1,7 @@
 //! The fixtures of `docs/wire-format.md` are the entries that the protocol writes.
 
 use dspinlock_runtime::internals::key::{Format, Key};
-use dspinlock_runtime::internals::protocol::header::Origin;
+use dspinlock_runtime::internals::protocol::header::{Flag, Origin};
 use dspinlock_runtime::internals::protocol::record::Entry;
 use dspinlock_runtime::internals::protocol::tag::Tag;
 use dspinlock_runtime::internals::protocol::{Acquire, Publish, Reply, Request, apply};
@@ -36,6 +36,7 @@ fn the_fixtures_of_the_page_are_what_the_protocol_writes() {
                 ttl: 60_000,
                 took: 250,
                 payload: payload.map(Into::into),
+                flag: Flag::Value,
                 signature: None,
                 origin: origin(),
             });

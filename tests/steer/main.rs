@@ -1,5 +1,7 @@
 //! Reaching and steering the keys of annotated functions from outside, on every store.
 
+mod busy;
 mod entry;
+mod keeping;
 mod pools;
 mod stores;

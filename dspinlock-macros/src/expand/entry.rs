@@ -71,8 +71,11 @@ impl Flow {
             flow.visit_setting(wait);
         }
         let key = args.key.iter().flat_map(|key| &key.value);
+        let validated = args.validate.iter().flat_map(|validate| &validate.value);
         let pool = args.pool.iter().map(|pool| &pool.value);
-        key.chain(pool).for_each(|expr| flow.visit_expr(expr));
+        key.chain(validated)
+            .chain(pool)
+            .for_each(|expr| flow.visit_expr(expr));
         flow
     }
 

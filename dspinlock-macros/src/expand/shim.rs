@@ -58,8 +58,32 @@ pub(super) fn returning(function: &LockedFn) -> TokenStream {
         true => quote_spanned!(at=> returning_no_value),
         false => quote_spanned!(at=> returning),
     };
+    let keeping = keeping(function);
     // The compiler reports a broken bound of this step at its receiver or its name: both have the span of the return type.
-    quote_spanned!(at=> .#step::<#output>())
+    quote_spanned!(at=> .#step::<#output>() #keeping)
+}
+
+/// `ttl = |value| ...` and `err_ttl = ...`: the user's closures inside of others, which find the value or the error.
+fn keeping(function: &LockedFn) -> Option<TokenStream> {
+    let LockedFn { args, output, .. } = function;
+    let private = private(args, Span::call_site());
+    let ttl = args.ttl.as_ref().and_then(|ttl| ttl.value.closure());
+    let ttl = ttl.map(|closure| {
+        let at = generated_at(closure.span());
+        quote_spanned!(at=> .ttl(|outcome| #private::ttl(outcome, #private::Shape::<#output>::new().kind(), #closure)))
+    });
+    let err_ttl = args.err_ttl.as_ref().map(|err_ttl| {
+        let at = generated_at(output.span());
+        let closure = match &err_ttl.value {
+            Setting::Literal(duration, _) => {
+                let duration = constant(*duration);
+                quote!(|_| #duration)
+            }
+            Setting::PerCall(closure) => closure.to_token_stream(),
+        };
+        quote_spanned!(at=> .err_ttl(|outcome| #private::record(outcome, #closure), #private::recorded))
+    });
+    (ttl.is_some() || err_ttl.is_some()).then(|| quote!(.keeping() #ttl #err_ttl))
 }
 
 pub(super) fn in_braces(tokens: TokenStream, span: Span) -> Group {
@@ -91,11 +115,14 @@ pub(super) fn call(function: &LockedFn, entry: Option<&Ident>) -> TokenStream {
         None => quote!(.cached()),
     });
     let error_policy = error_policy(function);
-    let parts = key(function).into_iter().map(part);
+    let parts = key(function).into_iter().map(|expr| part("part", expr));
+    let validated = function.args.validate.iter().flat_map(|validate| &validate.value);
+    let validated = validated.map(|expr| part("validating", expr.clone()));
+    let skip_busy = function.args.on_busy.as_ref().map(|_| quote!(.skip_busy()));
     let private = private(&function.args, Span::call_site());
     // The steps that change the type of the call move it. They come before the key, because a call with a key is larger.
     let call = quote! {
-        #private::Call::new(#site) #cached #error_policy #(#parts)* #per_call
+        #private::Call::new(#site) #cached #error_policy #skip_busy #(#parts)* #(#validated)* #per_call
     };
     // Generated, because in the edition of the user or of `#[async_trait]` the temporaries may live until the end of the body.
     let call = in_braces(call, generated_at(function.output.span())).into_token_stream();
@@ -118,9 +145,10 @@ fn site(function: &LockedFn, options: &TokenStream, entry: Option<&Ident>) -> To
     let skipped: Vec<usize> = generics.map(|(position, _)| position).collect();
     let skipped = (!skipped.is_empty()).then(|| quote!(.skipped_generics(&[#(#skipped),*])));
     let fail = is_on(&args.fail_if_key_exists).then(|| quote!(.fail_if_key_exists()));
+    let errors = args.err_ttl.as_ref().map(|_| quote!(.records_errors()));
     quote! {{
         static SITE: #private::Site = #private::Site::new(::core::concat!(::core::module_path!(), "::", #ident))
-            #(.name(#name))* #(.prefix(#prefix))* #(.version(#version))* #(.entry(#entry))* #skipped #fail #options;
+            #(.name(#name))* #(.prefix(#prefix))* #(.version(#version))* #(.entry(#entry))* #skipped #fail #errors #options;
         &SITE
     }}
 }
@@ -171,8 +199,9 @@ fn formatted(expr: &Expr, is_shared: bool) -> Vec<Expr> {
 }
 
 /// `.part(&expr)`
-fn part(expr: Expr) -> TokenStream {
+fn part(step: &str, expr: Expr) -> TokenStream {
     let at = generated_at(expr.span());
+    let step = Ident::new(step, at);
     // A syntax node, not tokens: it puts parentheses around `a + b`.
     let borrowed = Expr::Reference(ExprReference {
         attrs: Vec::new(),
@@ -180,7 +209,7 @@ fn part(expr: Expr) -> TokenStream {
         mutability: None,
         expr: Box::new(expr),
     });
-    quote_spanned!(at=> .part(#borrowed))
+    quote_spanned!(at=> .#step(#borrowed))
 }
 
 /// The options as calls of setters, which `Site` and `Call` have under the same names.
@@ -200,7 +229,13 @@ impl Options {
         options.duration("near_cache", &args.near_cache);
         options.duration("spinlock_sleep_thresh", &args.spinlock_sleep_thresh);
         options.wait(&args.wait);
-        options.duration("ttl", &args.ttl);
+        if args.on_busy.is_some() && args.wait.is_none() && args.max_spinlock_tries.is_none() {
+            let zero = constant(Duration::ZERO);
+            options.fixed.extend(quote!(.wait(#zero)));
+        }
+        if args.ttl.as_ref().is_none_or(|ttl| ttl.value.closure().is_none()) {
+            options.duration("ttl", &args.ttl);
+        }
         options.duration("max_block_time", &args.max_block_time);
         options.duration("lease", &args.lease);
         if let Some(pool) = &args.pool {

@@ -4,13 +4,16 @@
 use proc_macro2::Ident;
 
 /// Every argument, with an example.
-const ARGUMENTS: [(&str, &str); 22] = [
+const ARGUMENTS: [(&str, &str); 25] = [
     ("key", "key = id"),
     ("skip", "skip(client, trace_id)"),
     ("name", "name = \"price\""),
     ("prefix", "prefix = \"shop\""),
     ("version", "version = 2"),
     ("label", "label = \"user:{id}\""),
+    ("validate", "validate = amount"),
+    ("err_ttl", "err_ttl = \"1s\""),
+    ("on_busy", "on_busy = skip"),
     ("entry", "entry = price_entry"),
     ("pool", "pool = &self.pool"),
     ("cached_if_computed", "cached_if_computed"),
@@ -50,7 +53,7 @@ const FOREIGN: [(&str, &str); 26] = [
     ("capacity", "the number of results is not limited, so remove it"),
     ("convert", "use `key = id`"),
     ("result", "`Ok` is stored and `Err` is not, so remove it"),
-    ("cache_err", "`Err` is never stored, so remove it"),
+    ("cache_err", "use `err_ttl = \"1s\"`"),
     (
         "option",
         "`None` is stored too: return a `Result`, and `Err` for what is not stored",

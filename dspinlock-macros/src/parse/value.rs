@@ -25,6 +25,16 @@ pub(crate) enum Setting<T> {
     PerCall(Expr),
 }
 
+impl<T> Setting<T> {
+    /// A closure literal, which is called after the body.
+    pub(crate) fn closure(&self) -> Option<&Expr> {
+        match self {
+            Self::PerCall(expr @ Expr::Closure(_)) => Some(expr),
+            _ => None,
+        }
+    }
+}
+
 impl<T: Copy> Setting<T> {
     /// The value and its literal, if it is known at compile time.
     pub(crate) fn literal(&self) -> Option<(T, &Lit)> {
@@ -333,6 +343,13 @@ impl<'a> ValueReader<'a> {
             Expr::Path(word) if word.path.is_ident("run_unlocked") => Ok(OnError::RunUnlocked),
             Expr::Path(word) if word.path.is_ident("panic") => Ok(OnError::Panic),
             other => fail(other, "`on_error` must be `run_unlocked` or `panic`"),
+        }
+    }
+
+    pub(crate) fn on_busy(&mut self) -> syn::Result<()> {
+        match self.expression()? {
+            Expr::Path(word) if word.path.is_ident("skip") => Ok(()),
+            other => fail(other, "`on_busy` must be `skip`"),
         }
     }
 

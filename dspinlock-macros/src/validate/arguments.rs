@@ -6,7 +6,7 @@ use syn::Lit;
 
 use crate::errors::Errors;
 use crate::limits::{DEFAULT_MAX_BLOCK_TIME, DEFAULT_TTL, MAX_DURATION, MAX_PREFIX, MIN_LEASE};
-use crate::parse::{Arg, Args, Setting, Wait, is_on};
+use crate::parse::{Arg, Args, OnError, Setting, Wait, is_on};
 
 pub(crate) fn validate(args: &Args, errors: &mut Errors) {
     for check in [
@@ -15,6 +15,11 @@ pub(crate) fn validate(args: &Args, errors: &mut Errors) {
         near_cache_contradicts_fail,
         near_cache_is_not_shared,
         python_knows_it,
+        ttl_of_a_shared_key_is_fixed,
+        err_ttl_is_a_duration_or_a_closure,
+        validate_needs_a_key,
+        validate_needs_the_lock,
+        skip_ends,
         durations_are_in_range,
         wait_is_in_range,
         block_time_allows_a_lease,
@@ -28,6 +33,7 @@ pub(crate) fn validate(args: &Args, errors: &mut Errors) {
     if errors.is_empty() {
         for check in [
             near_cache_is_cached,
+            errors_are_kept,
             ttl_is_of_use,
             lease_is_within_block_time,
             near_cache_is_within_ttl,
@@ -86,6 +92,8 @@ fn python_knows_it(args: &Args, errors: &mut Errors) {
     let names = [
         args.version.as_ref().map(|arg| &arg.name),
         args.label.as_ref().map(|arg| &arg.name),
+        args.validate.as_ref().map(|arg| &arg.name),
+        args.err_ttl.as_ref().map(|arg| &arg.name),
     ];
     if args.is_shared() {
         for name in names.into_iter().flatten() {
@@ -94,6 +102,70 @@ fn python_knows_it(args: &Args, errors: &mut Errors) {
                 format_args!("Python knows no `{name}`: drop `name = \"\"` or `{name}`"),
             );
         }
+    }
+}
+
+/// A site says with `ttl = |value| ...` how long each result is kept.
+fn ttl_of_a_shared_key_is_fixed(args: &Args, errors: &mut Errors) {
+    if let Some(ttl) = &args.ttl
+        && let Some(closure) = ttl.value.closure()
+        && args.is_shared()
+    {
+        let message = "Python knows no `ttl` of one value: drop `name = \"\"`, or write a duration";
+        errors.add(closure, message);
+    }
+}
+
+fn err_ttl_is_a_duration_or_a_closure(args: &Args, errors: &mut Errors) {
+    if let Some(err_ttl) = &args.err_ttl
+        && let Setting::PerCall(expr) = &err_ttl.value
+        && err_ttl.value.closure().is_none()
+        && errors.is_empty()
+    {
+        let message =
+            "`err_ttl` must be a duration or a closure: `err_ttl = \"1s\"` or `err_ttl = |error| ...`";
+        errors.add(expr, message);
+    }
+}
+
+/// A job that failed may run again, and without a cache nothing is kept.
+fn errors_are_kept(args: &Args, errors: &mut Errors) {
+    let Some(err_ttl) = &args.err_ttl else { return };
+    if is_on(&args.fail_if_key_exists) {
+        let message =
+            "`err_ttl` contradicts `fail_if_key_exists`: a job that failed may run again, so remove one";
+        errors.add(&err_ttl.name, message);
+    } else if !is_on(&args.cached_if_computed) {
+        let message =
+            "`err_ttl` has no effect, because nothing is stored: add `cached_if_computed`, or remove it";
+        errors.add(&err_ttl.name, message);
+    }
+}
+
+fn validate_needs_a_key(args: &Args, errors: &mut Errors) {
+    if let Some(validate) = &args.validate
+        && args.key.is_none()
+    {
+        let message = "`validate` needs `key`, because without it all arguments are the key: add `key = ...`";
+        errors.add(&validate.name, message);
+    }
+}
+
+fn validate_needs_the_lock(args: &Args, errors: &mut Errors) {
+    if let (Some(_), Some(on_error)) = (&args.validate, &args.on_error)
+        && matches!(on_error.value, OnError::RunUnlocked)
+    {
+        let message = "`on_error = run_unlocked` would run a reused key again: remove it, or `validate`";
+        errors.add(&on_error.name, message);
+    }
+}
+
+fn skip_ends(args: &Args, errors: &mut Errors) {
+    if let (Some(on_busy), Some(wait)) = (&args.on_busy, &args.wait)
+        && matches!(wait.value, Wait::Forever)
+    {
+        let message = "`on_busy = skip` has no effect with `wait = forever`: remove one";
+        errors.add(&on_busy.name, message);
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::keeping::{Keeping, Ttl};
 use super::order::put_version;
 use super::part::KeyPart;
 use super::storable::{Cached, Disposition, Storable};
@@ -14,8 +15,11 @@ use crate::engine::{CallSpec, entry};
 use crate::error::Error;
 use crate::key::{Format, Key, KeyHasher};
 use crate::lease::held::Caller;
+use crate::lease::{Kept, Publication};
 use crate::options::Options;
 use crate::pool::Pool;
+use crate::pool::flight::Found;
+use crate::protocol::header::Flag;
 use crate::protocol::status::{Status, Stored};
 use crate::rt::blocking;
 use crate::rt::op::Op;
@@ -42,6 +46,7 @@ pub struct Entry<R> {
     target: Box<Target>,
     encode: fn(&R) -> Disposition,
     decode: fn(&[u8]) -> Option<R>,
+    keeping: Option<Keeping<R>>,
 }
 
 /// Which key, in which pool. Not generic: compiled once.
@@ -133,16 +138,9 @@ impl Target {
         Op::new(async move { entry::status(key?, &site, pool).await })
     }
 
-    fn peek(&self) -> Op<Option<Stored<Bytes>>> {
+    fn peek(&self) -> Op<Option<Stored<Found>>> {
         let (key, site, pool) = (self.key(), self.site.clone(), self.pool());
-        Op::new(async move {
-            let stored = entry::peek(key?, &site, pool).await?;
-            Ok(stored.map(|stored| Stored {
-                value: stored.value.payload,
-                age: stored.age,
-                remaining: stored.remaining,
-            }))
-        })
+        Op::new(async move { entry::peek(key?, &site, pool).await })
     }
 
     fn invalidate(&self) -> Op<bool> {
@@ -151,7 +149,7 @@ impl Target {
         Op::new(async move { entry::delete(key?, &site, replicas, pool).await })
     }
 
-    fn prime(&self, disposition: Disposition) -> Op<()> {
+    fn prime(&self, publication: Result<Publication, Refusal>) -> Op<()> {
         let (key, site, pool) = (self.key(), self.site.clone(), self.pool());
         let mut options = self.options.clone();
         let keeps_mark = options.fail_if_key_exists;
@@ -160,26 +158,34 @@ impl Target {
         Op::new(async move {
             let key = key?;
             let refuse = |reason: &str| Err(Error::option(reason).at(&site));
-            let payload = match disposition {
+            let publication = match publication {
                 _ if key.is_shared() => {
                     return refuse("`prime` cannot replace a key that Python may hold: drop `name = \"\"`");
                 }
-                Disposition::Publish(Some(bytes)) => Some(Bytes::from(bytes)),
-                Disposition::Publish(None) if keeps_mark => None,
-                Disposition::Publish(None) => {
+                Ok(publication) if publication.payload.is_none() && !keeps_mark => {
                     return refuse("`prime` has nothing to store: add `cached_if_computed`");
                 }
-                Disposition::Abort => return refuse("`prime` cannot store an `Err`, which is never kept"),
-                Disposition::Unencodable => {
+                Ok(publication) => publication,
+                Err(Refusal::NotKept) => {
+                    return refuse("`prime` cannot store a result that the function would not keep");
+                }
+                Err(Refusal::Unencodable) => {
                     let key = Caller::new(site).name(&key);
                     return Err(Error::Codec { key });
                 }
             };
             let mut spec = CallSpec::new(key, Caller::new(site), options, pool);
             spec.keeps_mark = keeps_mark;
-            entry::prime(Box::new(spec), payload).await
+            entry::prime(Box::new(spec), publication).await
         })
     }
+}
+
+/// Why a result cannot be primed.
+enum Refusal {
+    /// An `Err` that is not recorded, or a result whose `ttl` is none.
+    NotKept,
+    Unencodable,
 }
 
 impl Entry<()> {
@@ -209,6 +215,7 @@ impl Entry<()> {
             }),
             encode: T::encode,
             decode: T::decode,
+            keeping: None,
         }
     }
 }
@@ -219,11 +226,13 @@ impl<R> Entry<R> {
         spec: Result<Box<CallSpec>, Error>,
         encode: fn(&R) -> Disposition,
         decode: fn(&[u8]) -> Option<R>,
+        keeping: Option<Keeping<R>>,
     ) -> Self {
         Self {
             target: Box::new(Target::of_spec(spec)),
             encode,
             decode,
+            keeping,
         }
     }
 
@@ -320,10 +329,16 @@ impl<R> Entry<R> {
         Ok(self.decoded(blocking::wait(self.target.peek())?))
     }
 
-    fn decoded(&self, stored: Option<Stored<Bytes>>) -> Option<Stored<R>> {
+    fn decoded(&self, stored: Option<Stored<Found>>) -> Option<Stored<R>> {
         let stored = stored?;
+        let decode = match stored.value.flag {
+            Flag::Value => self.decode,
+            Flag::Error => self.keeping.as_ref()?.errors.as_ref()?.decode,
+            // Only for the calls that have waited.
+            Flag::ErrorForWaiters => return None,
+        };
         Some(Stored {
-            value: (self.decode)(&stored.value)?,
+            value: decode(&stored.value.payload)?,
             age: stored.age,
             remaining: stored.remaining,
         })
@@ -366,7 +381,7 @@ impl<R> Entry<R> {
     /// The errors of [`status`](Self::status), and:
     ///
     /// - [`Error::Codec`] or [`Error::ValueTooLarge`] if the value cannot be stored.
-    /// - [`Error::InvalidOption`] for an `Err`, for a function that stores nothing, and for a key that Python may hold.
+    /// - [`Error::InvalidOption`] for a result that the function would not keep, such as an `Err`, for a function that stores nothing, and for a key that Python may hold.
     /// - [`Error::LeaseLost`] if another program has replaced or deleted the entry meanwhile.
     /// - [`Error::Recursion`] inside a body that holds the key.
     ///
@@ -374,7 +389,34 @@ impl<R> Entry<R> {
     ///
     /// If the future is dropped, the value may or may not be stored. What was stored before is then deleted.
     pub fn prime(&self, value: &R) -> Op<()> {
-        self.target.prime((self.encode)(value))
+        self.target.prime(self.publication(value))
+    }
+
+    fn publication(&self, value: &R) -> Result<Publication, Refusal> {
+        let keeping = self.keeping.as_ref();
+        let (payload, flag, ttl) = match (self.encode)(value) {
+            Disposition::Unencodable => return Err(Refusal::Unencodable),
+            Disposition::Publish(payload) => {
+                let ttl = keeping.and_then(|keeping| keeping.ttl?(value));
+                (payload, Flag::Value, ttl)
+            }
+            Disposition::Abort => {
+                let errors = keeping.and_then(|keeping| keeping.errors.as_ref());
+                let recorded = errors.and_then(|errors| (errors.record)(value));
+                let (payload, ttl) = recorded.ok_or(Refusal::NotKept)?;
+                (Some(payload.ok_or(Refusal::Unencodable)?), Flag::Error, Some(ttl))
+            }
+        };
+        let kept = match ttl {
+            None => Kept::ForTtl,
+            Some(Ttl::For(ttl)) => Kept::For(ttl),
+            Some(Ttl::Nothing) => return Err(Refusal::NotKept),
+        };
+        Ok(Publication {
+            payload: payload.map(Bytes::from),
+            flag,
+            kept,
+        })
     }
 
     /// [`prime`](Self::prime) for callers without an executor. This method blocks the thread.

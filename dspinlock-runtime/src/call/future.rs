@@ -6,20 +6,21 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
+use super::keeping::Keep;
 use super::order::Entering;
-use super::steps::{Decision, Settled, Settling, Steps};
+use super::steps::{Decision, Settling, Steps};
 use crate::engine::Permit;
 
 pin_project! {
     /// The future of one call. It contains the user's body once; an `async fn` would contain it twice.
     #[project = RunProj]
     #[must_use = "futures do nothing unless awaited"]
-    pub struct Run<F, R, P> {
+    pub struct Run<F, R, P, K = ()> {
         // Declared before the phase, so that the body is dropped before its permit aborts the lock.
         #[pin]
         work: Work<F, R>,
         phase: Phase,
-        steps: Steps<R, P>,
+        steps: Steps<R, P, K>,
     }
 }
 
@@ -42,9 +43,9 @@ enum Phase {
     Over,
 }
 
-impl<F, R, P> Run<F, R, P> {
+impl<F, R, P, K> Run<F, R, P, K> {
     #[inline]
-    pub(super) fn new(entering: Entering, steps: Steps<R, P>, body: F) -> Self {
+    pub(super) fn new(entering: Entering, steps: Steps<R, P, K>, body: F) -> Self {
         Self {
             phase: Phase::Enter(entering),
             steps,
@@ -53,7 +54,7 @@ impl<F, R, P> Run<F, R, P> {
     }
 }
 
-impl<F: Future<Output = R>, R, P> Future for Run<F, R, P> {
+impl<F: Future<Output = R>, R, P, K: Keep<R>> Future for Run<F, R, P, K> {
     type Output = R;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
@@ -73,7 +74,7 @@ impl<F: Future<Output = R>, R, P> Future for Run<F, R, P> {
 }
 
 /// Each step returns the result of the call, or `None` after it has set the next phase.
-impl<F: Future<Output = R>, R, P> RunProj<'_, F, R, P> {
+impl<F: Future<Output = R>, R, P, K: Keep<R>> RunProj<'_, F, R, P, K> {
     fn poll_enter(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
         let Phase::Enter(entering) = self.phase else {
             return Poll::Ready(None);
@@ -108,34 +109,33 @@ impl<F: Future<Output = R>, R, P> RunProj<'_, F, R, P> {
             *self.phase = Phase::Body(permit);
             return Poll::Pending;
         };
-        match self.steps.settle(permit, outcome) {
-            Settled::Return(outcome) => Poll::Ready(Some(outcome)),
-            Settled::Wait(settling, outcome) => {
-                self.work.set(Work::Done {
-                    outcome: Box::new(outcome),
-                });
-                *self.phase = Phase::Settle(settling);
-                Poll::Ready(None)
-            }
-        }
+        let Some(settling) = self.steps.settle(permit, &outcome) else {
+            return Poll::Ready(Some(outcome));
+        };
+        self.work.set(Work::Done {
+            outcome: Box::new(outcome),
+        });
+        *self.phase = Phase::Settle(settling);
+        Poll::Ready(None)
     }
 
     fn poll_settle(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
         let Phase::Settle(settling) = self.phase else {
             return Poll::Ready(None);
         };
-        let settled = ready!(Pin::new(settling).poll(cx));
+        // The caller has its value, whatever becomes of the publish. A forked child has it too: its parent publishes it.
+        let _ = ready!(Pin::new(settling).poll(cx));
         let WorkTaken::Done { outcome } = self.work.as_mut().project_replace(Work::Over) else {
             return Poll::Ready(None);
         };
-        Poll::Ready(Some(self.steps.finish(settled, *outcome)))
+        Poll::Ready(Some(*outcome))
     }
 }
 
 #[cfg(test)]
 mod tests {
 
-    use super::super::policy::{ByFrom, LockError, MapErr, OnError, ReturnType};
+    use super::super::policy::{ByFrom, Fail, LockError, MapErr, OnError, ReturnType};
     use super::super::shape::Plain;
     use super::super::storable::{Cached, Discarded, NearCacheable, Storable};
     use super::*;
@@ -143,6 +143,7 @@ mod tests {
     use crate::engine;
     use crate::error::Error;
     use crate::pool::flight::Found;
+    use crate::protocol::header::Flag;
     use crate::rt::blocking;
 
     fn down() -> Result<engine::Outcome, Error> {
@@ -155,15 +156,26 @@ mod tests {
         R: ReturnType<P, Value: Storable<S> + NearCacheable<S>, Error: LockError<P>>,
     {
         let body = std::future::ready(outcome);
-        blocking::wait(Run::new(Entering::ready(entered), Steps::new::<S>(policy), body))
+        blocking::wait(Run::new(
+            Entering::ready(entered),
+            Steps::new::<S, Fail>(policy),
+            body,
+        ))
     }
 
     #[test]
     fn a_hit_is_decoded_and_the_body_is_not_run() {
         let payload = codec::encode(&7).expect("numbers can be encoded").into();
-        let hit = Ok(engine::Outcome::Hit(Found { payload, tag: None }, None));
+        let hit = Ok(engine::Outcome::Hit(
+            Found {
+                payload,
+                tag: None,
+                flag: Flag::Value,
+            },
+            None,
+        ));
         let never = async { unreachable!("the value is stored") };
-        let run = Run::new(Entering::ready(hit), Steps::new::<Cached>(ByFrom), never);
+        let run = Run::new(Entering::ready(hit), Steps::new::<Cached, Fail>(ByFrom), never);
         let outcome: Result<u64, Error> = blocking::wait(run);
         assert!(matches!(outcome, Ok(7)));
     }

@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use crate::key::{Format, Key, KeyHasher, Owner};
 use crate::lease::held::Caller;
 use crate::options::{Options, Wait};
 use crate::pool::Pool;
+use crate::pool::near_cache::AnyValue;
+use crate::protocol::header::Check;
 use crate::protocol::tag::Tag;
 use crate::rt::clock::Instant;
 use crate::rt::in_flight::InFlight;
@@ -39,6 +42,15 @@ pub(super) struct Own {
     pub(super) options: Options,
     pub(super) pool: Option<Pool>,
     pub(super) label: Option<Box<str>>,
+    /// The hash of what the site validates.
+    pub(super) validated: Option<KeyHasher>,
+}
+
+/// A value in the near cache, with what its call has validated.
+#[derive(Clone)]
+struct Checked {
+    check: Check,
+    value: AnyValue,
 }
 
 impl Draft {
@@ -60,6 +72,7 @@ impl Draft {
                 options: site.clone(),
                 pool: None,
                 label: None,
+                validated: None,
             })
         })
     }
@@ -139,18 +152,67 @@ impl Order {
     }
 
     /// The value in the near cache. Allocates nothing and takes no lock.
-    pub(super) fn near_hit<R>(&self, from_entry: fn(&(dyn Any + Send + Sync)) -> Option<R>) -> Option<R> {
+    ///
+    /// # Errors
+    ///
+    /// The call validates other values than the one that has stored it.
+    pub(super) fn near_hit<R>(
+        &self,
+        from_entry: fn(&(dyn Any + Send + Sync)) -> Option<R>,
+    ) -> Option<Result<R, Error>> {
         let age = self.near_cache?;
         let key = self.key()?;
         let now = Instant::now();
         let pool = self.pool()?;
-        pool.near_cache().get(&pool.store_key(key), now, age, from_entry)
+        let key = pool.store_key(key);
+        let Some(validated) = self.validated().ok()? else {
+            return pool.near_cache().get(&key, now, age, from_entry).map(Ok);
+        };
+        let checked = pool
+            .near_cache()
+            .get(&key, now, age, |entry| entry.downcast_ref::<Checked>().cloned())?;
+        if checked.check != pool.check(&key, &validated) {
+            let key = Caller::new(self.site_name()).name(&key);
+            return Some(Err(Error::KeyReused { key }));
+        }
+        from_entry(&*checked.value).map(Ok)
+    }
+
+    /// What the near cache keeps of a value.
+    pub(super) fn near_value(&self, value: AnyValue) -> Option<AnyValue> {
+        let Some(validated) = self.validated().ok()? else {
+            return Some(value);
+        };
+        let pool = self.pool()?;
+        let check = pool.check(&pool.store_key(self.key()?), &validated);
+        Some(Arc::new(Checked { check, value }))
+    }
+
+    /// The digest of what the site validates.
+    ///
+    /// # Errors
+    ///
+    /// A part cannot be serialized.
+    fn validated(&self) -> Result<Option<[u8; 32]>, Error> {
+        let hasher = self.own.as_deref().and_then(|own| own.validated.clone());
+        let Some(mut hasher) = hasher else { return Ok(None) };
+        match hasher.digest(None, |_| Some(())) {
+            Some(digest) => Ok(Some(digest)),
+            None => Err(Error::ProvidedObjectIsNotHashable {
+                site: self.site_name().into_owned(),
+            }),
+        }
+    }
+
+    fn site_name(&self) -> Cow<'static, str> {
+        site_name(self.site, (self.body)().name)
     }
 
     /// Reads in place, if this is a call that reads before anything else, and if its options are valid.
     fn lookup(&self) -> Option<Result<Lookup, Joined>> {
         let options = self.options();
-        let reads = self.cached && self.near_cache.is_none() && self.refused.is_none();
+        let validates = self.own.as_deref().is_some_and(|own| own.validated.is_some());
+        let reads = self.cached && self.near_cache.is_none() && self.refused.is_none() && !validates;
         if !reads || options.fail_if_key_exists || !options.waits() || options.check().is_err() {
             return None;
         }
@@ -161,7 +223,7 @@ impl Order {
     ///
     /// The key cannot be hashed, or another site has the same name.
     pub(super) fn spec(&mut self) -> Result<Box<CallSpec>, Error> {
-        let site = site_name(self.site, (self.body)().name);
+        let site = self.site_name();
         let Some(key) = self.key() else {
             names::check(self.site, (self.body)())?;
             let site = site.into_owned();
@@ -186,6 +248,8 @@ impl Order {
             near_cache: self.near_cache,
             refuse: self.refused,
             refusals: self.refusals,
+            accepts_errors: self.site.records_errors,
+            validated: self.validated()?.map(Box::new),
             ..CallSpec::new(key, caller, options, pool)
         }))
     }
@@ -230,7 +294,7 @@ impl Entering {
 
     /// The name of the site.
     pub(super) fn site(&self) -> Cow<'static, str> {
-        site_name(self.order.site, (self.order.body)().name)
+        self.order.site_name()
     }
 
     /// Enters the engine again, and refuses the value with this tag, because it could not be decoded.

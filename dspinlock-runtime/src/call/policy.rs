@@ -28,9 +28,9 @@ pub(super) struct Rules<R, P> {
 }
 
 impl<R, P> Rules<R, P> {
-    pub(super) const fn new<S>() -> Self
+    pub(super) const fn new<S, B>() -> Self
     where
-        R: ReturnType<P, Value: Storable<S> + NearCacheable<S>, Error: LockError<P>>,
+        R: ReturnType<P, Value: Storable<S> + NearCacheable<S>, Error: LockError<P>> + OnBusy<B>,
     {
         Self {
             encode: |outcome| match outcome.value() {
@@ -40,7 +40,10 @@ impl<R, P> Rules<R, P> {
             decode: |bytes| R::Value::decode(bytes).map(R::from_value),
             to_entry: |outcome| outcome.value()?.to_entry(),
             from_entry: |entry| R::Value::from_entry(entry).map(R::from_value),
-            on_error: |policy, error| R::Error::from_lock_error(policy, error).map(R::from_error),
+            on_error: |policy, error| match R::nothing().filter(|_| error.is_busy()) {
+                Some(nothing) => Some(nothing),
+                None => R::Error::from_lock_error(policy, error).map(R::from_error),
+            },
         }
     }
 }
@@ -105,6 +108,48 @@ impl<T> ReturnType<OnError<Plain>> for T {
 
     fn from_error(error: Infallible) -> T {
         match error {}
+    }
+}
+
+/// The default: a call that finds its key busy fails, after its `wait`.
+pub struct Fail;
+
+/// `on_busy = skip`.
+pub struct Skip;
+
+/// A return type that says "nothing was done", for a call that finds its key busy.
+#[diagnostic::on_unimplemented(
+    message = "`on_busy = skip` has nothing to return as `{Self}`",
+    label = "this return type has no value that means nothing",
+    note = "return `()`, `Option<T>`, `Result<(), E>` or `Result<Option<T>, E>`, or remove `on_busy`"
+)]
+pub trait OnBusy<B>: Sized {
+    /// `None`: the call fails.
+    #[doc(hidden)]
+    fn nothing() -> Option<Self> {
+        None
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<R> OnBusy<Fail> for R {}
+
+impl OnBusy<Skip> for () {
+    fn nothing() -> Option<Self> {
+        Some(())
+    }
+}
+
+impl<T> OnBusy<Skip> for Option<T> {
+    fn nothing() -> Option<Self> {
+        Some(None)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: OnBusy<Skip>, E> OnBusy<Skip> for Result<T, E> {
+    fn nothing() -> Option<Self> {
+        T::nothing().map(Ok)
     }
 }
 
@@ -186,11 +231,7 @@ fn report(panics: bool, error: &Error) {
     if panics {
         panic!("{error}");
     }
-    match error {
-        // The function has run, under the lock.
-        Error::Codec { .. } | Error::ValueTooLarge { .. } => log::warn!(target: "dspinlock", "{error}"),
-        error => log::warn!(target: "dspinlock", "running the function without the lock: {error}"),
-    }
+    log::warn!(target: "dspinlock", "running the function without the lock: {error}");
 }
 
 #[cfg(test)]
@@ -210,7 +251,7 @@ mod tests {
                 R: ReturnType<OnError<Kind>, Value: Storable<Cached> + NearCacheable<Cached>>,
                 R::Error: LockError<OnError<Kind>>,
             {
-                Rules::new::<Cached>()
+                Rules::new::<Cached, Fail>()
             }
             (rules::<$ty, _>(Shape::<$ty>::new().kind()).encode)(&$outcome)
         }};

@@ -25,6 +25,8 @@ pub struct Site {
     /// The name of the function that `entry = ...` generates, in the site of that function. Its key is that of the annotated
     /// function, which stands beside it.
     pub entry: Option<&'static str>,
+    /// `err_ttl = ...`: errors are recorded.
+    pub records_errors: bool,
     /// The positions of the generic parameters that `skip(T)` leaves out of the key.
     pub skipped_generics: &'static [usize],
     /// `near_cache = "..."`: the greatest age of a value in the near cache.
@@ -45,6 +47,7 @@ impl Site {
             name: None,
             version: None,
             entry: None,
+            records_errors: false,
             skipped_generics: &[],
             near_cache: None,
             options,
@@ -68,6 +71,12 @@ impl Site {
     /// `version = 2`.
     pub const fn version(mut self, version: u32) -> Self {
         self.version = Some(version);
+        self
+    }
+
+    /// `err_ttl = ...`.
+    pub const fn records_errors(mut self) -> Self {
+        self.records_errors = true;
         self
     }
 

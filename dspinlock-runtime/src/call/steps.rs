@@ -3,23 +3,33 @@
 //! `call` and `future` call them in order. No step waits or blocks.
 
 use std::any::type_name;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::entry::Entry;
+use super::keeping::{Keep, Ttl};
 use super::order::Entering;
-use super::policy::{LockError, ReturnType, Rules};
+use super::policy::{LockError, OnBusy, ReturnType, Rules};
 use super::storable::{Disposition, NearCacheable, Storable};
-use super::unreadable;
+use super::{unreadable, unstored};
 use crate::engine::{Boxed, CallSpec, Outcome, Permit};
 use crate::error::Error;
+use crate::lease::{Kept, Publication};
+use crate::pool::flight::Found;
+use crate::protocol::header::Flag;
 use crate::rt::in_flight::InFlight;
 
-/// The steps of one call, for its return type `R` and its error policy `P`.
-pub(super) struct Steps<R, P> {
+/// The steps of one call, for its return type `R`, its error policy `P` and its rules `K` on how long results are kept.
+pub(super) struct Steps<R, P, K = ()> {
     policy: P,
+    pub(super) keep: K,
     rules: Rules<R, P>,
 }
+
+/// How long an error that is not kept stays for the calls that have waited for it. A waiter looks again after a push, a pause of
+/// at most 50 ms, or `spinlock_sleep_thresh`.
+const FOR_WAITERS: Duration = Duration::from_secs(2);
 
 /// What follows from the engine's outcome.
 pub(super) enum Decision<R> {
@@ -34,47 +44,65 @@ pub(super) enum Decision<R> {
 /// The publish or the abort of a lock.
 pub(super) type Settling = InFlight<Boxed<Result<(), Error>>>;
 
-/// What follows from the body's return value.
-pub(super) enum Settled<R> {
-    Return(R),
-    /// Wait until the lock is published or aborted, then return.
-    Wait(Settling, R),
-}
-
 impl<R, P> Steps<R, P> {
-    pub(super) fn new<Storage>(policy: P) -> Self
+    pub(super) fn new<Storage, B>(policy: P) -> Self
     where
-        R: ReturnType<P, Value: Storable<Storage> + NearCacheable<Storage>, Error: LockError<P>>,
+        R: ReturnType<P, Value: Storable<Storage> + NearCacheable<Storage>, Error: LockError<P>> + OnBusy<B>,
     {
         Self {
             policy,
-            rules: Rules::new::<Storage>(),
+            keep: (),
+            rules: Rules::new::<Storage, B>(),
         }
     }
 
+    /// The same steps with other rules on how long results are kept.
+    pub(super) fn with<K>(self, keep: K) -> Steps<R, P, K> {
+        Steps {
+            policy: self.policy,
+            keep,
+            rules: self.rules,
+        }
+    }
+}
+
+impl<R, P, K: Keep<R>> Steps<R, P, K> {
     /// The entry of a call with these rules.
     pub(super) fn entry(&self, spec: Result<Box<CallSpec>, Error>) -> Entry<R> {
-        Entry::of_spec(spec, self.rules.encode, self.rules.decode)
+        Entry::of_spec(
+            spec,
+            self.rules.encode,
+            self.rules.decode,
+            self.keep.keeping().copied(),
+        )
     }
 
     /// Before the engine: reads the near cache.
     pub(super) fn near_hit(&self, entering: &Entering) -> Option<R> {
-        entering.order.near_hit(self.rules.from_entry)
+        match entering.order.near_hit(self.rules.from_entry)? {
+            Ok(outcome) => Some(outcome),
+            Err(error) => self.on_error(error),
+        }
     }
 
     /// After the engine's outcome.
     pub(super) fn entered(&self, entering: &mut Entering, entered: Result<Outcome, Error>) -> Decision<R> {
         match entered {
             Ok(Outcome::Lead(lease)) => Decision::RunBody(Some(Permit::new(lease))),
-            Ok(Outcome::Hit(found, placeholder)) => match (self.rules.decode)(&found.payload) {
+            Ok(Outcome::Hit(found, placeholder)) => match self.decode(&found) {
                 Some(outcome) => {
-                    if let Some((placeholder, entry)) = placeholder.zip((self.rules.to_entry)(&outcome)) {
+                    let entry = (self.rules.to_entry)(&outcome);
+                    let entry = entry.and_then(|entry| entering.order.near_value(entry));
+                    if let Some((placeholder, entry)) = placeholder.zip(entry) {
                         placeholder.fill(entry);
                     }
                     Decision::Return(outcome)
                 }
                 None => {
-                    unreadable::warn(&entering.site(), type_name::<R>());
+                    // The leader of a flight may record errors that this site does not.
+                    if found.flag == Flag::Value {
+                        unreadable::warn(&entering.site(), type_name::<R>());
+                    }
                     entering.refuse(found.tag);
                     Decision::Retry
                 }
@@ -86,37 +114,90 @@ impl<R, P> Steps<R, P> {
         }
     }
 
-    /// After the body.
-    pub(super) fn settle(&self, permit: Option<Box<Permit>>, outcome: R) -> Settled<R> {
-        let Some(permit) = permit else {
-            return Settled::Return(outcome);
-        };
-        match (self.rules.encode)(&outcome) {
-            Disposition::Abort => Settled::Wait(InFlight::new(permit.abort()), outcome),
-            Disposition::Publish(bytes) => {
-                if cfg!(debug_assertions)
-                    && let Some(bytes) = &bytes
-                {
-                    let is_readable = || (self.rules.decode)(bytes).is_some();
-                    unreadable::check(permit.key().site(), type_name::<R>(), is_readable);
-                }
-                let settling = permit.publish(bytes.map(Bytes::from));
-                Settled::Wait(InFlight::new(settling), outcome)
-            }
-            Disposition::Unencodable => {
-                let key = permit.key();
-                Settled::Return(self.finish(Err(Error::Codec { key }), outcome))
+    fn decode(&self, found: &Found) -> Option<R> {
+        match found.flag {
+            Flag::Value => (self.rules.decode)(&found.payload),
+            Flag::Error | Flag::ErrorForWaiters => {
+                let errors = self.keep.keeping()?.errors.as_ref()?;
+                (errors.decode)(&found.payload)
             }
         }
     }
 
-    /// After the lock is published or aborted.
-    pub(super) fn finish(&self, settled: Result<(), Error>, outcome: R) -> R {
-        match settled {
-            // A forked child has the value, and its parent publishes it.
-            Ok(()) | Err(Error::Forked) => outcome,
-            Err(error) => self.on_error(error).unwrap_or(outcome),
+    /// After the body: the publish or the abort, if there is a lock.
+    pub(super) fn settle(&self, permit: Option<Box<Permit>>, outcome: &R) -> Option<Settling> {
+        let permit = permit?;
+        let Some(publication) = self.publication(&permit, outcome) else {
+            return Some(InFlight::new(permit.abort()));
+        };
+        Some(InFlight::new(permit.publish(publication)))
+    }
+
+    /// What becomes of a result. `None`: of an error that is not recorded.
+    fn publication(&self, permit: &Permit, outcome: &R) -> Option<Publication> {
+        let keeping = self.keep.keeping();
+        let payload = match (self.rules.encode)(outcome) {
+            Disposition::Abort => return self.recorded(permit, outcome),
+            Disposition::Publish(payload) => payload,
+            Disposition::Unencodable => {
+                unstored::warn(
+                    &permit.key(),
+                    "its `Serialize` implementation returned an error, or its encoding cannot be decoded; fix it, or remove `cached_if_computed`",
+                );
+                None
+            }
+        };
+        let payload = self.within_limit(permit, payload);
+        if cfg!(debug_assertions)
+            && let Some(bytes) = &payload
+        {
+            let is_readable = || (self.rules.decode)(bytes).is_some();
+            unreadable::check(permit.key().site(), type_name::<R>(), is_readable);
         }
+        let ttl = keeping.and_then(|keeping| keeping.ttl);
+        Some(Publication {
+            kept: match ttl.and_then(|ttl| ttl(outcome)) {
+                None => Kept::ForTtl,
+                Some(Ttl::For(ttl)) => Kept::For(ttl),
+                Some(Ttl::Nothing) => Kept::Nothing,
+            },
+            ..Publication::of(payload.map(Bytes::from))
+        })
+    }
+
+    /// `None` for a result that is too large.
+    fn within_limit(&self, permit: &Permit, payload: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let (size, limit) = (payload.as_ref()?.len(), permit.max_value_size());
+        if size > limit {
+            let reason = format!(
+                "its encoding has {size} bytes, but `max_value_size` is {limit}; raise the limit with `Pool::builder`"
+            );
+            unstored::warn(&permit.key(), &reason);
+            return None;
+        }
+        payload
+    }
+
+    /// What becomes of an error; `None` if it is not recorded.
+    fn recorded(&self, permit: &Permit, outcome: &R) -> Option<Publication> {
+        let errors = self.keep.keeping()?.errors.as_ref()?;
+        let (payload, ttl) = (errors.record)(outcome)?;
+        if payload.is_none() {
+            unstored::warn(
+                &permit.key(),
+                "the `Serialize` implementation of its error returned an error, or its encoding cannot be decoded; fix it, or remove `err_ttl`",
+            );
+        }
+        let (flag, kept) = match ttl {
+            Ttl::For(ttl) => (Flag::Error, ttl),
+            Ttl::Nothing => (Flag::ErrorForWaiters, FOR_WAITERS),
+        };
+        let payload = self.within_limit(permit, payload)?;
+        Some(Publication {
+            payload: Some(payload.into()),
+            flag,
+            kept: Kept::For(kept),
+        })
     }
 
     fn on_error(&self, error: Error) -> Option<R> {

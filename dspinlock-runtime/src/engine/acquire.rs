@@ -149,6 +149,7 @@ impl Attempt {
                     None => continue,
                 },
                 Ok(Reply::Busy(existing)) => {
+                    self.meets(&existing)?;
                     if !self.is_own(&existing) {
                         let last = state.existing.as_ref().map(holder);
                         state.claim.saw_holder(last != Some(holder(&existing)));
@@ -160,7 +161,12 @@ impl Attempt {
                 Ok(Reply::Computed) if self.spec.options.cached_if_computed => {
                     return Ok(Tried::Found(Found::NO_VALUE));
                 }
-                Ok(reply) => return Err(self.reply_error(reply)),
+                Ok(reply) => {
+                    if let Reply::Exists(existing) = &reply {
+                        self.meets(existing)?;
+                    }
+                    return Err(self.reply_error(reply));
+                }
                 // The store may be available again before a call that was waiting times out.
                 Err(error)
                     if self.policy.has_seen_holder() && state.failures.may_pass(&error, Instant::now()) =>

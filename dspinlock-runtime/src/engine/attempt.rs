@@ -14,7 +14,7 @@ use crate::options::{Options, check_length};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::pool::near_cache::Placeholder;
-use crate::protocol::header::Hit;
+use crate::protocol::header::{Flag, Hit, check, differs};
 use crate::protocol::tag::{Head, Tag};
 use crate::protocol::{Existing, Read, Reply, encoding};
 
@@ -34,6 +34,10 @@ pub(crate) struct CallSpec {
     pub seizes: bool,
     /// Whether the key stays COMPUTED without a value.
     pub keeps_mark: bool,
+    /// Whether the call accepts an error that another one has recorded.
+    pub accepts_errors: bool,
+    /// A digest of what the site validates beside its key.
+    pub validated: Option<Box<[u8; 32]>>,
     /// `None`: the global pool.
     pub pool: Option<Pool>,
 }
@@ -49,6 +53,8 @@ impl CallSpec {
             refusals: 0,
             seizes: false,
             keeps_mark: false,
+            accepts_errors: false,
+            validated: None,
             pool,
         }
     }
@@ -85,15 +91,21 @@ pub(super) struct Attempt {
     pub(super) policy: WaitPolicy,
     /// The body that made the call, and the bodies that wait for that one. A call may wait on another thread.
     caller: Option<Arc<Frame>>,
+    /// The tag of the last holder that the call has met.
+    waited_for: Option<Tag>,
     /// A read has found a value above the bound. Later reads look at the head alone.
     is_too_long: bool,
 }
 
 impl Attempt {
     /// `is_annotated`: the call wants the value if the site caches it. The explicit API never does.
-    pub(super) fn new(pool: Pool, spec: Box<CallSpec>, is_annotated: bool) -> Result<Self, Error> {
+    pub(super) fn new(pool: Pool, mut spec: Box<CallSpec>, is_annotated: bool) -> Result<Self, Error> {
         // The specification keeps the key of the user, because the call may enter again.
         let key = pool.store_key(spec.key.clone());
+        spec.caller.check = spec
+            .validated
+            .as_ref()
+            .map(|validated| pool.check(&key, validated));
         let lease = spec
             .options
             .check()
@@ -116,6 +128,7 @@ impl Attempt {
             lease,
             policy,
             caller,
+            waited_for: None,
             is_too_long: false,
         })
     }
@@ -148,13 +161,45 @@ impl Attempt {
     ///
     /// The store has returned too many such values.
     pub(super) fn verified(&mut self, hit: Hit) -> Result<Option<Found>, Error> {
+        let check = self.spec.caller.check.and_then(|_| hit.check());
         match self.pool.verified(&self.key, hit) {
-            Ok(found) => Ok(Some(found)),
+            Ok(_) if differs(self.spec.caller.check, check) => Err(self.reused()),
+            Ok(found) if self.accepts(&found) => Ok(Some(found)),
+            Ok(found) => {
+                self.spec.refuse = found.tag;
+                Ok(None)
+            }
             Err(tag) => {
                 self.refuse(tag)?;
                 Ok(None)
             }
         }
+    }
+
+    /// Whether this call returns what another one has published.
+    fn accepts(&self, found: &Found) -> bool {
+        match found.flag {
+            Flag::Value => true,
+            Flag::Error => self.spec.accepts_errors,
+            Flag::ErrorForWaiters => self.spec.accepts_errors && self.waited_for == found.tag,
+        }
+    }
+
+    /// Another call holds the key, or has computed it.
+    ///
+    /// # Errors
+    ///
+    /// It validates other values.
+    pub(super) fn meets(&mut self, existing: &Existing) -> Result<(), Error> {
+        self.waited_for = Head::parse(&existing.line).map(|head| head.id.tag);
+        match self.spec.caller.check {
+            Some(_) if differs(self.spec.caller.check, check(&existing.line)) => Err(self.reused()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn reused(&self) -> Error {
+        Error::KeyReused { key: self.name() }
     }
 
     /// Accepts no value with this tag from now on.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::attempt::{Attempt, CallSpec, Outcome};
 use crate::error::{Error, KeyName};
 use crate::key::Key;
-use crate::lease::PublishOutcome;
 use crate::lease::claim::Claim;
+use crate::lease::{Publication, PublishOutcome};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
@@ -93,13 +93,14 @@ pub(crate) async fn delete(key: Key, site: &str, replicas: u32, pool: Option<Poo
 /// # Errors
 ///
 /// [`Error::LeaseLost`] if another call has replaced the entry meanwhile.
-pub(crate) async fn prime(mut spec: Box<CallSpec>, payload: Option<Bytes>) -> Result<(), Error> {
+pub(crate) async fn prime(mut spec: Box<CallSpec>, publication: Publication) -> Result<(), Error> {
     let site = spec.caller.site.clone();
     let pool = Pool::of_call(spec.pool.take()).await?;
     spec.seizes = true;
     let attempt = Attempt::new(pool.clone(), spec, false)?;
     let (key, name) = (attempt.key.clone(), attempt.name());
-    let (size, limit) = (payload.as_ref().map_or(0, Bytes::len), pool.max_value_size());
+    let size = publication.payload.as_ref().map_or(0, Bytes::len);
+    let limit = pool.max_value_size();
     if size > limit {
         return Err(Error::ValueTooLarge {
             key: name,
@@ -112,7 +113,11 @@ pub(crate) async fn prime(mut spec: Box<CallSpec>, payload: Option<Bytes>) -> Re
         return Err(Error::LeaseLost { key: name });
     };
     pool.flights().disband(&key);
-    match lease.publish(payload).await.map_err(|error| error.at(&site))? {
+    match lease
+        .publish(publication)
+        .await
+        .map_err(|error| error.at(&site))?
+    {
         PublishOutcome::Published => Ok(()),
         PublishOutcome::AlreadyLost | PublishOutcome::Lost => Err(Error::LeaseLost { key: name }),
     }

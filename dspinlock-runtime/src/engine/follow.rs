@@ -45,6 +45,7 @@ impl Attempt {
         };
         let mut leader = match role {
             None => None,
+            Some(Role::Stranger) => return Err(self.reused()),
             Some(Role::Leader(leader, asked)) => Some((leader, asked)),
             Some(Role::Follower(handoff)) => match self.follow(handoff).await? {
                 Handoff::Value(found) => return Ok(ControlFlow::Break(Outcome::Hit(found, None))),
@@ -70,7 +71,8 @@ impl Attempt {
 
     fn join(&self) -> Role {
         let accepts_value = self.want_value && self.spec.refuse.is_none();
-        self.pool.flights().join(&self.key, accepts_value)
+        let check = self.spec.caller.check;
+        self.pool.flights().join(&self.key, accepts_value, check)
     }
 
     /// Waits for the leader's value or its leadership. If the leader makes no progress, one follower at a time probes the store.
@@ -90,6 +92,7 @@ impl Attempt {
                     Err(_) => match self.join() {
                         Role::Leader(leader, _) => return Ok(Handoff::Lead(leader)),
                         Role::Follower(next) => handoff = next,
+                        Role::Stranger => return Err(self.reused()),
                     },
                 },
                 () = background::sleep(rest.min(pause)) => {}

@@ -14,6 +14,7 @@ use crate::lease::current::Frame;
 use crate::pool::Pool;
 use crate::pool::flight::{Asked, Found, Handoff, Leader, Role};
 use crate::pool::request::Reading;
+use crate::protocol::header::Flag;
 use crate::protocol::tag::Tag;
 use crate::protocol::{Read, Reply};
 
@@ -48,7 +49,7 @@ impl Lookup {
         if Frame::is_held(&pool, &key) {
             return None;
         }
-        Some(match pool.flights().join(&key, true) {
+        Some(match pool.flights().join(&key, true, None) {
             Role::Leader(leader, asked) => {
                 let bound = pool.bound();
                 Ok(Self {
@@ -58,15 +59,21 @@ impl Lookup {
                 })
             }
             Role::Follower(handoff) => Err(Joined::Follower(handoff)),
+            Role::Stranger => return None,
         })
     }
 
     fn found(&self, reply: Reply) -> Result<Found, Missed> {
         match reply {
-            Reply::Hit(hit, _) => self.pool.verified(&self.reading.key, hit).map_err(|tag| Missed {
-                refuse: Some(tag),
-                is_too_long: false,
-            }),
+            Reply::Hit(hit, _) => match self.pool.verified(&self.reading.key, hit) {
+                Ok(found) if found.flag == Flag::Value => Ok(found),
+                // The engine knows whether the call accepts a recorded error.
+                Ok(_) => Err(Missed::default()),
+                Err(tag) => Err(Missed {
+                    refuse: Some(tag),
+                    is_too_long: false,
+                }),
+            },
             Reply::Computed => Ok(Found::NO_VALUE),
             reply => Err(Missed {
                 refuse: None,

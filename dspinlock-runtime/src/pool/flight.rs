@@ -31,6 +31,7 @@ use foldhash::fast::RandomState;
 
 use self::turn::Turn;
 use crate::key::Key;
+use crate::protocol::header::{Check, Flag, differs};
 use crate::protocol::tag::Tag;
 use crate::rt::handle::Handle;
 use crate::rt::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
@@ -63,6 +64,8 @@ struct Flight {
     /// The number of followers so far.
     joined: u64,
     followers: VecDeque<Follower>,
+    /// What the site of the calls validates.
+    check: Option<Check>,
     is_probed: bool,
     /// The number of probes so far.
     probes: u32,
@@ -109,6 +112,8 @@ pub(crate) enum Role {
     Leader(Leader, Asked),
     /// Waits for the leader.
     Follower(oneshot::Receiver<Handoff>),
+    /// Validates other values than the flight.
+    Stranger,
 }
 
 /// What a follower receives.
@@ -120,12 +125,13 @@ pub(crate) enum Handoff {
     Lead(Leader),
 }
 
-/// A computed value, encoded.
+/// A computed value or a recorded error, encoded.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub payload: Bytes,
     /// The tag under which it was published; `None` for a shared key, which keeps no value.
     pub tag: Option<Tag>,
+    pub flag: Flag,
 }
 
 impl Found {
@@ -133,6 +139,7 @@ impl Found {
     pub(crate) const NO_VALUE: Self = Self {
         payload: Bytes::new(),
         tag: None,
+        flag: Flag::Value,
     };
 }
 
@@ -164,13 +171,14 @@ impl Flights {
         Self(Handle::of_static(&self.0))
     }
 
-    /// Joins the flight of `key`. `accepts_value`: this call can use a computed value.
-    pub(crate) fn join(&self, key: &Key, accepts_value: bool) -> Role {
+    /// Joins the flight of `key`. `accepts_value`: this call can use a computed value. `check`: what its site validates.
+    pub(crate) fn join(&self, key: &Key, accepts_value: bool, check: Option<Check>) -> Role {
         match self.shard(key).entry(key.clone()) {
             Entry::Vacant(entry) => {
                 let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
                 entry.insert(Flight {
                     id,
+                    check,
                     ..Flight::default()
                 });
                 let leader = Leader::new(self.clone(), key.clone(), id);
@@ -178,6 +186,10 @@ impl Flights {
             }
             Entry::Occupied(mut entry) => {
                 let flight = entry.get_mut();
+                if differs(check, flight.check) {
+                    return Role::Stranger;
+                }
+                flight.check = flight.check.or(check);
                 let (handoff, received) = oneshot::channel();
                 flight.joined += 1;
                 flight.followers.push_back(Follower {

@@ -58,6 +58,16 @@ impl Secret {
         )
     }
 
+    /// What a site validates, for the entry of this key.
+    pub(super) fn check(&self, key: &Key, validated: &[u8; 32]) -> [u8; 32] {
+        let mac = self
+            .names
+            .clone()
+            .chain_update(key.name())
+            .chain_update(",check,");
+        mac.chain_update(validated).finalize().into_bytes().into()
+    }
+
     /// Sets the signature of a publish that has a value.
     pub(super) fn sign(&self, key: &Key, publish: &mut Publish) {
         publish.signature = publish.payload.as_ref().map(|payload| {
@@ -108,7 +118,7 @@ mod tests {
 
     use super::*;
     use crate::key::Format;
-    use crate::protocol::header::Origin;
+    use crate::protocol::header::{Flag, Origin};
     use crate::protocol::tag::Id;
 
     fn secret(text: &str) -> Secret {
@@ -126,6 +136,7 @@ mod tests {
             ttl: 1000,
             took: 1,
             payload: Some(payload.into()),
+            flag: Flag::Value,
             signature: None,
             origin: Origin::new(1, "host", "site"),
         }
@@ -203,6 +214,7 @@ mod tests {
             ttl: 60_000,
             took: 250,
             payload: Some(Bytes::from_static(b"payload")),
+            flag: Flag::Value,
             signature: None,
             origin: Origin::new(4711, "web-1", "shop::price<A, B>"),
         };

@@ -98,7 +98,7 @@ fn deadline(now: u64, milliseconds: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::header::Origin;
+    use crate::protocol::header::{Flag, Origin};
     use crate::protocol::record::line;
     use crate::protocol::request::{Acquire, Publish};
     use crate::protocol::tag::{Id, Tag};
@@ -141,6 +141,7 @@ mod tests {
             ttl: 60_000,
             took: 1000,
             payload: Some("payload".into()),
+            flag: Flag::Value,
             signature: None,
             origin,
         };

@@ -100,6 +100,17 @@ impl Origin {
     }
 }
 
+/// Whether two calls of one key validate other values. A call that validates nothing agrees with all.
+pub fn differs(one: Option<Check>, other: Option<Check>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one != other)
+}
+
+/// What the writer of an entry has validated, from its head and header.
+pub(crate) fn check(line: &[u8]) -> Option<Check> {
+    let kind = Head::parse(line)?.kind;
+    Origin::parse(kind, &line[Head::LENGTH..])?.check
+}
+
 /// The facts of a published result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
@@ -113,8 +124,39 @@ pub struct Facts {
     pub checksum: u32,
     /// The end of the key's digest.
     pub key_check: KeyCheck,
-    /// The value is a recorded error.
-    pub is_error: bool,
+    /// What the payload is.
+    pub flag: Flag,
+}
+
+/// What a payload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Flag {
+    /// A value.
+    #[default]
+    Value,
+    /// A recorded error, for every call of its site.
+    Error,
+    /// A recorded error, for the calls that have waited for the holder who wrote it.
+    ErrorForWaiters,
+}
+
+impl Flag {
+    fn parse(text: &[u8]) -> Option<Self> {
+        match text {
+            b"ok" => Some(Self::Value),
+            b"err" => Some(Self::Error),
+            b"end" => Some(Self::ErrorForWaiters),
+            _ => None,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Value => "ok",
+            Self::Error => "err",
+            Self::ErrorForWaiters => "end",
+        }
+    }
 }
 
 impl Facts {
@@ -135,11 +177,7 @@ impl Facts {
             stale_window: fields.number()?,
             checksum: fields.hex()?,
             key_check: fields.text()?.try_into().ok()?,
-            is_error: match fields.text()? {
-                b"ok" => false,
-                b"err" => true,
-                _ => return None,
-            },
+            flag: Flag::parse(fields.text()?)?,
         };
         fields.text()?;
         fields.text()?;
@@ -153,10 +191,10 @@ impl Facts {
             stale_window,
             checksum,
             key_check,
-            is_error,
+            flag,
         } = self;
         let key_check = std::str::from_utf8(key_check).unwrap_or_default();
-        let flags = if *is_error { "err" } else { "ok" };
+        let flags = flag.as_str();
         format!(
             "{},{},{took},{ttl},{stale_window},{checksum:08x},{key_check},{flags},{}\n",
             origin.process,
@@ -210,6 +248,11 @@ impl Hit {
     /// The facts in the header; `None` if it does not parse.
     pub fn facts(&self) -> Option<Facts> {
         self.layout.facts
+    }
+
+    /// What the writer of the entry has validated.
+    pub(crate) fn check(&self) -> Option<Check> {
+        check(self.bytes[..self.layout.start].trim_ascii_end())
     }
 
     /// The header; empty if it does not parse.
@@ -321,7 +364,7 @@ mod tests {
             stale_window: 0,
             checksum: crc32fast::hash(b"pay\nload"),
             key_check: *b"0123456789_",
-            is_error: false,
+            flag: Flag::Value,
         };
         let origin = Origin::new(1, "h", "f<A, B>");
         let header = facts.header(&origin);
@@ -369,7 +412,7 @@ mod tests {
             stale_window: century,
             checksum: u32::MAX,
             key_check: *b"0123456789_",
-            is_error: true,
+            flag: Flag::Error,
         };
         let header = facts.header(&origin);
         assert!(header.len() <= MAX_HEADER);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::key::Key;
-use crate::protocol::header::{Hit, Origin};
+use crate::protocol::header::{Flag, Hit, Origin};
 use crate::protocol::state::BadState;
 use crate::protocol::tag::{Id, Tag};
 
@@ -83,6 +83,8 @@ pub struct Publish {
     pub took: u64,
     /// The encoded value; `None` leaves the key COMPUTED without a value. A shared key keeps none.
     pub payload: Option<Bytes>,
+    /// What the payload is.
+    pub flag: Flag,
     /// The bytes that follow the payload if the pool has a secret.
     pub signature: Option<[u8; 32]>,
     /// The process that publishes.

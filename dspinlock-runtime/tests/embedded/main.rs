@@ -16,7 +16,7 @@ use bytes::Bytes;
 use dspinlock_runtime::Error;
 use dspinlock_runtime::internals::clock::Instant;
 use dspinlock_runtime::internals::key::{Format, Key};
-use dspinlock_runtime::internals::protocol::header::Origin;
+use dspinlock_runtime::internals::protocol::header::{Flag, Origin};
 use dspinlock_runtime::internals::protocol::tag::{Id, Tag};
 use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Renew, Reply, Request};
 use dspinlock_runtime::internals::store::embedded::{Embedded, TIME_LIMIT};
@@ -76,6 +76,7 @@ fn publish(id: Id, payload: &[u8]) -> Request {
         ttl: 600_000,
         took: 0,
         payload: Some(Bytes::copy_from_slice(payload)),
+        flag: Flag::Value,
         signature: None,
         origin: origin(),
     })

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use dspinlock_runtime::internals::key::Format;
-use dspinlock_runtime::internals::protocol::header::Origin;
+use dspinlock_runtime::internals::protocol::header::{Flag, Origin};
 use dspinlock_runtime::internals::protocol::record::Entry;
 use dspinlock_runtime::internals::protocol::tag::Id;
 use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Release, Renew, Reply, Request};
@@ -240,6 +240,7 @@ impl Settings {
             ttl: self.ttl,
             took: 0,
             payload: self.cached.then(|| payload(version)),
+            flag: Flag::Value,
             signature: None,
             origin: origin(),
         })

@@ -6,16 +6,16 @@ fn key() -> Key {
 }
 
 fn lead(flights: &Flights) -> Leader {
-    match flights.join(&key(), true) {
+    match flights.join(&key(), true, None) {
         Role::Leader(leader, _) => leader,
-        Role::Follower(_) => panic!("the flight has a leader already"),
+        _ => panic!("the flight has a leader already"),
     }
 }
 
 fn follow(flights: &Flights, accepts_value: bool) -> oneshot::Receiver<Handoff> {
-    match flights.join(&key(), accepts_value) {
-        Role::Leader(..) => panic!("the flight has no leader"),
+    match flights.join(&key(), accepts_value, None) {
         Role::Follower(handoff) => handoff,
+        _ => panic!("the flight has no leader"),
     }
 }
 
@@ -42,6 +42,7 @@ fn found() -> Found {
     Found {
         payload: "value".into(),
         tag: None,
+        flag: Flag::Value,
     }
 }
 

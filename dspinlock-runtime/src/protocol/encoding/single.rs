@@ -64,7 +64,7 @@ pub(crate) fn header(key: &Key, publish: &Publish) -> String {
         stale_window: 0,
         checksum: publish.payload.as_deref().map_or(0, crc32fast::hash),
         key_check: key.check(),
-        is_error: false,
+        flag: publish.flag,
     };
     facts.header(&publish.origin)
 }

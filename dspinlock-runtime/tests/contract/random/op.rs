@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use bytes::Bytes;
-use dspinlock_runtime::internals::protocol::header::Origin;
+use dspinlock_runtime::internals::protocol::header::{Flag, Origin};
 use dspinlock_runtime::internals::protocol::tag::{Id, Tag};
 use dspinlock_runtime::internals::protocol::{Acquire, Publish, Read, Release, Renew, Reply, Request};
 
@@ -176,6 +176,7 @@ impl Op {
                 ttl: *ttl,
                 took: 42,
                 payload: payload.clone().map(Bytes::from),
+                flag: Flag::Value,
                 signature: None,
                 origin: origin(),
             }),

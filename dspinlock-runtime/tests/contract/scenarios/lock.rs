@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use dspinlock_runtime::internals::key::{Format, Key};
-use dspinlock_runtime::internals::protocol::header::{Hit, Origin};
+use dspinlock_runtime::internals::protocol::header::{Flag, Hit, Origin};
 use dspinlock_runtime::internals::protocol::record::Entry;
 use dspinlock_runtime::internals::protocol::tag::{Id, Tag};
 use dspinlock_runtime::internals::protocol::{
@@ -69,6 +69,7 @@ impl<'a> Lock<'a> {
             ttl: TTL,
             took: 1234,
             payload: payload.map(Bytes::copy_from_slice),
+            flag: Flag::Value,
             signature: None,
             origin: origin(),
         }))

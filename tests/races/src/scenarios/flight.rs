@@ -9,6 +9,7 @@ use shuttle::thread;
 use super::key;
 use crate::pool::flight::{Flights, Found, Handoff, Leader, Probe, Role};
 use crate::rt::blocking;
+use dspinlock_runtime::internals::protocol::header::Flag;
 
 /// A key whose value is its version.
 #[derive(Default)]
@@ -24,15 +25,16 @@ impl World {
     /// A call that follows, or leads and reads the store.
     fn call(&self, leaves: bool) {
         let at_start = self.version.load(Ordering::SeqCst);
-        let mut joined = self.flights.join(&key(), true);
+        let mut joined = self.flights.join(&key(), true, None);
         loop {
             let handoff = match joined {
                 Role::Leader(leader, _) => Handoff::Lead(leader),
+                Role::Stranger => unreachable!("no call validates"),
                 Role::Follower(follower) if leaves => return drop(follower),
                 Role::Follower(follower) => match blocking::wait(follower) {
                     Ok(handoff) => handoff,
                     Err(_) => {
-                        joined = self.flights.join(&key(), true);
+                        joined = self.flights.join(&key(), true, None);
                         continue;
                     }
                 },
@@ -57,7 +59,8 @@ impl World {
         let asked = leader.ask();
         let payload = self.version.load(Ordering::SeqCst).to_string().into();
         self.leaders.fetch_sub(1, Ordering::SeqCst);
-        leader.complete(asked, &Found { payload, tag: None });
+        let (tag, flag) = (None, Flag::Value);
+        leader.complete(asked, &Found { payload, tag, flag });
     }
 }
 
@@ -120,13 +123,14 @@ pub fn a_probe_replaces_the_leader_of_a_flight() {
 /// A flight is disbanded while calls join it. All of them finish, although the first leader never completes the flight.
 pub fn every_follower_of_a_disbanded_flight_finishes() {
     let flights = Flights::default();
-    let Role::Leader(lost, _) = flights.join(&key(), true) else {
+    let Role::Leader(lost, _) = flights.join(&key(), true, None) else {
         panic!("the first call is not the leader")
     };
     let calls = [(), ()].map(|()| {
         let flights = flights.clone();
-        thread::spawn(move || match flights.join(&key(), true) {
+        thread::spawn(move || match flights.join(&key(), true, None) {
             Role::Leader(leader, _) => drop(leader),
+            Role::Stranger => unreachable!("no call validates"),
             Role::Follower(follower) => drop(blocking::wait(follower)),
         })
     });
@@ -145,7 +149,7 @@ pub fn every_follower_of_a_disbanded_flight_finishes() {
 
 fn assert_no_flight_remains(flights: &Flights) {
     assert!(
-        matches!(flights.join(&key(), true), Role::Leader(..)),
+        matches!(flights.join(&key(), true, None), Role::Leader(..)),
         "a flight without a leader remains"
     );
 }

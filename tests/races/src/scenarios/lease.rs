@@ -13,7 +13,7 @@ use crate::clock::{self, Instant};
 use crate::lease::claim::Claim;
 use crate::lease::heartbeat;
 use crate::lease::held::{Caller, Held, Terms, millis};
-use crate::lease::{Lease, PublishOutcome};
+use crate::lease::{Lease, Publication, PublishOutcome};
 use crate::pool::Pool;
 use crate::pool::flight::{Handoff, Leader, Role};
 use crate::protocol::header::Origin;
@@ -69,7 +69,7 @@ pub fn a_lease_published_during_a_heartbeat_is_not_lost() {
     let lease = lease(&pool);
     let held = lease.held().clone();
     let time = thread::spawn(|| clock::advance(LEASE / 3));
-    let published = blocking::wait(lease.publish(Some("value".into())));
+    let published = blocking::wait(lease.publish(Publication::of(Some("value".into()))));
     time.join().expect("the clock thread does not panic");
     assert!(
         matches!(published, Ok(PublishOutcome::Published)),
@@ -90,7 +90,7 @@ pub fn a_lock_that_is_handed_on_has_one_holder() {
             assert!(!is_held.swap(true, Ordering::SeqCst), "two callers hold the lock");
             thread::yield_now();
             is_held.store(false, Ordering::SeqCst);
-            let released = blocking::wait(lease.publish(None));
+            let released = blocking::wait(lease.publish(Publication::of(None)));
             assert!(matches!(released, Ok(PublishOutcome::Published)), "{released:?}");
         })
     });
@@ -102,8 +102,9 @@ pub fn a_lock_that_is_handed_on_has_one_holder() {
 
 fn take_turn(pool: &Pool) -> Lease {
     loop {
-        let leader = match pool.flights().join(&key(), false) {
+        let leader = match pool.flights().join(&key(), false, None) {
             Role::Leader(leader, _) => leader,
+            Role::Stranger => unreachable!("no call validates"),
             Role::Follower(handoff) => match blocking::wait(handoff) {
                 Ok(Handoff::Lead(leader)) => leader,
                 _ => continue,
@@ -165,7 +166,7 @@ pub fn an_expired_lease_wakes_every_waiter() {
     time.join().expect("the clock thread does not panic");
     assert!(lease.is_lost());
     let held = lease.held().clone();
-    let published = blocking::wait(lease.publish(Some("value".into())));
+    let published = blocking::wait(lease.publish(Publication::of(Some("value".into()))));
     assert!(
         matches!(published, Ok(PublishOutcome::AlreadyLost)),
         "{published:?}"

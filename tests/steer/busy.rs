@@ -1,0 +1,194 @@
+//! What a call does that finds its key busy, or its key used for something else: `on_busy` and `validate`.
+
+use std::thread;
+use std::time::Duration;
+
+use dspinlock::{Error, Pool, dspinlock};
+
+use crate::keeping::Runs;
+use crate::stores::Backend;
+
+/// Runs `call` while another call, in another pool of the same store, holds the key.
+fn while_held<T>(pools: &[Pool; 2], holds: impl FnOnce() + Send, call: impl FnOnce() -> T) -> T {
+    thread::scope(|threads| {
+        threads.spawn(|| pools[0].scope_blocking(holds));
+        thread::sleep(Duration::from_millis(300));
+        pools[1].scope_blocking(call)
+    })
+}
+
+fn pools(backend: Backend, test: &str) -> [Pool; 2] {
+    let namespace = format!("{test} {}", fastrand::u64(..));
+    let first = backend.pool(&namespace);
+    match backend {
+        Backend::Embedded => [first.clone(), first],
+        _ => [first, backend.pool(&namespace)],
+    }
+}
+
+const BODY: Duration = Duration::from_millis(1200);
+
+#[dspinlock(key = id, on_busy = skip)]
+fn unit(id: u64, runs: &Runs) -> Result<(), Error> {
+    runs.add();
+    thread::sleep(BODY);
+    Ok(())
+}
+
+#[dspinlock(key = id, on_busy = skip, on_error = panic, name = "steer::unit")]
+fn plain_unit(id: u64) {
+    let _ = id;
+    unreachable!("the key is held")
+}
+
+#[dspinlock(key = id, on_busy = skip, wait = "2s", fail_if_key_exists, entry = job_entry)]
+async fn job(id: u64, runs: &Runs) -> Result<Option<usize>, Error> {
+    Ok(Some(runs.add()))
+}
+
+#[dspinlock(key = id, on_busy = skip, on_error = panic)]
+fn optional(id: u64, runs: &Runs) -> Option<usize> {
+    thread::sleep(BODY);
+    Some(runs.add())
+}
+
+#[test]
+fn a_busy_key_is_skipped_at_once() {
+    for backend in Backend::ALL {
+        let runs = Runs::default();
+        let pools = pools(backend, "is_skipped");
+        while_held(
+            &pools,
+            || unit(1, &runs).expect("a run"),
+            || {
+                let start = std::time::Instant::now();
+                unit(1, &runs).expect("nothing");
+                assert!(start.elapsed() < BODY / 2, "{backend:?}: {:?}", start.elapsed());
+            },
+        );
+        assert_eq!(runs.count(), 1, "{backend:?}");
+        while_held(
+            &pools,
+            || assert_eq!(optional(2, &runs), Some(2)),
+            || assert_eq!(optional(2, &runs), None),
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_is_done_is_skipped_and_a_store_error_is_not() {
+    for backend in Backend::ALL {
+        let runs = Runs::default();
+        let [pool, _] = pools(backend, "that_is_done");
+        assert_eq!(pool.scope(job(1, &runs)).await.expect("a run"), Some(1));
+        assert_eq!(pool.scope(job(1, &runs)).await.expect("nothing"), None);
+        assert_eq!(runs.count(), 1);
+    }
+    let away = Pool::open("redis://127.0.0.1:1").expect("a pool");
+    let error = away.scope(job(1, &Runs::default())).await.expect_err("no server");
+    assert!(matches!(error, Error::RedisNotInitialized { .. }), "{error:?}");
+    let panicked = thread::spawn(move || away.scope_blocking(|| plain_unit(1))).join();
+    assert!(panicked.is_err());
+}
+
+#[dspinlock(key = id, validate = (amount, currency), cached_if_computed, entry = pay_entry)]
+fn pay(id: &str, amount: u64, currency: &str, runs: &Runs) -> Result<usize, Error> {
+    thread::sleep(BODY);
+    Ok(runs.add())
+}
+
+#[dspinlock(key = id, validate = amount, cached_if_computed, near_cache = "1m")]
+async fn pay_near(id: &str, amount: u64, runs: &Runs) -> Result<usize, Error> {
+    Ok(runs.add())
+}
+
+#[dspinlock(key = id, validate = amount, fail_if_key_exists)]
+async fn pay_once(id: &str, amount: u64, runs: &Runs) -> Result<usize, Error> {
+    Ok(runs.add())
+}
+
+fn is_reused<T: std::fmt::Debug>(outcome: Result<T, Error>) {
+    let error = outcome.expect_err("the key is used for another value");
+    assert!(matches!(error, Error::KeyReused { .. }), "{error:?}");
+    let message = error.to_string();
+    assert!(!message.contains("12345"), "{message}");
+}
+
+#[test]
+fn a_key_that_is_used_for_another_value_is_refused_at_once() {
+    for backend in Backend::ALL {
+        let runs = Runs::default();
+        let pools = pools(backend, "is_refused");
+        while_held(
+            &pools,
+            || assert_eq!(pay("a", 12345, "EUR", &runs).expect("a run"), 1),
+            || {
+                let start = std::time::Instant::now();
+                is_reused(pay("a", 12346, "EUR", &runs));
+                is_reused(pays_in_the_same_pool(&pools[0], &runs));
+                assert!(start.elapsed() < BODY / 2, "{backend:?}: {:?}", start.elapsed());
+                assert_eq!(pay("a", 12345, "EUR", &runs).expect("a replay"), 1);
+            },
+        );
+        for pool in &pools {
+            pool.scope_blocking(|| {
+                assert_eq!(pay("a", 12345, "EUR", &runs).expect("a replay"), 1);
+                is_reused(pay("a", 12345, "USD", &runs));
+                assert!(
+                    pay_entry("a", 0, "", &runs)
+                        .peek_blocking()
+                        .expect("a reply")
+                        .is_some()
+                );
+            });
+        }
+        assert_eq!(runs.count(), 1);
+    }
+}
+
+/// A follower of the same flight.
+fn pays_in_the_same_pool(pool: &Pool, runs: &Runs) -> Result<usize, Error> {
+    pool.scope_blocking(|| pay("a", 12347, "EUR", runs))
+}
+
+#[tokio::test]
+async fn near_hits_and_jobs_are_validated_too() {
+    for backend in Backend::ALL {
+        let runs = Runs::default();
+        let [pool, _] = pools(backend, "validated_too");
+        for _ in 0..5 {
+            let value = pool.scope(pay_near("a", 12345, &runs)).await;
+            assert_eq!(value.expect("a value"), 1);
+            is_reused(pool.scope(pay_near("a", 1, &runs)).await);
+        }
+        pool.scope(pay_once("b", 12345, &runs)).await.expect("a run");
+        is_reused(pool.scope(pay_once("b", 1, &runs)).await);
+        let again = pool.scope(pay_once("b", 12345, &runs)).await;
+        assert!(
+            matches!(again, Err(Error::FailIfKeyExistsIsEnabled { .. })),
+            "{again:?}"
+        );
+    }
+}
+
+#[test]
+fn with_a_secret_the_check_is_an_hmac() {
+    let backend = Backend::Redis;
+    let namespace = format!("an_hmac {}", fastrand::u64(..));
+    let checks = ["a secret of sixteen bytes", "another secret of sixteen"].map(|secret| {
+        let pool = backend.builder(&namespace).secret(secret).open().expect("a pool");
+        pool.scope_blocking(|| pay("a", 12345, "EUR", &Runs::default()))
+            .expect("a run");
+        is_reused(pool.scope_blocking(|| pay("a", 1, "EUR", &Runs::default())));
+        let name = pay_entry("a", 0, "", &Runs::default())
+            .pool(&pool)
+            .key()
+            .expect("a name");
+        let line = Backend::line(&name);
+        line.split(',').rev().nth(2).expect("a check").to_owned()
+    });
+    assert!(
+        checks.iter().all(|check| check.len() == 22) && checks[0] != checks[1],
+        "{checks:?}"
+    );
+}
