@@ -155,13 +155,13 @@ pub enum Error {
         reason: StoreFailure,
     },
     /// The returned value could not be encoded, or its encoding could not be decoded. It was not stored.
-    #[error(
-        "cannot store the value of {key}: its `Serialize` implementation returned an error, or its encoding cannot be decoded; fix it, or remove `cached_if_computed`"
-    )]
+    #[error("cannot store the value of {key}: {reason}; change the type, or remove `cached_if_computed`")]
     #[non_exhaustive]
     Codec {
         /// The lock.
         key: KeyName,
+        /// Why it was not stored. Never contains a value.
+        reason: String,
     },
     /// The returned value is larger than the pool's `max_value_size`. It was not stored.
     #[error(
@@ -235,7 +235,7 @@ impl Error {
             | Self::FailIfKeyExistsIsEnabled { key, .. }
             | Self::LeaseLost { key }
             | Self::Store { key, .. }
-            | Self::Codec { key }
+            | Self::Codec { key, .. }
             | Self::ValueTooLarge { key, .. }
             | Self::Recursion { key } => *key = KeyName::new(site.to_owned(), key.name()),
             Self::InvalidOption { reason } => *reason = format!("{reason} (`{site}`)"),

@@ -165,7 +165,10 @@ fn samples() -> Vec<Error> {
             site: "app::price".into(),
         },
         Error::LeaseLost { key: key() },
-        Error::Codec { key: key() },
+        Error::Codec {
+            key: key(),
+            reason: "its `Serialize` implementation returned an error".into(),
+        },
         Error::ValueTooLarge {
             key: key(),
             size: 9_000_000,

@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 
 use super::shape::{Fallible, Plain};
 use super::storable::{Disposition, NearCacheable, Storable};
+use crate::codec::Undecodable;
 use crate::error::Error;
 use crate::pool::near_cache::AnyValue;
 
@@ -17,8 +18,8 @@ use crate::pool::near_cache::AnyValue;
 pub(super) struct Rules<R, P> {
     /// Encodes a return value, and says what to do with it.
     pub(super) encode: fn(&R) -> Disposition,
-    /// The return value of stored bytes; `None` if they cannot be decoded.
-    pub(super) decode: fn(&[u8]) -> Option<R>,
+    /// The return value of stored bytes.
+    pub(super) decode: fn(&[u8]) -> Result<R, Undecodable>,
     /// A copy for the near cache, if the function has one.
     pub(super) to_entry: fn(&R) -> Option<AnyValue>,
     /// The return value of an entry of the near cache; `None` if it is of another type.
@@ -250,7 +251,7 @@ mod tests {
         let rows = vec![None::<[[u64; 8]; 8]>; 2 << 20];
         assert!(matches!(
             disposition!(Vec<Option<[[u64; 8]; 8]>>, rows),
-            Disposition::Unencodable
+            Disposition::Unencodable(_)
         ));
     }
 }

@@ -61,14 +61,14 @@ impl<R, P> Steps<R, P> {
         match entered {
             Ok(Outcome::Lead(lease)) => Decision::RunBody(Some(Permit::new(lease))),
             Ok(Outcome::Hit(found, placeholder)) => match (self.rules.decode)(&found.payload) {
-                Some(outcome) => {
+                Ok(outcome) => {
                     if let Some((placeholder, entry)) = placeholder.zip((self.rules.to_entry)(&outcome)) {
                         placeholder.fill(entry);
                     }
                     Decision::Return(outcome)
                 }
-                None => {
-                    unreadable::warn(&entering.site(), type_name::<R>());
+                Err(reason) => {
+                    unreadable::warn(&entering.site(), type_name::<R>(), reason);
                     entering.refuse(found.tag);
                     Decision::Retry
                 }
@@ -88,18 +88,19 @@ impl<R, P> Steps<R, P> {
         match (self.rules.encode)(&outcome) {
             Disposition::Abort => Settled::Wait(InFlight::new(permit.abort()), outcome),
             Disposition::Publish(bytes) => {
+                // A debug build tries each value at once, so that the tests of a program show the warning.
                 if cfg!(debug_assertions)
                     && let Some(bytes) = &bytes
+                    && let Err(reason) = (self.rules.decode)(bytes)
                 {
-                    let is_readable = || (self.rules.decode)(bytes).is_some();
-                    unreadable::check(permit.key().site(), type_name::<R>(), is_readable);
+                    unreadable::warn(permit.key().site(), type_name::<R>(), reason);
                 }
                 let settling = permit.publish(bytes.map(Bytes::from));
                 Settled::Wait(InFlight::new(settling), outcome)
             }
-            Disposition::Unencodable => {
-                let key = permit.key();
-                Settled::Return(self.finish(Err(Error::Codec { key }), outcome))
+            Disposition::Unencodable(reason) => {
+                let (key, reason) = (permit.key(), reason.to_string());
+                Settled::Return(self.finish(Err(Error::Codec { key, reason }), outcome))
             }
         }
     }
