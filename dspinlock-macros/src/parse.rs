@@ -9,5 +9,5 @@ mod names;
 mod value;
 
 pub(crate) use args::{Args, is_on};
-pub(crate) use format::{argument, holes};
+pub(crate) use format::{argument, holes, is_name};
 pub(crate) use value::{Arg, OnError, Setting, Wait};

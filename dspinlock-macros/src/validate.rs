@@ -4,6 +4,7 @@
 //! have their own messages. It never changes the function.
 
 mod arguments;
+mod durations;
 mod key;
 mod signature;
 mod unordered;
@@ -15,6 +16,7 @@ use crate::model::LockedFn;
 pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
     arguments::validate(&function.args, errors);
     signature::validate(function, errors);
+    durations::validate(function, errors);
     key::validate(function, errors);
     unordered::validate(function, errors);
 }

@@ -119,7 +119,7 @@ pub struct MapErr<M>(pub(super) fn(Error) -> M);
 #[diagnostic::on_unimplemented(
     message = "a lock error cannot be converted to `{Self}`",
     label = "the error type of this function does not implement `From<dspinlock::Error>`",
-    note = "implement `From<dspinlock::Error>` for it, convert with `map_err = path`, or set `on_error = run_unlocked` or `on_error = panic`"
+    note = "implement `From<dspinlock::Error>` for it, convert with `map_err`, for example `map_err = |error| error.to_string()` for a `String`, or set `on_error = run_unlocked` or `on_error = panic`"
 )]
 pub trait LockError<P>: Sized {
     /// Converts a lock error. `None`: run the body without the lock.
