@@ -79,7 +79,7 @@ pub enum Error {
     /// # assert!(matches!(lock.acquire_blocking(), Err(Error::SpinlockTriesExceeded { .. })));
     /// # Ok::<(), dspinlock::Error>(())
     /// ```
-    #[error("timed out after {} waiting for {key}{}; raise `wait` if the holder needs longer", Rounded(*waited), HeldBy(holder))]
+    #[error("timed out after {} waiting for {key}{}; raise `wait` or `max_spinlock_tries` if the holder needs longer", Rounded(*waited), HeldBy(holder))]
     #[non_exhaustive]
     SpinlockTriesExceeded {
         /// The lock.
@@ -124,13 +124,13 @@ pub enum Error {
         /// The caller that holds or has computed the key. `None` if it is unknown, for example a Python worker.
         holder: Option<Holder>,
     },
-    /// The key could not be hashed, because an argument's `Serialize` implementation returned an error.
+    /// The key could not be hashed, because the `Serialize` implementation of a part returned an error.
     #[error(
-        "cannot hash the key of `{site}`: an argument's `Serialize` implementation returned an error; fix it, `skip` the argument, or set `key = ...`"
+        "cannot hash the key of `{site}`: a `Serialize` implementation returned an error; fix it, or leave its part out of the key"
     )]
     #[non_exhaustive]
     ProvidedObjectIsNotHashable {
-        /// The function, or `HashDSpinlock`.
+        /// The function, or `explicit lock`.
         site: String,
     },
     /// The lease was lost before the lock was released: it was not renewed in time, or the key was deleted or taken over.
