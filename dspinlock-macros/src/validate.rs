@@ -4,6 +4,7 @@
 //! have their own messages. It never changes the function.
 
 mod arguments;
+mod durations;
 mod entry;
 mod key;
 mod signature;
@@ -16,6 +17,7 @@ use crate::model::LockedFn;
 pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
     arguments::validate(&function.args, errors);
     signature::validate(function, errors);
+    durations::validate(function, errors);
     key::validate(function, errors);
     entry::validate(function, errors);
     unordered::validate(function, errors);

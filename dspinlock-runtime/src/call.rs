@@ -39,6 +39,7 @@ pub use self::shape::{Fallible, Plain, Shape};
 pub use self::site::Site;
 use self::steps::{Decision, Steps};
 pub use self::storable::{Cached, CachedNear, CachedShared, Discarded, NearCacheable, NoValue, Storable};
+use crate::codec::Undecodable;
 use crate::error::Error;
 use crate::options::Wait;
 use crate::pool::Pool;
@@ -258,7 +259,11 @@ impl<R, P> Returning<R, P, Keeping<R>> {
     }
 
     /// `err_ttl = ...`.
-    pub fn err_ttl(mut self, record: fn(&R) -> Option<Recorded>, decode: fn(&[u8]) -> Option<R>) -> Self {
+    pub fn err_ttl(
+        mut self,
+        record: fn(&R) -> Option<Recorded>,
+        decode: fn(&[u8]) -> Result<R, Undecodable>,
+    ) -> Self {
         self.steps.keep.errors = Some(Errors { record, decode });
         self
     }

@@ -6,7 +6,7 @@
 //! MessagePack has one nil, which `None`, `()` and a `Some` of either would share. So a `Some` whose value is a nil is an
 //! extension that counts the `Some` around the nil. Every other `Some` is encoded as its value. `rmp-serde` does not
 //! distinguish them, so this module implements serde's traits on top of `rmp`. It accepts less than `rmp-serde`: a struct
-//! is decoded from a map only, and errors have no text. Both save compile time in programs with many stored types.
+//! is decoded from a map only, and errors have no text of serde. Both save compile time in programs with many stored types.
 //!
 //! Decoding has a budget of memory. Each item of a list, each entry of a map and each field is charged the size of its type,
 //! a text its bytes, and a box the size of its content. Nothing is counted that a type allocates by itself, or that serde
@@ -29,9 +29,9 @@ mod ser;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use format::Unencodable;
+pub(crate) use format::{Undecodable, Unencodable};
 
-use format::FORMAT;
+use format::{FORMAT, MAX_DEPTH};
 use reader::Reader;
 use ser::Writer;
 
@@ -39,30 +39,40 @@ use ser::Writer;
 /// each of its bytes.
 const TRIAL_SIZE: usize = 1 << 20;
 
-/// Encodes a value that will be decoded. A large one is decoded on trial, because a value beyond the budget would never be a hit.
+/// A deeper value is decoded on trial. The encoder's count may differ from the decoder's, for example because only the decoder
+/// counts a variant without content. But it is never less than half of it, and less one.
+const TRIAL_DEPTH: usize = MAX_DEPTH / 4;
+
+/// Encodes a value that will be decoded. A large or deep one is decoded on trial, because a value beyond the limits of the decoder
+/// would never be a hit.
 pub(crate) fn encode_decodable<T: Serialize + DeserializeOwned>(value: &T) -> Result<Vec<u8>, Unencodable> {
-    let bytes = encode(value)?;
-    if bytes.len() > TRIAL_SIZE && decode::<T>(&bytes).is_none() {
-        return Err(Unencodable);
+    let (bytes, depth) = encode(value)?;
+    if bytes.len() > TRIAL_SIZE || depth > TRIAL_DEPTH {
+        decode::<T>(&bytes).map_err(Unencodable::Undecodable)?;
     }
     Ok(bytes)
 }
 
-/// Encodes a value.
+/// The encoding of a value, and its depth.
 // Not inlined: with 100 annotated functions, one copy per type takes a third of the compile time of one per call.
 #[inline(never)]
-pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Unencodable> {
+fn encode<T: Serialize>(value: &T) -> Result<(Vec<u8>, usize), Unencodable> {
     let mut writer = Writer::new(vec![FORMAT]);
     value.serialize(&mut writer)?;
-    Ok(writer.into_bytes())
+    let depth = writer.max_depth();
+    Ok((writer.into_bytes(), depth))
 }
 
-/// Decodes a value. Returns `None`, which is a miss, unless the bytes are exactly one value of this type.
+/// Decodes a value. Fails unless the bytes are exactly one value of this type.
 #[inline(never)]
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    let mut reader = Reader::new(bytes.strip_prefix(&[FORMAT])?);
-    let value = T::deserialize(&mut reader).ok()?;
-    reader.is_at_end().then_some(value)
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Undecodable> {
+    let bytes = bytes.strip_prefix(&[FORMAT]).ok_or(Undecodable::OtherFormat)?;
+    let mut reader = Reader::new(bytes);
+    let value = T::deserialize(&mut reader)?;
+    match reader.is_at_end() {
+        true => Ok(value),
+        false => Err(Undecodable::TooLong),
+    }
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ pub enum Error {
     /// # Ok::<(), dspinlock::Error>(())
     /// ```
     #[error(
-        "timed out after {} waiting for {key}{}{}; raise `wait` if the holder needs longer{}",
+        "timed out after {} waiting for {key}{}{}; raise `wait` or `max_spinlock_tries` if the holder needs longer{}",
         Rounded(*waited), Holding(holding), HeldBy(holder), Advice(holding)
     )]
     #[non_exhaustive]
@@ -130,13 +130,13 @@ pub enum Error {
         /// The caller that holds or has computed the key. `None` if it is unknown, for example a Python worker.
         holder: Option<Holder>,
     },
-    /// The key could not be hashed, because an argument's `Serialize` implementation returned an error.
+    /// The key could not be hashed, because the `Serialize` implementation of a part returned an error.
     #[error(
-        "cannot hash the key of `{site}`: an argument's `Serialize` implementation returned an error; fix it, `skip` the argument, or set `key = ...`"
+        "cannot hash the key of `{site}`: a `Serialize` implementation returned an error; fix it, or leave its part out of the key"
     )]
     #[non_exhaustive]
     ProvidedObjectIsNotHashable {
-        /// The function, or `HashDSpinlock`.
+        /// The function, or `explicit lock`.
         site: String,
     },
     /// The lease was lost before the lock was released: it was not renewed in time, or the key was deleted or taken over.
@@ -161,13 +161,13 @@ pub enum Error {
         reason: StoreFailure,
     },
     /// The returned value could not be encoded, or its encoding could not be decoded. It was not stored.
-    #[error(
-        "cannot store the value of {key}: its `Serialize` implementation returned an error, or its encoding cannot be decoded; fix it, or remove `cached_if_computed`"
-    )]
+    #[error("cannot store the value of {key}: {reason}; change the type, or remove `cached_if_computed`")]
     #[non_exhaustive]
     Codec {
         /// The lock.
         key: KeyName,
+        /// Why it was not stored. Never contains a value.
+        reason: String,
     },
     /// The returned value is larger than the pool's `max_value_size`. It was not stored.
     #[error(
@@ -261,7 +261,7 @@ impl Error {
             | Self::FailIfKeyExistsIsEnabled { key, .. }
             | Self::LeaseLost { key }
             | Self::Store { key, .. }
-            | Self::Codec { key }
+            | Self::Codec { key, .. }
             | Self::ValueTooLarge { key, .. }
             | Self::KeyReused { key }
             | Self::Recursion { key } => *key = KeyName::new(site.to_owned(), key.name()),

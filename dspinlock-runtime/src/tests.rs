@@ -187,7 +187,10 @@ fn samples() -> Vec<Error> {
         },
         Error::LeaseLost { key: key() },
         Error::KeyReused { key: key() },
-        Error::Codec { key: key() },
+        Error::Codec {
+            key: key(),
+            reason: "its `Serialize` implementation returned an error".into(),
+        },
         Error::ValueTooLarge {
             key: key(),
             size: 9_000_000,

@@ -1,1 +1,1 @@
-//! Empty: `tests/attribute.rs` compiles the cases in `pass` and `fail`.
+//! Empty: `tests/attribute.rs` compiles the cases in `pass` and `fail`, and `tests/lints.rs` the crate in `lints`.

@@ -154,10 +154,19 @@ fn a_path_that_cannot_be_a_store_is_refused() {
 
 #[test]
 fn a_mistyped_url_creates_no_file() {
-    for url in ["sqlite::memory", "sqlite::memory::", "sqlite:~/locks.sqlite"] {
+    for url in [
+        "sqlite:memory",
+        "sqlite::memory",
+        "sqlite::memory::",
+        "sqlite:~/locks.sqlite",
+    ] {
         assert_error(&first_error(url), "InvalidUrl");
     }
-    assert!(!std::path::Path::new(":memory").exists() && !std::path::Path::new("~").exists());
+    assert!(
+        !std::path::Path::new(":memory").exists()
+            && !std::path::Path::new("memory").exists()
+            && !std::path::Path::new("~").exists()
+    );
 }
 
 #[test]

@@ -259,3 +259,32 @@ fn lease_lost() -> Error {
     server.resume();
     lease.release_blocking().unwrap_err()
 }
+
+#[test]
+fn the_advice_of_an_explicit_lock_is_not_about_the_attribute() {
+    let pool = Pool::open("sqlite::memory:").unwrap();
+    let error = failure(HashDSpinlock::new(&Unserializable).pool(&pool));
+    let message = error.to_string();
+    assert!(
+        message.starts_with("cannot hash the key of `explicit lock`"),
+        "{message}"
+    );
+    assert!(
+        !message.contains("skip") && !message.contains("argument"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_time_out_names_both_limits_of_the_wait() {
+    let (lock, _lease) = held();
+    let message = failure(
+        lock.max_spinlock_tries(1)
+            .spinlock_sleep_thresh(Duration::from_millis(10)),
+    )
+    .to_string();
+    assert!(
+        message.contains("raise `wait` or `max_spinlock_tries`"),
+        "{message}"
+    );
+}

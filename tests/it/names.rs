@@ -47,6 +47,54 @@ fn two_blocks_of_a_function_do_not_share_results() {
     assert_refused([&first, &second], [line - 7, line]);
 }
 
+/// The message of the second function.
+fn refusal_of(first: impl Fn() -> Result<u32, Error>, second: impl Fn() -> Result<u32, Error>) -> String {
+    init_in_memory();
+    assert_eq!(first().expect("the first function works"), 1);
+    second().expect_err("the second function is refused").to_string()
+}
+
+#[test]
+fn a_macro_that_writes_two_functions_at_one_place_is_named_once() {
+    macro_rules! both {
+        ($($value:expr),*) => {
+            [$({
+                #[dspinlock(cached_if_computed)]
+                fn written() -> Result<u32, Error> {
+                    Ok($value)
+                }
+                written as fn() -> Result<u32, Error>
+            }),*]
+        };
+    }
+    let [first, second] = both!(1, 2);
+    let message = refusal_of(first, second);
+    assert!(
+        message.contains("a macro writes both at tests/it/names.rs:"),
+        "{message}"
+    );
+    assert_eq!(message.matches("names.rs").count(), 1, "{message}");
+}
+
+#[test]
+fn two_versions_of_one_crate_are_named_as_such() {
+    let first = {
+        mod shop {
+            include!("names/version_1.rs");
+        }
+        shop::version
+    };
+    let second = {
+        mod shop {
+            include!("names/version_2.rs");
+        }
+        shop::version
+    };
+    let message = refusal_of(first, second);
+    let is_named = message.contains("in two versions (") && message.contains("version_2.rs:");
+    assert!(is_named, "{message}");
+}
+
 #[test]
 fn two_arms_of_a_match_do_not_share_results() {
     let call = |arm: u8| match arm {

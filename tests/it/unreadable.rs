@@ -14,12 +14,13 @@ use crate::common::store::init_in_memory;
 struct Skipped {
     id: u32,
     #[serde(skip_serializing)]
-    secret_name: String,
+    hidden_name: String,
 }
 
-fn warnings(site: &str) -> usize {
+/// How many warnings name the site, the type and the reason.
+fn warnings(site: &str, reason: &str) -> usize {
     let is_of_site =
-        |line: &&String| line.starts_with("WARN ") && line.contains(site) && line.contains("Skipped");
+        |line: &&String| line.starts_with("WARN ") && line.contains(site) && line.contains(reason);
     logs::lines().iter().filter(is_of_site).count()
 }
 
@@ -29,20 +30,60 @@ fn a_value_that_is_not_decoded_is_one_warning() {
     #[dspinlock(cached_if_computed)]
     fn unreadable(id: u32) -> Result<Skipped, Error> {
         RUNS.fetch_add(1, Ordering::Relaxed);
-        let secret_name = "secret".into();
-        Ok(Skipped { id, secret_name })
+        let hidden_name = "secret".into();
+        Ok(Skipped { id, hidden_name })
     }
+    const REASON: &str =
+        "decoded as `Result<Skipped, Error>`, so it is computed again: the field `hidden_name` is missing";
     logs::capture();
     init_in_memory();
-    assert_eq!(unreadable(1).unwrap().secret_name, "secret");
+    assert_eq!(unreadable(1).unwrap().hidden_name, "secret");
     // This is a debug build, so the value was tried at once.
-    assert_eq!(warnings("::unreadable`"), 1, "{:?}", logs::lines());
+    assert_eq!(warnings("::unreadable`", REASON), 1, "{:?}", logs::lines());
     for id in [1, 1, 2] {
         unreadable(id).unwrap();
     }
     assert_eq!(RUNS.load(Ordering::Relaxed), 4);
-    assert_eq!(warnings("::unreadable`"), 1, "{:?}", logs::lines());
+    assert_eq!(warnings("::unreadable`", REASON), 1, "{:?}", logs::lines());
     assert!(!logs::leaks(None));
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Reply {
+    Known,
+    #[serde(skip_deserializing)]
+    Added,
+}
+
+/// In a debug build.
+#[test]
+fn each_value_is_tried_when_it_is_stored() {
+    #[dspinlock(cached_if_computed)]
+    fn reply(is_known: bool) -> Result<Reply, Error> {
+        Ok(if is_known { Reply::Known } else { Reply::Added })
+    }
+    const REASON: &str = "it contains an unknown variant";
+    logs::capture();
+    init_in_memory();
+    reply(true).unwrap();
+    assert_eq!(warnings("::reply`", REASON), 0);
+    reply(false).unwrap();
+    assert_eq!(warnings("::reply`", REASON), 1, "{:?}", logs::lines());
+}
+
+#[test]
+fn a_value_that_is_nested_too_deep_is_an_error() {
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Lists(Vec<Lists>);
+    #[dspinlock(cached_if_computed)]
+    fn nested(levels: u32) -> Result<Lists, Error> {
+        Ok((1..levels).fold(Lists(vec![]), |inner, _| Lists(vec![inner])))
+    }
+    init_in_memory();
+    assert!(nested(128).is_ok());
+    let error = nested(129).unwrap_err();
+    assert!(matches!(error, Error::Codec { .. }), "{error}");
+    assert!(error.to_string().contains("more than 128 levels deep"), "{error}");
 }
 
 /// Three callers of a body of 400 ms: the third one waits twice, which together is longer than its `wait`.
@@ -51,8 +92,8 @@ fn an_unreadable_value_does_not_restart_the_wait() {
     #[dspinlock(cached_if_computed, key = (), wait = "600ms")]
     fn slow() -> Result<Skipped, Error> {
         thread::sleep(Duration::from_millis(400));
-        let secret_name = "secret".into();
-        Ok(Skipped { id: 1, secret_name })
+        let hidden_name = "secret".into();
+        Ok(Skipped { id: 1, hidden_name })
     }
     init_in_memory();
     let start = Instant::now();

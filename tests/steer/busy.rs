@@ -4,6 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use dspinlock::{Error, Pool, dspinlock};
+use dspinlock_testkit::Redis;
 
 use crate::keeping::Runs;
 use crate::stores::Backend;
@@ -15,15 +16,6 @@ fn while_held<T>(pools: &[Pool; 2], holds: impl FnOnce() + Send, call: impl FnOn
         thread::sleep(Duration::from_millis(300));
         pools[1].scope_blocking(call)
     })
-}
-
-fn pools(backend: Backend, test: &str) -> [Pool; 2] {
-    let namespace = format!("{test} {}", fastrand::u64(..));
-    let first = backend.pool(&namespace);
-    match backend {
-        Backend::Embedded => [first.clone(), first],
-        _ => [first, backend.pool(&namespace)],
-    }
 }
 
 const BODY: Duration = Duration::from_millis(1200);
@@ -54,9 +46,9 @@ fn optional(id: u64, runs: &Runs) -> Option<usize> {
 
 #[test]
 fn a_busy_key_is_skipped_at_once() {
-    for backend in Backend::ALL {
+    for backend in Backend::all() {
         let runs = Runs::default();
-        let pools = pools(backend, "is_skipped");
+        let pools = backend.pools("is_skipped");
         while_held(
             &pools,
             || unit(1, &runs).expect("a run"),
@@ -77,9 +69,9 @@ fn a_busy_key_is_skipped_at_once() {
 
 #[tokio::test]
 async fn a_job_that_is_done_is_skipped_and_a_store_error_is_not() {
-    for backend in Backend::ALL {
+    for backend in Backend::all() {
         let runs = Runs::default();
-        let [pool, _] = pools(backend, "that_is_done");
+        let [pool, _] = backend.pools("that_is_done");
         assert_eq!(pool.scope(job(1, &runs)).await.expect("a run"), Some(1));
         assert_eq!(pool.scope(job(1, &runs)).await.expect("nothing"), None);
         assert_eq!(runs.count(), 1);
@@ -116,9 +108,9 @@ fn is_reused<T: std::fmt::Debug>(outcome: Result<T, Error>) {
 
 #[test]
 fn a_key_that_is_used_for_another_value_is_refused_at_once() {
-    for backend in Backend::ALL {
+    for backend in Backend::all() {
         let runs = Runs::default();
-        let pools = pools(backend, "is_refused");
+        let pools = backend.pools("is_refused");
         while_held(
             &pools,
             || assert_eq!(pay("a", 12345, "EUR", &runs).expect("a run"), 1),
@@ -153,9 +145,9 @@ fn pays_in_the_same_pool(pool: &Pool, runs: &Runs) -> Result<usize, Error> {
 
 #[tokio::test]
 async fn near_hits_and_jobs_are_validated_too() {
-    for backend in Backend::ALL {
+    for backend in Backend::all() {
         let runs = Runs::default();
-        let [pool, _] = pools(backend, "validated_too");
+        let [pool, _] = backend.pools("validated_too");
         for _ in 0..5 {
             let value = pool.scope(pay_near("a", 12345, &runs)).await;
             assert_eq!(value.expect("a value"), 1);
@@ -173,8 +165,7 @@ async fn near_hits_and_jobs_are_validated_too() {
 
 #[test]
 fn with_a_secret_the_check_is_an_hmac() {
-    let backend = Backend::Redis;
-    let namespace = format!("an_hmac {}", fastrand::u64(..));
+    let server = Redis::start();
     let checks = ["a secret of sixteen bytes", "another secret of sixteen"].map(|secret| {
         let pool = backend.builder(&namespace).secret(secret).open().expect("a pool");
         pool.scope_blocking(|| pay("a", 12345, "EUR", &Runs::default()))
@@ -184,7 +175,11 @@ fn with_a_secret_the_check_is_an_hmac() {
             .pool(&pool)
             .key()
             .expect("a name");
-        let line = Backend::line(&name);
+        let redis::Value::BulkString(entry) = server.raw(&["GET", &name]) else {
+            panic!("{name} has an entry")
+        };
+        let text = String::from_utf8_lossy(&entry).into_owned();
+        let line = text.lines().next().expect("a line");
         line.split(',').rev().nth(2).expect("a check").to_owned()
     });
     assert!(

@@ -49,14 +49,15 @@ fn nested() -> Pair {
 }
 
 fn in_a_closure() -> Pair {
-    (|| {
+    let pair = || {
         #[dspinlock(cached_if_computed, entry = inner_entry)]
         fn inner(_id: u8) -> Result<u32, Error> {
             Ok(run())
         }
         let pair: Pair = (Box::new(|| inner(1)), inner_entry(1));
         pair
-    })()
+    };
+    pair()
 }
 
 fn every_kind_of_function() -> Vec<(&'static str, Pair)> {
@@ -78,7 +79,7 @@ fn every_kind_of_function() -> Vec<(&'static str, Pair)> {
 
 #[test]
 fn an_entry_has_the_key_of_its_function() {
-    for backend in Backend::ALL {
+    for backend in Backend::all() {
         let pool = backend.pool("an_entry_has_the_key");
         for (kind, (call, entry)) in every_kind_of_function() {
             let entry = entry.pool(&pool);
@@ -121,7 +122,7 @@ fn two_keys_have_two_entries() {
 
 #[test]
 fn an_entry_of_a_name_has_the_key_of_the_function_with_this_name() {
-    let pool = Backend::Redis.pool("");
+    let pool = Backend::redis().pool("");
     let by_name = || {
         let entry = Entry::of::<u32>("steer::named").part(&77_u64);
         entry.version(3).prefix("other").pool(&pool)
@@ -183,7 +184,7 @@ fn labelled(id: u64) -> Result<String, Error> {
 
 #[test]
 fn the_status_names_the_holder_and_the_call_that_has_computed() {
-    for backend in Backend::ALL {
+    for backend in Backend::all() {
         let pool = backend.pool("the_status");
         pool.scope_blocking(|| {
             let entry = labelled_entry(7);
@@ -240,7 +241,7 @@ fn refused<R>(entry: Entry<R>, pool: &Pool, value: R) -> String {
 
 #[test]
 fn what_a_key_cannot_keep_is_not_primed() {
-    for backend in Backend::ALL {
+    for backend in Backend::all() {
         let pool = backend.pool("what_a_key_cannot_keep");
         assert!(refused(shared_entry("steer"), &pool, Ok(())).contains("Python"));
         assert!(refused(uncached_entry(1), &pool, Ok(1)).contains("cached_if_computed"));
@@ -280,7 +281,7 @@ fn steered(id: u64, meanwhile: fn(Entry<Result<u32, Error>>)) -> Result<u32, Err
 
 #[test]
 fn a_body_that_runs_meanwhile_keeps_its_own_value_and_stores_nothing() {
-    for backend in Backend::ALL {
+    for backend in Backend::all() {
         let pool = backend.pool("a_body_that_runs_meanwhile");
         pool.scope_blocking(|| {
             steered_entry(1, |_| {}).invalidate_blocking().expect("a reply");

@@ -65,7 +65,7 @@ fn remaining<R>(entry: Entry<R>, pool: &Pool) -> Option<Duration> {
 
 #[tokio::test]
 async fn a_value_decides_how_long_it_is_kept() {
-    for backend in Backend::ALL {
+    for backend in Backend::all() {
         let pool = backend.pool(&format!("a_value_decides {}", fastrand::u64(..)));
         let runs = Runs::default();
         for _ in 0..2 {
@@ -95,7 +95,7 @@ async fn a_value_decides_how_long_it_is_kept() {
 
 #[test]
 fn a_function_without_a_result_and_a_job_decide_too() {
-    for backend in Backend::ALL {
+    for backend in Backend::all() {
         let pool = backend.pool(&format!("decide_too {}", fastrand::u64(..)));
         pool.scope_blocking(|| {
             let runs = Runs::default();
@@ -121,7 +121,7 @@ fn shared_once(id: u64, runs: &Runs) -> Result<usize, Error> {
 
 #[test]
 fn calls_of_this_process_that_wait_receive_a_value_that_is_not_kept() {
-    for backend in Backend::ALL {
+    for backend in Backend::all() {
         let pool = backend.pool(&format!("that_wait {}", fastrand::u64(..)));
         let runs = Runs::default();
         thread::scope(|threads| {
@@ -160,13 +160,13 @@ fn fails_for_waiters(id: u64, runs: &Runs, pause: Duration) -> Result<u64, Faile
 
 #[tokio::test]
 async fn an_error_is_replayed_for_its_time() {
-    for backend in Backend::ALL {
+    for backend in Backend::all() {
         let namespace = format!("is_replayed {}", fastrand::u64(..));
         let pools = [backend.pool(&namespace), backend.pool(&namespace)];
         let runs = Runs::default();
         let [first, other] = &pools;
         for pool in [first, first, other] {
-            if backend == Backend::Embedded && std::ptr::eq(pool, other) {
+            if backend.is_embedded() && std::ptr::eq(pool, other) {
                 continue;
             }
             let error = pool.scope_blocking(|| fails(1, &runs));
@@ -205,14 +205,8 @@ async fn an_error_is_replayed_for_its_time() {
 #[test]
 fn with_zero_only_those_who_waited_get_the_error() {
     const PAUSE: Duration = Duration::from_secs(1);
-    for backend in Backend::ALL {
-        let namespace = format!("with_zero {}", fastrand::u64(..));
-        // Calls of two pools share no flight, as those of two processes.
-        let first = backend.pool(&namespace);
-        let pools = match backend {
-            Backend::Embedded => [first.clone(), first],
-            _ => [first, backend.pool(&namespace)],
-        };
+    for backend in Backend::all() {
+        let pools = backend.pools("with_zero");
         let runs = Runs::default();
         let start = Instant::now();
         thread::scope(|threads| {
@@ -266,7 +260,7 @@ fn large_job(id: u64) -> Result<String, Error> {
 
 #[tokio::test]
 async fn a_result_that_cannot_be_stored_is_returned() {
-    for backend in Backend::ALL {
+    for backend in Backend::all() {
         let pool = backend.builder(&format!("is_returned {}", fastrand::u64(..)));
         let pool = pool.max_value_size(1000).open().expect("a pool");
         let runs = Runs::default();

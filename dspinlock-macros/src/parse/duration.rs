@@ -37,6 +37,42 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
     }
 }
 
+/// The valid form of a text such as `10 min` or `1 week`.
+pub(crate) fn suggestion(text: &str) -> Option<String> {
+    let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let mut rest = &*text;
+    let mut valid = String::new();
+    while !rest.is_empty() {
+        let (number, after) = split(rest, |byte| byte.is_ascii_digit());
+        let (word, after) = split(after, |byte| byte.is_ascii_alphabetic());
+        let (factor, unit) = match word {
+            // A capital may be meant as months.
+            "M" => return None,
+            word => unit(&word.to_ascii_lowercase())?,
+        };
+        let count = number.parse::<u64>().ok()?.checked_mul(factor)?;
+        valid += &format!("{count}{unit}");
+        rest = after.trim_start_matches(',');
+    }
+    parse(&valid).map(|_| valid)
+}
+
+/// The unit that a word stands for, and how many of it.
+fn unit(word: &str) -> Option<(u64, &'static str)> {
+    let unit = match word {
+        "w" | "wk" | "week" | "weeks" => return Some((7, "d")),
+        "d" | "day" | "days" => "d",
+        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        "m" | "min" | "mins" | "minute" | "minutes" => "m",
+        "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "ms" | "msec" | "millis" | "millisecond" | "milliseconds" => "ms",
+        "us" | "usec" | "micros" | "microsecond" | "microseconds" => "us",
+        "ns" | "nsec" | "nanos" | "nanosecond" | "nanoseconds" => "ns",
+        _ => return None,
+    };
+    Some((1, unit))
+}
+
 /// Splits `text` before the first byte that does not match.
 fn split(text: &str, matches: impl Fn(u8) -> bool) -> (&str, &str) {
     text.split_at(text.bytes().position(|byte| !matches(byte)).unwrap_or(text.len()))
@@ -54,7 +90,7 @@ fn multiply(count: u64, unit: u64) -> Duration {
 mod tests {
     use std::time::Duration;
 
-    use super::parse;
+    use super::{parse, suggestion};
     use crate::limits::MAX_DURATION;
 
     #[test]
@@ -78,6 +114,33 @@ mod tests {
             "1µs", "1w", "0", "1h30",
         ] {
             assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_usual_form_has_a_suggestion() {
+        for (text, valid) in [
+            ("10 min", "10m"),
+            ("1w", "7d"),
+            ("1 hour, 30 minutes", "1h30m"),
+            ("1S", "1s"),
+            ("250 millis", "250ms"),
+        ] {
+            assert_eq!(suggestion(text).as_deref(), Some(valid), "{text}");
+        }
+        for text in [
+            "",
+            "soon",
+            "1.5s",
+            "1 month",
+            "3M",
+            "1m1h",
+            "min",
+            "5",
+            "-1s",
+            "99999999999999999999w",
+        ] {
+            assert_eq!(suggestion(text), None, "{text}");
         }
     }
 

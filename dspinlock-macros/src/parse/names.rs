@@ -33,7 +33,7 @@ const ARGUMENTS: [(&str, &str); 25] = [
 ];
 
 /// Arguments of other crates, and what to write instead.
-const FOREIGN: [(&str, &str); 26] = [
+const FOREIGN: [(&str, &str); 27] = [
     ("time", "use `ttl = \"1h\"`"),
     ("ttl_secs", "use `ttl = \"60s\"`"),
     ("ttl_millis", "use `ttl = \"500ms\"`"),
@@ -82,6 +82,10 @@ const FOREIGN: [(&str, &str); 26] = [
     (
         "blocking",
         "a `fn` blocks while it waits and an `async fn` does not, so remove it",
+    ),
+    (
+        "namespace",
+        "the pool has it: use `Pool::builder(url).namespace(\"billing\")`, or set `DSPINLOCK_NAMESPACE`",
     ),
     ("map_error", "use `map_err = MyError::Lock`"),
 ];

@@ -294,6 +294,17 @@ impl<'a> ValueReader<'a> {
 
     pub(crate) fn duration(&mut self) -> syn::Result<Setting<Duration>> {
         let expr = self.expression()?;
+        if word(&expr).is_some_and(|word| word == "forever" || NO_LIMIT.contains(&&*word)) {
+            let name = &self.name;
+            let message = match name.to_string().as_str() {
+                "ttl" | "expire_at_timedelta" | "max_block_time" => {
+                    format!("`{name}` always has a limit: write a long one, such as `{name} = \"365d\"`")
+                }
+                _ => format!("`{name}` needs a duration: `{}`", names::example(name)),
+            };
+            self.errors.add(&expr, message);
+            return Ok(Setting::PerCall(expr));
+        }
         Ok(self.setting(expr))
     }
 
@@ -315,7 +326,13 @@ impl<'a> ValueReader<'a> {
     /// The duration that `text` stands for. After an error it is one second, which passes every other check.
     fn units(&mut self, text: &LitStr) -> Duration {
         duration::parse(&text.value()).unwrap_or_else(|| {
-            self.errors.add(text, INVALID_DURATION);
+            match duration::suggestion(&text.value()) {
+                Some(valid) => {
+                    let message = format_args!("invalid duration: write `{} = \"{valid}\"`", self.name);
+                    self.errors.add(text, message);
+                }
+                None => self.errors.add(text, INVALID_DURATION),
+            }
             Duration::from_secs(1)
         })
     }
@@ -328,7 +345,7 @@ impl<'a> ValueReader<'a> {
                 self.errors
                     .add(expr, "`forever` is a word, not a text: write `wait = forever`");
             }
-            Some("none" | "None" | "never" | "infinite" | "infinity" | "unlimited") => {
+            Some(word) if NO_LIMIT.contains(&word) => {
                 let message = "`wait` needs a duration: write `wait = forever` for no limit, or `wait = \"0s\"` \
                                for a call that does not wait";
                 self.errors.add(expr, message);
@@ -362,6 +379,9 @@ impl<'a> ValueReader<'a> {
         Ok(())
     }
 }
+
+/// Words that may be meant as no limit.
+const NO_LIMIT: [&str; 6] = ["none", "None", "never", "infinite", "infinity", "unlimited"];
 
 const INVALID_DURATION: &str = "invalid duration: write whole numbers with descending units \
                                 (d, h, m, s, ms, us, ns), such as `1h30m` or `500ms`";

@@ -2,6 +2,7 @@
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
 use syn::{Expr, ExprLit, FnArg, Lit, LitStr};
 
 use crate::errors::Errors;
@@ -15,6 +16,7 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
         skip_is_unique,
         skip_has_no_key,
         key_depends_on_arguments,
+        holes_name_arguments,
     ] {
         check(function, errors);
     }
@@ -101,10 +103,43 @@ fn key_depends_on_arguments(function: &LockedFn, errors: &mut Errors) {
     let is_constant = !parts.is_empty() && parts.iter().all(is_constant) && !function.args.is_shared();
     if let (true, Some(argument)) = (is_constant, function.names().next()) {
         let message = format_args!(
-            "this key is the same for every call: use the arguments, as in `key = {argument}`; if one key is meant, \
-             remove `key`, and use `name` and `skip(...)`"
+            "this key is the same for every call: use the arguments, as in `key = {argument}`, or write `key = ()` if one key \
+             is meant"
         );
         errors.add(quote!(#(#parts),*), message);
+    }
+}
+
+/// The compiler would suggest another key without the text. A name in capitals may be a constant.
+fn holes_name_arguments(function: &LockedFn, errors: &mut Errors) {
+    let names: Vec<String> = function.names().map(|name| name.unraw().to_string()).collect();
+    let is_unknown = |argument: &str| {
+        parse::is_name(argument)
+            && argument.starts_with(char::is_lowercase)
+            && argument != "self"
+            && !names.iter().any(|name| name == argument)
+            && function.generics().all(|(_, name)| name != argument)
+    };
+    for part in function.args.key.iter().flat_map(|key| &key.value) {
+        let Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) = part
+        else {
+            continue;
+        };
+        let format = text.value();
+        let mut arguments = parse::holes(&format).into_iter().map(parse::argument);
+        if let Some(unknown) = arguments.find(|argument| is_unknown(argument)) {
+            let known = match &names[..] {
+                [] => "the function has no arguments".to_owned(),
+                [one] => format!("write `{one}`"),
+                several => format!("the arguments are `{}`", several.join("`, `")),
+            };
+            errors.add(
+                text,
+                format_args!("no argument has the name `{unknown}`: {known}"),
+            );
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Refuses a part of the key whose order differs between processes, if the type of the argument shows it.
 
 use proc_macro2::Ident;
+use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
-use syn::{Expr, FnArg, PathSegment, UnOp};
+use syn::{Expr, FnArg, Macro, PathSegment, Token, UnOp};
 
 use super::key::mentions;
 use crate::errors::Errors;
@@ -51,14 +52,41 @@ fn form(function: &LockedFn, name: &Ident) -> Option<Form> {
         return (!function.skips(name)).then_some(Form::Value);
     };
     let parts = &key.value;
-    let is_text = |part: &Expr| matches!(part, Expr::Lit(_)) && mentions(part, name);
-    if parts.iter().any(is_text) {
+    if parts.iter().any(|part| is_text(part, name)) {
         return Some(Form::Text);
     }
     parts
         .iter()
         .any(|part| is_value(part, name))
         .then_some(Form::Value)
+}
+
+/// Whether the part is a format string with the argument in a hole, or a text that `format!` makes of the argument.
+fn is_text(part: &Expr, name: &Ident) -> bool {
+    match part {
+        Expr::Lit(_) => mentions(part, name),
+        Expr::Reference(reference) => is_text(&reference.expr, name),
+        Expr::Paren(paren) => is_text(&paren.expr, name),
+        Expr::Group(group) => is_text(&group.expr, name),
+        Expr::MethodCall(call) => is_text(&call.receiver, name),
+        Expr::Tuple(tuple) => tuple.elems.iter().any(|part| is_text(part, name)),
+        Expr::Macro(part) => formats(&part.mac, name),
+        _ => false,
+    }
+}
+
+fn formats(mac: &Macro, name: &Ident) -> bool {
+    let is_format = mac
+        .path
+        .segments
+        .last()
+        .is_some_and(|last| last.ident == "format" || last.ident == "format_args");
+    let arguments = mac.parse_body_with(Punctuated::<Expr, Token![,]>::parse_terminated);
+    let formats = |argument: &Expr| match argument {
+        Expr::Assign(named) => is_value(&named.right, name),
+        argument => is_text(argument, name) || is_value(argument, name),
+    };
+    is_format && arguments.is_ok_and(|arguments| arguments.iter().any(formats))
 }
 
 /// Whether the part is the argument, a copy of it, or a tuple with one of them.

@@ -11,6 +11,7 @@ use super::keeping::{Keeping, Ttl};
 use super::order::put_version;
 use super::part::KeyPart;
 use super::storable::{Cached, Disposition, Storable};
+use crate::codec::{Undecodable, Unencodable};
 use crate::engine::{CallSpec, entry};
 use crate::error::Error;
 use crate::key::{Format, Key, KeyHasher};
@@ -45,7 +46,7 @@ use crate::rt::op::Op;
 pub struct Entry<R> {
     target: Box<Target>,
     encode: fn(&R) -> Disposition,
-    decode: fn(&[u8]) -> Option<R>,
+    decode: fn(&[u8]) -> Result<R, Undecodable>,
     keeping: Option<Keeping<R>>,
 }
 
@@ -169,9 +170,9 @@ impl Target {
                 Err(Refusal::NotKept) => {
                     return refuse("`prime` cannot store a result that the function would not keep");
                 }
-                Err(Refusal::Unencodable) => {
-                    let key = Caller::new(site).name(&key);
-                    return Err(Error::Codec { key });
+                Err(Refusal::Unencodable(reason)) => {
+                    let (key, reason) = (Caller::new(site).name(&key), reason.to_string());
+                    return Err(Error::Codec { key, reason });
                 }
             };
             let mut spec = CallSpec::new(key, Caller::new(site), options, pool);
@@ -185,7 +186,7 @@ impl Target {
 enum Refusal {
     /// An `Err` that is not recorded, or a result whose `ttl` is none.
     NotKept,
-    Unencodable,
+    Unencodable(Unencodable),
 }
 
 impl Entry<()> {
@@ -225,7 +226,7 @@ impl<R> Entry<R> {
     pub(super) fn of_spec(
         spec: Result<Box<CallSpec>, Error>,
         encode: fn(&R) -> Disposition,
-        decode: fn(&[u8]) -> Option<R>,
+        decode: fn(&[u8]) -> Result<R, Undecodable>,
         keeping: Option<Keeping<R>>,
     ) -> Self {
         Self {
@@ -338,7 +339,7 @@ impl<R> Entry<R> {
             Flag::ErrorForWaiters => return None,
         };
         Some(Stored {
-            value: decode(&stored.value.payload)?,
+            value: decode(&stored.value.payload).ok()?,
             age: stored.age,
             remaining: stored.remaining,
         })
@@ -395,7 +396,7 @@ impl<R> Entry<R> {
     fn publication(&self, value: &R) -> Result<Publication, Refusal> {
         let keeping = self.keeping.as_ref();
         let (payload, flag, ttl) = match (self.encode)(value) {
-            Disposition::Unencodable => return Err(Refusal::Unencodable),
+            Disposition::Unencodable(reason) => return Err(Refusal::Unencodable(reason)),
             Disposition::Publish(payload) => {
                 let ttl = keeping.and_then(|keeping| keeping.ttl?(value));
                 (payload, Flag::Value, ttl)
@@ -404,7 +405,8 @@ impl<R> Entry<R> {
                 let errors = keeping.and_then(|keeping| keeping.errors.as_ref());
                 let recorded = errors.and_then(|errors| (errors.record)(value));
                 let (payload, ttl) = recorded.ok_or(Refusal::NotKept)?;
-                (Some(payload.ok_or(Refusal::Unencodable)?), Flag::Error, Some(ttl))
+                let payload = payload.map_err(Refusal::Unencodable)?;
+                (Some(payload), Flag::Error, Some(ttl))
             }
         };
         let kept = match ttl {

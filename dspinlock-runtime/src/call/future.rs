@@ -165,7 +165,9 @@ mod tests {
 
     #[test]
     fn a_hit_is_decoded_and_the_body_is_not_run() {
-        let payload = codec::encode(&7).expect("numbers can be encoded").into();
+        let payload = codec::encode_decodable(&7)
+            .expect("numbers can be encoded")
+            .into();
         let hit = Ok(engine::Outcome::Hit(
             Found {
                 payload,

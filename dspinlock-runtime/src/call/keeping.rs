@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::shape::{Fallible, Plain};
-use crate::codec;
+use crate::codec::{self, Undecodable, Unencodable};
 use crate::options::MAX_DURATION;
 
 /// The rules of a site whose results decide how long they are kept.
@@ -23,11 +23,11 @@ pub struct Keeping<R> {
 pub(super) struct Errors<R> {
     /// `None` for an `Ok`.
     pub(super) record: fn(&R) -> Option<Recorded>,
-    pub(super) decode: fn(&[u8]) -> Option<R>,
+    pub(super) decode: fn(&[u8]) -> Result<R, Undecodable>,
 }
 
-/// The encoded error, or `None` if it cannot be encoded, and how long it is kept.
-pub type Recorded = (Option<Vec<u8>>, Ttl);
+/// The encoded error, or why it has none, and how long it is kept.
+pub type Recorded = (Result<Vec<u8>, Unencodable>, Ttl);
 
 impl<R> Clone for Keeping<R> {
     fn clone(&self) -> Self {
@@ -135,21 +135,21 @@ pub fn ttl<R: ValueOf<Kind>, Kind, D: IntoTtl>(outcome: &R, _: Kind, ttl: fn(&R:
     note = "derive `serde::Serialize` and `serde::Deserialize` for it, or remove `err_ttl`"
 )]
 pub trait RecordableError: Sized {
-    /// `None` if it cannot be encoded.
+    /// The encoding.
     #[doc(hidden)]
-    fn encode(&self) -> Option<Vec<u8>>;
-    /// `None` if the bytes are no error of this type.
+    fn encode(&self) -> Result<Vec<u8>, Unencodable>;
+    /// The inverse.
     #[doc(hidden)]
-    fn decode(bytes: &[u8]) -> Option<Self>;
+    fn decode(bytes: &[u8]) -> Result<Self, Undecodable>;
 }
 
 #[diagnostic::do_not_recommend]
 impl<E: Serialize + DeserializeOwned> RecordableError for E {
-    fn encode(&self) -> Option<Vec<u8>> {
-        codec::encode_decodable(self).ok()
+    fn encode(&self) -> Result<Vec<u8>, Unencodable> {
+        codec::encode_decodable(self)
     }
 
-    fn decode(bytes: &[u8]) -> Option<E> {
+    fn decode(bytes: &[u8]) -> Result<E, Undecodable> {
         codec::decode(bytes)
     }
 }
@@ -192,6 +192,6 @@ pub fn record<R: ErrorOf<Error: RecordableError>, D: IntoTtl>(
 }
 
 /// For the shim of `err_ttl = ...`.
-pub fn recorded<R: ErrorOf<Error: RecordableError>>(bytes: &[u8]) -> Option<R> {
+pub fn recorded<R: ErrorOf<Error: RecordableError>>(bytes: &[u8]) -> Result<R, Undecodable> {
     R::Error::decode(bytes).map(R::of_error)
 }

@@ -65,6 +65,23 @@ pub(crate) fn check(site: &'static Site, body: Body) -> Result<(), Error> {
     Ok(())
 }
 
+fn clash(name: &str, first: &Site, second: &Site) -> String {
+    let (one, other) = (first.place, second.place);
+    let problem = format!("two functions have the name `{name}`, and would return each other's results");
+    if first.path == second.path && one.file() != other.file() {
+        // A module has one file, so the path of the second one is that of another version.
+        return format!(
+            "{problem}: the crate is in the program in two versions ({one} and {other}): use one, or give the function a `name = \"...\"`"
+        );
+    }
+    if one == other {
+        return format!(
+            "{problem}: a macro writes both at {one}: give each a `name = \"...\"`, which the macro takes as an argument"
+        );
+    }
+    format!("{problem}: they stand at {one} and at {other}: give one of them a `name = \"...\"`")
+}
+
 fn check_name(site: &'static Site, body: Body) -> Result<(), Error> {
     if site.name == Some("") {
         return Ok(());
@@ -95,10 +112,7 @@ fn check_name(site: &'static Site, body: Body) -> Result<(), Error> {
         }
     };
     if !std::ptr::eq(first, site) {
-        return Err(Error::option(format!(
-            "two functions have the name `{name}`, at {} and at {}, and would return each other's results: give one of them a `name = \"...\"`",
-            first.place, site.place
-        )));
+        return Err(Error::option(clash(&name, first, site)));
     }
     // Without an argument in `skip`, one name of a site is one instance.
     if first_body != body.id && site.skipped_generics.is_empty() {

@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 
 use super::shape::{Fallible, Plain};
 use super::storable::{Disposition, NearCacheable, Storable};
+use crate::codec::Undecodable;
 use crate::error::Error;
 use crate::pool::near_cache::AnyValue;
 
@@ -17,8 +18,8 @@ use crate::pool::near_cache::AnyValue;
 pub(super) struct Rules<R, P> {
     /// Encodes a return value, and says what to do with it.
     pub(super) encode: fn(&R) -> Disposition,
-    /// The return value of stored bytes; `None` if they cannot be decoded.
-    pub(super) decode: fn(&[u8]) -> Option<R>,
+    /// The return value of stored bytes.
+    pub(super) decode: fn(&[u8]) -> Result<R, Undecodable>,
     /// A copy for the near cache, if the function has one.
     pub(super) to_entry: fn(&R) -> Option<AnyValue>,
     /// The return value of an entry of the near cache; `None` if it is of another type.
@@ -163,7 +164,7 @@ pub struct MapErr<M>(pub(super) fn(Error) -> M);
 #[diagnostic::on_unimplemented(
     message = "a lock error cannot be converted to `{Self}`",
     label = "the error type of this function does not implement `From<dspinlock::Error>`",
-    note = "implement `From<dspinlock::Error>` for it, convert with `map_err = path`, or set `on_error = run_unlocked` or `on_error = panic`"
+    note = "implement `From<dspinlock::Error>` for it, convert with `map_err`, for example `map_err = |error| error.to_string()` for a `String`, or set `on_error = run_unlocked` or `on_error = panic`"
 )]
 pub trait LockError<P>: Sized {
     /// Converts a lock error. `None`: run the body without the lock.
@@ -291,7 +292,7 @@ mod tests {
         let rows = vec![None::<[[u64; 8]; 8]>; 2 << 20];
         assert!(matches!(
             disposition!(Vec<Option<[[u64; 8]; 8]>>, rows),
-            Disposition::Unencodable
+            Disposition::Unencodable(_)
         ));
     }
 }

@@ -13,6 +13,7 @@ use super::order::Entering;
 use super::policy::{LockError, OnBusy, ReturnType, Rules};
 use super::storable::{Disposition, NearCacheable, Storable};
 use super::{unreadable, unstored};
+use crate::codec::Undecodable;
 use crate::engine::{Boxed, CallSpec, Outcome, Permit};
 use crate::error::Error;
 use crate::lease::{Kept, Publication};
@@ -90,7 +91,7 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
         match entered {
             Ok(Outcome::Lead(lease)) => Decision::RunBody(Some(Permit::new(lease))),
             Ok(Outcome::Hit(found, placeholder)) => match self.decode(&found) {
-                Some(outcome) => {
+                Ok(outcome) => {
                     let entry = (self.rules.to_entry)(&outcome);
                     let entry = entry.and_then(|entry| entering.order.near_value(entry));
                     if let Some((placeholder, entry)) = placeholder.zip(entry) {
@@ -98,10 +99,10 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
                     }
                     Decision::Return(outcome)
                 }
-                None => {
+                Err(reason) => {
                     // The leader of a flight may record errors that this site does not.
                     if found.flag == Flag::Value {
-                        unreadable::warn(&entering.site(), type_name::<R>());
+                        unreadable::warn(&entering.site(), type_name::<R>(), reason);
                     }
                     entering.refuse(found.tag);
                     Decision::Retry
@@ -114,12 +115,14 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
         }
     }
 
-    fn decode(&self, found: &Found) -> Option<R> {
+    fn decode(&self, found: &Found) -> Result<R, Undecodable> {
         match found.flag {
             Flag::Value => (self.rules.decode)(&found.payload),
             Flag::Error | Flag::ErrorForWaiters => {
-                let errors = self.keep.keeping()?.errors.as_ref()?;
-                (errors.decode)(&found.payload)
+                let errors = self.keep.keeping().and_then(|keeping| keeping.errors.as_ref());
+                errors.map_or(Err(Undecodable::OtherType), |errors| {
+                    (errors.decode)(&found.payload)
+                })
             }
         }
     }
@@ -139,20 +142,19 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
         let payload = match (self.rules.encode)(outcome) {
             Disposition::Abort => return self.recorded(permit, outcome),
             Disposition::Publish(payload) => payload,
-            Disposition::Unencodable => {
-                unstored::warn(
-                    &permit.key(),
-                    "its `Serialize` implementation returned an error, or its encoding cannot be decoded; fix it, or remove `cached_if_computed`",
-                );
+            Disposition::Unencodable(reason) => {
+                let reason = format!("{reason}; change the type, or remove `cached_if_computed`");
+                unstored::warn(&permit.key(), &reason);
                 None
             }
         };
         let payload = self.within_limit(permit, payload);
+        // A debug build tries each value at once, so that the tests of a program show the warning.
         if cfg!(debug_assertions)
             && let Some(bytes) = &payload
+            && let Err(reason) = (self.rules.decode)(bytes)
         {
-            let is_readable = || (self.rules.decode)(bytes).is_some();
-            unreadable::check(permit.key().site(), type_name::<R>(), is_readable);
+            unreadable::warn(permit.key().site(), type_name::<R>(), reason);
         }
         let ttl = keeping.and_then(|keeping| keeping.ttl);
         Some(Publication {
@@ -182,12 +184,14 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
     fn recorded(&self, permit: &Permit, outcome: &R) -> Option<Publication> {
         let errors = self.keep.keeping()?.errors.as_ref()?;
         let (payload, ttl) = (errors.record)(outcome)?;
-        if payload.is_none() {
-            unstored::warn(
-                &permit.key(),
-                "the `Serialize` implementation of its error returned an error, or its encoding cannot be decoded; fix it, or remove `err_ttl`",
-            );
-        }
+        let payload = match payload {
+            Ok(payload) => Some(payload),
+            Err(reason) => {
+                let reason = format!("{reason}; change the error type, or remove `err_ttl`");
+                unstored::warn(&permit.key(), &reason);
+                None
+            }
+        };
         let (flag, kept) = match ttl {
             Ttl::For(ttl) => (Flag::Error, ttl),
             Ttl::Nothing => (Flag::ErrorForWaiters, FOR_WAITERS),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::codec::{self, Unencodable};
+use crate::codec::{self, Undecodable, Unencodable};
 use crate::pool::near_cache::AnyValue;
 
 /// What happens to the lock after a result.
@@ -17,8 +17,8 @@ pub enum Disposition {
     Abort,
     /// The key becomes COMPUTED, with these bytes if the value is stored.
     Publish(Option<Vec<u8>>),
-    /// The value must be stored, but cannot be encoded.
-    Unencodable,
+    /// The value must be stored, but cannot be.
+    Unencodable(Unencodable),
 }
 
 /// A value that the function may return, for the storage `S`: [`Discarded`], [`Cached`], [`CachedNear`] or
@@ -33,9 +33,9 @@ pub trait Storable<S>: Sized {
     /// Encodes a value, and says what to do with it.
     #[doc(hidden)]
     fn encode(&self) -> Disposition;
-    /// Decodes a value; `None` if the bytes are not a value of this type.
+    /// Decodes a value.
     #[doc(hidden)]
-    fn decode(bytes: &[u8]) -> Option<Self>;
+    fn decode(bytes: &[u8]) -> Result<Self, Undecodable>;
 }
 
 /// Without `cached_if_computed`: no value is stored, so it may have any type.
@@ -47,8 +47,8 @@ impl<T> Storable<Discarded> for T {
         Disposition::Publish(None)
     }
 
-    fn decode(_: &[u8]) -> Option<T> {
-        None
+    fn decode(_: &[u8]) -> Result<T, Undecodable> {
+        Err(Undecodable::OtherType)
     }
 }
 
@@ -61,7 +61,7 @@ impl<T: Serialize + DeserializeOwned> Storable<Cached> for T {
         encode(self)
     }
 
-    fn decode(bytes: &[u8]) -> Option<T> {
+    fn decode(bytes: &[u8]) -> Result<T, Undecodable> {
         codec::decode(bytes)
     }
 }
@@ -69,7 +69,7 @@ impl<T: Serialize + DeserializeOwned> Storable<Cached> for T {
 fn encode<T: Serialize + DeserializeOwned>(value: &T) -> Disposition {
     match codec::encode_decodable(value) {
         Ok(bytes) => Disposition::Publish(Some(bytes)),
-        Err(Unencodable) => Disposition::Unencodable,
+        Err(reason) => Disposition::Unencodable(reason),
     }
 }
 
@@ -96,8 +96,8 @@ impl<T: NoValue> Storable<CachedShared> for T {
         Disposition::Publish(Some(Vec::new()))
     }
 
-    fn decode(_: &[u8]) -> Option<T> {
-        Some(T::VALUE)
+    fn decode(_: &[u8]) -> Result<T, Undecodable> {
+        Ok(T::VALUE)
     }
 }
 
@@ -110,7 +110,7 @@ impl<T: Serialize + DeserializeOwned> Storable<CachedNear> for T {
         encode(self)
     }
 
-    fn decode(bytes: &[u8]) -> Option<T> {
+    fn decode(bytes: &[u8]) -> Result<T, Undecodable> {
         codec::decode(bytes)
     }
 }

@@ -29,7 +29,7 @@ impl<'de> Reader<'de> {
         };
         let value = visitor.visit_seq(&mut items)?;
         if items.remaining > 0 {
-            return Err(Undecodable);
+            return Err(Undecodable::OtherLength);
         }
         self.leave();
         Ok(value)
@@ -51,7 +51,7 @@ impl<'de> Reader<'de> {
         };
         let value = visitor.visit_map(&mut items)?;
         if items.remaining > 0 {
-            return Err(Undecodable);
+            return Err(Undecodable::OtherLength);
         }
         self.leave();
         Ok(value)
@@ -67,7 +67,7 @@ impl<'de> Reader<'de> {
         match self.head()? {
             Head::Array(len) => self.items(len, &[], first_places, visitor),
             Head::Bin(data) => self.items(data.len(), data, first_places, visitor),
-            _ => Err(Undecodable),
+            _ => Err(Undecodable::OtherType),
         }
     }
 
@@ -83,15 +83,15 @@ impl<'de> Reader<'de> {
             Head::F64(number) => visitor.visit_f64(number),
             Head::Str(text) => visitor.visit_borrowed_str(text),
             Head::Bin(data) => visitor.visit_borrowed_bytes(data),
-            Head::Some | Head::Array(_) | Head::Map(_) => Err(Undecodable),
+            Head::Some | Head::Array(_) | Head::Map(_) => Err(Undecodable::OtherType),
         }
     }
 
     /// The 16 bytes of a 128-bit number, for which MessagePack has no type.
     fn wide(&mut self) -> Result<[u8; 16], Undecodable> {
         match self.head()? {
-            Head::Bin(data) => data.try_into().map_err(|_| Undecodable),
-            _ => Err(Undecodable),
+            Head::Bin(data) => data.try_into().map_err(|_| Undecodable::OtherLength),
+            _ => Err(Undecodable::OtherType),
         }
     }
 }
@@ -222,7 +222,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         self.charge_box(size_of::<V::Value>())?;
         match self.head()? {
             Head::Map(len) => self.pairs(len, 1, visitor),
-            _ => Err(Undecodable),
+            _ => Err(Undecodable::OtherType),
         }
     }
 
@@ -331,7 +331,7 @@ struct Variant<'a, 'de> {
 impl<'a, 'de> Variant<'a, 'de> {
     fn content(self) -> Result<&'a mut Reader<'de>, Undecodable> {
         if !self.has_content {
-            return Err(Undecodable);
+            return Err(Undecodable::OtherType);
         }
         self.reader.begin();
         Ok(self.reader)
@@ -352,7 +352,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
 
     fn unit_variant(self) -> Result<(), Undecodable> {
         if self.has_content {
-            Err(Undecodable)
+            Err(Undecodable::OtherType)
         } else {
             Ok(())
         }

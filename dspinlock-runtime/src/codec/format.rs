@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Display};
 
-use serde::{de, ser};
+use serde::de::{self, Expected, Unexpected};
+use serde::ser;
 
 /// The first byte of every encoded value. A value with another first byte has another format version.
 pub(super) const FORMAT: u8 = 2;
@@ -25,13 +26,21 @@ pub(super) const NIL: u8 = 0xc0;
 /// byte is the number of `Some` around the nil.
 pub(super) const NESTED_NIL: [u8; 2] = [0xd4, 0];
 
-/// A value cannot be encoded: its `Serialize` implementation failed, or the result could not be decoded.
-#[derive(Debug)]
-pub(crate) struct Unencodable;
+/// A value is not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unencodable {
+    /// The `Serialize` implementation returned an error, or a length does not fit into MessagePack.
+    Failed,
+    /// The encoding cannot be decoded.
+    Undecodable(Undecodable),
+}
 
 impl Display for Unencodable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the value cannot be encoded")
+        match self {
+            Self::Failed => f.write_str("its `Serialize` implementation returned an error"),
+            Self::Undecodable(reason) => write!(f, "its encoding cannot be decoded: {reason}"),
+        }
     }
 }
 
@@ -40,25 +49,99 @@ impl std::error::Error for Unencodable {}
 impl ser::Error for Unencodable {
     // The message may contain the value, which no error of this crate shows.
     fn custom<T: Display>(_: T) -> Self {
-        Self
+        Self::Failed
     }
 }
 
-/// The bytes are not a value of the requested type.
-#[derive(Debug)]
-pub(super) struct Undecodable;
+/// Why bytes are not a value of the requested type.
+///
+/// It is small and has no text of serde, because such a text may contain the value, and an untagged enum makes an error for each
+/// variant that does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undecodable {
+    /// The first byte is that of another version.
+    OtherFormat,
+    /// The bytes end too early.
+    TooShort,
+    /// There are bytes behind the value.
+    TooLong,
+    /// The bytes are not MessagePack.
+    Damaged,
+    /// More than [`MAX_DEPTH`] levels.
+    TooDeep,
+    /// More than [`budget`] allows.
+    OverBudget,
+    /// Another type than the requested one.
+    OtherType,
+    /// A number or a text that the type does not accept.
+    OtherValue,
+    /// More or fewer items than the type has.
+    OtherLength,
+    /// A variant that the enum does not have.
+    UnknownVariant,
+    /// A field that the struct does not have, and refuses.
+    UnknownField,
+    /// A field that the bytes do not have.
+    MissingField(&'static str),
+    /// A field that the bytes have twice.
+    DuplicateField(&'static str),
+    /// The `Deserialize` implementation returned an error of its own.
+    Refused,
+}
 
 impl Display for Undecodable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the bytes are not a value of this type")
+        f.write_str(match self {
+            Self::OtherFormat => "it has another format version",
+            Self::TooShort => "it is too short",
+            Self::TooLong => "it is too long",
+            Self::Damaged => "it is damaged",
+            Self::TooDeep => return write!(f, "it is nested more than {MAX_DEPTH} levels deep"),
+            Self::OverBudget => "it would take too much memory",
+            Self::OtherType => "it contains another type than expected",
+            Self::OtherValue => "it contains a value out of range",
+            Self::OtherLength => "it contains another number of items than expected",
+            Self::UnknownVariant => "it contains an unknown variant",
+            Self::UnknownField => "it contains an unknown field",
+            Self::MissingField(name) => return write!(f, "the field `{name}` is missing"),
+            Self::DuplicateField(name) => return write!(f, "the field `{name}` occurs twice"),
+            Self::Refused => "its `Deserialize` implementation returned an error",
+        })
     }
 }
 
 impl std::error::Error for Undecodable {}
 
 impl de::Error for Undecodable {
-    // A value that cannot be decoded is a miss, and the caller of `decode` does not see the reason.
     fn custom<T: Display>(_: T) -> Self {
-        Self
+        Self::Refused
+    }
+
+    fn invalid_type(_: Unexpected<'_>, _: &dyn Expected) -> Self {
+        Self::OtherType
+    }
+
+    fn invalid_value(_: Unexpected<'_>, _: &dyn Expected) -> Self {
+        Self::OtherValue
+    }
+
+    fn invalid_length(_: usize, _: &dyn Expected) -> Self {
+        Self::OtherLength
+    }
+
+    fn unknown_variant(_: &str, _: &'static [&'static str]) -> Self {
+        Self::UnknownVariant
+    }
+
+    fn unknown_field(_: &str, _: &'static [&'static str]) -> Self {
+        Self::UnknownField
+    }
+
+    fn missing_field(name: &'static str) -> Self {
+        Self::MissingField(name)
+    }
+
+    fn duplicate_field(name: &'static str) -> Self {
+        Self::DuplicateField(name)
     }
 }

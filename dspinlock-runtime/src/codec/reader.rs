@@ -68,7 +68,7 @@ impl<'de> Reader<'de> {
 
     /// Enters a compound.
     pub(super) fn enter(&mut self) -> Result<(), Undecodable> {
-        self.remaining_depth = self.remaining_depth.checked_sub(1).ok_or(Undecodable)?;
+        self.remaining_depth = self.remaining_depth.checked_sub(1).ok_or(Undecodable::TooDeep)?;
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl<'de> Reader<'de> {
 
     #[inline]
     fn charge(&mut self, bytes: usize) -> Result<(), Undecodable> {
-        self.budget = self.budget.checked_sub(bytes).ok_or(Undecodable)?;
+        self.budget = self.budget.checked_sub(bytes).ok_or(Undecodable::OverBudget)?;
         Ok(())
     }
 
@@ -116,7 +116,7 @@ impl<'de> Reader<'de> {
     pub(super) fn is_some(&mut self) -> Result<bool, Undecodable> {
         self.somes += 1;
         if self.somes > MAX_DEPTH {
-            return Err(Undecodable);
+            return Err(Undecodable::TooDeep);
         }
         match *self.unread {
             _ if self.byte.is_some() => Ok(true),
@@ -127,7 +127,7 @@ impl<'de> Reader<'de> {
             [marker, kind, somes, ref rest @ ..] if [marker, kind] == NESTED_NIL => {
                 let is_some = self.opened < somes;
                 if is_some {
-                    self.remaining_somes = self.remaining_somes.checked_sub(1).ok_or(Undecodable)?;
+                    self.remaining_somes = self.remaining_somes.checked_sub(1).ok_or(Undecodable::TooDeep)?;
                     self.opened += 1;
                 } else {
                     self.opened = 0;
@@ -192,7 +192,7 @@ impl<'de> Reader<'de> {
             Marker::Map16 => self.length16().and_then(|len| self.compound(len, 2)),
             Marker::Map32 => self.length32().and_then(|len| self.compound(len, 2)),
             // Extensions other than the nested nil, and the reserved marker.
-            _ => Err(Undecodable),
+            _ => Err(Undecodable::Damaged),
         }
     }
 
@@ -223,14 +223,14 @@ impl<'de> Reader<'de> {
     }
 
     fn take(&mut self, len: usize) -> Result<&'de [u8], Undecodable> {
-        let (taken, rest) = self.unread.split_at_checked(len).ok_or(Undecodable)?;
+        let (taken, rest) = self.unread.split_at_checked(len).ok_or(Undecodable::TooShort)?;
         self.consume(rest);
         self.charge(len)?;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Undecodable> {
-        let (taken, rest) = self.unread.split_first_chunk().ok_or(Undecodable)?;
+        let (taken, rest) = self.unread.split_first_chunk().ok_or(Undecodable::TooShort)?;
         self.consume(rest);
         Ok(*taken)
     }
@@ -244,11 +244,11 @@ impl<'de> Reader<'de> {
     }
 
     fn length32(&mut self) -> Result<usize, Undecodable> {
-        usize::try_from(u32::from_be_bytes(self.array()?)).map_err(|_| Undecodable)
+        usize::try_from(u32::from_be_bytes(self.array()?)).map_err(|_| Undecodable::TooShort)
     }
 
     fn str(&mut self, len: usize) -> Result<Head<'de>, Undecodable> {
-        let text = str::from_utf8(self.take(len)?).map_err(|_| Undecodable)?;
+        let text = str::from_utf8(self.take(len)?).map_err(|_| Undecodable::Damaged)?;
         Ok(Head::Str(text))
     }
 
@@ -258,10 +258,10 @@ impl<'de> Reader<'de> {
 
     /// An array, with one value for each element, or a map, with two values for each pair.
     fn compound(&mut self, len: usize, values_each: usize) -> Result<Head<'de>, Undecodable> {
-        let values = len.checked_mul(values_each).ok_or(Undecodable)?;
-        let announced = self.announced.checked_add(values).ok_or(Undecodable)?;
+        let values = len.checked_mul(values_each).ok_or(Undecodable::TooShort)?;
+        let announced = self.announced.checked_add(values).ok_or(Undecodable::TooShort)?;
         if announced > self.unread.len() {
-            return Err(Undecodable);
+            return Err(Undecodable::TooShort);
         }
         self.announced = announced;
         Ok(if values_each == 1 {

@@ -11,6 +11,10 @@ pub(super) struct Writer {
     bytes: Vec<u8>,
     /// The next text is that of a number of `serde_json`.
     is_json_number: bool,
+    /// How many compounds, variants and `Some` are open.
+    depth: usize,
+    /// The maximum of `depth` so far.
+    max_depth: usize,
 }
 
 impl Writer {
@@ -19,27 +23,42 @@ impl Writer {
         Self {
             bytes,
             is_json_number: false,
+            depth: 0,
+            max_depth: 0,
         }
+    }
+
+    pub(super) fn max_depth(&self) -> usize {
+        self.max_depth
     }
 
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
+    fn enter(&mut self) {
+        self.depth += 1;
+        self.max_depth = self.max_depth.max(self.depth);
+    }
+
+    fn leave(&mut self) {
+        self.depth -= 1;
+    }
+
     fn str(&mut self, text: &str) -> Result<(), Unencodable> {
         length(text.len())?;
-        encode::write_str(&mut self.bytes, text).map_err(|_| Unencodable)
+        encode::write_str(&mut self.bytes, text).map_err(|_| Unencodable::Failed)
     }
 
     fn bin(&mut self, data: &[u8]) -> Result<(), Unencodable> {
         length(data.len())?;
-        encode::write_bin(&mut self.bytes, data).map_err(|_| Unencodable)
+        encode::write_bin(&mut self.bytes, data).map_err(|_| Unencodable::Failed)
     }
 
     fn uint(&mut self, number: u64) -> Result<(), Unencodable> {
         encode::write_uint(&mut self.bytes, number)
             .map(drop)
-            .map_err(|_| Unencodable)
+            .map_err(|_| Unencodable::Failed)
     }
 
     /// The shortest signed form, so that a value that describes itself is read back as signed. `rmp` alone would write a
@@ -57,7 +76,7 @@ impl Writer {
         } else {
             encode::write_i64(bytes, number)
         }
-        .map_err(|_| Unencodable)
+        .map_err(|_| Unencodable::Failed)
     }
 
     /// The number of this text, or a struct with the text if no number has exactly its value.
@@ -66,7 +85,7 @@ impl Writer {
             Some(Number::Unsigned(number)) => self.uint(number),
             Some(Number::Signed(number)) => self.sint(number),
             Some(Number::Float(number)) => {
-                encode::write_f64(&mut self.bytes, number).map_err(|_| Unencodable)
+                encode::write_f64(&mut self.bytes, number).map_err(|_| Unencodable::Failed)
             }
             None => {
                 Kind::Map.header(&mut self.bytes, 1)?;
@@ -85,6 +104,7 @@ impl Writer {
     fn open(&mut self, kind: Kind, announced: usize) -> Result<Compound<'_>, Unencodable> {
         let header = self.bytes.len();
         kind.header(&mut self.bytes, announced)?;
+        self.enter();
         Ok(Compound {
             body: self.bytes.len(),
             writer: self,
@@ -112,7 +132,7 @@ impl Writer {
 
 /// A length that fits into MessagePack. Without this check the cast to 32 bits would truncate it.
 fn length(len: usize) -> Result<u32, Unencodable> {
-    u32::try_from(len).map_err(|_| Unencodable)
+    u32::try_from(len).map_err(|_| Unencodable::Failed)
 }
 
 #[derive(Clone, Copy)]
@@ -132,7 +152,7 @@ impl Kind {
             Kind::JsonNumber => return Ok(()),
         }
         .map(drop)
-        .map_err(|_| Unencodable)
+        .map_err(|_| Unencodable::Failed)
     }
 }
 
@@ -170,6 +190,7 @@ impl Compound<'_> {
             self.kind.header(&mut header, self.written)?;
             self.writer.bytes.splice(self.header..self.body, header);
         }
+        self.writer.leave();
         Ok(())
     }
 }
@@ -190,7 +211,7 @@ impl<'a> Serializer for &'a mut Writer {
     }
 
     fn serialize_bool(self, v: bool) -> Result<(), Unencodable> {
-        encode::write_bool(&mut self.bytes, v).map_err(|_| Unencodable)
+        encode::write_bool(&mut self.bytes, v).map_err(|_| Unencodable::Failed)
     }
 
     fn serialize_i8(self, v: i8) -> Result<(), Unencodable> {
@@ -234,11 +255,11 @@ impl<'a> Serializer for &'a mut Writer {
     }
 
     fn serialize_f32(self, v: f32) -> Result<(), Unencodable> {
-        encode::write_f32(&mut self.bytes, v).map_err(|_| Unencodable)
+        encode::write_f32(&mut self.bytes, v).map_err(|_| Unencodable::Failed)
     }
 
     fn serialize_f64(self, v: f64) -> Result<(), Unencodable> {
-        encode::write_f64(&mut self.bytes, v).map_err(|_| Unencodable)
+        encode::write_f64(&mut self.bytes, v).map_err(|_| Unencodable::Failed)
     }
 
     fn serialize_char(self, v: char) -> Result<(), Unencodable> {
@@ -262,13 +283,15 @@ impl<'a> Serializer for &'a mut Writer {
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Unencodable> {
         let start = self.bytes.len();
+        self.enter();
         value.serialize(&mut *self)?;
+        self.leave();
         self.nest(start);
         Ok(())
     }
 
     fn serialize_unit(self) -> Result<(), Unencodable> {
-        encode::write_nil(&mut self.bytes).map_err(|_| Unencodable)
+        encode::write_nil(&mut self.bytes).map_err(|_| Unencodable::Failed)
     }
 
     fn serialize_unit_struct(self, _: &'static str) -> Result<(), Unencodable> {
@@ -291,7 +314,7 @@ impl<'a> Serializer for &'a mut Writer {
     ) -> Result<(), Unencodable> {
         // `rmpv` uses this name for an extension, which would be decoded as an array.
         if name == "_ExtStruct" {
-            return Err(Unencodable);
+            return Err(Unencodable::Failed);
         }
         value.serialize(self)
     }
@@ -304,7 +327,10 @@ impl<'a> Serializer for &'a mut Writer {
         value: &T,
     ) -> Result<(), Unencodable> {
         self.variant(variant)?;
-        value.serialize(self)
+        self.enter();
+        value.serialize(&mut *self)?;
+        self.leave();
+        Ok(())
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Compound<'a>, Unencodable> {

@@ -3,11 +3,21 @@ mod random;
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::ser::Error;
 use serde::{Deserialize, Serialize};
 
 use super::format::FORMAT;
-use super::{decode, encode};
+use super::{Undecodable, Unencodable};
+
+/// The encoding without its depth.
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Unencodable> {
+    super::encode(value).map(|(bytes, _)| bytes)
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    super::decode(bytes).ok()
+}
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Price {
@@ -102,6 +112,109 @@ fn a_failing_serialize_is_reported() {
         }
     }
     assert!(encode(&Refuses).is_err());
+}
+
+#[test]
+fn an_undecodable_value_has_a_reason_without_its_text() {
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the error is looked at")]
+    struct Strict {
+        amount: u8,
+    }
+    #[derive(Debug, Deserialize)]
+    enum Choice {
+        One,
+    }
+    fn reason<T: DeserializeOwned + std::fmt::Debug>(value: &impl Serialize) -> Undecodable {
+        super::decode::<T>(&encode(value).unwrap()).unwrap_err()
+    }
+    let map = |fields: &[(&'static str, u32)]| BTreeMap::from_iter(fields.iter().copied());
+    assert_eq!(reason::<Strict>(&map(&[])), Undecodable::MissingField("amount"));
+    assert_eq!(
+        reason::<Strict>(&map(&[("amount", 1), ("secret", 2)])),
+        Undecodable::UnknownField
+    );
+    assert_eq!(
+        reason::<Strict>(&map(&[("amount", 256)])),
+        Undecodable::OtherValue
+    );
+    assert_eq!(reason::<Strict>(&["secret"]), Undecodable::OtherType);
+    assert_eq!(reason::<Choice>(&"secret"), Undecodable::UnknownVariant);
+    assert_eq!(reason::<(u8, u8)>(&[1, 2, 3]), Undecodable::OtherLength);
+    assert_eq!(reason::<[u8; 3]>(&[1, 2]), Undecodable::OtherLength);
+    assert_eq!(reason::<Box<Choice>>(&()), Undecodable::OtherType);
+    assert_eq!(
+        reason::<std::net::IpAddr>(&Choice2::V4([1, 2])),
+        Undecodable::OtherLength
+    );
+    let bytes = encode(&"secret").unwrap();
+    let failed = |bytes: &[u8]| super::decode::<String>(bytes).unwrap_err();
+    assert_eq!(failed(&bytes[1..]), Undecodable::OtherFormat);
+    assert_eq!(failed(&bytes[..4]), Undecodable::TooShort);
+    assert_eq!(failed(&[&*bytes, b"x"].concat()), Undecodable::TooLong);
+    assert_eq!(failed(&[FORMAT, 0xa1, 0xff]), Undecodable::Damaged);
+    let twice = [&[FORMAT, 0x82][..], b"\xa6amount\x01", b"\xa6amount\x01"].concat();
+    assert_eq!(
+        super::decode::<Strict>(&twice).unwrap_err(),
+        Undecodable::DuplicateField("amount")
+    );
+    assert_eq!(
+        Undecodable::MissingField("amount").to_string(),
+        "the field `amount` is missing"
+    );
+}
+
+#[derive(Serialize)]
+enum Choice2 {
+    V4([u8; 2]),
+}
+
+/// Lists in lists, maps in maps, variants in variants or `Some` in `Some`.
+#[test]
+fn a_value_that_is_nested_too_deep_is_not_stored() {
+    #[derive(Default, Serialize, Deserialize)]
+    struct Lists(Vec<Lists>);
+    #[derive(Default, Serialize, Deserialize)]
+    struct Structs {
+        inner: Option<Box<Structs>>,
+    }
+    #[derive(Default, Serialize, Deserialize)]
+    enum Variants {
+        Struct {
+            inner: Box<Variants>,
+        },
+        Newtype(Box<Variants>),
+        #[default]
+        End,
+    }
+    #[derive(Default, Serialize, Deserialize)]
+    struct Somes(Option<Box<Somes>>);
+
+    /// Asserts that values of up to `max` levels are stored, and no deeper one.
+    fn assert_max<T: Default + Serialize + DeserializeOwned>(max: usize, around: fn(T) -> T) {
+        let mut value = T::default();
+        for level in 1..2 * max + 60 {
+            let encoded = super::encode_decodable(&value);
+            match level <= max {
+                true => assert!(encoded.is_ok(), "{level} of {max} levels"),
+                false => assert_eq!(
+                    encoded.unwrap_err(),
+                    Unencodable::Undecodable(Undecodable::TooDeep),
+                    "{level} of {max} levels"
+                ),
+            }
+            value = around(value);
+        }
+    }
+    assert_max::<Lists>(128, |inner| Lists(vec![inner]));
+    assert_max::<Structs>(128, |inner| Structs {
+        inner: Some(inner.into()),
+    });
+    // The decoder counts an enum and the struct in it.
+    assert_max::<Variants>(64, |inner| Variants::Struct { inner: inner.into() });
+    assert_max::<Variants>(128, |inner| Variants::Newtype(inner.into()));
+    assert_max::<Somes>(128, |inner| Somes(Some(inner.into())));
 }
 
 #[test]

@@ -355,7 +355,10 @@ impl HashDSpinlock {
         blocking::wait(self.try_acquire())
     }
 
-    /// Invalidates the key: deletes its state. A holder of the key loses the lock. Returns whether the key had a state.
+    /// Invalidates the key: deletes its state. Returns whether the key had a state.
+    ///
+    /// A holder of the key loses the lock. It learns that from its next heartbeat, after at most a third of the lease. Until then
+    /// its `is_lost` is false, while another caller may already hold the key.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;
@@ -472,7 +475,7 @@ impl HashDSpinlock {
         self.key
             .clone()
             .ok_or_else(|| Error::ProvidedObjectIsNotHashable {
-                site: "HashDSpinlock".into(),
+                site: "explicit lock".into(),
             })
     }
 }

@@ -55,21 +55,21 @@ pub(crate) fn open(path: &str, time_limit: Option<Duration>) -> Result<SharedSto
         path if is_misread(path) => {
             return Err(Error::url(
                 "`sqlite:` takes a path, `:memory:`, or nothing for the default path; `~` and `$NAME` are not expanded, and an \
-                 absolute path has one slash before it, or three: `sqlite:/PATH`",
+                 absolute path has one slash before it, or three: `sqlite:/PATH`; a file with the name `memory` is `sqlite:./memory`",
             ));
         }
         path => Embedded::open(Path::new(path), time_limit)?,
     }))
 }
 
-/// Whether the path means something else elsewhere: a mistyped `:memory:`, a home folder, a variable of a shell, a URI of SQLite,
+/// Whether the path means something else elsewhere: a mistyped `:memory:`, which may lack its colons, a home folder, a variable of a shell, a URI of SQLite,
 /// or a host. It would create a file with that name.
 fn is_misread(path: &str) -> bool {
     let relative = path.trim_start_matches('/');
     let is_name = |c: char| c.is_ascii_alphabetic() || "_{".contains(c);
     relative.starts_with(|c: char| ":~".contains(c) || c.is_whitespace())
         || relative.starts_with("file:")
-        || relative == "memory:"
+        || ["memory", "memory:"].contains(&relative)
         || path.split('$').skip(1).any(|rest| rest.starts_with(is_name))
         || path.len() - relative.len() == 2
 }

@@ -86,6 +86,31 @@ fn a_file_is_open_by_one_of_its_names_at_a_time() {
     dspinlock_testkit::eventually("the file to be closed", || open(&other).ok());
 }
 
+/// The lock of SQLite belongs to the file, whatever its name.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_is_open_by_one_of_its_names_in_all_processes() {
+    let (folder, path) = temporary_path();
+    let other = folder.path().join("other.sqlite");
+    let opened = |path: &Path| child::output(child::command(&format!("open {}", path.display())));
+    let store = open(&path).expect("the store opens");
+    fs::hard_link(&path, &other).expect("a hard link");
+    let result = opened(&other);
+    assert!(
+        result.contains("another process has the same file open"),
+        "{result}"
+    );
+    assert!(!folder.path().join("other.sqlite-wal").exists());
+    assert!(opened(&path).contains("opened"));
+    // The child has released no lock of this process.
+    assert!(opened(&other).contains("another process"));
+    grant(&store, &key(1), "a");
+    drop(store);
+    dspinlock_testkit::eventually("the file to be closed", || {
+        opened(&other).contains("opened").then_some(())
+    });
+}
+
 /// A file of the same device, which has the same number of the device as its folder.
 #[cfg(target_os = "linux")]
 #[test]

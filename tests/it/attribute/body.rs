@@ -1,6 +1,6 @@
 //! The body of a locked function: its lease, recursion, panics.
 
-use std::panic::catch_unwind;
+use std::panic::{Location, catch_unwind};
 use std::time::{Duration, Instant};
 
 use dspinlock::{Error, dspinlock};
@@ -61,4 +61,17 @@ fn run_unlocked_runs_the_body_if_the_lock_fails() {
     }
     init_in_memory();
     assert_eq!(nested(2), 2);
+}
+
+/// A closure cannot be `#[track_caller]`, and a sync body is one.
+#[test]
+fn track_caller_does_not_reach_the_body() {
+    #[track_caller]
+    #[dspinlock(key = (), on_error = panic)]
+    fn place() -> (u32, &'static Location<'static>) {
+        (line!(), Location::caller())
+    }
+    init_in_memory();
+    let (line, place) = place();
+    assert_eq!((place.file(), place.line()), (file!(), line));
 }

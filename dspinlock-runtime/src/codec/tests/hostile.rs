@@ -6,9 +6,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::super::encode_decodable;
 use super::super::format::{FORMAT, budget};
-use super::super::{decode, encode, encode_decodable};
 use super::random::{Shape, Whole};
+use super::{decode, encode};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Nest(Vec<Nest>);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::super::{decode, encode};
+use super::{decode, encode};
 
 /// Every depth of nested nils.
 type Nested = Option<Option<Option<()>>>;

@@ -31,6 +31,8 @@ pub(super) enum OpenError {
     NotAFile,
     /// This process has the file open by another of its hard links.
     OtherName(PathBuf),
+    /// Another process has the file open by another of its hard links.
+    OtherProcess,
     Unusable(String),
 }
 
@@ -66,6 +68,9 @@ impl OpenError {
                 "this process has the same file open as `{}` (a hard link): use one path",
                 open.display()
             ),
+            Self::OtherProcess => {
+                "another process has the same file open by another name (a hard link): use one path".into()
+            }
             Self::Unusable(reason) => reason,
         }
     }

@@ -1,8 +1,8 @@
 //! Refuses a path on which SQLite would block, or which it would corrupt. `file` calls it before SQLite opens the file.
 //!
 //! SQLite keeps its log and its shared memory beside the file, under the file's name. Processes that know one file by two names
-//! have two logs, and each overwrites the changes of the other. So a file has one name: it is no mount point, and this process
-//! opens it by one of its hard links.
+//! have two logs, and each overwrites the changes of the other. So a file has one name: it is no mount point, and all processes open
+//! it by one of its hard links.
 
 use std::fs;
 use std::io;
@@ -49,6 +49,13 @@ impl Names {
         self.0.retain(|open| open.strong_count() > 0);
         self.0.push(Arc::downgrade(&name));
         Ok(name)
+    }
+
+    /// Whether the file at a path is open.
+    #[cfg(target_os = "linux")]
+    fn has(&self, path: &Path) -> bool {
+        let id = FileId::of(path);
+        self.0.iter().filter_map(Weak::upgrade).any(|open| open.id == id)
     }
 
     /// The other name by which the file at a path is open.
@@ -99,6 +106,10 @@ fn check_names(path: &Path, file: &fs::Metadata, names: &Names) -> Result<(), Op
         if let Some(open) = names.other(real) {
             return Err(OpenError::OtherName(open.path.clone()));
         }
+        #[cfg(target_os = "linux")]
+        if is_open_by_another_name(real, names)? {
+            return Err(OpenError::OtherProcess);
+        }
         log::warn!(
             target: "dspinlock",
             "the file of the embedded store `{shown}` has {} names (hard links): remove the others, because processes that open it by different names damage it",
@@ -113,6 +124,24 @@ fn check_names(path: &Path, file: &fs::Metadata, names: &Names) -> Result<(), Op
         );
     }
     Ok(())
+}
+
+/// Whether another process has the file open by another of its names. SQLite keeps a lock on an open file, which belongs to all its
+/// names, and a log beside the name.
+#[cfg(target_os = "linux")]
+fn is_open_by_another_name(path: &Path, names: &Names) -> io::Result<bool> {
+    use rustix::fs::{FlockOperation, fcntl_lock};
+    use rustix::io::Errno;
+
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // Closing a descriptor of the file would release the locks of this process.
+    if Path::new(&log).exists() || names.has(path) {
+        return Ok(false);
+    }
+    let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+    let locked = fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive);
+    Ok(matches!(locked, Err(Errno::AGAIN | Errno::ACCESS)))
 }
 
 /// Whether something is mounted on the path itself.

@@ -19,4 +19,24 @@ async fn a_constant_number(id: u64) -> Result {
     Ok(id)
 }
 
+#[dspinlock(ttl = secs, cached_if_computed)]
+async fn an_argument(secs: u64) -> Result {
+    Ok(secs)
+}
+
+#[dspinlock(key = id, wait = limit, cached_if_computed)]
+fn a_fraction(id: u64, limit: f64) -> Result {
+    Ok(id + limit as u64)
+}
+
+#[dspinlock(ttl = "10 min", max_block_time = "1w", wait = "1 hour, 30 minutes")]
+async fn usual_forms(id: u64) -> Result {
+    Ok(id)
+}
+
+#[dspinlock(ttl = forever, lease = "never", max_block_time = None)]
+async fn no_limit(id: u64) -> Result {
+    Ok(id)
+}
+
 fn main() {}

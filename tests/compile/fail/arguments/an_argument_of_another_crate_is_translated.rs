@@ -17,4 +17,9 @@ async fn others(id: u64) -> Result {
     Ok(id)
 }
 
+#[dspinlock(namespace = "billing")]
+async fn of_the_pool(id: u64) -> Result {
+    Ok(id)
+}
+
 fn main() {}

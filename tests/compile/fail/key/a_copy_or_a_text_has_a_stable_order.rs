@@ -29,4 +29,19 @@ fn nested_in_a_tuple(id: u64, tags: HashSet<String>, other: u8) -> Result<(), Er
     Ok(())
 }
 
+#[dspinlock(key = format!("{tags:?}"))]
+fn formatted(tags: HashSet<String>) -> Result<(), Error> {
+    Ok(())
+}
+
+#[dspinlock(key = (id, &format!("{:?} of {id}", prices)))]
+fn formatted_by_position(id: u64, prices: HashMap<String, u64>) -> Result<(), Error> {
+    Ok(())
+}
+
+#[dspinlock(key = std::format!("{all:?}", all = &tags).as_str())]
+fn formatted_by_name(tags: HashSet<String>) -> Result<(), Error> {
+    Ok(())
+}
+
 fn main() {}

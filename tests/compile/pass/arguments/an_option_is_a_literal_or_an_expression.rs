@@ -46,6 +46,20 @@ pub async fn durations(user: User) -> Result<String> {
     Ok(user.name)
 }
 
+/// A type that becomes a duration.
+pub struct Age(u64);
+
+impl From<Age> for Duration {
+    fn from(Age(secs): Age) -> Duration {
+        Duration::from_secs(secs)
+    }
+}
+
+#[dspinlock(cached_if_computed, ttl = Age(secs).into(), near_cache = Duration::from_secs(secs.max(1)).min(Duration::MAX))]
+pub fn inferred(secs: u64) -> Result {
+    Ok(secs)
+}
+
 const TRIES: u32 = 4;
 
 #[dspinlock(max_spinlock_tries = TRIES + 1, replicas = TRIES - 3)]

@@ -29,6 +29,13 @@ pub async fn format(id: u64, name: String) -> Result<String> {
     Ok(format!("{id}{name}"))
 }
 
+const VERSION: u8 = 1;
+
+#[dspinlock(key = "v{VERSION}:{type}")]
+pub fn constant_in_a_hole(r#type: u64) -> Result {
+    Ok(r#type)
+}
+
 #[dspinlock(key = "the only one")]
 pub fn constant() -> Result {
     Ok(1)

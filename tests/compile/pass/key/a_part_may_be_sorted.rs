@@ -22,4 +22,9 @@ fn with_order(map: &HashMap<u8, u8>, set: BTreeSet<u8>) -> Result<(), Error> {
     Ok(())
 }
 
+#[dspinlock(key = format!("{} tags", tags.len()))]
+fn other_text(tags: HashSet<String>) -> Result<(), Error> {
+    Ok(())
+}
+
 fn main() {}

@@ -64,4 +64,9 @@ pub fn mapped_by_a_closure(id: u64) -> Result<u64, &'static str> {
     if id == 0 { Err("zero") } else { Ok(id) }
 }
 
+#[dspinlock(map_err = |error| error.to_string())]
+pub fn text(id: u64) -> Result<u64, String> {
+    Ok(id)
+}
+
 fn main() {}

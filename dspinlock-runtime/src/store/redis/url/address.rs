@@ -117,6 +117,7 @@ pub(crate) fn resp(query: &Query) -> Result<SharedResp, Error> {
 }
 
 /// The content of the file that a parameter names.
+#[cfg(feature = "tls")]
 pub(crate) fn file(parameter: &str, path: &str) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|error| Error::url(format!("cannot read the file of `{parameter}`: {error}")))
 }

@@ -149,6 +149,9 @@ fn host(text: &str) -> Result<Host, Error> {
             (name.to_owned(), port)
         }
     };
+    if name.is_empty() {
+        return Err(Error::url("the host is missing: write `redis://host:port`"));
+    }
     if !is_host(&name) {
         return Err(invalid());
     }
@@ -159,11 +162,15 @@ fn host(text: &str) -> Result<Host, Error> {
     }
     let port = match port {
         "" => None,
-        port => Some(
-            port.strip_prefix(':')
-                .and_then(|port| port.parse().ok())
-                .ok_or_else(invalid)?,
-        ),
+        port => {
+            let port = port.strip_prefix(':').ok_or_else(invalid)?;
+            let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+            let invalid = || match is_number {
+                true => Error::url("a port must be <= 65535: correct it, or add the `@` behind a password"),
+                false => invalid(),
+            };
+            Some(port.parse().map_err(|_| invalid())?)
+        }
     };
     Ok((name, port))
 }
@@ -280,6 +287,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_missing_host_and_a_large_port_have_their_own_messages() {
+        for url in ["redis://", "redis:///0", "redis://:6379", "rediss://:pw@/0"] {
+            assert!(refusal(url).contains("the host is missing"), "{url}");
+        }
+        for url in [
+            "redis://host:70000",
+            "redis://[::1]:65536",
+            "redis://h:99999999999999999999",
+        ] {
+            assert!(refusal(url).contains("a port must be <= 65535"), "{url}");
+        }
+    }
+
     /// The characters of a password that would end the login early, for each kind of scheme and each part of the login.
     #[test]
     fn a_character_that_is_not_percent_encoded_is_refused_and_nothing_is_shown() {
@@ -353,7 +374,7 @@ mod tests {
             "redis+sentinel://,one/main",
             "redis+cluster://",
         ] {
-            assert!(refusal(url).contains("a host is not valid"), "{url}");
+            assert!(refusal(url).contains("the host is missing"), "{url}");
         }
     }
 }

@@ -74,7 +74,7 @@ impl Query {
                 continue;
             }
             let Some(name) = known.iter().copied().find(|known| *known == name) else {
-                // A text without a value may be a part of a password with an ampersand.
+                // Such a text may be a part of a password with an ampersand.
                 let name = if pair.contains('=') { name } else { "" };
                 return Err(unknown(name, is_secure, &known));
             };
@@ -121,6 +121,7 @@ fn unknown(name: &str, is_secure: bool, known: &[&str]) -> Error {
         "host" | "port" | "path" => {
             format!("`{name}` is no parameter: write `redis://host:port`, or `redis+unix:///path`")
         }
+        "ssl" | "tls" => format!("`{name}` is no parameter: use `rediss://` for TLS, and `redis://` without"),
         name if TLS.contains(&name) => {
             format!("`{name}` is a parameter of TLS, which the scheme does not use: use `rediss://`")
         }
@@ -133,22 +134,11 @@ fn unknown(name: &str, is_secure: bool, known: &[&str]) -> Error {
             "unknown TLS parameter: use `ssl_ca_certs`, `ssl_certfile` or `ssl_keyfile`".into()
         }
         name => match nearest(name, known) {
-            Some(nearest) => format!("unknown parameter{}: did you mean `{nearest}`?", shown(name)),
-            None => format!("unknown parameter{}: use {}", shown(name), list(known)),
+            Some(nearest) => format!("unknown parameter `{name}`: did you mean `{nearest}`?"),
+            // The name may be a part of a password with an ampersand.
+            None => format!("unknown parameter: use {}", list(known)),
         },
     })
-}
-
-/// The name in backticks, if it looks like one.
-fn shown(name: &str) -> String {
-    const MAX: usize = 40;
-    let is_name = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    match is_name && (1..=MAX).contains(&name.len()) {
-        true => format!(" `{name}`"),
-        false => String::new(),
-    }
 }
 
 fn list(names: &[&str]) -> String {
@@ -237,11 +227,13 @@ mod tests {
             ("user=a&username=secret", "`username` is given twice"),
             (
                 "credential_provider=secret",
-                "`credential_provider`: use `db`, `username`,",
+                "unknown parameter: use `db`, `username`,",
             ),
             ("s%65cret", "unknown parameter: use"),
             ("=secret", "unknown parameter: use"),
             ("password=a&secret", "unknown parameter: use"),
+            ("password=ab&secret9=x", "unknown parameter: use"),
+            ("ssl=secret", "`ssl` is no parameter: use `rediss://`"),
         ] {
             let message = error(query);
             assert!(

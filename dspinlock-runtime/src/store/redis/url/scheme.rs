@@ -50,6 +50,7 @@ impl Scheme {
             "redis+cluster" | "rediss+cluster" => {
                 "a `redis+cluster:` URL needs the feature `cluster` of dspinlock: enable it"
             }
+            "sqlite3" | "file" => "unknown URL scheme: write `sqlite:PATH` for a file",
             _ if !url.contains("://") => {
                 "it has no scheme: write `redis://host:port`, or `sqlite:PATH` for a file"
             }
@@ -80,6 +81,20 @@ impl Scheme {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_scheme_of_a_file_is_refused_with_the_right_one() {
+        for url in [
+            "sqlite3:secret",
+            "file:secret",
+            "FILE:///secret",
+            "sqlite3://secret",
+        ] {
+            let message = Scheme::split(url).expect_err(url).to_string();
+            let is_right = message.contains("write `sqlite:PATH`") && !message.contains("secret");
+            assert!(is_right, "{url}: {message}");
+        }
+    }
 
     #[test]
     fn a_scheme_is_known_in_any_case() {

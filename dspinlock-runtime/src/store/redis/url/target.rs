@@ -3,8 +3,12 @@
 
 #[cfg(any(feature = "sentinel", feature = "cluster"))]
 use super::address::HostPort;
-use super::address::{Address, Place, file, login, resp};
+#[cfg(feature = "tls")]
+use super::address::file;
+use super::address::{Address, Place, login, resp};
 use super::parts::Parts;
+#[cfg(feature = "tls")]
+use super::query::Query;
 use super::scheme::Scheme;
 use crate::error::Error;
 use crate::tls::Tls;
@@ -124,7 +128,7 @@ fn address(parts: &Parts, place: Place, database: &str, tls: Option<Tls>) -> Res
 }
 
 /// The TLS options of a URL; `None` for a scheme without TLS.
-fn tls_of(parts: &Parts, mut tls: Tls) -> Result<Option<Tls>, Error> {
+fn tls_of(parts: &Parts, tls: Tls) -> Result<Option<Tls>, Error> {
     if !parts.is_secure {
         if tls != Tls::default() {
             return Err(Error::option(
@@ -133,7 +137,17 @@ fn tls_of(parts: &Parts, mut tls: Tls) -> Result<Option<Tls>, Error> {
         }
         return Ok(None);
     }
-    let query = &parts.query;
+    #[cfg(not(feature = "tls"))]
+    return Err(Error::url(
+        "a `rediss:` URL needs the feature `tls` of dspinlock: enable it",
+    ));
+    #[cfg(feature = "tls")]
+    tls_of_query(&parts.query, tls).map(Some)
+}
+
+/// The TLS options with those of the parameters.
+#[cfg(feature = "tls")]
+fn tls_of_query(query: &Query, mut tls: Tls) -> Result<Tls, Error> {
     if query
         .get("ssl_cert_reqs")
         .is_some_and(|value| value != "required")
@@ -161,7 +175,7 @@ fn tls_of(parts: &Parts, mut tls: Tls) -> Result<Option<Tls>, Error> {
         (Some(_), None) => return Err(Error::url("`ssl_certfile` needs `ssl_keyfile`: add it")),
         (None, Some(_)) => return Err(Error::url("`ssl_keyfile` needs `ssl_certfile`: add it")),
     }
-    Ok(Some(tls))
+    Ok(tls)
 }
 
 #[cfg(test)]

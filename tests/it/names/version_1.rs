@@ -1,0 +1,8 @@
+// Version 1 of one crate, which `names.rs` includes.
+
+use dspinlock::{Error, dspinlock};
+
+#[dspinlock(cached_if_computed)]
+pub(crate) fn version() -> Result<u32, Error> {
+    Ok(1)
+}
