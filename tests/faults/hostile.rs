@@ -315,7 +315,6 @@ fn a_flood_to_an_idle_client_fills_no_memory() {
 fn a_damaged_value_for_ever_is_an_error_in_time() {
     let attacks = [Attack::Damaged, Attack::DamagedAnew];
     for_each(&attacks, |scene, attack| {
-        // Every reply that could have the value has a damaged one.
         let victim = scene.victim(&[]);
         let jobs = hits();
         victim.suffer(
@@ -337,6 +336,15 @@ fn a_damaged_value_for_ever_is_an_error_in_time() {
         assert_eq!(results[2], "Store", "{attack:?}");
         let attacks = victim.hostile.attacks() - attacks;
         assert!(attacks < 20, "{attack:?}: {attacks} requests");
+        // Every reply that may have the value has a damaged one.
+        let repeated = Job::new("cached", &format!("{attack:?}-repeated")).with("value", "stored");
+        scene.honest.call(&repeated).result().expect("an honest server");
+        let before = victim.hostile.attacks();
+        let jobs = [repeated.with("tries", 4)];
+        let results = victim.suffer((Target::Value, attack), &jobs, "stored", Duration::ZERO);
+        assert_eq!(results, ["Store"], "{attack:?}");
+        let attacks = victim.hostile.attacks() - before;
+        assert!(attacks < 20, "{attack:?}: {attacks} requests");
         victim.recover(&hits()[0], "stored");
     });
 }
@@ -351,6 +359,8 @@ fn a_connection_that_gives_a_call_the_value_of_another_key_is_closed() {
     scene.honest.call(&near).result().expect("an honest server");
     let cached = &hits()[0];
     let cold = Job::new("cached", "mixed-up").with("value", "own");
+    // Each connection for steps sends one such command.
+    let connections = || scene.server.command_count(Some("client|tracking"));
     // By the reads of the steps, by a read for the near cache, and by an ACQUIRE.
     let cases = [
         ("GETRANGE", Target::Reply("GETRANGE"), cached, "stored", 0),
@@ -375,11 +385,13 @@ fn a_connection_that_gives_a_call_the_value_of_another_key_is_closed() {
         worker.call(&warm).result().expect("an honest reply");
         assert_eq!(hostile.attacks(), 1, "{name}");
         hostile.attack(target, Attack::ForeignOnce);
+        let before = connections();
         let outcome = worker.call(job).outcome();
         let logs = worker.logs().join("\n");
         println!("{name}: {outcome:?}, {} attacks\n{logs}", hostile.attacks());
         assert_eq!(outcome, (bodies, Ok(value.to_owned())), "{name}");
         assert!(logs.contains(MIXED_UP), "{name}: {logs}");
+        assert_eq!(connections(), before + 1, "{name}: the connection is still used");
     }
 }
 

@@ -55,9 +55,76 @@ fn last_column(page: &str) -> impl Iterator<Item = &str> {
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
 }
 
+/// The rows of the tables of docs/promises.md.
+fn promises(page: &str) -> impl Iterator<Item = &str> {
+    page.lines()
+        .filter(|line| line.starts_with("| ") && !line.ends_with("| shown by |"))
+}
+
+/// Limits of the design, which no change of the code breaks.
+const LIMITS: usize = 3;
+
+/// Whether the row states a limit: its last column begins with this word.
+fn is_limit(row: &str) -> bool {
+    let last = row.trim_end_matches('|').rsplit('|').next();
+    last.is_some_and(|cell| cell.trim_start().starts_with("limit: "))
+}
+
+/// The test of each mutation of `tests/mutations promises`: the first text of its line.
+fn mutated_tests(script: &str) -> Vec<&str> {
+    let (_, list) = script
+        .split_once("\nPROMISES = [\n")
+        .expect("the list of mutations");
+    let (list, _) = list.split_once("\n]\n").expect("the end of the list");
+    let mutations = list.lines().filter(|line| line.starts_with("    ("));
+    mutations
+        .map(|line| line.split('"').nth(1).expect("the name of a test"))
+        .collect()
+}
+
+/// Whether a row shows its promise by this test, or by the file that has it.
+fn names_test(row: &str, test: &str) -> bool {
+    last_column(row).any(|name| match name.ends_with(".rs") {
+        true => has_test(&read(name), test),
+        false => name == test,
+    })
+}
+
+#[test]
+fn every_promise_has_a_mutation_or_is_a_limit() {
+    let (page, script) = (read("docs/promises.md"), read("tests/mutations"));
+    let tests = mutated_tests(&script);
+    let is_mutated = |row: &&str| tests.iter().any(|test| names_test(row, test));
+    let missing: Vec<&str> = promises(&page)
+        .filter(|row| !is_limit(row) && !is_mutated(row))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "tests/mutations changes nothing for these rows of docs/promises.md: {missing:#?}"
+    );
+    assert_eq!(promises(&page).filter(|row| is_limit(row)).count(), LIMITS);
+}
+
+#[test]
+fn every_mutation_belongs_to_a_promise() {
+    let (page, script) = (read("docs/promises.md"), read("tests/mutations"));
+    let tests = mutated_tests(&script);
+    assert!(tests.len() > 80, "the list of mutations was not found: {tests:?}");
+    let is_named = |test: &&&str| promises(&page).any(|row| names_test(row, test));
+    let unnamed: Vec<&&str> = tests.iter().filter(|test| !is_named(test)).collect();
+    assert!(
+        unnamed.is_empty(),
+        "docs/promises.md does not name these tests of tests/mutations: {unnamed:?}"
+    );
+}
+
 #[test]
 fn every_test_that_the_promises_name_exists() {
-    let sources = sources(&root().join("tests"));
+    let folders = ["tests", "dspinlock-runtime/src", "dspinlock-runtime/tests"];
+    let sources: Vec<_> = folders
+        .iter()
+        .flat_map(|folder| sources(&root().join(folder)))
+        .collect();
     let page = read("docs/promises.md");
     let names: Vec<&str> = last_column(&page).collect();
     let missing: Vec<&&str> = names.iter().filter(|name| !exists(name, &sources)).collect();
@@ -71,9 +138,7 @@ fn every_test_that_the_promises_name_exists() {
 #[test]
 fn every_promise_names_a_test() {
     let page = read("docs/promises.md");
-    let unproven: Vec<&str> = page
-        .lines()
-        .filter(|line| line.starts_with("| ") && !line.ends_with("| shown by |"))
+    let unproven: Vec<&str> = promises(&page)
         .filter(|row| last_column(row).next().is_none())
         .collect();
     assert!(

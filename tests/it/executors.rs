@@ -170,6 +170,41 @@ fn a_call_whose_runtime_is_blocked_delays_no_call_of_another_runtime() {
     assert_eq!(leader.join().unwrap(), 42);
 }
 
+/// A call waits for another process on the background thread.
+#[test]
+fn a_waiting_call_whose_runtime_is_blocked_delays_no_call_of_another_runtime() {
+    const BLOCKED: Duration = Duration::from_secs(3);
+    for store in Store::each() {
+        // The other pool stands for another process.
+        let [pool, other] = [(); 2].map(|()| Pool::open(&store.url()).unwrap());
+        let lease = locked(lock(&other).acquire_blocking());
+        let waiting = lock(&pool).cached_if_computed(true);
+        let (leader, follower) = (waiting.clone(), waiting);
+        let (blocks, blocked) = std::sync::mpsc::channel();
+        let leader = std::thread::spawn(move || {
+            full().block_on(async {
+                let mut call = leader.acquire();
+                let pause = Duration::from_millis(200);
+                assert!(tokio::time::timeout(pause, &mut call).await.is_err());
+                blocks.send(()).unwrap();
+                // Nothing polls the call when the lock is released.
+                std::thread::sleep(BLOCKED);
+                call.await
+            })
+        });
+        blocked.recv().unwrap();
+        let start = Instant::now();
+        let follower = std::thread::spawn(move || follower.acquire_blocking());
+        std::thread::sleep(Duration::from_millis(50));
+        lease.release_blocking().unwrap();
+        assert!(matches!(follower.join().unwrap(), Ok(Acquired::Computed)));
+        let elapsed = start.elapsed();
+        println!("{}: answered after {elapsed:?}", store.url());
+        assert!(elapsed < BLOCKED / 2, "{elapsed:?}");
+        assert!(matches!(leader.join().unwrap(), Ok(Acquired::Computed)));
+    }
+}
+
 /// A tokio task has a budget of operations, which is refilled when it yields. A sync call never yields.
 #[test]
 fn a_tokio_task_can_make_any_number_of_sync_calls() {

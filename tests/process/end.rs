@@ -108,6 +108,45 @@ pub(crate) fn a_process_that_ends_while_its_call_is_granted_frees_the_key() {
     }
 }
 
+/// The end of the process waits for the reply to its ABORT. Its waiting call finds the key free in that time.
+pub(crate) fn a_process_that_ends_acquires_no_lock() {
+    let (server, bare) = (Redis::start(), BareClient::start());
+    let pool = Pool::open(&server.url()).expect("the store opens");
+    let proxy = Proxy::start(server.port());
+    let held = locked(&lock(GRANTED_KEY).pool(&pool));
+    let mut ending = ChildProcess::start(&mut command("exit_waiting", &proxy.url()));
+    assert_eq!(ending.recv(), "waits");
+    proxy.intercept("ABORT", Stage::Reply, Action::Hold);
+    ending.send("end");
+    proxy.wait_matched();
+    drop(held);
+    assert!(ending.wait().success());
+    let ended = Instant::now();
+    let next = lock(GRANTED_KEY).wait(Wait::AtMost(LEASE / 2)).pool(&pool);
+    drop(locked(&next));
+    let (time, delay) = (ended.elapsed(), bare.delay());
+    println!("free after {time:.1?}, the machine may delay it by {delay:.1?}");
+    assert!(time <= FREED_WITHIN + delay, "{time:?}");
+}
+
+/// Ends while it holds another key, and while a call looks for the key again and again.
+fn exit_waiting() {
+    let _held = lease("another key");
+    let runtime = multi();
+    runtime.spawn(async {
+        let lock = HashDSpinlock::new(GRANTED_KEY).lease(LEASE).wait(Wait::Forever);
+        drop(
+            lock.spinlock_sleep_thresh(Duration::from_millis(10))
+                .acquire()
+                .await,
+        );
+    });
+    thread::sleep(CALL_TIME);
+    println!("waits");
+    read_line();
+    exit(0);
+}
+
 const GRANTED_KEY: &str = "granted";
 
 /// The call of [`GRANTED`], on this runtime.
@@ -199,6 +238,7 @@ pub(crate) fn program(words: &[&str]) {
     match end.as_str() {
         "probe" => probe(),
         "drop_granted" | "runtime_granted" | "exit_granted" => granted(&end),
+        "exit_waiting" => exit_waiting(),
         // The main thread has no guard, because it does not use the pool.
         "thread_granted" => thread::spawn(|| granted("drop_granted"))
             .join()

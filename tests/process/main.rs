@@ -31,6 +31,7 @@ const TESTS: &[(&str, fn())] = list![
     fork::a_forked_child_may_continue_with_the_runtime_of_its_parent,
     end::a_process_that_ends_frees_its_keys,
     end::a_process_that_ends_while_its_call_is_granted_frees_the_key,
+    end::a_process_that_ends_acquires_no_lock,
 ];
 
 fn main() -> ExitCode {

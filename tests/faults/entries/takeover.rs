@@ -121,6 +121,11 @@ fn fifty_waiters_take_a_stale_key_over_once() {
     let calls: Vec<_> = (0..10)
         .flat_map(|_| workers.iter().map(|worker| worker.call(&job)))
         .collect();
+    // The looks that find a stale state wait for the server, so that all processes take it over at the same time.
+    thread::sleep(STALE_AFTER - Duration::from_millis(500));
+    fixture.server.pause();
+    thread::sleep(Duration::from_millis(1500));
+    fixture.server.resume();
     let mut bodies = 0;
     for call in calls {
         let (ran, outcome) = call.outcome();

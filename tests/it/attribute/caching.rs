@@ -56,7 +56,7 @@ fn a_value_is_recomputed_after_its_ttl() {
 fn an_error_is_never_kept() {
     for store in Store::each() {
         let worker = Worker::start(&store.url());
-        for function in ["cached", "cached_sync", "uncached"] {
+        for function in ["cached", "cached_sync", "shared", "uncached"] {
             let job = Job::new(function, function);
             for (body, error) in [("err", "Body"), ("panic", "panic")] {
                 let failed = worker.call(&job.clone().with("body", body)).outcome();
@@ -67,7 +67,8 @@ fn an_error_is_never_kept() {
                     store.url()
                 );
             }
-            assert!(worker.call(&job).result().is_ok());
+            let (bodies, value) = worker.call(&job).outcome();
+            assert!(bodies == 1 && value.is_ok(), "{function}: {value:?}");
         }
     }
 }

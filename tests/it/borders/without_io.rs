@@ -1,5 +1,7 @@
 //! A tokio runtime that has timers only.
 
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -15,7 +17,15 @@ use crate::common::lock::locked;
 /// More hits than a runtime makes before it gets a reader.
 const HITS: usize = 50;
 
+/// A panic inside a task ends only that task.
+static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
+
 pub(super) fn run() {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        HAS_PANICKED.store(true, Ordering::Relaxed);
+        hook(panic);
+    }));
     let url = std::env::var("DSPINLOCK_URL").expect("the test names the store");
     let pool = Pool::builder(&url).readers(false).open();
     dspinlock::init(pool.expect("the pool can be opened")).expect("the global pool is initialized once");
@@ -28,6 +38,9 @@ pub(super) fn run() {
     });
     if let Err(error) = ended.recv_timeout(Duration::from_secs(10)) {
         fail(error);
+    }
+    if HAS_PANICKED.load(Ordering::Relaxed) {
+        fail("a task has panicked");
     }
 }
 

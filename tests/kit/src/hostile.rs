@@ -22,6 +22,8 @@ pub enum Target {
     Reader,
     /// The reply to this command or step if `CLIENT CACHING` precedes it, as a waiting call sends it.
     Watched(&'static str),
+    /// Every reply that may have a value: to `GETRANGE` and to an ACQUIRE.
+    Value,
 }
 
 /// A server that attacks its clients, on a free port of 127.0.0.1.

@@ -25,6 +25,7 @@ impl Pending {
             Target::Reply(step) => self.step == step,
             Target::Reader => self.is_reader && self.step == "GETRANGE",
             Target::Watched(step) => self.is_watched && self.step == step,
+            Target::Value => ["GETRANGE", "ACQUIRE"].contains(&self.step.as_str()),
         }
     }
 }
