@@ -167,7 +167,10 @@ async fn near_hits_and_jobs_are_validated_too() {
 fn with_a_secret_the_check_is_an_hmac() {
     let server = Redis::start();
     let checks = ["a secret of sixteen bytes", "another secret of sixteen"].map(|secret| {
-        let pool = backend.builder(&namespace).secret(secret).open().expect("a pool");
+        let pool = Pool::builder(&server.url())
+            .secret(secret)
+            .open()
+            .expect("a pool");
         pool.scope_blocking(|| pay("a", 12345, "EUR", &Runs::default()))
             .expect("a run");
         is_reused(pool.scope_blocking(|| pay("a", 1, "EUR", &Runs::default())));
