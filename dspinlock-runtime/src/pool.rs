@@ -7,6 +7,7 @@ pub(crate) mod flight;
 mod namespace;
 pub(crate) mod near_cache;
 mod open;
+mod outage;
 pub(crate) mod request;
 mod secret;
 
@@ -21,18 +22,19 @@ use self::flight::{Flights, Found};
 use self::namespace::Namespace;
 use self::near_cache::NearCache;
 use self::open::{Location, Settings};
+use self::outage::{Advice, Outages};
 use self::request::{Reading, Requests};
 use self::secret::{SIGNATURE_SIZE, Secret};
 use crate::error::Error;
 use crate::key::{Key, base64};
 use crate::protocol::header::{Check, Hit, MAX_LINE};
-use crate::protocol::tag::Tag;
+use crate::protocol::tag::{Head, Tag};
 use crate::protocol::{Publish, Read, Reply, Request};
-use crate::rt::blocking;
 use crate::rt::handle::Handle;
 use crate::rt::op::Op;
 use crate::rt::process::{self, Owned, PerProcess};
 use crate::rt::thread_end;
+use crate::rt::{background, blocking};
 use crate::store::RedisParameters;
 
 pub use self::builder::PoolBuilder;
@@ -195,6 +197,7 @@ struct Shared {
     requests: Requests,
     flights: Flights,
     near_cache: Arc<NearCache>,
+    outages: Outages,
 }
 
 impl Pool {
@@ -279,6 +282,7 @@ impl Pool {
             requests: Requests::new(store, near_cache.clone()),
             flights: Flights::default(),
             near_cache,
+            outages: Outages::default(),
         };
         Ok(Self {
             shared: Handle::new(Owned::new(shared)),
@@ -413,6 +417,34 @@ impl Pool {
         match &self.shared {
             Handle::Counted(shared) => shared.requests.read(key, read),
             Handle::Static(shared) => shared.requests.of_static().read(key, read),
+        }
+    }
+
+    /// Whether the server of this key cannot be asked now, as far as is known. Then one probe at a time asks it.
+    pub(crate) fn is_away(&self, key: &Key) -> bool {
+        let server = self.shared.requests.server(key);
+        match self.shared.outages.advice(server) {
+            Advice::Ask => false,
+            Advice::Skip => true,
+            Advice::SkipAndProbe => {
+                let (pool, key) = (self.clone(), key.clone());
+                background::spawn(async move {
+                    let read = Request::Read(Read { bound: Head::LENGTH });
+                    let is_back = pool.send(&key, read).await.is_ok();
+                    pool.shared.outages.probed(server, is_back);
+                    if is_back {
+                        log::warn!(target: "dspinlock", "the store can be asked again: functions with `on_store_error = run_unlocked` lock again");
+                    }
+                });
+                true
+            }
+        }
+    }
+
+    /// A request for this key has failed, and its function runs without the lock.
+    pub(crate) fn went_away(&self, key: &Key, error: &Error) {
+        if self.shared.outages.begin(self.shared.requests.server(key)) {
+            log::warn!(target: "dspinlock", "functions with `on_store_error = run_unlocked` run without the lock until the store can be asked again: {error}");
         }
     }
 

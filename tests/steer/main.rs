@@ -1,5 +1,6 @@
 //! Reaching and steering the keys of annotated functions from outside, on every store.
 
+mod away;
 mod busy;
 mod entry;
 mod keeping;

@@ -145,10 +145,11 @@ fn site(function: &LockedFn, options: &TokenStream, entry: Option<&Ident>) -> To
     let skipped: Vec<usize> = generics.map(|(position, _)| position).collect();
     let skipped = (!skipped.is_empty()).then(|| quote!(.skipped_generics(&[#(#skipped),*])));
     let fail = is_on(&args.fail_if_key_exists).then(|| quote!(.fail_if_key_exists()));
+    let unlocked = args.on_store_error.as_ref().map(|_| quote!(.runs_unlocked()));
     let errors = args.err_ttl.as_ref().map(|_| quote!(.records_errors()));
     quote! {{
         static SITE: #private::Site = #private::Site::new(::core::concat!(::core::module_path!(), "::", #ident))
-            #(.name(#name))* #(.prefix(#prefix))* #(.version(#version))* #(.entry(#entry))* #skipped #fail #errors #options;
+            #(.name(#name))* #(.prefix(#prefix))* #(.version(#version))* #(.entry(#entry))* #skipped #fail #errors #unlocked #options;
         &SITE
     }}
 }

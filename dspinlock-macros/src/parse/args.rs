@@ -22,6 +22,7 @@ pub(crate) struct Args {
     pub(crate) validate: Option<Arg<Vec<Expr>>>,
     pub(crate) err_ttl: Option<Arg<Setting<Duration>>>,
     pub(crate) on_busy: Option<Arg<()>>,
+    pub(crate) on_store_error: Option<Arg<()>>,
     /// `entry = name`: the name of a function beside this one.
     pub(crate) entry: Option<Arg<Ident>>,
     pub(crate) pool: Option<Arg<Expr>>,
@@ -82,6 +83,7 @@ impl Args {
             "validate" => value.read_into(&mut self.validate, ValueReader::key),
             "err_ttl" => value.read_into(&mut self.err_ttl, ValueReader::duration),
             "on_busy" => value.read_into(&mut self.on_busy, ValueReader::on_busy),
+            "on_store_error" => value.read_into(&mut self.on_store_error, ValueReader::on_store_error),
             "entry" => value.read_into(&mut self.entry, ValueReader::ident),
             "pool" => value.read_into(&mut self.pool, ValueReader::expression),
             "cached_if_computed" => value.read_into(&mut self.cached_if_computed, ValueReader::flag),

@@ -4,7 +4,7 @@
 use proc_macro2::Ident;
 
 /// Every argument, with an example.
-const ARGUMENTS: [(&str, &str); 25] = [
+const ARGUMENTS: [(&str, &str); 26] = [
     ("key", "key = id"),
     ("skip", "skip(client, trace_id)"),
     ("name", "name = \"price\""),
@@ -14,6 +14,7 @@ const ARGUMENTS: [(&str, &str); 25] = [
     ("validate", "validate = amount"),
     ("err_ttl", "err_ttl = \"1s\""),
     ("on_busy", "on_busy = skip"),
+    ("on_store_error", "on_store_error = run_unlocked"),
     ("entry", "entry = price_entry"),
     ("pool", "pool = &self.pool"),
     ("cached_if_computed", "cached_if_computed"),

@@ -216,7 +216,12 @@ impl Order {
         if !reads || options.fail_if_key_exists || !options.waits() || options.check().is_err() {
             return None;
         }
-        Lookup::start(self.pool()?, self.key()?)
+        let (pool, key) = (self.pool()?, self.key()?);
+        let runs_unlocked = self.site.runs_unlocked;
+        if runs_unlocked && pool.is_away(&pool.store_key(key.clone())) {
+            return None;
+        }
+        Lookup::start(pool, key, runs_unlocked)
     }
 
     /// # Errors
@@ -249,6 +254,7 @@ impl Order {
             refuse: self.refused,
             refusals: self.refusals,
             accepts_errors: self.site.records_errors,
+            runs_unlocked: self.site.runs_unlocked,
             validated: self.validated()?.map(Box::new),
             ..CallSpec::new(key, caller, options, pool)
         }))

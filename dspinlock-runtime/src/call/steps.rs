@@ -90,6 +90,7 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
     pub(super) fn entered(&self, entering: &mut Entering, entered: Result<Outcome, Error>) -> Decision<R> {
         match entered {
             Ok(Outcome::Lead(lease)) => Decision::RunBody(Some(Permit::new(lease))),
+            Ok(Outcome::Alone(alone)) => Decision::RunBody(Some(Permit::alone(alone))),
             Ok(Outcome::Hit(found, placeholder)) => match self.decode(&found) {
                 Ok(outcome) => {
                     let entry = (self.rules.to_entry)(&outcome);

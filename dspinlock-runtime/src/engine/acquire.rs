@@ -42,6 +42,7 @@ impl Attempt {
             match self.try_once(&mut state).await? {
                 Tried::Granted(id, sent) => return Ok(self.lead(state, id, sent)),
                 Tried::Found(found) => return Ok(state.hit(found)),
+                Tried::Away => return Ok(self.alone(state.claim.into_leader())),
                 Tried::Held(_) => {}
             }
         }
@@ -60,6 +61,7 @@ impl Attempt {
             match self.try_once(&mut state).await? {
                 Tried::Granted(id, sent) => return Ok(self.lead(state, id, sent)),
                 Tried::Found(found) => return Ok(state.hit(found)),
+                Tried::Away => return Ok(self.alone(state.claim.into_leader())),
                 Tried::Held(rest) => self.sleep(rest, state.change.take()).await,
             }
             background::sleep(state.claim.backoff()).await;
@@ -172,6 +174,10 @@ impl Attempt {
                     if self.policy.has_seen_holder() && state.failures.may_pass(&error, Instant::now()) =>
                 {
                     self.policy.failed(Instant::now())
+                }
+                Err(error) if self.spec.runs_unlocked && error.is_of_store() => {
+                    self.pool.went_away(&self.key, &error);
+                    return Ok(Tried::Away);
                 }
                 Err(error) => return Err(error),
             };
@@ -314,6 +320,8 @@ enum Tried {
     /// The grant, and when the ACQUIRE or its renewal was sent.
     Granted(Id, Instant),
     Found(Found),
+    /// The store cannot be asked, and the call runs without the lock.
+    Away,
     /// Another caller holds the key: try again after this time, or at the next change.
     Held(Duration),
 }
