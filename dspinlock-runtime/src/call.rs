@@ -17,6 +17,7 @@ mod site;
 mod site_name;
 mod steps;
 mod storable;
+mod task;
 mod unreadable;
 mod unstored;
 
@@ -39,6 +40,7 @@ pub use self::shape::{Fallible, Plain, Shape};
 pub use self::site::Site;
 use self::steps::{Decision, Steps};
 pub use self::storable::{Cached, CachedNear, CachedShared, Discarded, NearCacheable, NoValue, Storable};
+pub use self::task::Detachable;
 use crate::codec::Undecodable;
 use crate::error::Error;
 use crate::options::Wait;
@@ -280,6 +282,24 @@ impl<R, P, K: Keep<R>> Returning<R, P, K> {
     #[inline]
     pub fn run<F: Future<Output = R>>(mut self, body: F) -> Run<F, R, P, K> {
         Run::new(Entering::new(self.draft.order::<F>()), self.steps, body)
+    }
+
+    /// `detach`: runs an async body as a task.
+    pub async fn run_detached<F: Future<Output = R> + Detachable>(mut self, body: F) -> R
+    where
+        R: Detachable,
+        P: Clone + Send + 'static,
+        K: Send + 'static,
+    {
+        task::detached(Entering::new(self.draft.order::<F>()), self.steps, body).await
+    }
+
+    /// `on_lease_lost = cancel`: drops an async body if the lease is lost.
+    pub async fn run_cancelled<F: Future<Output = R>>(mut self, body: F) -> R
+    where
+        P: Clone,
+    {
+        task::cancelled(Entering::new(self.draft.order::<F>()), self.steps, body).await
     }
 
     /// Runs a sync body under the lock, unless another call's result is returned. Blocks the thread.

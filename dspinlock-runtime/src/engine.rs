@@ -22,6 +22,8 @@ use crate::error::{Error, KeyName};
 use crate::lease::current::Frame;
 use crate::lease::{Lease, Publication, PublishOutcome};
 use crate::pool::Pool;
+use crate::pool::flight::Found;
+use crate::rt::background;
 pub(crate) use crate::store::Boxed;
 
 /// What a call holds that computes: the lock or, if the store cannot be asked, its place in this process. Dropping it aborts the
@@ -37,6 +39,16 @@ pub(crate) fn enter(mut spec: Box<CallSpec>, joined: Option<Joined>) -> Boxed<Re
     Box::pin(async move {
         let pool = Pool::of_call(spec.pool.take()).await?;
         follow::run(Attempt::new(pool, spec, true)?, joined).await
+    })
+}
+
+/// Waits for the result of the call that holds the key, without asking for the lock.
+pub(crate) fn witness(mut spec: Box<CallSpec>) -> Boxed<Result<Found, Error>> {
+    Box::pin(async move {
+        let pool = Pool::of_call(spec.pool.take()).await?;
+        let site = spec.caller.site.clone();
+        let witnessed = Attempt::new(pool, spec, true)?.witness();
+        background::run(witnessed).await.map_err(|error| error.at(&site))
     })
 }
 
@@ -96,6 +108,17 @@ impl Permit {
             }
             Ok(())
         })
+    }
+
+    /// Resolves when the lease is lost. `None` without a lease.
+    pub(crate) fn loss(&self) -> Option<impl Future<Output = ()> + use<>> {
+        match self {
+            Self::Lease { lease, .. } => {
+                let held = lease.held().clone();
+                Some(async move { held.lost().await })
+            }
+            Self::Alone(_) => None,
+        }
     }
 
     pub(crate) fn key(&self) -> KeyName {

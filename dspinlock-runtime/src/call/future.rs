@@ -54,6 +54,21 @@ impl<F, R, P, K> Run<F, R, P, K> {
     }
 }
 
+impl<F, R, P, K> Run<F, R, P, K> {
+    /// A call that has come to its body.
+    pub(super) fn with_permit(permit: Option<Box<Permit>>, steps: Steps<R, P, K>, body: F) -> Self {
+        Self {
+            phase: Phase::Body(permit),
+            steps,
+            work: Work::Body { body },
+        }
+    }
+
+    pub(super) fn is_in_body(&self) -> bool {
+        matches!(self.phase, Phase::Body(_))
+    }
+}
+
 impl<F: Future<Output = R>, R, P, K: Keep<R>> Future for Run<F, R, P, K> {
     type Output = R;
 

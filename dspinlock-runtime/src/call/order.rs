@@ -16,11 +16,12 @@ use super::names::{self, Body};
 use super::site::Site;
 use super::site_name::{site_name, site_name_pieces};
 use crate::engine::{self, Boxed, CallSpec, Joined, Lookup, Outcome};
-use crate::error::Error;
+use crate::error::{Error, KeyName};
 use crate::key::{Format, Key, KeyHasher, Owner};
 use crate::lease::held::Caller;
 use crate::options::{Options, Wait};
 use crate::pool::Pool;
+use crate::pool::flight::Found;
 use crate::pool::near_cache::AnyValue;
 use crate::protocol::header::Check;
 use crate::protocol::tag::Tag;
@@ -301,6 +302,31 @@ impl Entering {
     /// The name of the site.
     pub(super) fn site(&self) -> Cow<'static, str> {
         self.order.site_name()
+    }
+
+    /// The key, for messages.
+    pub(super) fn key_name(&self) -> KeyName {
+        let caller = Caller::new(self.order.site_name());
+        let key = self.order.key().zip(self.order.pool());
+        match key {
+            Some((key, pool)) => caller.name(&pool.store_key(key)),
+            None => KeyName::new(caller.site, ""),
+        }
+    }
+
+    pub(super) fn max_block_time(&self) -> Duration {
+        self.order.options().max_block_time
+    }
+
+    /// Waits for the result of another call, without asking for the lock: the body of this call is gone.
+    pub(super) async fn witness(&mut self) -> Result<(Found, KeyName), Error> {
+        let key = self.key_name();
+        if !self.order.cached {
+            return Err(Error::LeaseLost { key });
+        }
+        let spec = self.order.spec()?;
+        let found = InFlight::new(engine::witness(spec)).await?;
+        Ok((found, key))
     }
 
     /// Enters the engine again, and refuses the value with this tag, because it could not be decoded.

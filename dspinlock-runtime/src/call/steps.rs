@@ -15,7 +15,7 @@ use super::storable::{Disposition, NearCacheable, Storable};
 use super::{unreadable, unstored};
 use crate::codec::Undecodable;
 use crate::engine::{Boxed, CallSpec, Outcome, Permit};
-use crate::error::Error;
+use crate::error::{Error, KeyName};
 use crate::lease::{Kept, Publication};
 use crate::pool::flight::Found;
 use crate::protocol::header::Flag;
@@ -62,6 +62,16 @@ impl<R, P> Steps<R, P> {
         Steps {
             policy: self.policy,
             keep,
+            rules: self.rules,
+        }
+    }
+}
+
+impl<R, P: Clone, K: Copy> Clone for Steps<R, P, K> {
+    fn clone(&self) -> Self {
+        Self {
+            policy: self.policy.clone(),
+            keep: self.keep,
             rules: self.rules,
         }
     }
@@ -205,7 +215,26 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
         })
     }
 
-    fn on_error(&self, error: Error) -> Option<R> {
+    /// The return value of a lock error of a call whose body has run, and cannot run again.
+    pub(super) fn fail(&self, error: Error) -> R {
+        let message = error.to_string();
+        self.on_error(error)
+            .unwrap_or_else(|| unreachable!("a function without an error panics: {message}"))
+    }
+
+    /// After the body was cancelled: the result of the new holder, or the lock error.
+    pub(super) fn witnessed(&self, witnessed: Result<(Found, KeyName), Error>) -> R {
+        let error = match witnessed {
+            Ok((found, key)) => match self.decode(&found) {
+                Ok(outcome) => return outcome,
+                Err(_) => Error::LeaseLost { key },
+            },
+            Err(error) => error,
+        };
+        self.fail(error)
+    }
+
+    pub(super) fn on_error(&self, error: Error) -> Option<R> {
         (self.rules.on_error)(&self.policy, error)
     }
 }

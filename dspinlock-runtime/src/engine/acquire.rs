@@ -74,6 +74,31 @@ impl Attempt {
         }
     }
 
+    /// Looks at the key until another call has computed it. Never asks for the lock.
+    pub(super) async fn witness(mut self) -> Result<Found, Error> {
+        loop {
+            let bound = self.pool.bound();
+            let request = Request::Describe(Read { bound });
+            let requests = self.pool.requests();
+            let (reply, change) = requests.send_watched(&self.key, request, &mut false).await?;
+            let existing = match reply {
+                Reply::Hit(hit, _) => match self.verified(hit)? {
+                    Some(found) => return Ok(found),
+                    None => return Err(Error::LeaseLost { key: self.name() }),
+                },
+                Reply::Exists(_) if self.key.is_shared() => return Ok(Found::NO_VALUE),
+                Reply::Busy(existing) => existing,
+                _ => return Err(Error::LeaseLost { key: self.name() }),
+            };
+            self.meets(&existing)?;
+            match self.policy.busy(Instant::now(), &existing) {
+                Next::TimedOut(waited) => return Err(self.timed_out(waited, Some(&existing))),
+                Next::Sleep(rest) => self.sleep(rest, Some(change)).await,
+                Next::TakeOver(_) => self.sleep(YIELD, Some(change)).await,
+            }
+        }
+    }
+
     /// Sleeps until another process takes the lock, for at most [`YIELD`].
     async fn yield_turn(&self) {
         let read = Request::Read(Read { bound: Head::LENGTH });
