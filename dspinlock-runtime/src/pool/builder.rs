@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::open::{Location, Settings};
 use crate::store::RedisParameters;
+use crate::store::credentials::Credentials;
 use crate::tls::Tls;
 
 /// Builder of a [`Pool`](crate::Pool) with custom settings. Returned by [`Pool::builder`](crate::Pool::builder).
@@ -108,6 +109,37 @@ impl PoolBuilder {
     /// ```
     pub fn tls(mut self, tls: Tls) -> Self {
         self.0.tls = tls;
+        self
+    }
+
+    /// The user and the password of each login, from a function. They replace those of the URL. Default: those of the URL.
+    ///
+    /// Use it if the password changes while the program runs, for example the token of a managed server. The function is called
+    /// at each login: when a connection is opened, and when it is opened again. An open connection keeps its login. An empty
+    /// user means the password alone.
+    ///
+    /// The function is called on the background thread, and on threads of tokio runtimes that make calls. So it must not block:
+    /// return a token that another task has fetched. If it panics, the attempt to connect fails. Neither the user nor the
+    /// password is logged.
+    ///
+    /// Sentinels have the login of the URL. The embedded store has no login, and ignores the function.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use std::sync::{Arc, RwLock};
+    ///
+    /// use dspinlock::Pool;
+    ///
+    /// // Another task replaces the token before it expires.
+    /// let token = Arc::new(RwLock::new(String::from("first token")));
+    /// let current = token.clone();
+    /// let pool = Pool::builder("redis://redis.example:6379")
+    ///     .credentials(move || ("app".into(), current.read().unwrap().clone()))
+    ///     .open()?;
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    pub fn credentials(mut self, credentials: impl Fn() -> (String, String) + Send + Sync + 'static) -> Self {
+        self.0.credentials = Some(Credentials::new(credentials));
         self
     }
 

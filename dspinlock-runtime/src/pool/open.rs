@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::namespace::Namespace;
 use super::near_cache;
 use crate::error::Error;
+use crate::store::credentials::Credentials;
 use crate::store::limits::Limits;
 use crate::store::{self, RedisParameters, SharedStore};
 use crate::tls::Tls;
@@ -26,6 +27,7 @@ pub(super) struct Settings {
     location: Location,
     pub(super) tls: Tls,
     pub(super) limits: Limits,
+    pub(super) credentials: Option<Credentials>,
     pub(super) secret: Option<Box<[u8]>>,
     pub(super) namespace: Option<String>,
     pub(super) max_value_size: usize,
@@ -59,6 +61,7 @@ impl Settings {
             location: location.trimmed(),
             tls: Tls::default(),
             limits: Limits::default(),
+            credentials: None,
             secret: None,
             namespace: None,
             max_value_size: MAX_VALUE_SIZE,
@@ -119,15 +122,15 @@ impl Settings {
     }
 
     pub(super) fn open_store(&self) -> Result<SharedStore, Error> {
-        let limits = self.limits.check()?;
+        let (limits, credentials) = (self.limits.check()?, self.credentials.clone());
         match &self.location {
-            Location::Url(url) => store::open(url, self.tls.clone(), limits),
+            Location::Url(url) => store::open(url, self.tls.clone(), credentials, limits),
             Location::Redis(parameters) => {
                 let mut parameters = RedisParameters::clone(parameters);
                 if self.tls != Tls::default() {
                     parameters.tls = self.tls.clone();
                 }
-                parameters.open(limits)
+                parameters.open(credentials, limits)
             }
         }
     }
