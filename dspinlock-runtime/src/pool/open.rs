@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::namespace::Namespace;
 use super::near_cache;
+use super::secret::Secret;
 use crate::error::Error;
 use crate::store::credentials::Credentials;
 use crate::store::limits::Limits;
@@ -29,6 +30,7 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) credentials: Option<Credentials>,
     pub(super) secret: Option<Box<[u8]>>,
+    pub(super) secrets: Option<Vec<Box<[u8]>>>,
     pub(super) namespace: Option<String>,
     pub(super) max_value_size: usize,
     pub(super) near_cache_size: usize,
@@ -63,6 +65,7 @@ impl Settings {
             limits: Limits::default(),
             credentials: None,
             secret: None,
+            secrets: None,
             namespace: None,
             max_value_size: MAX_VALUE_SIZE,
             near_cache_size: near_cache::DEFAULT_SIZE,
@@ -115,9 +118,21 @@ impl Settings {
         })
     }
 
-    /// Replaces the secret with its digest, which suffices to compare pools.
-    pub(super) fn with_hashed_secret(mut self) -> Self {
-        self.secret = self.secret.map(|secret| Sha256::digest(secret).as_slice().into());
+    /// The secrets of names and of signatures.
+    pub(super) fn secret(&self) -> Result<Option<Secret>, Error> {
+        match &self.secret {
+            Some(secret) => Secret::new(secret, self.secrets.as_deref()).map(Some),
+            None if self.secrets.is_some() => Err(Error::option(
+                "`secrets` needs `secret`, which names the keys and stays the same: set both",
+            )),
+            None => Ok(None),
+        }
+    }
+
+    /// Replaces each secret with its digest, which suffices to compare pools.
+    pub(super) fn with_hashed_secrets(mut self) -> Self {
+        let secrets = self.secret.iter_mut().chain(self.secrets.iter_mut().flatten());
+        secrets.for_each(|secret| *secret = Sha256::digest(&*secret).as_slice().into());
         self
     }
 
