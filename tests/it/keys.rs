@@ -175,7 +175,7 @@ fn a_lock_on_a_tuple_and_a_function_with_its_parts_have_one_key() {
         Ok(())
     }
     let key = |lock: HashDSpinlock| lock.key().unwrap();
-    let pair = key(HashDSpinlock::new(&(7_u64, "x")));
+    let pair = key(HashDSpinlock::new((7_u64, "x")));
     assert_eq!(key_of(|| listed(7, "x")), pair);
     assert_eq!(key_of(|| arguments(7, "x")), pair);
     assert_eq!(key_of(|| one(&(7, "x"))), pair);
