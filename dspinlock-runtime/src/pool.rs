@@ -262,9 +262,9 @@ impl Pool {
     }
 
     fn new(settings: Settings) -> Result<Self, Error> {
-        let secret = settings.secret.as_deref().map(Secret::new).transpose()?;
+        let secret = settings.secret()?;
         let namespace = settings.namespace()?;
-        let settings = settings.with_hashed_secret();
+        let settings = settings.with_hashed_secrets();
         Self::from_source(Source {
             settings,
             secret,
@@ -549,7 +549,8 @@ impl PoolBuilder {
     /// # Errors
     ///
     /// - The errors of [`Pool::open`] and [`Pool::connect`].
-    /// - [`Error::InvalidOption`] if the secret has less than 16 bytes, or if a time limit is zero.
+    /// - [`Error::InvalidOption`] if a secret has less than 16 bytes, if `secrets` is empty or set without `secret`, or if a
+    ///   time limit is zero.
     /// - [`Error::InvalidUrl`] or [`Error::InvalidOption`] if [`tls`](Self::tls) is set, but the URL or the parameters do
     ///   not use TLS.
     pub fn open(self) -> Result<Pool, Error> {
@@ -637,6 +638,16 @@ mod tests {
         let settings = |namespace: &str| Pool::builder("sqlite::memory:").namespace(namespace).0;
         assert!(settings("a") == settings("a"));
         assert!(settings("a") != settings("b"));
+    }
+
+    #[test]
+    fn a_pool_with_other_secrets_or_other_credentials_is_another_pool() {
+        let builder = || Pool::builder("sqlite::memory:").secret([7; 16]);
+        let secrets = |list: &[[u8; 16]]| builder().secrets(list).0.with_hashed_secrets();
+        assert!(secrets(&[[7; 16]]) == secrets(&[[7; 16]]));
+        assert!(secrets(&[[7; 16], [8; 16]]) != secrets(&[[8; 16], [7; 16]]));
+        let with = builder().credentials(|| ("app".into(), "password".into()));
+        assert!(with.0 == with.clone().0 && with.0 != builder().0);
     }
 
     #[test]

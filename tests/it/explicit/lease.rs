@@ -174,6 +174,8 @@ fn a_lease_is_not_extended_after_max_block_time() {
         let error = lease.extend_blocking(ms(900)).unwrap_err();
         assert!(error.to_string().contains("`max_block_time` (1s)"), "{error}");
         futures_executor::block_on(lease.lost());
+        let error = lease.extend_blocking(ms(900)).unwrap_err();
+        assert!(matches!(error, Error::LeaseLost { .. }), "{error}");
     });
 }
 
