@@ -6,3 +6,4 @@ mod entry;
 mod keeping;
 mod pools;
 mod stores;
+mod task;
