@@ -53,7 +53,7 @@ pub mod bounds {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::call::{
-        ByFrom, Call, Entry, ReturnType, Returning, Run, Shape, Site, never, record, recorded, ttl,
+        ByFrom, Call, Entry, ReturnType, Returning, Run, Shape, Site, error_of, never, record, recorded, ttl,
     };
     pub use crate::inspect::{InUse, in_use};
 }

@@ -13,7 +13,7 @@ async fn unknown(user: u64) -> Result {
 
 #[dspinlock(label = "{x}")]
 fn two_unknown(id: u64, region: &str) -> Result {
-    Ok(id)
+    Ok(id + region.len() as u64)
 }
 
 #[dspinlock(label = "{x}")]

@@ -1,3 +1,5 @@
+#![allow(unused_variables)]
+
 use dspinlock::{Pool, dspinlock};
 
 type Result<T = ()> = std::result::Result<T, dspinlock::Error>;

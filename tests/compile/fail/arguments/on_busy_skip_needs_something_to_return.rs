@@ -4,7 +4,7 @@ type Result<T = u64> = std::result::Result<T, dspinlock::Error>;
 
 #[dspinlock(on_busy = skip, wait = forever)]
 async fn forever(id: u64) -> Result<()> {
-    Ok(())
+    Ok(println!("{id}"))
 }
 
 #[dspinlock(on_busy = skip)]
@@ -14,7 +14,7 @@ async fn value(id: u64) -> Result {
 
 #[dspinlock(on_busy = skip, on_error = panic)]
 fn plain(id: u64) -> String {
-    String::new()
+    id.to_string()
 }
 
 #[dspinlock(on_busy = skip, cached_if_computed)]

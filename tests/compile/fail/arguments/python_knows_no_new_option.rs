@@ -1,3 +1,5 @@
+#![allow(unused_variables)]
+
 use dspinlock::dspinlock;
 
 type Result<T = ()> = std::result::Result<T, dspinlock::Error>;

@@ -9,7 +9,7 @@ async fn every_argument_is_the_key(id: u64, amount: u64) -> Result {
 
 #[dspinlock(validate = (amount, currency), skip(currency))]
 fn with_skip(id: u64, amount: u64, currency: &str) -> Result {
-    Ok(id + amount)
+    Ok(id + amount + currency.len() as u64)
 }
 
 #[dspinlock(key = id, validate = amount, on_error = run_unlocked)]

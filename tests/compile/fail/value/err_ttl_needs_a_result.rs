@@ -10,9 +10,4 @@ fn option(id: u64) -> Option<u64> {
     Some(id)
 }
 
-#[dspinlock(cached_if_computed, err_ttl = "1s")]
-fn without_on_error(id: u64) -> u64 {
-    id
-}
-
 fn main() {}
