@@ -68,7 +68,6 @@ fn keeping(function: &LockedFn) -> Option<TokenStream> {
     let LockedFn { args, output, .. } = function;
     // The compiler reports each broken bound once, because all of these tokens have the span of the return type.
     let at_output = generated_at(output.span());
-    let private = private(args, at_output);
     let ttl = args.ttl.as_ref().and_then(|ttl| ttl.value.closure());
     let ttl = ttl.map(|closure| {
         let at = generated_at(closure.span());
@@ -76,6 +75,7 @@ fn keeping(function: &LockedFn) -> Option<TokenStream> {
         quote_spanned!(at=> .ttl(|outcome| #private::ttl(outcome, #private::Shape::<#output>::new().kind(), #closure)))
     });
     let err_ttl = args.err_ttl.as_ref().map(|err_ttl| {
+        let private = private(args, at_output);
         let closure = match &err_ttl.value {
             Setting::Literal(duration, _) => {
                 let duration = constant(*duration);
