@@ -32,7 +32,7 @@
 //!   the embedded store.
 //! - [`Error`]: every error of a locked call.
 //! - [`guide::migrating`]: a guide for users of the Python package `py-dspinlock`. [`guide::coming_from`]: a guide for users
-//!   of `cached`, rslock, redsync and singleflight.
+//!   of `cached`, rslock, FusionCache, redsync and singleflight.
 //! - [`guide::steering`]: invalidation, jobs, idempotent requests, stored errors, and a pool per test.
 //!
 //! Without [`init`] the first call opens the URL in the environment variable `DSPINLOCK_URL`. Without that variable it

@@ -160,7 +160,8 @@ pub enum Error {
         #[source]
         reason: StoreFailure,
     },
-    /// The returned value could not be encoded, or its encoding could not be decoded. It was not stored.
+    /// The value of [`Entry::prime`](crate::Entry::prime) could not be encoded, or its encoding could not be decoded. It was not
+    /// stored. A call returns such a value without storing it.
     #[error("cannot store the value of {key}: {reason}; change the type, or remove `cached_if_computed`")]
     #[non_exhaustive]
     Codec {
