@@ -31,7 +31,7 @@ pub(crate) use crate::store::Boxed;
 #[derive(Debug)]
 pub(crate) enum Permit {
     Lease { lease: Lease, frame: Arc<Frame> },
-    Alone(Alone),
+    Alone(Alone, Arc<Frame>),
 }
 
 /// Runs a call of an annotated function. `joined` is what its [`Lookup`] has come to, if it had one.
@@ -69,14 +69,15 @@ impl Permit {
         if let Some(leader) = &mut alone.leader {
             leader.begin_computing();
         }
-        Box::new(Self::Alone(alone))
+        let frame = Frame::without_lease(Frame::current(), &alone.pool, &alone.key);
+        Box::new(Self::Alone(alone, frame))
     }
 
     /// Polls or runs `body`, with the lease as `dspinlock::current()`.
     pub(crate) fn scope<T>(&self, body: impl FnOnce() -> T) -> T {
         match self {
             Self::Lease { frame, .. } => frame.enter(body),
-            Self::Alone(_) => body(),
+            Self::Alone(_, frame) => frame.enter(body),
         }
     }
 
@@ -86,7 +87,7 @@ impl Permit {
         Box::pin(async move {
             match self {
                 Self::Lease { lease, .. } => publish(lease, publication).await,
-                Self::Alone(alone) => alone.complete(publication),
+                Self::Alone(alone, _) => alone.complete(publication),
             }
             Ok(())
         })
@@ -96,7 +97,7 @@ impl Permit {
     pub(crate) fn max_value_size(&self) -> usize {
         match self {
             Self::Lease { lease, .. } => lease.held().max_value_size(),
-            Self::Alone(alone) => alone.max_value_size,
+            Self::Alone(alone, _) => alone.pool.max_value_size(),
         }
     }
 
@@ -110,6 +111,10 @@ impl Permit {
         })
     }
 
+    pub(crate) fn has_lease(&self) -> bool {
+        matches!(self, Self::Lease { .. })
+    }
+
     /// Resolves when the lease is lost. `None` without a lease.
     pub(crate) fn loss(&self) -> Option<impl Future<Output = ()> + use<>> {
         match self {
@@ -117,14 +122,14 @@ impl Permit {
                 let held = lease.held().clone();
                 Some(async move { held.lost().await })
             }
-            Self::Alone(_) => None,
+            Self::Alone(..) => None,
         }
     }
 
     pub(crate) fn key(&self) -> KeyName {
         match self {
             Self::Lease { lease, .. } => lease.held().name(),
-            Self::Alone(alone) => alone.name.clone(),
+            Self::Alone(alone, _) => alone.name.clone(),
         }
     }
 }

@@ -378,8 +378,8 @@ impl Lease {
         let Publication { payload, flag, kept } = publication;
         let ttl = match kept {
             Kept::ForTtl if payload.is_some() || held.terms.keeps_mark => Some(held.terms.ttl),
-            Kept::For(ttl) => Some(ttl),
-            Kept::ForTtl | Kept::Nothing => None,
+            Kept::For(ttl) if payload.is_some() || held.terms.keeps_mark => Some(ttl),
+            Kept::ForTtl | Kept::For(_) | Kept::Nothing => None,
         };
         let request = match ttl {
             None => Request::Release(Release {

@@ -13,6 +13,7 @@ mod secret;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 use sha2::{Digest, Sha256};
@@ -22,7 +23,7 @@ use self::flight::{Flights, Found};
 use self::namespace::Namespace;
 use self::near_cache::NearCache;
 use self::open::{Location, Settings};
-use self::outage::{Advice, Outages};
+use self::outage::Outages;
 use self::request::{Reading, Requests};
 use self::secret::{SIGNATURE_SIZE, Secret};
 use crate::error::Error;
@@ -40,6 +41,9 @@ use crate::store::RedisParameters;
 pub use self::builder::PoolBuilder;
 
 static GLOBAL: PerProcess<Global> = PerProcess::new(Global::inherit);
+
+/// The pause before each probe of a server that is away.
+const PROBE_PAUSE: Duration = Duration::from_millis(250);
 
 /// The global pool of one process.
 struct Global {
@@ -420,32 +424,39 @@ impl Pool {
         }
     }
 
-    /// Whether the server of this key cannot be asked now, as far as is known. Then one probe at a time asks it.
+    /// Whether the server of this key cannot be asked now, as far as is known.
     pub(crate) fn is_away(&self, key: &Key) -> bool {
-        let server = self.shared.requests.server(key);
-        match self.shared.outages.advice(server) {
-            Advice::Ask => false,
-            Advice::Skip => true,
-            Advice::SkipAndProbe => {
-                let (pool, key) = (self.clone(), key.clone());
-                background::spawn(async move {
-                    let read = Request::Read(Read { bound: Head::LENGTH });
-                    let is_back = pool.send(&key, read).await.is_ok();
-                    pool.shared.outages.probed(server, is_back);
-                    if is_back {
-                        log::warn!(target: "dspinlock", "the store can be asked again: functions with `on_store_error = run_unlocked` lock again");
-                    }
-                });
-                true
-            }
-        }
+        let outages = &self.shared.outages;
+        outages.is_away(self.shared.requests.server(key))
     }
 
-    /// A request for this key has failed, and its function runs without the lock.
+    /// A request for this key has failed, and its function runs without the lock. If the server is away, probes ask it until it is
+    /// back. A request that was refused says nothing of the others.
     pub(crate) fn went_away(&self, key: &Key, error: &Error) {
-        if self.shared.outages.begin(self.shared.requests.server(key)) {
-            log::warn!(target: "dspinlock", "functions with `on_store_error = run_unlocked` run without the lock until the store can be asked again: {error}");
+        if !error.is_outage() {
+            log::warn!(target: "dspinlock", "running a function without the lock: {error}");
+            return;
         }
+        let server = self.shared.requests.server(key);
+        if !self.shared.outages.begin(server) {
+            return;
+        }
+        log::warn!(target: "dspinlock", "functions with `on_store_error = run_unlocked` run without the lock until the store can be asked again: {error}");
+        let (pool, key) = (self.clone(), key.clone());
+        background::spawn(async move {
+            loop {
+                background::sleep(PROBE_PAUSE).await;
+                let read = Request::Read(Read { bound: Head::LENGTH });
+                if pool.send(&key, read).await.is_ok() {
+                    pool.shared.outages.end(server);
+                    log::warn!(target: "dspinlock", "the store can be asked again: functions with `on_store_error = run_unlocked` lock again");
+                    return;
+                }
+                if !pool.shared.outages.goes_on(server) {
+                    return;
+                }
+            }
+        });
     }
 
     /// Whether the store pushes changes of this key now.

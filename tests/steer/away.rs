@@ -163,3 +163,85 @@ fn a_held_key_is_never_computed_without_the_lock() {
         );
     });
 }
+
+#[dspinlock(key = id, cached_if_computed, on_store_error = run_unlocked, wait = "0s")]
+fn brief_value(id: u64, runs: &Runs) -> Result<usize, Error> {
+    Ok(runs.add())
+}
+
+#[dspinlock(key = id, on_store_error = run_unlocked, wait = "20s", lease = "600ms", name = "steer::away::patient")]
+fn patient(id: u64, gauge: &Gauge) -> Result<(), Error> {
+    gauge.run(Duration::ZERO);
+    Ok(())
+}
+
+#[dspinlock(key = id, wait = "20s", lease = "600ms", name = "steer::away::patient")]
+fn holds(id: u64, time: Duration) -> Result<(), Error> {
+    let _ = id;
+    thread::sleep(time);
+    Ok(())
+}
+
+#[dspinlock(key = id, on_store_error = run_unlocked)]
+fn recursive(id: u64) -> Result<(), Error> {
+    assert!(dspinlock::current().is_none());
+    recursive(id)
+}
+
+#[test]
+fn calls_that_do_not_wait_share_a_stored_value_of_a_store_that_replies() {
+    let server = Redis::start();
+    let pool = Pool::open(&server.url()).expect("a pool");
+    let runs = Runs::default();
+    pool.scope_blocking(|| brief_value(1, &runs)).expect("a value");
+    for _ in 0..20 {
+        thread::scope(|threads| {
+            for _ in 0..8 {
+                threads.spawn(|| {
+                    let value = pool.scope_blocking(|| brief_value(1, &runs));
+                    assert_eq!(value.expect("the stored value"), 1);
+                });
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_back_is_asked_by_the_next_call_if_nobody_has_called_since() {
+    let (server, proxy, pool) = behind_a_proxy();
+    let other = Pool::open(&server.url()).expect("a pool");
+    let runs = Runs::default();
+    proxy.stall();
+    assert_eq!(pool.scope(quick(1, &runs)).await.expect("a value"), 1);
+    proxy.resume();
+    assert_eq!(other.scope(quick(1, &runs)).await.expect("a value"), 2);
+    // Two probes at most.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(pool.scope(quick(1, &runs)).await.expect("a value"), 2);
+}
+
+#[test]
+fn a_call_that_waits_runs_unlocked_after_the_lease_of_the_last_holder() {
+    let (server, proxy, pool) = behind_a_proxy();
+    let other = Pool::open(&server.url()).expect("a pool");
+    let gauge = Gauge::default();
+    thread::scope(|threads| {
+        threads.spawn(|| other.scope_blocking(|| holds(1, Duration::from_secs(12))));
+        thread::sleep(Duration::from_millis(300));
+        let start = Instant::now();
+        let waiting = threads.spawn(|| pool.scope_blocking(|| patient(1, &gauge)).expect("a run"));
+        thread::sleep(Duration::from_millis(300));
+        proxy.stall();
+        waiting.join().expect("no panic");
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn a_body_without_the_lock_that_calls_itself_is_refused() {
+    let pool = Pool::open("redis://127.0.0.1:1").expect("a pool");
+    let error = pool
+        .scope_blocking(|| recursive(1))
+        .expect_err("it waits for itself");
+    assert!(matches!(error, Error::Recursion { .. }), "{error:?}");
+}

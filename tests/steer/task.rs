@@ -196,3 +196,20 @@ async fn a_key_that_becomes_free_without_a_value_is_a_lost_lease() {
         }
     }
 }
+
+#[dspinlock(key = id, detach, on_error = run_unlocked, max_block_time = "200ms", lease = "100ms")]
+async fn unlocked(id: u64, time: Duration) -> u64 {
+    sleep(time).await;
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_detached_body_without_the_lock_has_no_limit() {
+    let away = Pool::open("redis://127.0.0.1:1").expect("a pool");
+    assert_eq!(away.scope(unlocked(3, Duration::from_millis(600))).await, 3);
+    let pool = Backend::Embedded.pool("");
+    let stopped = tokio::spawn(async move { pool.scope(unlocked(3, Duration::from_secs(60))).await });
+    let panic = stopped.await.expect_err("no value and no error").into_panic();
+    let message = panic.downcast_ref::<String>().expect("a text");
+    assert!(message.starts_with("lost the lease on "), "{message}");
+}

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
@@ -69,19 +70,16 @@ where
         Entered::Return(outcome) => return outcome,
         Entered::RunBody(permit) => permit,
     };
-    let (key, limit) = (entering.key_name(), entering.max_block_time());
+    let key = entering.key_name();
+    // A body without a lease blocks nobody.
+    let has_lease = permit.as_ref().is_some_and(|permit| permit.has_lease());
+    let limit = has_lease.then(|| entering.max_block_time());
     let run = Run::with_permit(permit, steps.clone(), body);
     let pool = Pool::chosen();
     let task = runtime.spawn(async move {
-        tokio::select! {
-            outcome = async {
-                match pool {
-                    Some(pool) => pool.scope(run).await,
-                    None => run.await,
-                }
-            } => Some(outcome),
-            // Its drop aborts the lock.
-            () = background::sleep(limit) => None,
+        match pool {
+            Some(pool) => pool.scope(stopped_after(limit, run)).await,
+            None => stopped_after(limit, run).await,
         }
     });
     match task.await {
@@ -90,6 +88,34 @@ where
         // The body was stopped, or the runtime ends.
         Ok(None) | Err(_) => steps.fail(Error::LeaseLost { key }),
     }
+}
+
+/// Drops the body after the limit, which aborts the lock. A result that is being published is not stopped.
+async fn stopped_after<F, R, P, K>(limit: Option<Duration>, run: Run<F, R, P, K>) -> Option<R>
+where
+    F: Future<Output = R>,
+    K: Keep<R>,
+{
+    let Some(limit) = limit else {
+        return Some(run.await);
+    };
+    stopped_by(background::sleep(limit), run).await
+}
+
+/// Polls a call until `stop` resolves while its body runs.
+async fn stopped_by<F, R, P, K>(stop: impl Future<Output = ()>, run: Run<F, R, P, K>) -> Option<R>
+where
+    F: Future<Output = R>,
+    K: Keep<R>,
+{
+    let (mut stop, mut run) = (pin!(stop), pin!(run));
+    poll_fn(
+        |context| match run.is_in_body() && stop.as_mut().poll(context).is_ready() {
+            true => Poll::Ready(None),
+            false => run.as_mut().poll(context).map(Some),
+        },
+    )
+    .await
 }
 
 /// Drops the body if the lease is lost. A cached call then waits for the result of the new holder.
@@ -104,22 +130,10 @@ where
         Entered::RunBody(permit) => permit,
     };
     let lost = permit.as_ref().and_then(|permit| permit.loss());
-    let outcome = {
-        let mut run = pin!(Run::with_permit(permit, steps.clone(), body));
-        let mut lost = pin!(async {
-            match lost {
-                Some(lost) => lost.await,
-                None => std::future::pending().await,
-            }
-        });
-        poll_fn(|context| {
-            // The body first only once it has returned: then its result counts.
-            if run.is_in_body() && lost.as_mut().poll(context).is_ready() {
-                return Poll::Ready(None);
-            }
-            run.as_mut().poll(context).map(Some)
-        })
-        .await
+    let run = Run::with_permit(permit, steps.clone(), body);
+    let outcome = match lost {
+        Some(lost) => stopped_by(lost, run).await,
+        None => Some(run.await),
     };
     match outcome {
         Some(outcome) => outcome,

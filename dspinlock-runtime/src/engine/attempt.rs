@@ -14,7 +14,7 @@ use crate::lease::held::Caller;
 use crate::lease::{Lease, Publication};
 use crate::options::{Options, check_length};
 use crate::pool::Pool;
-use crate::pool::flight::{Found, Handoff, Leader};
+use crate::pool::flight::{Found, Handoff, Leader, Role};
 use crate::pool::near_cache::Placeholder;
 use crate::protocol::header::{Flag, Hit, check, differs};
 use crate::protocol::tag::{Head, Tag};
@@ -92,9 +92,11 @@ pub(crate) enum Outcome {
 /// The key of a call that computes without the lock.
 #[derive(Debug)]
 pub(crate) struct Alone {
+    /// `None` after the end.
     pub leader: Option<Leader>,
+    pub pool: Pool,
+    pub key: Key,
     pub name: KeyName,
-    pub max_value_size: usize,
 }
 
 impl Alone {
@@ -104,10 +106,24 @@ impl Alone {
 
     /// Passes the result to the calls of this process that wait for it.
     pub(super) fn complete(mut self, publication: Publication) {
-        if let Some((mut leader, payload)) = self.leader.take().zip(publication.payload) {
+        if self.pool.is_inherited() {
+            return;
+        }
+        if let Some(payload) = publication.payload
+            && let Some(mut leader) = self.leader.take()
+        {
             let asked = leader.ask();
             let (tag, flag) = (None, publication.flag);
             leader.complete(asked, &Found { payload, tag, flag });
+        }
+    }
+}
+
+/// A forked child has a copy of a leader, whose locks threads of the parent may hold.
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if self.pool.is_inherited() {
+            std::mem::forget(self.leader.take());
         }
     }
 }
@@ -211,12 +227,12 @@ impl Attempt {
     pub(super) fn verified(&mut self, hit: Hit) -> Result<Option<Found>, Error> {
         let check = self.spec.caller.check.and_then(|_| hit.check());
         match self.pool.verified(&self.key, hit) {
-            Ok(_) if differs(self.spec.caller.check, check) => Err(self.reused()),
-            Ok(found) if self.accepts(&found) => Ok(Some(found)),
-            Ok(found) => {
+            Ok(found) if !self.accepts(&found) => {
                 self.spec.refuse = found.tag;
                 Ok(None)
             }
+            Ok(_) if differs(self.spec.caller.check, check) => Err(self.reused()),
+            Ok(found) => Ok(Some(found)),
             Err(tag) => {
                 self.refuse(tag)?;
                 Ok(None)
@@ -272,13 +288,25 @@ impl Attempt {
         Err(self.refused("the store returns damaged values"))
     }
 
-    /// Computes without the lock.
-    pub(super) fn alone(&self, leader: Option<Leader>) -> Outcome {
-        Outcome::Alone(Alone {
-            leader,
+    /// Computes without the lock, as the leader of a flight.
+    ///
+    /// # Errors
+    ///
+    /// Another call of this process leads, and this one, which does not wait, has asked the store without a flight.
+    pub(super) fn alone(&self, leader: Option<Leader>) -> Result<Outcome, Error> {
+        let leader = match leader {
+            Some(leader) => leader,
+            None => match self.pool.flights().join(&self.key, false, None) {
+                Role::Leader(leader, _) => leader,
+                Role::Follower(_) | Role::Stranger => return Err(self.timed_out(Duration::ZERO, None)),
+            },
+        };
+        Ok(Outcome::Alone(Alone {
+            leader: Some(leader),
+            pool: self.pool.clone(),
+            key: self.key.clone(),
             name: self.name(),
-            max_value_size: self.pool.max_value_size(),
-        })
+        }))
     }
 
     pub(super) fn name(&self) -> KeyName {

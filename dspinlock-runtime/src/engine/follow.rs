@@ -22,7 +22,7 @@ pub(super) async fn run(mut attempt: Attempt, mut joined: Option<Joined>) -> Res
         let again = attempt
             .spec
             .runs_unlocked
-            .then(|| (attempt.pool.clone(), attempt.spec.clone()));
+            .then(|| (attempt.pool.clone(), attempt.spec.clone(), attempt.policy.clone()));
         let begun = attempt.begin(joined.take()).await;
         let place = attempt.place.take();
         let outcome = match begun {
@@ -35,9 +35,10 @@ pub(super) async fn run(mut attempt: Attempt, mut joined: Option<Joined>) -> Res
         };
         match (outcome, again) {
             // The leader that it has probed computes.
-            (Ok(Outcome::Alone(alone)), Some((pool, spec))) if alone.is_probe() => {
+            (Ok(Outcome::Alone(alone)), Some((pool, spec, policy))) if alone.is_probe() => {
                 drop(alone);
                 attempt = Attempt::new(pool, spec, true)?;
+                attempt.policy = policy;
                 joined = place.map(Joined::Follower);
             }
             (outcome, _) => return outcome.map_err(|error| error.at(&site)),
@@ -58,25 +59,27 @@ impl Attempt {
         }
         let role = match joined {
             Some(Joined::Leader(leader, missed)) if missed.has_failed => {
-                return Ok(ControlFlow::Break(self.alone(Some(leader))));
+                return self.alone(Some(leader)).map(ControlFlow::Break);
             }
             Some(Joined::Leader(leader, missed)) => {
                 self.has_missed(missed)?;
                 return Ok(ControlFlow::Continue(Some(leader)));
             }
             Some(Joined::Follower(handoff)) => Some(Role::Follower(handoff)),
-            None if self.spec.runs_unlocked => Some(self.join()),
+            // While the store is away, the flight alone keeps bodies apart.
+            None if self.spec.runs_unlocked && self.pool.is_away(&self.key) => Some(self.join()),
             // A call with `fail_if_key_exists`, or with `wait = "0s"`, sends its own ACQUIRE.
             None if self.spec.options.fail_if_key_exists || !self.spec.options.waits() => None,
             None => Some(self.join()),
         };
         let mut leader = match role {
-            None => None,
-            Some(Role::Stranger) => return Err(self.reused()),
+            // It asks the store itself, which knows what the holder of the key has validated.
+            None | Some(Role::Stranger) => None,
             Some(Role::Leader(leader, asked)) => Some((leader, asked)),
             Some(Role::Follower(handoff)) => match self.follow(handoff).await? {
-                Handoff::Value(found) => return Ok(ControlFlow::Break(Outcome::Hit(found, None))),
-                Handoff::Lead(mut leader) => {
+                None => None,
+                Some(Handoff::Value(found)) => return Ok(ControlFlow::Break(Outcome::Hit(found, None))),
+                Some(Handoff::Lead(mut leader)) => {
                     let asked = leader.ask();
                     Some((leader, asked))
                 }
@@ -84,7 +87,7 @@ impl Attempt {
         };
         if self.spec.runs_unlocked && self.pool.is_away(&self.key) {
             let leader = leader.map(|(leader, _)| leader);
-            return Ok(ControlFlow::Break(self.alone(leader)));
+            return self.alone(leader).map(ControlFlow::Break);
         }
         let is_absent = leader.as_ref().is_some_and(|(leader, _)| leader.knows_absent());
         let reads = self.want_value && !self.spec.options.fail_if_key_exists && self.spec.refuse.is_none();
@@ -94,7 +97,7 @@ impl Attempt {
                 Err(error) if self.spec.runs_unlocked && error.is_of_store() => {
                     self.pool.went_away(&self.key, &error);
                     let leader = leader.map(|(leader, _)| leader);
-                    return Ok(ControlFlow::Break(self.alone(leader)));
+                    return self.alone(leader).map(ControlFlow::Break);
                 }
                 read => read?,
             }
@@ -113,8 +116,8 @@ impl Attempt {
         self.pool.flights().join(&self.key, accepts_value, check)
     }
 
-    /// Waits for the leader's value or its leadership. If the leader makes no progress, one follower at a time probes the store.
-    async fn follow(&mut self, mut handoff: oneshot::Receiver<Handoff>) -> Result<Handoff, Error> {
+    /// Waits for the leader's value or its leadership. `None` if the next flight is one of calls that validate other values. If the leader makes no progress, one follower at a time probes the store.
+    async fn follow(&mut self, mut handoff: oneshot::Receiver<Handoff>) -> Result<Option<Handoff>, Error> {
         let (mut seen, mut pause) = (None, FIRST_PROBE);
         loop {
             let rest = match self.policy.following(Instant::now()) {
@@ -125,12 +128,12 @@ impl Attempt {
             tokio::select! {
                 biased;
                 received = &mut handoff => match received {
-                    Ok(received) => return Ok(received),
+                    Ok(received) => return Ok(Some(received)),
                     // The flight has ended without this follower: join the next one.
                     Err(_) => match self.join() {
-                        Role::Leader(leader, _) => return Ok(Handoff::Lead(leader)),
+                        Role::Leader(leader, _) => return Ok(Some(Handoff::Lead(leader))),
                         Role::Follower(next) => handoff = next,
-                        Role::Stranger => return Err(self.reused()),
+                        Role::Stranger => return Ok(None),
                     },
                 },
                 () = background::sleep(rest.min(pause)) => {}
@@ -144,7 +147,7 @@ impl Attempt {
                 }
                 Probe::Lead(probe) => {
                     self.place = Some(handoff);
-                    return Ok(Handoff::Lead(probe));
+                    return Ok(Some(Handoff::Lead(probe)));
                 }
                 Probe::Later(time) => pause = time,
             }
