@@ -331,7 +331,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Where a check runs.
 struct Cell {
     backend: Backend,
-    /// Two pools of one store. Their calls share no flight, as those of two processes.
+    /// Two pools of one store, without a namespace. Their calls share no flight, as those of two processes.
     pool: Pool,
     peer: Pool,
     /// A pool whose keys are others.
@@ -342,7 +342,6 @@ struct Cell {
 impl Cell {
     fn new(backend: Backend) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let name = format!("table {}", fastrand::u64(..));
         let open = |namespace: &str| match backend {
             Backend::Embedded => {
                 let url = format!("sqlite:{}/locks.db", folder.path().display());
@@ -351,8 +350,8 @@ impl Cell {
             _ => backend.pool(namespace),
         };
         Self {
-            pool: open(&name),
-            peer: open(&name),
+            pool: open(""),
+            peer: open(""),
             elsewhere: open("elsewhere"),
             backend,
             _folder: folder,
@@ -424,7 +423,9 @@ impl Body {
         thread::scope(|threads| {
             let held = threads.spawn(call);
             let _ends = EndsBody(self);
-            eventually("the body", || (self.runs() > 0 || held.is_finished()).then_some(()));
+            eventually("the body", || {
+                (self.runs() > 0 || held.is_finished()).then_some(())
+            });
             check();
         });
     }
@@ -485,7 +486,9 @@ fn every_argument_works_on_every_store_and_kind_of_function() {
             threads.spawn(move || failures(argument, checks, cells))
         });
         let rows: Vec<_> = rows.collect();
-        rows.into_iter().flat_map(|row| row.join().expect("no panic")).collect()
+        rows.into_iter()
+            .flat_map(|row| row.join().expect("no panic"))
+            .collect()
     });
     assert!(failed.is_empty(), "failed: {failed:?}");
 }

@@ -3,8 +3,6 @@
 //! A value is the number of a version. The test raises the number and then invalidates, so a call that begins after the
 //! invalidation must not return a smaller number.
 
-use std::collections::VecDeque;
-use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -21,13 +19,15 @@ use super::{Program, heard, number, say, word};
 use crate::common::store::Store;
 
 const READERS: usize = 8;
-const INVALIDATIONS: u64 = 10_000;
+/// Each of them invalidates two keys.
+const ROUNDS: u64 = 5000;
 
 /// How long a copy in the near cache of another process may live on after the invalidation.
 const NEAR_LIMIT: Duration = Duration::from_millis(50);
 
-/// The pause of a reader between two reads.
-const PAUSE: Duration = Duration::from_millis(2);
+/// The pause of a reader between two calls.
+const PAUSE: Duration = Duration::from_millis(5);
+const NEAR_PAUSE: Duration = Duration::from_millis(1);
 
 /// Two numbers in a file, which all processes share.
 struct Versions(File);
@@ -107,110 +107,102 @@ fn runtime() -> Runtime {
 #[derive(Debug, Default)]
 struct Counts {
     reads: u64,
-    /// Values of `plain` that were invalidated before the call began.
+    /// Values that were invalidated before the call began.
     stale: u64,
-    /// The same of `near`.
-    near_stale: u64,
-    /// The longest time from an invalidation to a call of `near` that returned an invalidated value.
-    near_latest: Duration,
-}
-
-/// The versions that a reader has found invalidated, and when. A later read of the file is later than the invalidation.
-struct Reader<'a> {
-    versions: &'a Versions,
-    runtime: Runtime,
-    seen: VecDeque<(Instant, u64)>,
-    counts: Counts,
-}
-
-impl<'a> Reader<'a> {
-    fn new(versions: &'a Versions) -> Self {
-        Self {
-            versions,
-            runtime: runtime(),
-            seen: VecDeque::new(),
-            counts: Counts::default(),
-        }
-    }
-
-    fn read(&mut self) {
-        self.counts.reads += 1;
-        let invalidated = self.invalidated();
-        let value = plain(self.versions).expect("a value");
-        self.counts.stale += u64::from(value < invalidated);
-        let invalidated = self.invalidated();
-        let begin = Instant::now();
-        let value = self.runtime.block_on(near(self.versions)).expect("a value");
-        if value < invalidated {
-            self.counts.near_stale += 1;
-            let later = |(_, version): &&(Instant, u64)| *version > value;
-            let (at, _) = self.seen.iter().find(later).expect("it was seen");
-            let late = begin.saturating_duration_since(*at);
-            self.counts.near_latest = self.counts.near_latest.max(late);
-        }
-    }
-
-    fn invalidated(&mut self) -> u64 {
-        let version = self.versions.invalidated();
-        if self.seen.back().is_none_or(|(_, last)| version > *last) {
-            self.seen.push_back((Instant::now(), version));
-        }
-        version
-    }
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (reads, stale, near_stale) = (self.reads, self.stale, self.near_stale);
-        write!(f, "{reads} {stale} {near_stale} {}", self.near_latest.as_micros())
-    }
+    /// The longest time from an invalidation to a call that returned an older value.
+    latest: Duration,
 }
 
 impl Counts {
-    /// The inverse of `to_string`.
-    fn parse(report: &str) -> Self {
-        let mut words = report.split(' ').map(number::<u64>);
-        let mut next = || words.next().expect("a number");
-        Self {
-            reads: next(),
-            stale: next(),
-            near_stale: next(),
-            near_latest: Duration::from_micros(next()),
-        }
-    }
-
-    fn merge(self, other: Self) -> Self {
-        Self {
-            reads: self.reads + other.reads,
-            stale: self.stale + other.stale,
-            near_stale: self.near_stale + other.near_stale,
-            near_latest: self.near_latest.max(other.near_latest),
-        }
+    fn add(&mut self, other: &Self) {
+        self.reads += other.reads;
+        self.stale += other.stale;
+        self.latest = self.latest.max(other.latest);
     }
 }
 
-fn read_until(stopped: &AtomicBool, versions: &Versions) -> Counts {
-    let mut reader = Reader::new(versions);
+/// Calls `function` all the time until `stopped`.
+fn read(
+    stopped: &AtomicBool,
+    versions: &Versions,
+    pause: Duration,
+    function: impl Fn() -> Result<u64, Error>,
+) -> Counts {
+    let mut counts = Counts::default();
+    // The versions that this reader has found invalidated, and when: soon after the invalidation, and never before.
+    let mut seen = Vec::new();
     while !stopped.load(Ordering::SeqCst) {
-        reader.read();
-        thread::sleep(PAUSE);
+        let invalidated = versions.invalidated();
+        let begin = Instant::now();
+        if seen.last().is_none_or(|(_, last)| invalidated > *last) {
+            seen.push((begin, invalidated));
+        }
+        let value = function().expect("a value");
+        counts.reads += 1;
+        if value < invalidated {
+            counts.stale += 1;
+            let newer = seen.iter().find(|(_, version)| *version > value);
+            let (at, _) = newer.expect("the last one is newer");
+            counts.latest = counts.latest.max(begin.saturating_duration_since(*at));
+        }
+        thread::sleep(pause);
     }
-    reader.counts
+    counts
+}
+
+/// Calls both functions, each on a thread of its own.
+fn read_both(stopped: &AtomicBool, versions: &Versions, pool: &Pool) -> [Counts; 2] {
+    thread::scope(|threads| {
+        let of_plain = || {
+            read(stopped, versions, PAUSE, || {
+                pool.scope_blocking(|| plain(versions))
+            })
+        };
+        let of_near = || {
+            let runtime = runtime();
+            read(stopped, versions, NEAR_PAUSE, || {
+                runtime.block_on(pool.scope(near(versions)))
+            })
+        };
+        let both = [threads.spawn(of_plain), threads.spawn(of_near)];
+        both.map(|reader| reader.join().expect("no panic"))
+    })
 }
 
 /// Reads until the test sends a line.
 pub(super) fn read_all_the_time(words: &str) {
     let (versions, stopped) = (Versions::open(Path::new(words)), AtomicBool::new(false));
-    Reader::new(&versions).read();
+    let pool = Pool::global_blocking().expect("a pool");
+    pool.scope_blocking(|| plain(&versions)).expect("a value");
     say("ready");
     thread::scope(|threads| {
         threads.spawn(|| {
             heard();
             stopped.store(true, Ordering::SeqCst);
         });
-        say(read_until(&stopped, &versions));
+        for counts in read_both(&stopped, &versions, &pool) {
+            let micros = counts.latest.as_micros();
+            say(format_args!("{} {} {micros}", counts.reads, counts.stale));
+        }
     });
     heard();
+}
+
+/// Stops the readers. The sums of their counts of `plain` and of `near`.
+fn stop(readers: &[Program]) -> [Counts; 2] {
+    let mut sums = <[Counts; 2]>::default();
+    readers.iter().for_each(|reader| reader.send("stop"));
+    for reader in readers {
+        for sum in &mut sums {
+            let line = reader.recv();
+            let [reads, stale, micros] = line.split(' ').map(number).collect::<Vec<_>>()[..] else {
+                panic!("{line}")
+            };
+            let latest = Duration::from_micros(micros);
+            sum.add(&Counts { reads, stale, latest });
+        }
+    }
+    sums
 }
 
 /// Raises the version and invalidates the values of both functions.
@@ -225,7 +217,7 @@ fn invalidate(versions: &Versions, version: u64, pool: &Pool) {
 /// The process that invalidates calls both functions after each fourth invalidation.
 fn invalidate_all(versions: &Versions, pool: &Pool) -> u64 {
     let (runtime, mut stale) = (runtime(), 0);
-    for version in 1..=INVALIDATIONS {
+    for version in 1..=ROUNDS {
         invalidate(versions, version, pool);
         if version % 4 == 0 {
             let values = pool.scope_blocking(|| [plain(versions), runtime.block_on(near(versions))]);
@@ -248,29 +240,28 @@ fn no_call_returns_a_value_that_was_invalidated_before() {
         let (bare, pool) = (BareClient::start(), Pool::open(&store.url()).expect("a pool"));
         let (stopped, start) = (AtomicBool::new(false), Instant::now());
         let (stale, own) = thread::scope(|threads| {
-            let own = threads.spawn(|| pool.scope_blocking(|| read_until(&stopped, &versions)));
+            let own = threads.spawn(|| read_both(&stopped, &versions, &pool));
             let stale = invalidate_all(&versions, &pool);
             stopped.store(true, Ordering::SeqCst);
             (stale, own.join().expect("no panic"))
         });
-        let elapsed = start.elapsed();
-        let counts = readers
-            .iter()
-            .map(|reader| Counts::parse(&reader.request("stop")));
-        let others = counts.fold(Counts::default(), Counts::merge);
-        let delay = bare.delay();
+        let (elapsed, others, delay) = (start.elapsed(), stop(&readers), bare.delay());
         println!(
-            "{}: {INVALIDATIONS} invalidations of two keys in {elapsed:.1?}, {stale} stale, own {own:?}, others {others:?}, the machine may delay a push by {delay:.1?}",
+            "{}: {ROUNDS} invalidations of each of two keys in {elapsed:.1?}; without and with near cache: \
+             own {own:?}, others {others:?}; the machine may delay a push by {delay:.1?}",
             store.url()
         );
+        let [plain, near] = others;
         assert_eq!(
-            (stale, own.stale, own.near_stale),
+            (stale, own[0].stale, own[1].stale),
             (0, 0, 0),
             "the process that invalidates"
         );
-        assert_eq!(others.stale, 0, "other processes without near cache");
-        assert!(others.near_latest <= NEAR_LIMIT + delay, "{others:?}, {delay:?}");
-        assert!(own.reads > 100 && others.reads > 1000, "{own:?} {others:?}");
+        assert_eq!(plain.stale, 0, "other processes without near cache");
+        assert!(near.latest <= NEAR_LIMIT + delay, "{near:?}, {delay:?}");
+        for counts in own.iter().chain([&plain, &near]) {
+            assert!(counts.reads > 1000, "{counts:?}");
+        }
     });
 }
 
