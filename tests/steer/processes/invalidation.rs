@@ -19,15 +19,20 @@ use super::{Program, heard, number, say, word};
 use crate::common::store::Store;
 
 const READERS: usize = 8;
-/// Each of them invalidates two keys.
-const ROUNDS: u64 = 5000;
+/// How often both keys are invalidated: 10,000 invalidations with `DSPINLOCK_LONG`, or 1,000.
+fn rounds() -> u64 {
+    match std::env::var_os("DSPINLOCK_LONG") {
+        Some(_) => 5000,
+        None => 500,
+    }
+}
 
 /// How long a copy in the near cache of another process may live on after the invalidation.
 const NEAR_LIMIT: Duration = Duration::from_millis(50);
 
 /// The pause of a reader between two calls.
 const PAUSE: Duration = Duration::from_millis(5);
-const NEAR_PAUSE: Duration = Duration::from_millis(1);
+const NEAR_PAUSE: Duration = Duration::from_millis(2);
 
 /// Two numbers in a file, which all processes share.
 struct Versions(File);
@@ -217,7 +222,7 @@ fn invalidate(versions: &Versions, version: u64, pool: &Pool) {
 /// The process that invalidates calls both functions after each fourth invalidation.
 fn invalidate_all(versions: &Versions, pool: &Pool) -> u64 {
     let (runtime, mut stale) = (runtime(), 0);
-    for version in 1..=ROUNDS {
+    for version in 1..=rounds() {
         invalidate(versions, version, pool);
         if version % 4 == 0 {
             let values = pool.scope_blocking(|| [plain(versions), runtime.block_on(near(versions))]);
@@ -247,9 +252,10 @@ fn no_call_returns_a_value_that_was_invalidated_before() {
         });
         let (elapsed, others, delay) = (start.elapsed(), stop(&readers), bare.delay());
         println!(
-            "{}: {ROUNDS} invalidations of each of two keys in {elapsed:.1?}; without and with near cache: \
+            "{}: {} invalidations of each of two keys in {elapsed:.1?}; without and with near cache: \
              own {own:?}, others {others:?}; the machine may delay a push by {delay:.1?}",
-            store.url()
+            store.url(),
+            rounds(),
         );
         let [plain, near] = others;
         assert_eq!(
@@ -260,7 +266,7 @@ fn no_call_returns_a_value_that_was_invalidated_before() {
         assert_eq!(plain.stale, 0, "other processes without near cache");
         assert!(near.latest <= NEAR_LIMIT + delay, "{near:?}, {delay:?}");
         for counts in own.iter().chain([&plain, &near]) {
-            assert!(counts.reads > 1000, "{counts:?}");
+            assert!(counts.reads > 200, "{counts:?}");
         }
     });
 }

@@ -1,6 +1,6 @@
 //! `version`: two versions of a program share a store, and never read or overwrite each other's results.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use dspinlock::{Error, dspinlock};
 use dspinlock_testkit::{Journal, Redis};
@@ -78,10 +78,10 @@ pub(super) fn program(words: &str) {
 }
 
 /// The tag and fence of each entry.
-fn heads(server: &Redis) -> HashMap<String, Vec<u8>> {
+fn heads(server: &Redis) -> BTreeMap<String, String> {
     let entries = server.keys().into_iter().map(|key| {
         let entry = server.bytes(&key).expect("an entry");
-        (key, entry[..33].to_vec())
+        (key, String::from_utf8_lossy(&entry[..33]).into_owned())
     });
     entries.collect()
 }
@@ -109,7 +109,7 @@ fn two_versions_of_a_program_never_touch_the_entries_of_each_other() {
         call_all(&programs);
         let entries = |store: &Store| match store {
             Store::Redis(server) => heads(server),
-            Store::Embedded(_) => HashMap::new(),
+            Store::Embedded(_) => BTreeMap::new(),
         };
         let before = entries(&store);
         for _ in 0..ROUNDS {
