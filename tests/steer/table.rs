@@ -1,15 +1,15 @@
 //! Every argument of the attribute on Redis, a cluster and the embedded store, on a sync and an async function.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+mod cell;
+
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dspinlock::{Entry, Error, HashDSpinlock, Pool, Status, Stored, dspinlock};
-use dspinlock_testkit::{Redis, eventually};
-use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
+use dspinlock::{Entry, Error, HashDSpinlock, Pool, Status, dspinlock};
+use dspinlock_testkit::eventually;
 
 use crate::stores::Backend;
+use cell::{Body, Cell, DEFAULT_WAIT, Failed, HOUR, ok, peek, runtime, timed_out};
 
 /// The table. Each row is an argument, the arguments of the attribute, a function, and a check of what the argument does. The
 /// macro makes a sync and an async function of it, and runs the check on both.
@@ -81,7 +81,7 @@ table! {
     |id, other, body| -> Result<usize, Error> { Ok(body.run()) }
     |cell| {
         let (id, body) = (cell.id(), cell.body());
-        let held = HashDSpinlock::new(&id).pool(&cell.pool).acquire_blocking().expect("a lock");
+        let held = HashDSpinlock::new(id).pool(&cell.pool).acquire_blocking().expect("a lock");
         timed_out(call(&cell.peer, id, 0, &body));
         drop(held);
         // The drop does not wait until the lock is released.
@@ -321,160 +321,6 @@ table! {
 
 mod renamed {
     pub(super) use dspinlock::*;
-}
-
-/// The `wait` of a call without `wait`.
-const DEFAULT_WAIT: Duration = Duration::from_secs(30);
-
-const HOUR: Duration = Duration::from_secs(3600);
-
-/// Where a check runs.
-struct Cell {
-    backend: Backend,
-    /// Two pools of one store, without a namespace. Their calls share no flight, as those of two processes.
-    pool: Pool,
-    peer: Pool,
-    /// A pool whose keys are others.
-    elsewhere: Pool,
-    _folder: TempDir,
-}
-
-impl Cell {
-    fn new(backend: Backend) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let open = |namespace: &str| match backend {
-            Backend::Embedded => {
-                let url = format!("sqlite:{}/locks.db", folder.path().display());
-                Pool::builder(&url).namespace(namespace).open().expect("a pool")
-            }
-            _ => backend.pool(namespace),
-        };
-        Self {
-            pool: open(""),
-            peer: open(""),
-            elsewhere: open("elsewhere"),
-            backend,
-            _folder: folder,
-        }
-    }
-
-    /// A key that no other check has.
-    fn id(&self) -> u64 {
-        fastrand::u64(..)
-    }
-
-    fn body(&self) -> Body {
-        Body::new(&self.pool)
-    }
-
-    /// The time since the last read of an entry, or `None` in the embedded store.
-    fn idle_seconds(&self, name: &str) -> Option<u64> {
-        let servers: &[Redis] = match &self.backend {
-            Backend::Redis(server) => std::slice::from_ref(server),
-            Backend::Cluster(cluster) => cluster.servers(),
-            Backend::Embedded => return None,
-        };
-        let idle = |server: &Redis| server.try_raw(&["OBJECT", "IDLETIME", name]).ok();
-        let reply = servers.iter().find_map(idle).expect("a server has the entry");
-        Some(redis::from_redis_value(reply).expect("a number"))
-    }
-}
-
-/// What every function of the table runs.
-struct Body {
-    runs: AtomicUsize,
-    /// Whether the first run waits.
-    is_held: AtomicBool,
-    pool: Pool,
-}
-
-impl Body {
-    fn new(pool: &Pool) -> Self {
-        Self {
-            runs: AtomicUsize::new(0),
-            is_held: AtomicBool::new(false),
-            pool: pool.clone(),
-        }
-    }
-
-    /// Returns the number of the run.
-    fn run(&self) -> usize {
-        let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
-        while run == 1 && self.is_held.load(Ordering::SeqCst) {
-            thread::sleep(Duration::from_millis(2));
-        }
-        run
-    }
-
-    fn runs(&self) -> usize {
-        self.runs.load(Ordering::SeqCst)
-    }
-
-    /// Runs `check` while the body of `call` runs.
-    fn while_held<R: Send>(&self, call: impl FnOnce() -> R + Send, check: impl FnOnce()) {
-        /// Also if `check` panics.
-        struct EndsBody<'a>(&'a Body);
-        impl Drop for EndsBody<'_> {
-            fn drop(&mut self) {
-                self.0.is_held.store(false, Ordering::SeqCst);
-            }
-        }
-        self.is_held.store(true, Ordering::SeqCst);
-        thread::scope(|threads| {
-            let held = threads.spawn(call);
-            let _ends = EndsBody(self);
-            eventually("the body", || {
-                (self.runs() > 0 || held.is_finished()).then_some(())
-            });
-            check();
-        });
-    }
-}
-
-/// The error of some functions.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-enum Failed {
-    Body(usize),
-    Lock(String),
-    Mapped(String),
-}
-
-impl Failed {
-    fn of_lock(error: Error) -> Self {
-        Self::Mapped(error.to_string())
-    }
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self::Lock(error.to_string())
-    }
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-}
-
-#[track_caller]
-fn ok<T>(outcome: Result<T, Error>) -> T {
-    outcome.expect("a value")
-}
-
-#[track_caller]
-fn peek<R>(entry: &Entry<R>) -> Stored<R> {
-    entry.peek_blocking().expect("a reply").expect("a value")
-}
-
-/// How long a call has waited that has timed out.
-#[track_caller]
-fn timed_out<T: std::fmt::Debug>(outcome: Result<T, Error>) -> Duration {
-    match outcome {
-        Err(Error::SpinlockTriesExceeded { waited, .. }) => waited,
-        other => panic!("{other:?}"),
-    }
 }
 
 #[test]

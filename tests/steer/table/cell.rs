@@ -1,0 +1,166 @@
+//! What the checks of the table share: the stores, the body of every function, and its errors.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use dspinlock::{Entry, Error, Pool, Stored};
+use dspinlock_testkit::{Redis, eventually};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::stores::Backend;
+
+/// The `wait` of a call without `wait`.
+pub(super) const DEFAULT_WAIT: Duration = Duration::from_secs(30);
+
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+
+/// Where a check runs.
+pub(super) struct Cell {
+    pub(super) backend: Backend,
+    /// Two pools of one store, without a namespace. Their calls share no flight, as those of two processes.
+    pub(super) pool: Pool,
+    pub(super) peer: Pool,
+    /// A pool whose keys are others.
+    pub(super) elsewhere: Pool,
+    _folder: TempDir,
+}
+
+impl Cell {
+    pub(super) fn new(backend: Backend) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let open = |namespace: &str| match backend {
+            Backend::Embedded => {
+                let url = format!("sqlite:{}/locks.db", folder.path().display());
+                Pool::builder(&url).namespace(namespace).open().expect("a pool")
+            }
+            _ => backend.pool(namespace),
+        };
+        Self {
+            pool: open(""),
+            peer: open(""),
+            elsewhere: open("elsewhere"),
+            backend,
+            _folder: folder,
+        }
+    }
+
+    /// A key that no other check has.
+    pub(super) fn id(&self) -> u64 {
+        fastrand::u64(..)
+    }
+
+    pub(super) fn body(&self) -> Body {
+        Body::new(&self.pool)
+    }
+
+    /// The time since the last read of an entry, or `None` in the embedded store.
+    pub(super) fn idle_seconds(&self, name: &str) -> Option<u64> {
+        let servers: &[Redis] = match &self.backend {
+            Backend::Redis(server) => std::slice::from_ref(server),
+            Backend::Cluster(cluster) => cluster.servers(),
+            Backend::Embedded => return None,
+        };
+        let idle = |server: &Redis| server.try_raw(&["OBJECT", "IDLETIME", name]).ok();
+        let reply = servers.iter().find_map(idle).expect("a server has the entry");
+        Some(redis::from_redis_value(reply).expect("a number"))
+    }
+}
+
+/// What every function of the table runs.
+pub(super) struct Body {
+    runs: AtomicUsize,
+    /// Whether the first run waits.
+    is_held: AtomicBool,
+    pub(super) pool: Pool,
+}
+
+impl Body {
+    pub(super) fn new(pool: &Pool) -> Self {
+        Self {
+            runs: AtomicUsize::new(0),
+            is_held: AtomicBool::new(false),
+            pool: pool.clone(),
+        }
+    }
+
+    /// Returns the number of the run.
+    pub(super) fn run(&self) -> usize {
+        let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
+        while run == 1 && self.is_held.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(2));
+        }
+        run
+    }
+
+    pub(super) fn runs(&self) -> usize {
+        self.runs.load(Ordering::SeqCst)
+    }
+
+    /// Runs `check` while the body of `call` runs.
+    pub(super) fn while_held<R: Send>(&self, call: impl FnOnce() -> R + Send, check: impl FnOnce()) {
+        /// Also if `check` panics.
+        struct EndsBody<'a>(&'a Body);
+        impl Drop for EndsBody<'_> {
+            fn drop(&mut self) {
+                self.0.is_held.store(false, Ordering::SeqCst);
+            }
+        }
+        self.is_held.store(true, Ordering::SeqCst);
+        thread::scope(|threads| {
+            let held = threads.spawn(call);
+            let _ends = EndsBody(self);
+            eventually("the body", || {
+                (self.runs() > 0 || held.is_finished()).then_some(())
+            });
+            check();
+        });
+    }
+}
+
+/// The error of some functions.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Failed {
+    Body(usize),
+    Lock(String),
+    Mapped(String),
+}
+
+impl Failed {
+    pub(super) fn of_lock(error: Error) -> Self {
+        Self::Mapped(error.to_string())
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Lock(error.to_string())
+    }
+}
+
+pub(super) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+#[track_caller]
+pub(super) fn ok<T>(outcome: Result<T, Error>) -> T {
+    outcome.expect("a value")
+}
+
+#[track_caller]
+pub(super) fn peek<R>(entry: &Entry<R>) -> Stored<R> {
+    entry.peek_blocking().expect("a reply").expect("a value")
+}
+
+/// How long a call has waited that has timed out.
+#[track_caller]
+pub(super) fn timed_out<T: std::fmt::Debug>(outcome: Result<T, Error>) -> Duration {
+    match outcome {
+        Err(Error::SpinlockTriesExceeded { waited, .. }) => waited,
+        other => panic!("{other:?}"),
+    }
+}
