@@ -251,6 +251,14 @@ impl Error {
         )
     }
 
+    /// Whether the store could not be asked.
+    pub(crate) fn is_of_store(&self) -> bool {
+        matches!(
+            self,
+            Self::Store { .. } | Self::RedisNotInitialized { .. } | Self::EmbeddedNotInitialized { .. }
+        )
+    }
+
     /// Adds the site's name to an error about a key or an option.
     pub(crate) fn at(mut self, site: &str) -> Self {
         match &mut self {

@@ -22,7 +22,7 @@ mod store;
 mod tests;
 mod tls;
 
-pub use call::Entry;
+pub use call::{Entry, Fresh, fresh, fresh_blocking};
 pub use error::{Error, Holder, KeyName, StoreFailure};
 pub use key::sorted;
 pub use lease::Lease;
@@ -43,9 +43,9 @@ pub use tls::Tls;
 /// was written, such as [`Cached`](bounds::Cached) for `cached_if_computed`.
 pub mod bounds {
     pub use crate::call::{
-        BecomesError, ByFrom, Cached, CachedNear, CachedShared, Discarded, ErrorOf, Fail, Fails, Fallible,
-        IntoTtl, Keep, Keeping, KeyPart, LockError, MapErr, NearCacheable, NoValue, OnBusy, OnError, Plain,
-        RecordableError, Recorded, ReturnType, Skip, Storable, Ttl, ValueOf,
+        BecomesError, ByFrom, Cached, CachedNear, CachedShared, Detachable, Discarded, ErrorOf, Fail, Fails,
+        Fallible, IntoTtl, Keep, Keeping, KeyPart, LockError, MapErr, NearCacheable, NoValue, OnBusy,
+        OnError, Plain, RecordableError, Recorded, ReturnType, Skip, Storable, Ttl, ValueOf,
     };
 }
 

@@ -3,10 +3,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod away;
 mod busy;
 mod entry;
+mod fresh;
 mod keeping;
 mod pools;
 mod processes;
 mod stores;
 mod table;
+mod task;

@@ -12,24 +12,35 @@ use crate::stores::Backend;
 use cell::{Body, Cell, DEFAULT_WAIT, Failed, HOUR, ok, peek, runtime, timed_out};
 
 /// The table. Each row is an argument, the arguments of the attribute, a function, and a check of what the argument does. The
-/// macro makes a sync and an async function of it, and runs the check on both.
+/// macro makes a sync and an async function of it, and runs the check on both. `async`: the compiler refuses the argument on a
+/// sync function.
 ///
 /// In the check, `call(pool, id, other, body)` calls the function in the scope of a pool. `entry` is the function of
 /// `entry = entry`.
 macro_rules! table {
-    ($($module:ident $option:literal [$($argument:tt)*] |$id:ident, $other:ident, $body:ident| -> $output:ty {$work:expr}
-        $check:expr)*) => {
+    ($($module:ident $option:literal $($only:ident)? [$($argument:tt)*] |$id:ident, $other:ident, $body:ident|
+        -> $output:ty {$work:expr} $check:expr)*) => {
         $(mod $module {
-            table!(function blocking, fn, |pool, call| pool.scope_blocking(|| call()), [$($argument)*]
-                ($id, $other, $body) $output, $work, $check);
-            table!(function polled, async fn, |pool, call| runtime().block_on(pool.scope(call())), [$($argument)*]
-                ($id, $other, $body) $output, $work, $check);
+            table!(function $($only)? blocking, fn, |pool, call| pool.scope_blocking(|| call()), $option
+                [$($argument)*] ($id, $other, $body) $output, $work, $check);
+            table!(function polled, async fn, |pool, call| runtime().block_on(pool.scope(call())), $option
+                [$($argument)*] ($id, $other, $body) $output, $work, $check);
         })*
 
         /// The arguments, and the checks of the sync and of the async function.
         const TABLE: &[(&str, [fn(&Cell); 2])] = &[$(($option, [$module::blocking::check, $module::polled::check])),*];
     };
-    (function $kind:ident, $($fn:ident)+, |$pool:ident, $call:ident| $run:expr, [$($argument:tt)*]
+    (function async $kind:ident, $fn:ident, |$pool:ident, $call:ident| $run:expr, $option:literal $($function:tt)*) => {
+        pub(super) mod $kind {
+            use super::super::*;
+
+            pub(crate) fn check(_: &Cell) {
+                let expected = format!("`{}` needs an `async fn`", $option);
+                assert!(REFUSED.contains(&expected), "{expected}");
+            }
+        }
+    };
+    (function $kind:ident, $($fn:ident)+, |$pool:ident, $call:ident| $run:expr, $option:literal [$($argument:tt)*]
         ($id:ident, $other:ident, $body:ident) $output:ty, $work:expr, $check:expr) => {
         pub(super) mod $kind {
             #[allow(unused_imports, reason = "no row uses all of it")]
@@ -40,13 +51,14 @@ macro_rules! table {
             const SITE: &str = concat!(module_path!(), "::function");
 
             #[dspinlock($($argument)*)]
-            $($fn)+ function($id: u64, $other: u64, $body: &Body) -> $output {
+            $($fn)+ function($id: u64, $other: u64, $body: Body) -> $output {
                 let _ = ($id, $other);
                 $work
             }
 
+            #[allow(dead_code, reason = "some checks poll the function")]
             fn call($pool: &Pool, id: u64, other: u64, body: &Body) -> $output {
-                let $call = || function(id, other, body);
+                let $call = || function(id, other, body.clone());
                 $run
             }
 
@@ -57,6 +69,10 @@ macro_rules! table {
         }
     };
 }
+
+/// The messages for sync functions.
+const REFUSED: &str =
+    include_str!("../compile/fail/function/a_sync_body_is_neither_detached_nor_stopped.stderr");
 
 table! {
     key "key" [key = id, cached_if_computed]
@@ -93,7 +109,7 @@ table! {
     |cell| {
         let (id, body) = (cell.id(), cell.body());
         assert_eq!(ok(call(&cell.pool, id, 0, &body)), 1);
-        let entry = entry(id, 0, &body).pool(&cell.peer);
+        let entry = entry(id, 0, body.clone()).pool(&cell.peer);
         assert!(entry.key().expect("a key").starts_with("steer,"));
         assert_eq!(ok(peek(&entry).value), 1);
     }
@@ -114,7 +130,7 @@ table! {
     |cell| {
         let (id, body) = (cell.id(), cell.body());
         let held = || ok(call(&cell.pool, id, 77, &body));
-        body.while_held(held, || match entry(id, 0, &body).pool(&cell.peer).status_blocking() {
+        body.while_held(held, || match entry(id, 0, body.clone()).pool(&cell.peer).status_blocking() {
             Ok(Status::Held { holder: Some(holder), .. }) => assert_eq!(holder.label(), Some("user:77")),
             other => panic!("{other:?}"),
         });
@@ -146,12 +162,48 @@ table! {
         body.while_held(held, || assert_eq!(ok(call(&cell.peer, id, 0, &body)), None));
     }
 
+    on_store_error "on_store_error" [key = id, cached_if_computed, on_store_error = run_unlocked]
+    |id, other, body| -> Result<usize, Error> { Ok(body.run()) }
+    |cell| {
+        let (id, body) = (cell.id(), cell.body());
+        assert_eq!(ok(call(&cell.away, id, 0, &body)), 1);
+        assert_eq!(ok(call(&cell.away, id, 0, &body)), 2);
+    }
+
+    on_lease_lost "on_lease_lost" async [key = id, cached_if_computed, lease = "600ms", on_lease_lost = cancel, entry = entry]
+    |id, other, body| -> Result<usize, Error> { Ok(body.run_async().await) }
+    |cell| {
+        let (id, body) = (cell.id(), cell.body());
+        let held = || assert_eq!(ok(call(&cell.pool, id, 0, &body)), 2);
+        body.while_held(held, || {
+            entry(id, 0, body.clone()).pool(&cell.peer).invalidate_blocking().expect("a reply");
+            assert_eq!(ok(call(&cell.peer, id, 0, &body)), 2);
+            eventually("the stop of the first body", || body.is_stopped().then_some(()));
+        });
+    }
+
+    detach "detach" async [key = id, cached_if_computed, detach]
+    |id, other, body| -> Result<usize, Error> { Ok(body.run_async().await) }
+    |cell| {
+        let (id, body, runtime) = (cell.id(), cell.body(), runtime());
+        body.hold();
+        runtime.block_on(async {
+            tokio::select! {
+                outcome = cell.pool.scope(function(id, 0, body.clone())) => panic!("{outcome:?}"),
+                () = body.started() => {}
+            }
+        });
+        body.release();
+        let value = runtime.block_on(cell.peer.scope(function(id, 0, body.clone())));
+        assert_eq!(ok(value), 1);
+    }
+
     entry "entry" [key = id, cached_if_computed, entry = entry]
     |id, other, body| -> Result<usize, Error> { Ok(body.run()) }
     |cell| {
         let (id, body) = (cell.id(), cell.body());
         assert_eq!(ok(call(&cell.pool, id, 0, &body)), 1);
-        let entry = entry(id, 0, &body).pool(&cell.peer);
+        let entry = entry(id, 0, body.clone()).pool(&cell.peer);
         assert_eq!(ok(peek(&entry).value), 1);
         assert!(entry.invalidate_blocking().expect("a reply"));
         assert_eq!(ok(call(&cell.pool, id, 0, &body)), 2);
@@ -187,7 +239,7 @@ table! {
         for _ in 0..2 {
             assert_eq!(ok(call(&cell.pool, id, 0, &body)), 1);
         }
-        let name = entry(id, 0, &body).pool(&cell.pool).key().expect("a key");
+        let name = entry(id, 0, body.clone()).pool(&cell.pool).key().expect("a key");
         let start = Instant::now();
         while start.elapsed() < Duration::from_millis(2100) {
             assert_eq!(ok(call(&cell.pool, id, 0, &body)), 1);
@@ -195,7 +247,7 @@ table! {
         }
         // The embedded store has no near cache.
         assert!(cell.idle_seconds(&name).is_none_or(|idle| idle >= 1), "the calls have read the store");
-        assert!(entry(id, 0, &body).pool(&cell.pool).invalidate_blocking().expect("a reply"));
+        assert!(entry(id, 0, body.clone()).pool(&cell.pool).invalidate_blocking().expect("a reply"));
         assert_eq!(ok(call(&cell.pool, id, 0, &body)), 2);
     }
 
@@ -243,7 +295,7 @@ table! {
     |cell| {
         let (id, body) = (cell.id(), cell.body());
         ok(call(&cell.pool, id, 0, &body));
-        let remaining = peek(&entry(id, 0, &body).pool(&cell.peer)).remaining;
+        let remaining = peek(&entry(id, 0, body.clone()).pool(&cell.peer)).remaining;
         assert!(remaining > HOUR && remaining <= 2 * HOUR, "{remaining:?}");
     }
 
@@ -252,7 +304,7 @@ table! {
     |cell| {
         let (id, body) = (cell.id(), cell.body());
         ok(call(&cell.pool, id, 0, &body));
-        let remaining = peek(&entry(id, 0, &body).pool(&cell.peer)).remaining;
+        let remaining = peek(&entry(id, 0, body.clone()).pool(&cell.peer)).remaining;
         assert!(remaining > HOUR && remaining <= 2 * HOUR, "{remaining:?}");
     }
 
@@ -270,7 +322,7 @@ table! {
     |cell| {
         let (id, body) = (cell.id(), cell.body());
         let held = || ok(call(&cell.pool, id, 0, &body));
-        body.while_held(held, || match entry(id, 0, &body).pool(&cell.peer).status_blocking() {
+        body.while_held(held, || match entry(id, 0, body.clone()).pool(&cell.peer).status_blocking() {
             Ok(Status::Held { lease_left: Some(left), .. }) => assert!(left <= Duration::from_secs(4), "{left:?}"),
             other => panic!("{other:?}"),
         });

@@ -42,6 +42,7 @@ impl Attempt {
             match self.try_once(&mut state).await? {
                 Tried::Granted(id, sent) => return Ok(self.lead(state, id, sent)),
                 Tried::Found(found) => return Ok(state.hit(found)),
+                Tried::Away => return Ok(self.alone(state.claim.into_leader())),
                 Tried::Held(_) => {}
             }
         }
@@ -60,6 +61,7 @@ impl Attempt {
             match self.try_once(&mut state).await? {
                 Tried::Granted(id, sent) => return Ok(self.lead(state, id, sent)),
                 Tried::Found(found) => return Ok(state.hit(found)),
+                Tried::Away => return Ok(self.alone(state.claim.into_leader())),
                 Tried::Held(rest) => self.sleep(rest, state.change.take()).await,
             }
             background::sleep(state.claim.backoff()).await;
@@ -68,6 +70,31 @@ impl Attempt {
             }
             if let Some(found) = self.read_value(&mut state).await? {
                 return Ok(state.hit(found));
+            }
+        }
+    }
+
+    /// Looks at the key until another call has computed it. Never asks for the lock.
+    pub(super) async fn witness(mut self) -> Result<Found, Error> {
+        loop {
+            let bound = self.pool.bound();
+            let request = Request::Describe(Read { bound });
+            let requests = self.pool.requests();
+            let (reply, change) = requests.send_watched(&self.key, request, &mut false).await?;
+            let existing = match reply {
+                Reply::Hit(hit, _) => match self.verified(hit)? {
+                    Some(found) => return Ok(found),
+                    None => return Err(Error::LeaseLost { key: self.name() }),
+                },
+                Reply::Exists(_) if self.key.is_shared() => return Ok(Found::NO_VALUE),
+                Reply::Busy(existing) => existing,
+                _ => return Err(Error::LeaseLost { key: self.name() }),
+            };
+            self.meets(&existing)?;
+            match self.policy.busy(Instant::now(), &existing) {
+                Next::TimedOut(waited) => return Err(self.timed_out(waited, Some(&existing))),
+                Next::Sleep(rest) => self.sleep(rest, Some(change)).await,
+                Next::TakeOver(_) => self.sleep(YIELD, Some(change)).await,
             }
         }
     }
@@ -172,6 +199,10 @@ impl Attempt {
                     if self.policy.has_seen_holder() && state.failures.may_pass(&error, Instant::now()) =>
                 {
                     self.policy.failed(Instant::now())
+                }
+                Err(error) if self.spec.runs_unlocked && error.is_of_store() => {
+                    self.pool.went_away(&self.key, &error);
+                    return Ok(Tried::Away);
                 }
                 Err(error) => return Err(error),
             };
@@ -314,6 +345,8 @@ enum Tried {
     /// The grant, and when the ACQUIRE or its renewal was sent.
     Granted(Id, Instant),
     Found(Found),
+    /// The store cannot be asked, and the call runs without the lock.
+    Away,
     /// Another caller holds the key: try again after this time, or at the next change.
     Held(Duration),
 }

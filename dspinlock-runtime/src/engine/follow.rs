@@ -16,29 +16,56 @@ use crate::rt::background;
 use crate::rt::clock::Instant;
 
 /// Runs a call to its outcome.
-pub(super) async fn run(mut attempt: Attempt, joined: Option<Joined>) -> Result<Outcome, Error> {
+pub(super) async fn run(mut attempt: Attempt, mut joined: Option<Joined>) -> Result<Outcome, Error> {
     let site = attempt.spec.caller.site.clone();
-    let outcome = match attempt.begin(joined).await {
-        Ok(ControlFlow::Break(outcome)) => Ok(outcome),
-        Ok(ControlFlow::Continue(leader)) => {
-            let claim = Claim::new(&attempt.pool, &attempt.key, attempt.lease, leader);
-            attempt.acquire(claim).await
+    loop {
+        let again = attempt
+            .spec
+            .runs_unlocked
+            .then(|| (attempt.pool.clone(), attempt.spec.clone()));
+        let begun = attempt.begin(joined.take()).await;
+        let place = attempt.place.take();
+        let outcome = match begun {
+            Ok(ControlFlow::Break(outcome)) => Ok(outcome),
+            Ok(ControlFlow::Continue(leader)) => {
+                let claim = Claim::new(&attempt.pool, &attempt.key, attempt.lease, leader);
+                attempt.acquire(claim).await
+            }
+            Err(error) => Err(error),
+        };
+        match (outcome, again) {
+            // The leader that it has probed computes.
+            (Ok(Outcome::Alone(alone)), Some((pool, spec))) if alone.is_probe() => {
+                drop(alone);
+                attempt = Attempt::new(pool, spec, true)?;
+                joined = place.map(Joined::Follower);
+            }
+            (outcome, _) => return outcome.map_err(|error| error.at(&site)),
         }
-        Err(error) => Err(error),
-    };
-    outcome.map_err(|error| error.at(&site))
+    }
 }
 
 impl Attempt {
     /// Ends with a value, or with the leader of the flight that the call leads, if any.
     async fn begin(&mut self, joined: Option<Joined>) -> Result<ControlFlow<Outcome, Option<Leader>>, Error> {
         self.check_refusals()?;
+        if self.spec.is_fresh {
+            match self.look_first().await {
+                // The store is asked again below.
+                Err(error) if self.spec.runs_unlocked && error.is_of_store() => {}
+                looked => looked?,
+            }
+        }
         let role = match joined {
+            Some(Joined::Leader(leader, missed)) if missed.has_failed => {
+                return Ok(ControlFlow::Break(self.alone(Some(leader))));
+            }
             Some(Joined::Leader(leader, missed)) => {
                 self.has_missed(missed)?;
                 return Ok(ControlFlow::Continue(Some(leader)));
             }
             Some(Joined::Follower(handoff)) => Some(Role::Follower(handoff)),
+            None if self.spec.runs_unlocked => Some(self.join()),
             // A call with `fail_if_key_exists`, or with `wait = "0s"`, sends its own ACQUIRE.
             None if self.spec.options.fail_if_key_exists || !self.spec.options.waits() => None,
             None => Some(self.join()),
@@ -55,11 +82,22 @@ impl Attempt {
                 }
             },
         };
+        if self.spec.runs_unlocked && self.pool.is_away(&self.key) {
+            let leader = leader.map(|(leader, _)| leader);
+            return Ok(ControlFlow::Break(self.alone(leader)));
+        }
         let is_absent = leader.as_ref().is_some_and(|(leader, _)| leader.knows_absent());
         let reads = self.want_value && !self.spec.options.fail_if_key_exists && self.spec.refuse.is_none();
         if reads
             && !is_absent
-            && let Some((found, placeholder)) = self.read().await?
+            && let Some((found, placeholder)) = match self.read().await {
+                Err(error) if self.spec.runs_unlocked && error.is_of_store() => {
+                    self.pool.went_away(&self.key, &error);
+                    let leader = leader.map(|(leader, _)| leader);
+                    return Ok(ControlFlow::Break(self.alone(leader)));
+                }
+                read => read?,
+            }
         {
             if let Some((leader, asked)) = leader.take() {
                 leader.complete(asked, &found);
@@ -99,7 +137,15 @@ impl Attempt {
             }
             let longest = self.spec.options.spinlock_sleep_thresh;
             match self.pool.flights().probe(&self.key, &mut seen, longest) {
-                Probe::Lead(probe) => return Ok(Handoff::Lead(probe)),
+                // The leader computes without the lock, so there is nothing to ask.
+                Probe::Lead(probe) if self.spec.runs_unlocked && self.pool.is_away(&self.key) => {
+                    drop(probe);
+                    pause = longest;
+                }
+                Probe::Lead(probe) => {
+                    self.place = Some(handoff);
+                    return Ok(Handoff::Lead(probe));
+                }
                 Probe::Later(time) => pause = time,
             }
         }

@@ -274,6 +274,11 @@ impl Leader {
         }
     }
 
+    /// Whether the flight has another leader.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.is_probe
+    }
+
     /// Whether the key had no computed value, so that the leader sends an ACQUIRE without a read before it.
     pub(crate) fn knows_absent(&self) -> bool {
         self.known_absent

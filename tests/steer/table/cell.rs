@@ -1,5 +1,7 @@
 //! What the checks of the table share: the stores, the body of every function, and its errors.
 
+use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub(super) struct Cell {
     pub(super) peer: Pool,
     /// A pool whose keys are others.
     pub(super) elsewhere: Pool,
+    /// A pool whose store cannot be asked.
+    pub(super) away: Pool,
     _folder: TempDir,
 }
 
@@ -37,7 +41,14 @@ impl Cell {
             }
             _ => backend.pool(namespace),
         };
+        fs::write(folder.path().join("file"), "").expect("a file");
+        let away = match backend {
+            Backend::Redis(_) => "redis://127.0.0.1:1".into(),
+            Backend::Cluster(_) => "redis+cluster://127.0.0.1:1".into(),
+            Backend::Embedded => format!("sqlite:{}/file/locks.db", folder.path().display()),
+        };
         Self {
+            away: Pool::open(&away).expect("a pool"),
             pool: open(""),
             peer: open(""),
             elsewhere: open("elsewhere"),
@@ -68,20 +79,26 @@ impl Cell {
     }
 }
 
-/// What every function of the table runs.
+/// What every function of the table runs. Clones are the same body.
+#[derive(Clone)]
 pub(super) struct Body {
-    runs: AtomicUsize,
-    /// Whether the first run waits.
-    is_held: AtomicBool,
     pub(super) pool: Pool,
+    runs: Arc<AtomicUsize>,
+    /// Whether the first run waits.
+    is_held: Arc<AtomicBool>,
+    is_stopped: Arc<AtomicBool>,
 }
+
+/// The pause between two looks at a body.
+const PAUSE: Duration = Duration::from_millis(2);
 
 impl Body {
     pub(super) fn new(pool: &Pool) -> Self {
         Self {
-            runs: AtomicUsize::new(0),
-            is_held: AtomicBool::new(false),
             pool: pool.clone(),
+            runs: Arc::default(),
+            is_held: Arc::default(),
+            is_stopped: Arc::default(),
         }
     }
 
@@ -89,8 +106,25 @@ impl Body {
     pub(super) fn run(&self) -> usize {
         let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
         while run == 1 && self.is_held.load(Ordering::SeqCst) {
-            thread::sleep(Duration::from_millis(2));
+            thread::sleep(PAUSE);
         }
+        run
+    }
+
+    /// The same, and notes whether it was dropped before its end.
+    pub(super) async fn run_async(&self) -> usize {
+        struct Running<'a>(&'a Body, bool);
+        impl Drop for Running<'_> {
+            fn drop(&mut self) {
+                self.0.is_stopped.fetch_or(self.1, Ordering::SeqCst);
+            }
+        }
+        let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut running = Running(self, true);
+        while run == 1 && self.is_held.load(Ordering::SeqCst) {
+            tokio::time::sleep(PAUSE).await;
+        }
+        running.1 = false;
         run
     }
 
@@ -98,19 +132,37 @@ impl Body {
         self.runs.load(Ordering::SeqCst)
     }
 
+    pub(super) async fn started(&self) {
+        while self.runs() == 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn hold(&self) {
+        self.is_held.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn release(&self) {
+        self.is_held.store(false, Ordering::SeqCst);
+    }
+
     /// Runs `check` while the body of `call` runs.
     pub(super) fn while_held<R: Send>(&self, call: impl FnOnce() -> R + Send, check: impl FnOnce()) {
         /// Also if `check` panics.
-        struct EndsBody<'a>(&'a Body);
-        impl Drop for EndsBody<'_> {
+        struct Releases<'a>(&'a Body);
+        impl Drop for Releases<'_> {
             fn drop(&mut self) {
-                self.0.is_held.store(false, Ordering::SeqCst);
+                self.0.release();
             }
         }
-        self.is_held.store(true, Ordering::SeqCst);
+        self.hold();
         thread::scope(|threads| {
             let held = threads.spawn(call);
-            let _ends = EndsBody(self);
+            let _releases = Releases(self);
             eventually("the body", || {
                 (self.runs() > 0 || held.is_finished()).then_some(())
             });
@@ -140,7 +192,9 @@ impl From<Error> for Failed {
 }
 
 pub(super) fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
+    // Each call makes one, so it has few threads.
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .expect("a runtime")
