@@ -41,14 +41,23 @@ impl Cell {
             }
             _ => backend.pool(namespace),
         };
-        fs::write(folder.path().join("file"), "").expect("a file");
-        let away = match backend {
+        let away = folder.path().join("away");
+        let url = match backend {
             Backend::Redis(_) => "redis://127.0.0.1:1".into(),
             Backend::Cluster(_) => "redis+cluster://127.0.0.1:1".into(),
-            Backend::Embedded => format!("sqlite:{}/file/locks.db", folder.path().display()),
+            Backend::Embedded => {
+                fs::create_dir(&away).expect("a folder");
+                format!("sqlite:{}/locks.db", away.display())
+            }
         };
+        let of_away = Pool::open(&url).expect("a pool");
+        if backend.is_embedded() {
+            // A pool opens its file again if it was deleted.
+            fs::remove_dir_all(&away).expect("a folder");
+            fs::write(&away, "").expect("a file");
+        }
         Self {
-            away: Pool::open(&away).expect("a pool"),
+            away: of_away,
             pool: open(""),
             peer: open(""),
             elsewhere: open("elsewhere"),
