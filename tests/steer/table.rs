@@ -328,19 +328,15 @@ table! {
         });
     }
 
-    replicas "replicas" [key = id, replicas = 1]
+    replicas "replicas" [key = id, replicas = other as u32]
     |id, other, body| -> Result<usize, Error> { Ok(body.run()) }
     |cell| {
         let (id, body) = (cell.id(), cell.body());
-        let outcome = call(&cell.pool, id, 0, &body);
-        match cell.backend {
-            // Each master has a replica.
-            Backend::Cluster(_) => assert_eq!(ok(outcome), 1),
-            Backend::Redis(_) | Backend::Embedded => {
-                let text = format!("{:?}", outcome.expect_err("the store has no replica"));
-                assert!(text.contains("TooFewReplicas") && body.runs() == 0, "{text}");
-            }
-        }
+        let text = format!("{:?}", call(&cell.pool, id, 2, &body).expect_err("no store has two replicas"));
+        assert!(text.contains("TooFewReplicas") && body.runs() == 0, "{text}");
+        // Each master of the cluster has one.
+        let is_cluster = matches!(cell.backend, Backend::Cluster(_));
+        assert_eq!(call(&cell.pool, id, 1, &body).is_ok(), is_cluster);
     }
 
     map_err "map_err" [key = id, map_err = Failed::of_lock, wait = "0s"]
