@@ -111,6 +111,26 @@ fn an_entry_is_a_function_without_the_body() {
 }
 
 #[test]
+fn validated_values_have_a_stable_order() {
+    for (args, is_valid) in [
+        ("key = id, validate = tags", false),
+        ("key = id, validate = (id, &tags)", false),
+        ("key = id, validate = dspinlock::sorted(&tags)", true),
+        ("key = id, validate = tags.len()", true),
+    ] {
+        let item = quote!(
+            fn price(id: u64, tags: HashSet<u64>) {}
+        );
+        let args = args.parse().expect("tokens");
+        let error = crate::expand::try_expand(args, item).err();
+        assert_eq!(error.is_none(), is_valid);
+        let advice =
+            "another check, in every process: use a `BTreeSet`, or `validate = dspinlock::sorted(&tags)`";
+        assert!(error.is_none_or(|error| error.to_string().contains(advice)));
+    }
+}
+
+#[test]
 fn a_near_cache_is_a_setter_and_a_type() {
     let item = quote! {
         fn price(id: u64) -> Result<Price, Failure> {

@@ -39,4 +39,9 @@ fn constant(id: u64, amount: u64) -> Result {
     Ok(id + amount)
 }
 
+#[dspinlock(key = id, validate = tags)]
+fn set(id: u64, tags: std::collections::HashSet<u64>) -> Result {
+    Ok(id + tags.len() as u64)
+}
+
 fn main() {}
