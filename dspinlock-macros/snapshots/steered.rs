@@ -1,4 +1,4 @@
-async fn pay(id: u64, amount: u64) -> Result<Option<u64>, Failure> {
+async fn pay(id: u64, amount: u64, currency: &str) -> Result<Option<u64>, Failure> {
     {
         ::dspinlock::__private::Call::new({
                 static SITE: ::dspinlock::__private::Site = ::dspinlock::__private::Site::new(
@@ -13,7 +13,8 @@ async fn pay(id: u64, amount: u64) -> Result<Option<u64>, Failure> {
             .skip_busy()
             .part(&id)
             .validating(&amount)
-            .validating(&currency())
+            .validating(&"{currency}")
+            .validating(&::core::format_args!("{currency}"))
             .pool(&POOL)
             .label(::core::format_args!("order:{id}"))
     }

@@ -74,7 +74,7 @@ fn every_argument_becomes_a_setter() {
 #[test]
 fn results_decide_how_long_they_are_kept_in_closures_of_the_shim() {
     let item = quote! {
-        async fn pay(id: u64, amount: u64) -> Result<Option<u64>, Failure> {
+        async fn pay(id: u64, amount: u64, currency: &str) -> Result<Option<u64>, Failure> {
             charge(id, amount).await
         }
     };
@@ -82,7 +82,7 @@ fn results_decide_how_long_they_are_kept_in_closures_of_the_shim() {
         key = id,
         version = 2,
         label = "order:{id}",
-        validate = (amount, currency()),
+        validate = (amount, "{currency}"),
         cached_if_computed,
         ttl = |value| value.map(Duration::from_secs),
         err_ttl = "1s",
@@ -108,6 +108,26 @@ fn an_entry_is_a_function_without_the_body() {
         entry = price_entry
     );
     check(args, item, expect_file!["../snapshots/entry.rs"]);
+}
+
+#[test]
+fn validated_values_have_a_stable_order() {
+    for (args, is_valid) in [
+        ("key = id, validate = tags", false),
+        ("key = id, validate = (id, &tags)", false),
+        ("key = id, validate = dspinlock::sorted(&tags)", true),
+        ("key = id, validate = tags.len()", true),
+    ] {
+        let item = quote!(
+            fn price(id: u64, tags: HashSet<u64>) {}
+        );
+        let args = args.parse().expect("tokens");
+        let error = crate::expand::try_expand(args, item).err();
+        assert_eq!(error.is_none(), is_valid);
+        let advice =
+            "another check, in every process: use a `BTreeSet`, or `validate = dspinlock::sorted(&tags)`";
+        assert!(error.is_none_or(|error| error.to_string().contains(advice)));
+    }
 }
 
 #[test]
@@ -208,6 +228,9 @@ fn a_literal_at_a_limit_is_accepted() {
         r#"label = "user:{id:>4}""#,
         r#"label = "{{x}}""#,
         "key = id, validate = id",
+        r#"key = id, validate = "{id:?}""#,
+        r#"key = id, validate = ("user", id)"#,
+        "key = id, validate = LIMIT",
         "key = id, validate = id, on_error = panic",
         "entry = price_entry",
         "pool = pool()",
@@ -270,6 +293,10 @@ fn a_literal_beyond_a_limit_is_refused() {
         r#"label = "{}""#,
         "validate = id",
         "key = id, validate = id, on_error = run_unlocked",
+        "key = id, validate = ()",
+        r#"key = id, validate = "eur""#,
+        r#"key = id, validate = ("id", 1)"#,
+        r#"key = id, validate = "{other}""#,
         "entry = price",
         r#"entry = "price_entry""#,
         r#"name = "", version = 1"#,

@@ -31,7 +31,7 @@ pub(crate) use crate::store::Boxed;
 #[derive(Debug)]
 pub(crate) enum Permit {
     Lease { lease: Lease, frame: Arc<Frame> },
-    Alone(Alone, Arc<Frame>),
+    Alone(Box<Alone>, Arc<Frame>),
 }
 
 /// Runs a call of an annotated function. `joined` is what its [`Lookup`] has come to, if it had one.
@@ -70,7 +70,7 @@ impl Permit {
             leader.begin_computing();
         }
         let frame = Frame::without_lease(Frame::current(), &alone.pool, &alone.key);
-        Box::new(Self::Alone(alone, frame))
+        Box::new(Self::Alone(Box::new(alone), frame))
     }
 
     /// Polls or runs `body`, with the lease as `dspinlock::current()`.

@@ -129,7 +129,8 @@ pub(super) fn call(function: &LockedFn, entry: Option<&Ident>) -> TokenStream {
     let error_policy = error_policy(function);
     let parts = key(function).into_iter().map(|expr| part("part", expr));
     let validated = function.args.validate.iter().flat_map(|validate| &validate.value);
-    let validated = validated.map(|expr| part("validating", expr.clone()));
+    let validated = validated.flat_map(|expr| formatted(expr, false));
+    let validated = validated.map(|expr| part("validating", expr));
     let skip_busy = function.args.on_busy.as_ref().map(|_| quote!(.skip_busy()));
     let private = private(&function.args, Span::call_site());
     // The steps that change the type of the call move it. They come before the key, because a call with a key is larger.

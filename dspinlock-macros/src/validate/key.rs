@@ -16,6 +16,7 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
         skip_is_unique,
         skip_has_no_key,
         key_depends_on_arguments,
+        validate_depends_on_arguments,
         holes_name_arguments,
     ] {
         check(function, errors);
@@ -88,16 +89,8 @@ fn key_depends_on_arguments(function: &LockedFn, errors: &mut Errors) {
         return;
     };
     let parts = &key.value;
-    for text in parts.iter().filter_map(constant_text) {
-        let is_meant = |argument: &&Ident| {
-            *argument == &text.value() && !parts.iter().any(|part| mentions(part, argument))
-        };
-        if let Some(argument) = function.names().find(is_meant) {
-            let message = format_args!(
-                "this is a text, not the argument `{argument}`: write `{argument}` without quotes"
-            );
-            return errors.add(text, message);
-        }
+    if has_quoted_argument(function, parts, errors) {
+        return;
     }
     // A shared key has no other name than its literal.
     let is_constant = !parts.is_empty() && parts.iter().all(is_constant) && !function.args.is_shared();
@@ -110,6 +103,35 @@ fn key_depends_on_arguments(function: &LockedFn, errors: &mut Errors) {
     }
 }
 
+/// Values that are the same for every call would accept every call.
+fn validate_depends_on_arguments(function: &LockedFn, errors: &mut Errors) {
+    let Some(validate) = &function.args.validate else {
+        return;
+    };
+    let parts = &validate.value;
+    if !has_quoted_argument(function, parts, errors) && parts.iter().all(is_constant) {
+        let message = "`validate` is the same for every call: use the arguments, as in `validate = amount`";
+        errors.add(&validate.name, message);
+    }
+}
+
+/// Adds an error for a text that is the name of an argument, unless another part uses this argument.
+fn has_quoted_argument(function: &LockedFn, parts: &[Expr], errors: &mut Errors) -> bool {
+    for text in parts.iter().filter_map(constant_text) {
+        let is_meant = |argument: &&Ident| {
+            *argument == &text.value() && !parts.iter().any(|part| mentions(part, argument))
+        };
+        if let Some(argument) = function.names().find(is_meant) {
+            let message = format_args!(
+                "this is a text, not the argument `{argument}`: write `{argument}` without quotes"
+            );
+            errors.add(text, message);
+            return true;
+        }
+    }
+    false
+}
+
 /// The compiler would suggest another key without the text. A name in capitals may be a constant.
 fn holes_name_arguments(function: &LockedFn, errors: &mut Errors) {
     let is_unknown = |argument: &str| {
@@ -119,7 +141,8 @@ fn holes_name_arguments(function: &LockedFn, errors: &mut Errors) {
             && function.names().all(|name| name.unraw() != argument)
             && function.generics().all(|(_, name)| name != argument)
     };
-    for part in function.args.key.iter().flat_map(|key| &key.value) {
+    let parts = [&function.args.key, &function.args.validate];
+    for part in parts.into_iter().flatten().flat_map(|arg| &arg.value) {
         let Expr::Lit(ExprLit {
             lit: Lit::Str(text), ..
         }) = part

@@ -1,4 +1,4 @@
-//! Refuses a part of the key whose order differs between processes, if the type of the argument shows it.
+//! Refuses a part of the key or of `validate` whose order differs between processes, if the type of the argument shows it.
 
 use proc_macro2::Ident;
 use syn::punctuated::Punctuated;
@@ -8,6 +8,7 @@ use syn::{Expr, FnArg, Macro, PathSegment, Token, UnOp};
 use super::key::mentions;
 use crate::errors::Errors;
 use crate::model::LockedFn;
+use crate::parse::Arg;
 
 pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
     let inputs = function.sig.inputs.iter();
@@ -20,18 +21,19 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
         let Some((name, form)) = names.find_map(|name| Some((name, form(function, name)?))) else {
             continue;
         };
+        let (argument, word) = argument(function, name);
         let mut unordered = Unordered::default();
         unordered.visit_type(ty);
         if let Some(collection) = unordered.set {
             let message = format_args!(
-                "a `{collection}` has another order, and so another key, in every process: use a `BTreeSet`, or \
-                 `key = dspinlock::sorted(&{name})`"
+                "a `{collection}` has another order, and so another {word}, in every process: use a `BTreeSet`, or \
+                 `{argument} = dspinlock::sorted(&{name})`"
             );
             errors.add(collection, message);
         } else if let (Form::Text, Some(collection)) = (form, unordered.map) {
             let message = format_args!(
-                "the text of a `{collection}` has another order, and so another key, in every process: use a `BTreeMap`, or \
-                 `key = {name}`, which sorts the entries"
+                "the text of a `{collection}` has another order, and so another {word}, in every process: use a `BTreeMap`, or \
+                 `{argument} = {name}`, which sorts the entries"
             );
             errors.add(collection, message);
         }
@@ -51,14 +53,21 @@ fn form(function: &LockedFn, name: &Ident) -> Option<Form> {
     let Some(key) = &function.args.key else {
         return (!function.skips(name)).then_some(Form::Value);
     };
-    let parts = &key.value;
-    if parts.iter().any(|part| is_text(part, name)) {
+    let validated = function.args.validate.iter().flat_map(|validate| &validate.value);
+    let mut parts = key.value.iter().chain(validated);
+    if parts.clone().any(|part| is_text(part, name)) {
         return Some(Form::Text);
     }
-    parts
-        .iter()
-        .any(|part| is_value(part, name))
-        .then_some(Form::Value)
+    parts.any(|part| is_value(part, name)).then_some(Form::Value)
+}
+
+/// Which argument of the attribute uses the argument of the function, and a word for its value.
+fn argument(function: &LockedFn, name: &Ident) -> (&'static str, &'static str) {
+    let is_in_key = |key: &Arg<Vec<Expr>>| key.value.iter().any(|part| mentions(part, name));
+    match &function.args.key {
+        Some(key) if !is_in_key(key) => ("validate", "check"),
+        _ => ("key", "key"),
+    }
 }
 
 /// Whether the part is a format string with the argument in a hole, or a text that `format!` makes of the argument.

@@ -19,6 +19,12 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::pool::flight::Flights;
 
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pool")
+    }
+}
+
 #[derive(Clone, Default)]
 pub struct Pool {
     entry: Arc<Mutex<Entry>>,

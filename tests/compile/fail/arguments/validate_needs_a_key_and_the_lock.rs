@@ -24,4 +24,24 @@ fn not_serializable(id: u64, amount: u64) -> Result {
 
 struct Amount(u64);
 
+#[dspinlock(key = id, validate = "amount")]
+fn text(id: u64, amount: u64) -> Result {
+    Ok(id + amount)
+}
+
+#[dspinlock(key = id, validate = "{amont}")]
+fn unknown_hole(id: u64, amount: u64) -> Result {
+    Ok(id + amount)
+}
+
+#[dspinlock(key = id, validate = 1)]
+fn constant(id: u64, amount: u64) -> Result {
+    Ok(id + amount)
+}
+
+#[dspinlock(key = id, validate = tags)]
+fn set(id: u64, tags: std::collections::HashSet<u64>) -> Result {
+    Ok(id + tags.len() as u64)
+}
+
 fn main() {}

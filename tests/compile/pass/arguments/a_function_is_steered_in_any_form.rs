@@ -234,7 +234,7 @@ macro_rules! steered {
 }
 
 steered!(by_macro, by_macro_entry, id: u32, 1 + 1, 2, "user", |value| Duration::from_secs(*value), |_| SHORT);
-steered!(by_macro_of_literals, by_macro_of_literals_entry, id: u32, "text", 2, "user", "1m", "1s");
+steered!(by_macro_of_literals, by_macro_of_literals_entry, id: u32, ("text", id), 2, "user", "1m", "1s");
 
 pub fn nested() -> Entry<Outcome<u64>> {
     #[dspinlock(cached_if_computed, entry = inner_entry, version = 2, label = "{id}")]
