@@ -3,7 +3,7 @@
 use proc_macro2::Ident;
 use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
-use syn::{Expr, FnArg, Macro, PathSegment, Token, UnOp};
+use syn::{Expr, FnArg, Macro, PathSegment, Token, Type, UnOp};
 
 use super::key::mentions;
 use crate::errors::Errors;
@@ -25,9 +25,12 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
         let mut unordered = Unordered::default();
         unordered.visit_type(ty);
         if let Some(collection) = unordered.set {
+            let sorted = match sorted(ty, collection, name) {
+                Some(sorted) => format!(", or `{argument} = {sorted}`"),
+                None => String::new(),
+            };
             let message = format_args!(
-                "a `{collection}` has another order, and so another {word}, in every process: use a `BTreeSet`, or \
-                 `{argument} = dspinlock::sorted(&{name})`"
+                "a `{collection}` has another order, and so another {word}, in every process: use a `BTreeSet`{sorted}"
             );
             errors.add(collection, message);
         } else if let (Form::Text, Some(collection)) = (form, unordered.map) {
@@ -38,6 +41,24 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
             errors.add(collection, message);
         }
     }
+}
+
+/// The part of the key that sorts the argument, if the argument itself is the collection.
+fn sorted(ty: &Type, collection: &Ident, name: &Ident) -> Option<String> {
+    let (target, is_reference) = match ty {
+        Type::Reference(reference) => (&*reference.elem, true),
+        ty => (ty, false),
+    };
+    let Type::Path(path) = target else { return None };
+    let is_collection = path
+        .path
+        .segments
+        .last()
+        .is_some_and(|last| last.ident == *collection);
+    is_collection.then(|| match is_reference {
+        true => format!("dspinlock::sorted({name})"),
+        false => format!("dspinlock::sorted(&{name})"),
+    })
 }
 
 /// How an argument is a part of the key.

@@ -100,7 +100,8 @@ impl PoolBuilder {
 
     /// The greatest size of an encoded value in bytes. Default: 8 MiB.
     ///
-    /// A larger value is not stored, and the call fails with [`Error::ValueTooLarge`](crate::Error::ValueTooLarge).
+    /// A larger value is returned and not stored, with one warning for each function. The bytes of a `Vec<u8>` take one or two
+    /// bytes each, unless the type uses the crate `serde_bytes`.
     /// A larger value that another process stored counts as absent.
     ///
     /// ```
