@@ -6,6 +6,7 @@
 //! async calls share, `future` is the future of an async call.
 
 mod entry;
+mod fresh;
 mod future;
 mod keeping;
 mod names;
@@ -17,6 +18,7 @@ mod site;
 mod site_name;
 mod steps;
 mod storable;
+mod task;
 mod unreadable;
 mod unstored;
 
@@ -25,6 +27,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 pub use self::entry::Entry;
+pub use self::fresh::{Fresh, fresh, fresh_blocking};
 pub use self::future::Run;
 use self::keeping::Errors;
 pub use self::keeping::{
@@ -39,6 +42,7 @@ pub use self::shape::{Fallible, Plain, Shape};
 pub use self::site::Site;
 use self::steps::{Decision, Steps};
 pub use self::storable::{Cached, CachedNear, CachedShared, Discarded, NearCacheable, NoValue, Storable};
+pub use self::task::Detachable;
 use crate::codec::Undecodable;
 use crate::error::Error;
 use crate::options::Wait;
@@ -282,6 +286,24 @@ impl<R, P, K: Keep<R>> Returning<R, P, K> {
         Run::new(Entering::new(self.draft.order::<F>()), self.steps, body)
     }
 
+    /// `detach`: runs an async body as a task.
+    pub async fn run_detached<F: Future<Output = R> + Detachable>(mut self, body: F) -> R
+    where
+        R: Detachable,
+        P: Clone + Send + 'static,
+        K: Send + 'static,
+    {
+        task::detached(Entering::new(self.draft.order::<F>()), self.steps, body).await
+    }
+
+    /// `on_lease_lost = cancel`: drops an async body if the lease is lost.
+    pub async fn run_cancelled<F: Future<Output = R>>(mut self, body: F) -> R
+    where
+        P: Clone,
+    {
+        task::cancelled(Entering::new(self.draft.order::<F>()), self.steps, body).await
+    }
+
     /// Runs a sync body under the lock, unless another call's result is returned. Blocks the thread.
     pub fn run_blocking<F: FnOnce() -> R>(mut self, body: F) -> R {
         let mut entering = Entering::new(self.draft.order::<F>());
@@ -297,8 +319,8 @@ impl<R, P, K: Keep<R>> Returning<R, P, K> {
             }
         };
         let outcome = match &permit {
-            Some(permit) => permit.scope(body),
-            None => body(),
+            Some(permit) => fresh::without(|| permit.scope(body)),
+            None => fresh::without(body),
         };
         if let Some(settling) = self.steps.settle(permit, &outcome) {
             // The caller has its value, whatever becomes of the publish.

@@ -16,20 +16,22 @@ mod wait;
 use std::sync::Arc;
 
 use self::attempt::Attempt;
-pub(crate) use self::attempt::{CallSpec, Outcome};
+pub(crate) use self::attempt::{Alone, CallSpec, Outcome};
 pub(crate) use self::lookup::{Joined, Lookup};
 use crate::error::{Error, KeyName};
 use crate::lease::current::Frame;
 use crate::lease::{Lease, Publication, PublishOutcome};
 use crate::pool::Pool;
+use crate::pool::flight::Found;
+use crate::rt::background;
 pub(crate) use crate::store::Boxed;
 
-/// A held lock, for the call that computes. Dropping it aborts the lock. Boxed, because the future of a call contains it.
+/// What a call holds that computes: the lock or, if the store cannot be asked, its place in this process. Dropping it aborts the
+/// lock. Boxed, because the future of a call contains it.
 #[derive(Debug)]
-pub(crate) struct Permit {
-    lease: Lease,
-    frame: Arc<Frame>,
-    max_value_size: usize,
+pub(crate) enum Permit {
+    Lease { lease: Lease, frame: Arc<Frame> },
+    Alone(Alone, Arc<Frame>),
 }
 
 /// Runs a call of an annotated function. `joined` is what its [`Lookup`] has come to, if it had one.
@@ -37,6 +39,16 @@ pub(crate) fn enter(mut spec: Box<CallSpec>, joined: Option<Joined>) -> Boxed<Re
     Box::pin(async move {
         let pool = Pool::of_call(spec.pool.take()).await?;
         follow::run(Attempt::new(pool, spec, true)?, joined).await
+    })
+}
+
+/// Waits for the result of the call that holds the key, without asking for the lock.
+pub(crate) fn witness(mut spec: Box<CallSpec>) -> Boxed<Result<Found, Error>> {
+    Box::pin(async move {
+        let pool = Pool::of_call(spec.pool.take()).await?;
+        let site = spec.caller.site.clone();
+        let witnessed = Attempt::new(pool, spec, true)?.witness();
+        background::run(witnessed).await.map_err(|error| error.at(&site))
     })
 }
 
@@ -50,32 +62,32 @@ impl Permit {
     /// The permit of a call that was polled in the current frame.
     pub(crate) fn new(lease: Lease) -> Box<Self> {
         let frame = Frame::new(Frame::current(), lease.held().clone());
-        let max_value_size = lease.held().max_value_size();
-        Box::new(Self {
-            lease,
-            frame,
-            max_value_size,
-        })
+        Box::new(Self::Lease { lease, frame })
     }
 
-    /// Polls or runs `body` with this lease as `dspinlock::current()`.
+    pub(crate) fn alone(mut alone: Alone) -> Box<Self> {
+        if let Some(leader) = &mut alone.leader {
+            leader.begin_computing();
+        }
+        let frame = Frame::without_lease(Frame::current(), &alone.pool, &alone.key);
+        Box::new(Self::Alone(alone, frame))
+    }
+
+    /// Polls or runs `body`, with the lease as `dspinlock::current()`.
     pub(crate) fn scope<T>(&self, body: impl FnOnce() -> T) -> T {
-        self.frame.enter(body)
+        match self {
+            Self::Lease { frame, .. } => frame.enter(body),
+            Self::Alone(_, frame) => frame.enter(body),
+        }
     }
 
     /// Publishes a result, or releases the lock if it is not kept. If that fails it logs a warning, because the caller has its
-    /// result.
+    /// result. Without the lock, only the followers of the call receive the result.
     pub(crate) fn publish(self, publication: Publication) -> Boxed<Result<(), Error>> {
         Box::pin(async move {
-            let held = self.lease.held().clone();
-            match self.lease.publish(publication).await {
-                Ok(PublishOutcome::Published) => {}
-                Ok(PublishOutcome::AlreadyLost | PublishOutcome::Lost) => {
-                    log::warn!(target: "dspinlock", "the result of {} was not published: its lease was lost while the function ran; raise `lease` if that happens often", held.name());
-                }
-                Err(error) => {
-                    log::warn!(target: "dspinlock", "the result of {} was not published: {error}", held.name());
-                }
+            match self {
+                Self::Lease { lease, .. } => publish(lease, publication).await,
+                Self::Alone(alone, _) => alone.complete(publication),
             }
             Ok(())
         })
@@ -83,19 +95,55 @@ impl Permit {
 
     /// The greatest size of an encoded result.
     pub(crate) fn max_value_size(&self) -> usize {
-        self.max_value_size
+        match self {
+            Self::Lease { lease, .. } => lease.held().max_value_size(),
+            Self::Alone(alone, _) => alone.pool.max_value_size(),
+        }
     }
 
     /// Aborts the lock and waits for the reply, so that the caller may retry or exit at once.
     pub(crate) fn abort(self) -> Boxed<Result<(), Error>> {
         Box::pin(async move {
-            self.lease.abort().await;
+            if let Self::Lease { lease, .. } = self {
+                lease.abort().await;
+            }
             Ok(())
         })
     }
 
+    pub(crate) fn has_lease(&self) -> bool {
+        matches!(self, Self::Lease { .. })
+    }
+
+    /// Resolves when the lease is lost. `None` without a lease.
+    pub(crate) fn loss(&self) -> Option<impl Future<Output = ()> + use<>> {
+        match self {
+            Self::Lease { lease, .. } => {
+                let held = lease.held().clone();
+                Some(async move { held.lost().await })
+            }
+            Self::Alone(..) => None,
+        }
+    }
+
     pub(crate) fn key(&self) -> KeyName {
-        self.lease.held().name()
+        match self {
+            Self::Lease { lease, .. } => lease.held().name(),
+            Self::Alone(alone, _) => alone.name.clone(),
+        }
+    }
+}
+
+async fn publish(lease: Lease, publication: Publication) {
+    let held = lease.held().clone();
+    match lease.publish(publication).await {
+        Ok(PublishOutcome::Published) => {}
+        Ok(PublishOutcome::AlreadyLost | PublishOutcome::Lost) => {
+            log::warn!(target: "dspinlock", "the result of {} was not published: its lease was lost while the function ran; raise `lease` if that happens often", held.name());
+        }
+        Err(error) => {
+            log::warn!(target: "dspinlock", "the result of {} was not published: {error}", held.name());
+        }
     }
 }
 

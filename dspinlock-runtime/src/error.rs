@@ -253,6 +253,23 @@ impl Error {
         )
     }
 
+    /// Whether the store could not be asked.
+    pub(crate) fn is_of_store(&self) -> bool {
+        matches!(
+            self,
+            Self::Store { .. } | Self::RedisNotInitialized { .. } | Self::EmbeddedNotInitialized { .. }
+        )
+    }
+
+    /// Whether the store did not reply. Otherwise it refused one request.
+    pub(crate) fn is_outage(&self) -> bool {
+        use StoreFailure::{Disconnected, Timeout, Unavailable};
+        match self {
+            Self::Store { reason, .. } => matches!(reason, Disconnected | Timeout | Unavailable(_)),
+            error => error.is_of_store(),
+        }
+    }
+
     /// Adds the site's name to an error about a key or an option.
     pub(crate) fn at(mut self, site: &str) -> Self {
         match &mut self {

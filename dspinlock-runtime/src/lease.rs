@@ -302,11 +302,15 @@ impl Lease {
         let held = self.held.clone();
         Op::new(async move {
             let at = |error: Error| error.at(held.site());
+            let lost = || Error::LeaseLost { key: held.name() };
+            if held.is_lost() {
+                return Err(lost());
+            }
             held.check_length(lease).map_err(at)?;
-            let is_held = !held.is_lost() && heartbeat::extend(&held, lease).await.map_err(at)?;
-            match is_held && !held.is_lost() {
+            // The deadline may pass before the reply.
+            match heartbeat::extend(&held, lease).await.map_err(at)? && !held.is_lost() {
                 true => Ok(()),
-                false => Err(Error::LeaseLost { key: held.name() }),
+                false => Err(lost()),
             }
         })
     }
@@ -374,8 +378,8 @@ impl Lease {
         let Publication { payload, flag, kept } = publication;
         let ttl = match kept {
             Kept::ForTtl if payload.is_some() || held.terms.keeps_mark => Some(held.terms.ttl),
-            Kept::For(ttl) => Some(ttl),
-            Kept::ForTtl | Kept::Nothing => None,
+            Kept::For(ttl) if payload.is_some() || held.terms.keeps_mark => Some(ttl),
+            Kept::ForTtl | Kept::For(_) | Kept::Nothing => None,
         };
         let request = match ttl {
             None => Request::Release(Release {

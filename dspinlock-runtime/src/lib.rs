@@ -22,7 +22,7 @@ mod store;
 mod tests;
 mod tls;
 
-pub use call::Entry;
+pub use call::{Entry, Fresh, fresh, fresh_blocking};
 pub use error::{Error, Holder, KeyName, StoreFailure};
 pub use key::sorted;
 pub use lease::Lease;
@@ -54,9 +54,9 @@ pub use tls::Tls;
 /// | [`OnBusy`](bounds::OnBusy) | the return type | `on_busy = skip` |
 pub mod bounds {
     pub use crate::call::{
-        BecomesError, ByFrom, Cached, CachedNear, CachedShared, Discarded, ErrorOf, Fail, Fails, Fallible,
-        IntoTtl, Keep, Keeping, KeyPart, LockError, MapErr, NearCacheable, NoValue, OnBusy, OnError, Plain,
-        RecordableError, Recorded, ReturnType, Skip, Storable, Ttl, ValueOf,
+        BecomesError, ByFrom, Cached, CachedNear, CachedShared, Detachable, Discarded, ErrorOf, Fail, Fails,
+        Fallible, IntoTtl, Keep, Keeping, KeyPart, LockError, MapErr, NearCacheable, NoValue, OnBusy,
+        OnError, Plain, RecordableError, Recorded, ReturnType, Skip, Storable, Ttl, ValueOf,
     };
 }
 

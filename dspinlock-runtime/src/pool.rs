@@ -7,11 +7,13 @@ pub(crate) mod flight;
 mod namespace;
 pub(crate) mod near_cache;
 mod open;
+mod outage;
 pub(crate) mod request;
 mod secret;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 use sha2::{Digest, Sha256};
@@ -21,23 +23,27 @@ use self::flight::{Flights, Found};
 use self::namespace::Namespace;
 use self::near_cache::NearCache;
 use self::open::{Location, Settings};
+use self::outage::Outages;
 use self::request::{Reading, Requests};
 use self::secret::{SIGNATURE_SIZE, Secret};
 use crate::error::Error;
 use crate::key::{Key, base64};
 use crate::protocol::header::{Check, Hit, MAX_LINE};
-use crate::protocol::tag::Tag;
+use crate::protocol::tag::{Head, Tag};
 use crate::protocol::{Publish, Read, Reply, Request};
-use crate::rt::blocking;
 use crate::rt::handle::Handle;
 use crate::rt::op::Op;
 use crate::rt::process::{self, Owned, PerProcess};
 use crate::rt::thread_end;
+use crate::rt::{background, blocking};
 use crate::store::RedisParameters;
 
 pub use self::builder::PoolBuilder;
 
 static GLOBAL: PerProcess<Global> = PerProcess::new(Global::inherit);
+
+/// The pause before each probe of a server that is away.
+const PROBE_PAUSE: Duration = Duration::from_millis(250);
 
 /// The global pool of one process.
 struct Global {
@@ -195,6 +201,7 @@ struct Shared {
     requests: Requests,
     flights: Flights,
     near_cache: Arc<NearCache>,
+    outages: Outages,
 }
 
 impl Pool {
@@ -259,9 +266,9 @@ impl Pool {
     }
 
     fn new(settings: Settings) -> Result<Self, Error> {
-        let secret = settings.secret.as_deref().map(Secret::new).transpose()?;
+        let secret = settings.secret()?;
         let namespace = settings.namespace()?;
-        let settings = settings.with_hashed_secret();
+        let settings = settings.with_hashed_secrets();
         Self::from_source(Source {
             settings,
             secret,
@@ -279,6 +286,7 @@ impl Pool {
             requests: Requests::new(store, near_cache.clone()),
             flights: Flights::default(),
             near_cache,
+            outages: Outages::default(),
         };
         Ok(Self {
             shared: Handle::new(Owned::new(shared)),
@@ -416,6 +424,41 @@ impl Pool {
         }
     }
 
+    /// Whether the server of this key cannot be asked now, as far as is known.
+    pub(crate) fn is_away(&self, key: &Key) -> bool {
+        let outages = &self.shared.outages;
+        outages.is_away(self.shared.requests.server(key))
+    }
+
+    /// A request for this key has failed, and its function runs without the lock. If the server is away, probes ask it until it is
+    /// back. A request that was refused says nothing of the others.
+    pub(crate) fn went_away(&self, key: &Key, error: &Error) {
+        if !error.is_outage() {
+            log::warn!(target: "dspinlock", "running a function without the lock: {error}");
+            return;
+        }
+        let server = self.shared.requests.server(key);
+        if !self.shared.outages.begin(server) {
+            return;
+        }
+        log::warn!(target: "dspinlock", "functions with `on_store_error = run_unlocked` run without the lock until the store can be asked again: {error}");
+        let (pool, key) = (self.clone(), key.clone());
+        background::spawn(async move {
+            loop {
+                background::sleep(PROBE_PAUSE).await;
+                let read = Request::Read(Read { bound: Head::LENGTH });
+                if pool.send(&key, read).await.is_ok() {
+                    pool.shared.outages.end(server);
+                    log::warn!(target: "dspinlock", "the store can be asked again: functions with `on_store_error = run_unlocked` lock again");
+                    return;
+                }
+                if !pool.shared.outages.goes_on(server) {
+                    return;
+                }
+            }
+        });
+    }
+
     /// Whether the store pushes changes of this key now.
     pub(crate) fn pushes(&self, key: &Key) -> bool {
         self.shared.requests.pushes(key)
@@ -517,7 +560,8 @@ impl PoolBuilder {
     /// # Errors
     ///
     /// - The errors of [`Pool::open`] and [`Pool::connect`].
-    /// - [`Error::InvalidOption`] if the secret has less than 16 bytes, or if a time limit is zero.
+    /// - [`Error::InvalidOption`] if a secret has less than 16 bytes, if `secrets` is empty or set without `secret`, or if a
+    ///   time limit is zero.
     /// - [`Error::InvalidUrl`] or [`Error::InvalidOption`] if [`tls`](Self::tls) is set, but the URL or the parameters do
     ///   not use TLS.
     pub fn open(self) -> Result<Pool, Error> {
@@ -605,6 +649,16 @@ mod tests {
         let settings = |namespace: &str| Pool::builder("sqlite::memory:").namespace(namespace).0;
         assert!(settings("a") == settings("a"));
         assert!(settings("a") != settings("b"));
+    }
+
+    #[test]
+    fn a_pool_with_other_secrets_or_other_credentials_is_another_pool() {
+        let builder = || Pool::builder("sqlite::memory:").secret([7; 16]);
+        let secrets = |list: &[[u8; 16]]| builder().secrets(list).0.with_hashed_secrets();
+        assert!(secrets(&[[7; 16]]) == secrets(&[[7; 16]]));
+        assert!(secrets(&[[7; 16], [8; 16]]) != secrets(&[[8; 16], [7; 16]]));
+        let with = builder().credentials(|| ("app".into(), "password".into()));
+        assert!(with.0 == with.clone().0 && with.0 != builder().0);
     }
 
     #[test]

@@ -114,7 +114,6 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Write<'_>, Reply) {
     match record.status {
         Status::Free => grant(None, now, request),
         Status::Bad(bad) => (Write::Nothing, Reply::Bad(bad)),
-        Status::Blocked(id) | Status::Computed(id, _) if request.seize => grant(id, now, request),
         // A retry: the first reply was lost.
         Status::Blocked(Some(id)) if id.tag == request.tag => {
             (Write::Expire(request.lease), Reply::Acquired(id))
@@ -123,6 +122,7 @@ fn acquire(record: Record, now: u64, request: &Acquire) -> (Write<'_>, Reply) {
             (Write::Nothing, hit(id, layout))
         }
         Status::Computed(Some(id), _) if id.tag == request.tag => (Write::Nothing, Reply::Done),
+        Status::Blocked(id) | Status::Computed(id, _) if request.seize => grant(id, now, request),
         _ if request.fail_if_key_exists => (Write::Nothing, Reply::Exists(existing(remaining))),
         Status::Computed(Some(id), Stored::Value(layout))
             if fits && request.cached && request.refuse != Some(id.tag) =>

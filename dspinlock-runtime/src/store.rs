@@ -2,9 +2,10 @@
 //!
 //! Every store implements the trait [`Store`]. A store knows nothing of pools, calls and user types.
 //!
-//! Modules, top first: `redis`, `embedded`, `memory`, `watch`, `api`, `limits`. Imports point downwards.
+//! Modules, top first: `redis`, `embedded`, `memory`, `watch`, `api`, `credentials`, `limits`. Imports point downwards.
 
 mod api;
+pub(crate) mod credentials;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub(crate) mod limits;
@@ -14,6 +15,7 @@ mod watch;
 
 use std::any::Any;
 
+use self::credentials::Credentials;
 use self::limits::Limits;
 use crate::error::Error;
 use crate::tls::Tls;
@@ -24,7 +26,12 @@ pub use self::api::{
 pub use self::redis::RedisParameters;
 
 /// Opens the store behind a URL.
-pub(crate) fn open(url: &str, tls: Tls, limits: Limits) -> Result<SharedStore, Error> {
+pub(crate) fn open(
+    url: &str,
+    tls: Tls,
+    credentials: Option<Credentials>,
+    limits: Limits,
+) -> Result<SharedStore, Error> {
     let path = url
         .split_once(':')
         .and_then(|(scheme, path)| scheme.eq_ignore_ascii_case("sqlite").then_some(path));
@@ -44,7 +51,7 @@ pub(crate) fn open(url: &str, tls: Tls, limits: Limits) -> Result<SharedStore, E
             reason: "`sqlite:` needs the feature `embedded` of dspinlock: enable it, or use a `redis:` URL"
                 .into(),
         }),
-        None => redis::open(url, tls, limits),
+        None => redis::open(url, tls, credentials, limits),
     }
 }
 
@@ -64,6 +71,7 @@ mod tests {
         super::open(
             url,
             Tls::default(),
+            None,
             Limits::default().check().expect("valid limits"),
         )
     }

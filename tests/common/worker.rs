@@ -25,6 +25,9 @@ use super::logs;
 /// The environment variable that sets the secret of the worker's pool.
 pub(crate) const SECRET: &str = "DSPINLOCK_TEST_SECRET";
 
+/// The environment variable that sets the secrets of its signatures, separated by commas.
+pub(crate) const SECRETS: &str = "DSPINLOCK_TEST_SECRETS";
+
 /// Not a test: the main function of the worker process. In an ordinary run it returns at once.
 #[test]
 fn main() {
@@ -35,7 +38,11 @@ fn main() {
     println!();
     logs::capture();
     if let (Ok(secret), Ok(url)) = (env::var(SECRET), env::var("DSPINLOCK_URL")) {
-        let pool = Pool::builder(&url).secret(secret).open();
+        let mut builder = Pool::builder(&url).secret(secret);
+        if let Ok(secrets) = env::var(SECRETS) {
+            builder = builder.secrets(secrets.split(','));
+        }
+        let pool = builder.open();
         dspinlock::init(pool.expect("the pool can be opened")).expect("the global pool is initialized once");
     }
     // A single thread: a body that blocks it blocks all tasks of the runtime.

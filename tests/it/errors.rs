@@ -62,20 +62,31 @@ const PROVOKED: &[Provoked] = &[
         failure(lock(&Pool::open(&server.url_for("reader", "any")).unwrap()))
     }),
     ("Codec", || {
-        #[dspinlock(cached_if_computed)]
+        #[dspinlock(cached_if_computed, entry = broken_entry)]
         fn broken() -> Result<Unserializable, Error> {
             Ok(Unserializable)
         }
         init_in_memory();
-        broken().unwrap_err()
+        broken().unwrap();
+        broken_entry().prime_blocking(&Ok(Unserializable)).unwrap_err()
+    }),
+    ("KeyReused", || {
+        #[dspinlock(key = id, validate = amount, cached_if_computed)]
+        fn pay(id: u64, amount: u64) -> Result<(), Error> {
+            let _ = id;
+            Ok(())
+        }
+        init_in_memory();
+        pay(1, 10).unwrap();
+        pay(1, 11).unwrap_err()
     }),
     ("ValueTooLarge", || {
-        #[dspinlock(cached_if_computed)]
+        #[dspinlock(cached_if_computed, entry = large_entry)]
         fn large() -> Result<String, Error> {
             Ok("x".repeat(9 << 20))
         }
         init_in_memory();
-        large().unwrap_err()
+        large_entry().prime_blocking(&large()).unwrap_err()
     }),
     ("EmbeddedNotInitialized", || {
         Pool::open("sqlite:/proc/dspinlock.sqlite").unwrap_err()

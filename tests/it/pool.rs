@@ -1,6 +1,7 @@
 //! Pools: opening one, connecting it, and its credentials.
 
 mod connecting;
+mod credentials;
 mod least_privilege;
 mod open;
 mod refusals;

@@ -72,18 +72,27 @@ fn each_value_is_tried_when_it_is_stored() {
 }
 
 #[test]
-fn a_value_that_is_nested_too_deep_is_an_error() {
+fn a_value_that_is_nested_too_deep_is_not_stored() {
     #[derive(Debug, Serialize, Deserialize)]
     struct Lists(Vec<Lists>);
-    #[dspinlock(cached_if_computed)]
-    fn nested(levels: u32) -> Result<Lists, Error> {
+    #[dspinlock(key = levels, cached_if_computed)]
+    fn nested(levels: u32, runs: &AtomicU32) -> Result<Lists, Error> {
+        runs.fetch_add(1, Ordering::SeqCst);
         Ok((1..levels).fold(Lists(vec![]), |inner, _| Lists(vec![inner])))
     }
     init_in_memory();
-    assert!(nested(128).is_ok());
-    let error = nested(129).unwrap_err();
-    assert!(matches!(error, Error::Codec { .. }), "{error}");
-    assert!(error.to_string().contains("more than 128 levels deep"), "{error}");
+    logs::capture();
+    for (levels, expected) in [(128, 1), (129, 2)] {
+        let runs = AtomicU32::new(0);
+        assert!(nested(levels, &runs).is_ok() && nested(levels, &runs).is_ok());
+        assert_eq!(runs.load(Ordering::SeqCst), expected, "{levels} levels");
+    }
+    assert_eq!(
+        warnings("::nested`", "more than 128 levels deep"),
+        1,
+        "{:?}",
+        logs::lines()
+    );
 }
 
 /// Three callers of a body of 400 ms: the third one waits twice, which together is longer than its `wait`.

@@ -127,7 +127,7 @@ fn a_key_that_is_used_for_another_value_is_refused_at_once() {
                 assert_eq!(pay("a", 12345, "EUR", &runs).expect("a replay"), 1);
                 is_reused(pay("a", 12345, "USD", &runs));
                 assert!(
-                    pay_entry("a", 0, "", &runs)
+                    pay_entry("a", 12345, "EUR", &runs)
                         .peek_blocking()
                         .expect("a reply")
                         .is_some()
@@ -189,4 +189,118 @@ fn with_a_secret_the_check_is_an_hmac() {
         checks.iter().all(|check| check.len() == 22) && checks[0] != checks[1],
         "{checks:?}"
     );
+}
+
+#[test]
+fn the_holder_of_the_key_decides_and_not_the_first_call_of_a_process() {
+    for backend in Backend::all() {
+        let runs = Runs::default();
+        let pools = backend.pools("the_holder_decides");
+        pools[1]
+            .scope_blocking(|| pay("a", 10, "EUR", &runs))
+            .expect("a run");
+        for _ in 0..5 {
+            let outcomes: Vec<_> = thread::scope(|threads| {
+                let (pools, runs) = (&pools, &runs);
+                let calls: Vec<_> = (0..9)
+                    .map(|at| {
+                        // The first call is a wrong one.
+                        let amount = if at % 3 == 0 { 20 } else { 10 };
+                        threads.spawn(move || {
+                            (amount, pools[0].scope_blocking(|| pay("a", amount, "EUR", runs)))
+                        })
+                    })
+                    .collect();
+                calls
+                    .into_iter()
+                    .map(|call| call.join().expect("no panic"))
+                    .collect()
+            });
+            for (amount, outcome) in outcomes {
+                match amount {
+                    10 => assert_eq!(outcome.expect("a replay"), 1, "{backend:?}"),
+                    _ => is_reused(outcome),
+                }
+            }
+        }
+    }
+}
+
+#[dspinlock(key = id, validate = amount, cached_if_computed, name = "steer::busy::mixed")]
+fn mixed(id: u64, amount: u64, time: Duration) -> Result<u64, Error> {
+    let _ = id;
+    thread::sleep(time);
+    Ok(amount)
+}
+
+#[dspinlock(key = id, cached_if_computed, name = "steer::busy::mixed")]
+fn unchecked(id: u64) -> Result<u64, Error> {
+    Ok(id)
+}
+
+#[test]
+fn a_call_that_validates_follows_none_that_does_not() {
+    for backend in [Backend::redis(), Backend::Embedded] {
+        let pools = backend.pools("follows_none");
+        let id = fastrand::u64(..);
+        thread::scope(|threads| {
+            let pools = &pools;
+            threads.spawn(move || pools[1].scope_blocking(|| mixed(id, 10, BODY)).expect("a run"));
+            thread::sleep(Duration::from_millis(300));
+            let leader = threads.spawn(move || pools[0].scope_blocking(|| unchecked(id)));
+            thread::sleep(Duration::from_millis(100));
+            is_reused(pools[0].scope_blocking(|| mixed(id, 20, Duration::ZERO)));
+            assert_eq!(leader.join().expect("no panic").expect("a value"), 10);
+        });
+    }
+}
+
+#[test]
+fn a_primed_value_is_validated_and_a_peek_too() {
+    for backend in Backend::all() {
+        let [pool, _] = backend.pools("a_primed_value");
+        let runs = Runs::default();
+        pool.scope_blocking(|| {
+            pay_entry("p", 10, "EUR", &runs)
+                .prime_blocking(&Ok(7))
+                .expect("a reply");
+            assert_eq!(pay("p", 10, "EUR", &runs).expect("a value"), 7);
+            is_reused(pay("p", 11, "EUR", &runs));
+            let of_others = pay_entry("p", 11, "EUR", &runs).peek_blocking();
+            assert!(of_others.expect("a reply").is_none());
+        });
+    }
+}
+
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+enum Refused {
+    Amount(u64),
+    Lock(String),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Lock(error.to_string())
+    }
+}
+
+#[dspinlock(key = id, validate = amount, cached_if_computed, err_ttl = "0s")]
+fn pay_or_fail(id: u64, amount: u64) -> Result<u64, Refused> {
+    let _ = id;
+    if amount < 20 {
+        Err(Refused::Amount(amount))
+    } else {
+        Ok(amount)
+    }
+}
+
+#[test]
+fn an_error_for_waiters_alone_does_not_use_the_key() {
+    for backend in Backend::all() {
+        let [pool, _] = backend.pools("does_not_use_the_key");
+        pool.scope_blocking(|| {
+            assert_eq!(pay_or_fail(1, 10), Err(Refused::Amount(10)));
+            assert_eq!(pay_or_fail(1, 20), Ok(20), "{backend:?}");
+        });
+    }
 }

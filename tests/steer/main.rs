@@ -1,7 +1,15 @@
 //! Reaching and steering the keys of annotated functions from outside, on every store.
 
+#[path = "../common/mod.rs"]
+mod common;
+
+mod away;
 mod busy;
 mod entry;
+mod fresh;
 mod keeping;
 mod pools;
+mod processes;
 mod stores;
+mod table;
+mod task;

@@ -4,7 +4,7 @@
 use proc_macro2::Ident;
 
 /// Every argument, with an example.
-const ARGUMENTS: [(&str, &str); 25] = [
+const ARGUMENTS: [(&str, &str); 28] = [
     ("key", "key = id"),
     ("skip", "skip(client, trace_id)"),
     ("name", "name = \"price\""),
@@ -14,6 +14,9 @@ const ARGUMENTS: [(&str, &str); 25] = [
     ("validate", "validate = amount"),
     ("err_ttl", "err_ttl = \"1s\""),
     ("on_busy", "on_busy = skip"),
+    ("on_store_error", "on_store_error = run_unlocked"),
+    ("on_lease_lost", "on_lease_lost = cancel"),
+    ("detach", "detach"),
     ("entry", "entry = price_entry"),
     ("pool", "pool = &self.pool"),
     ("cached_if_computed", "cached_if_computed"),

@@ -21,6 +21,7 @@ pub(crate) fn validate(args: &Args, errors: &mut Errors) {
         validate_needs_a_key,
         validate_needs_the_lock,
         skip_ends,
+        unlocked_once,
         durations_are_in_range,
         wait_is_in_range,
         block_time_allows_a_lease,
@@ -167,6 +168,28 @@ fn validate_needs_the_lock(args: &Args, errors: &mut Errors) {
     {
         let message = "`on_error = run_unlocked` would run a reused key again: remove it, or `validate`";
         errors.add(&on_error.name, message);
+    }
+}
+
+fn unlocked_once(args: &Args, errors: &mut Errors) {
+    let Some(unlocked) = &args.on_store_error else {
+        return;
+    };
+    if let Some(on_error) = &args.on_error
+        && matches!(on_error.value, OnError::RunUnlocked)
+    {
+        let message = "`on_error = run_unlocked` includes errors of the store: remove one";
+        errors.add(&unlocked.name, message);
+    }
+    if is_on(&args.fail_if_key_exists) {
+        let message =
+            "`on_store_error = run_unlocked` could run a job twice: remove it, or `fail_if_key_exists`";
+        errors.add(&unlocked.name, message);
+    }
+    if args.validate.is_some() {
+        let message =
+            "`on_store_error = run_unlocked` would run a reused key again: remove it, or `validate`";
+        errors.add(&unlocked.name, message);
     }
 }
 

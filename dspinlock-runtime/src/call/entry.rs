@@ -55,7 +55,12 @@ pub struct Entry<R> {
 struct Target {
     key: Source,
     site: Cow<'static, str>,
+    label: Option<Box<str>>,
+    /// A digest of what the site validates beside its key.
+    validated: Option<Box<[u8; 32]>>,
     options: Options,
+    /// `ttl` was set, so that neither the value nor the error decides.
+    has_ttl: bool,
     pool: Option<Pool>,
 }
 
@@ -76,13 +81,19 @@ impl Target {
             Ok(spec) => Self {
                 key: Source::Known(Ok(spec.key)),
                 site: spec.caller.site,
+                label: spec.caller.label,
+                validated: spec.validated,
                 options: spec.options,
+                has_ttl: false,
                 pool: spec.pool,
             },
             Err(error) => Self {
                 key: Source::Known(Err(error)),
                 site: Cow::Borrowed(""),
+                label: None,
+                validated: None,
                 options: Options::DEFAULT,
+                has_ttl: false,
                 pool: None,
             },
         }
@@ -107,6 +118,11 @@ impl Target {
             .map_err(|error| error.at(&self.site))?;
         let (mut hasher, version) = match &self.key {
             Source::Known(key) => return key.clone(),
+            Source::Parts { .. } if self.site.is_empty() => {
+                return Err(Error::option(
+                    "`Entry::of` needs the `name` of a function: use `HashDSpinlock` for `name = \"\"`",
+                ));
+            }
             Source::Parts { hasher, version } => (hasher.clone(), version),
         };
         let digest = hasher.digest(None, |hash| {
@@ -141,7 +157,8 @@ impl Target {
 
     fn peek(&self) -> Op<Option<Stored<Found>>> {
         let (key, site, pool) = (self.key(), self.site.clone(), self.pool());
-        Op::new(async move { entry::peek(key?, &site, pool).await })
+        let validated = self.validated.clone();
+        Op::new(async move { entry::peek(key?, &site, validated, pool).await })
     }
 
     fn invalidate(&self) -> Op<bool> {
@@ -152,6 +169,7 @@ impl Target {
 
     fn prime(&self, publication: Result<Publication, Refusal>) -> Op<()> {
         let (key, site, pool) = (self.key(), self.site.clone(), self.pool());
+        let (label, validated) = (self.label.clone(), self.validated.clone());
         let mut options = self.options.clone();
         let keeps_mark = options.fail_if_key_exists;
         // Neither of them lets the request replace what is there.
@@ -175,8 +193,12 @@ impl Target {
                     return Err(Error::Codec { key, reason });
                 }
             };
-            let mut spec = CallSpec::new(key, Caller::new(site), options, pool);
-            spec.keeps_mark = keeps_mark;
+            let caller = Caller {
+                label,
+                ..Caller::new(site)
+            };
+            let mut spec = CallSpec::new(key, caller, options, pool);
+            (spec.keeps_mark, spec.validated) = (keeps_mark, validated);
             entry::prime(Box::new(spec), publication).await
         })
     }
@@ -211,7 +233,10 @@ impl Entry<()> {
                     version: None,
                 },
                 site: site.into(),
+                label: None,
+                validated: None,
                 options: Options::DEFAULT,
+                has_ttl: false,
                 pool: None,
             }),
             encode: T::encode,
@@ -306,6 +331,7 @@ impl<R> Entry<R> {
     /// ```
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.target.options.ttl = ttl;
+        self.target.has_ttl = true;
         self
     }
 
@@ -326,7 +352,7 @@ impl<R> Entry<R> {
     }
 
     /// The exact name of the key in the store. Opens the global pool if that is needed, because a namespace or a secret is
-    /// a part of the name.
+    /// a part of the name. Opening a file may block the thread for some milliseconds.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;
@@ -540,6 +566,7 @@ impl<R> Entry<R> {
             }
         };
         let kept = match ttl {
+            _ if self.target.has_ttl => Kept::ForTtl,
             None => Kept::ForTtl,
             Some(Ttl::For(ttl)) => Kept::For(ttl),
             Some(Ttl::Nothing) => return Err(Refusal::NotKept),

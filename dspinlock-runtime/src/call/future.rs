@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
+use super::fresh;
 use super::keeping::Keep;
 use super::order::Entering;
 use super::steps::{Decision, Settling, Steps};
@@ -51,6 +52,21 @@ impl<F, R, P, K> Run<F, R, P, K> {
             steps,
             work: Work::Body { body },
         }
+    }
+}
+
+impl<F, R, P, K> Run<F, R, P, K> {
+    /// A call that has come to its body.
+    pub(super) fn with_permit(permit: Option<Box<Permit>>, steps: Steps<R, P, K>, body: F) -> Self {
+        Self {
+            phase: Phase::Body(permit),
+            steps,
+            work: Work::Body { body },
+        }
+    }
+
+    pub(super) fn is_in_body(&self) -> bool {
+        matches!(self.phase, Phase::Body(_))
     }
 }
 
@@ -102,8 +118,8 @@ impl<F: Future<Output = R>, R, P, K: Keep<R>> RunProj<'_, F, R, P, K> {
             return Poll::Ready(None);
         };
         let polled = match &permit {
-            Some(permit) => permit.scope(|| body.poll(cx)),
-            None => body.poll(cx),
+            Some(permit) => fresh::without(|| permit.scope(|| body.poll(cx))),
+            None => fresh::without(|| body.poll(cx)),
         };
         let Poll::Ready(outcome) = polled else {
             *self.phase = Phase::Body(permit);

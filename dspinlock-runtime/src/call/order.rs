@@ -12,15 +12,17 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::fresh;
 use super::names::{self, Body};
 use super::site::Site;
 use super::site_name::{site_name, site_name_pieces};
 use crate::engine::{self, Boxed, CallSpec, Joined, Lookup, Outcome};
-use crate::error::Error;
+use crate::error::{Error, KeyName};
 use crate::key::{Format, Key, KeyHasher, Owner};
 use crate::lease::held::Caller;
 use crate::options::{Options, Wait};
 use crate::pool::Pool;
+use crate::pool::flight::Found;
 use crate::pool::near_cache::AnyValue;
 use crate::protocol::header::Check;
 use crate::protocol::tag::Tag;
@@ -44,6 +46,8 @@ pub(super) struct Own {
     pub(super) label: Option<Box<str>>,
     /// The hash of what the site validates.
     pub(super) validated: Option<KeyHasher>,
+    /// The call accepts no value that was stored before it.
+    pub(super) is_fresh: bool,
 }
 
 /// A value in the near cache, with what its call has validated.
@@ -73,6 +77,7 @@ impl Draft {
                 pool: None,
                 label: None,
                 validated: None,
+                is_fresh: false,
             })
         })
     }
@@ -97,6 +102,9 @@ impl Draft {
             }
             Some(())
         };
+        if self.cached && fresh::is_marked() {
+            self.own().is_fresh = true;
+        }
         if let Some(pool) = Pool::chosen() {
             self.own().pool.get_or_insert(pool);
         }
@@ -161,6 +169,9 @@ impl Order {
         from_entry: fn(&(dyn Any + Send + Sync)) -> Option<R>,
     ) -> Option<Result<R, Error>> {
         let age = self.near_cache?;
+        if self.is_fresh() {
+            return None;
+        }
         let key = self.key()?;
         let now = Instant::now();
         let pool = self.pool()?;
@@ -188,6 +199,10 @@ impl Order {
         Some(Arc::new(Checked { check, value }))
     }
 
+    fn is_fresh(&self) -> bool {
+        self.own.as_deref().is_some_and(|own| own.is_fresh)
+    }
+
     /// The digest of what the site validates.
     ///
     /// # Errors
@@ -212,11 +227,20 @@ impl Order {
     fn lookup(&self) -> Option<Result<Lookup, Joined>> {
         let options = self.options();
         let validates = self.own.as_deref().is_some_and(|own| own.validated.is_some());
-        let reads = self.cached && self.near_cache.is_none() && self.refused.is_none() && !validates;
+        let reads = self.cached
+            && self.near_cache.is_none()
+            && self.refused.is_none()
+            && !validates
+            && !self.is_fresh();
         if !reads || options.fail_if_key_exists || !options.waits() || options.check().is_err() {
             return None;
         }
-        Lookup::start(self.pool()?, self.key()?)
+        let (pool, key) = (self.pool()?, self.key()?);
+        let runs_unlocked = self.site.runs_unlocked;
+        if runs_unlocked && pool.is_away(&pool.store_key(key.clone())) {
+            return None;
+        }
+        Lookup::start(pool, key, runs_unlocked)
     }
 
     /// # Errors
@@ -249,6 +273,9 @@ impl Order {
             refuse: self.refused,
             refusals: self.refusals,
             accepts_errors: self.site.records_errors,
+            runs_unlocked: self.site.runs_unlocked,
+            // After a refused value, the call has looked already.
+            is_fresh: self.is_fresh() && self.refusals == 0,
             validated: self.validated()?.map(Box::new),
             ..CallSpec::new(key, caller, options, pool)
         }))
@@ -295,6 +322,31 @@ impl Entering {
     /// The name of the site.
     pub(super) fn site(&self) -> Cow<'static, str> {
         self.order.site_name()
+    }
+
+    /// The key, for messages.
+    pub(super) fn key_name(&self) -> KeyName {
+        let caller = Caller::new(self.order.site_name());
+        let key = self.order.key().zip(self.order.pool());
+        match key {
+            Some((key, pool)) => caller.name(&pool.store_key(key)),
+            None => KeyName::new(caller.site, ""),
+        }
+    }
+
+    pub(super) fn max_block_time(&self) -> Duration {
+        self.order.options().max_block_time
+    }
+
+    /// Waits for the result of another call, without asking for the lock: the body of this call is gone.
+    pub(super) async fn witness(&mut self) -> Result<(Found, KeyName), Error> {
+        let key = self.key_name();
+        if !self.order.cached {
+            return Err(Error::LeaseLost { key });
+        }
+        let spec = self.order.spec()?;
+        let found = InFlight::new(engine::witness(spec)).await?;
+        Ok((found, key))
     }
 
     /// Enters the engine again, and refuses the value with this tag, because it could not be decoded.

@@ -28,6 +28,14 @@ pub(super) struct Rules<R, P> {
     pub(super) on_error: fn(&P, Error) -> Option<R>,
 }
 
+impl<R, P> Clone for Rules<R, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R, P> Copy for Rules<R, P> {}
+
 impl<R, P> Rules<R, P> {
     pub(super) const fn new<S, B>() -> Self
     where
@@ -157,6 +165,7 @@ impl<T: OnBusy<Skip>, E> OnBusy<Skip> for Result<T, E> {
 }
 
 /// The default: a lock error becomes the function's error by `From`.
+#[derive(Clone, Copy)]
 pub struct ByFrom;
 
 /// `map_err = path`.
@@ -195,6 +204,12 @@ impl<E, Kind> LockError<OnError<Kind>> for E {
     }
 }
 
+impl<M> Clone for MapErr<M> {
+    fn clone(&self) -> Self {
+        Self(self.0)
+    }
+}
+
 /// The return type of `map_err` is the error of the function.
 #[diagnostic::on_unimplemented(
     message = "`map_err` returns `{Self}`, but the error type of the function is `{E}`",
@@ -218,6 +233,12 @@ impl<E> BecomesError<E> for E {
 pub struct OnError<Kind> {
     panics: bool,
     kind: PhantomData<Kind>,
+}
+
+impl<Kind> Clone for OnError<Kind> {
+    fn clone(&self) -> Self {
+        Self::new(self.panics)
+    }
 }
 
 impl<Kind> OnError<Kind> {

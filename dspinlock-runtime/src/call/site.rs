@@ -27,6 +27,8 @@ pub struct Site {
     pub entry: Option<&'static str>,
     /// `err_ttl = ...`: errors are recorded.
     pub records_errors: bool,
+    /// `on_store_error = run_unlocked`.
+    pub runs_unlocked: bool,
     /// The positions of the generic parameters that `skip(T)` leaves out of the key.
     pub skipped_generics: &'static [usize],
     /// `near_cache = "..."`: the greatest age of a value in the near cache.
@@ -48,6 +50,7 @@ impl Site {
             version: None,
             entry: None,
             records_errors: false,
+            runs_unlocked: false,
             skipped_generics: &[],
             near_cache: None,
             options,
@@ -77,6 +80,12 @@ impl Site {
     /// `err_ttl = ...`.
     pub const fn records_errors(mut self) -> Self {
         self.records_errors = true;
+        self
+    }
+
+    /// `on_store_error = run_unlocked`.
+    pub const fn runs_unlocked(mut self) -> Self {
+        self.runs_unlocked = true;
         self
     }
 

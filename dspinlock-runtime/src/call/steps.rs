@@ -15,7 +15,7 @@ use super::storable::{Disposition, NearCacheable, Storable};
 use super::{unreadable, unstored};
 use crate::codec::Undecodable;
 use crate::engine::{Boxed, CallSpec, Outcome, Permit};
-use crate::error::Error;
+use crate::error::{Error, KeyName};
 use crate::lease::{Kept, Publication};
 use crate::pool::flight::Found;
 use crate::protocol::header::Flag;
@@ -67,6 +67,16 @@ impl<R, P> Steps<R, P> {
     }
 }
 
+impl<R, P: Clone, K: Copy> Clone for Steps<R, P, K> {
+    fn clone(&self) -> Self {
+        Self {
+            policy: self.policy.clone(),
+            keep: self.keep,
+            rules: self.rules,
+        }
+    }
+}
+
 impl<R, P, K: Keep<R>> Steps<R, P, K> {
     /// The entry of a call with these rules.
     pub(super) fn entry(&self, spec: Result<Box<CallSpec>, Error>) -> Entry<R> {
@@ -90,6 +100,7 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
     pub(super) fn entered(&self, entering: &mut Entering, entered: Result<Outcome, Error>) -> Decision<R> {
         match entered {
             Ok(Outcome::Lead(lease)) => Decision::RunBody(Some(Permit::new(lease))),
+            Ok(Outcome::Alone(alone)) => Decision::RunBody(Some(Permit::alone(alone))),
             Ok(Outcome::Hit(found, placeholder)) => match self.decode(&found) {
                 Ok(outcome) => {
                     let entry = (self.rules.to_entry)(&outcome);
@@ -204,7 +215,29 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
         })
     }
 
-    fn on_error(&self, error: Error) -> Option<R> {
+    /// The return value of a lock error of a call whose body was stopped, and cannot run again without the lock.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `on_error = run_unlocked` would run it.
+    pub(super) fn fail(&self, error: Error) -> R {
+        let message = error.to_string();
+        self.on_error(error).unwrap_or_else(|| panic!("{message}"))
+    }
+
+    /// After the body was cancelled: the result of the new holder, or the lock error.
+    pub(super) fn witnessed(&self, witnessed: Result<(Found, KeyName), Error>) -> R {
+        let error = match witnessed {
+            Ok((found, key)) => match self.decode(&found) {
+                Ok(outcome) => return outcome,
+                Err(_) => Error::LeaseLost { key },
+            },
+            Err(error) => error,
+        };
+        self.fail(error)
+    }
+
+    pub(super) fn on_error(&self, error: Error) -> Option<R> {
         (self.rules.on_error)(&self.policy, error)
     }
 }

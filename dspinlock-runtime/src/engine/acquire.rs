@@ -29,6 +29,9 @@ const PYTHON_PAUSE: Duration = Duration::from_millis(20);
 /// So long a process leaves the lock to others after its turn, unless one of them takes it.
 const YIELD: Duration = Duration::from_millis(1);
 
+/// A call whose body was stopped waits this long for the next holder of its key.
+const NEXT_HOLDER: Duration = Duration::from_millis(200);
+
 /// A call waits this long before it looks again whether its process still ends.
 const END_OF_PROCESS: Duration = Duration::from_millis(10);
 
@@ -42,6 +45,7 @@ impl Attempt {
             match self.try_once(&mut state).await? {
                 Tried::Granted(id, sent) => return Ok(self.lead(state, id, sent)),
                 Tried::Found(found) => return Ok(state.hit(found)),
+                Tried::Away => return self.alone(state.claim.into_leader()),
                 Tried::Held(_) => {}
             }
         }
@@ -60,6 +64,7 @@ impl Attempt {
             match self.try_once(&mut state).await? {
                 Tried::Granted(id, sent) => return Ok(self.lead(state, id, sent)),
                 Tried::Found(found) => return Ok(state.hit(found)),
+                Tried::Away => return self.alone(state.claim.into_leader()),
                 Tried::Held(rest) => self.sleep(rest, state.change.take()).await,
             }
             background::sleep(state.claim.backoff()).await;
@@ -68,6 +73,48 @@ impl Attempt {
             }
             if let Some(found) = self.read_value(&mut state).await? {
                 return Ok(state.hit(found));
+            }
+        }
+    }
+
+    /// Looks at the key until another call has computed it. Never asks for the lock.
+    pub(super) async fn witness(mut self) -> Result<Found, Error> {
+        let lost = Error::LeaseLost { key: self.name() };
+        let (mut was_free, mut failures) = (false, Failures::default());
+        loop {
+            let bound = self.pool.bound();
+            let request = Request::Describe(Read { bound });
+            let requests = self.pool.requests();
+            let (reply, change) = match requests.send_watched(&self.key, request, &mut false).await {
+                Ok(described) => described,
+                // The lease may be lost because the store is away.
+                Err(error) if failures.may_pass(&error, Instant::now()) => {
+                    match self.policy.failed(Instant::now()) {
+                        Next::Sleep(rest) => background::sleep(rest).await,
+                        _ => return Err(lost),
+                    }
+                    continue;
+                }
+                Err(_) => return Err(lost),
+            };
+            failures.succeeded();
+            match reply {
+                Reply::Hit(hit, _) => return self.verified(hit)?.ok_or(lost),
+                Reply::Exists(_) if self.key.is_shared() => return Ok(Found::NO_VALUE),
+                Reply::Busy(existing) => {
+                    self.meets(&existing)?;
+                    match self.policy.busy(Instant::now(), &existing) {
+                        Next::Sleep(rest) => self.sleep(rest, Some(change)).await,
+                        Next::TakeOver(_) => self.sleep(YIELD, Some(change)).await,
+                        Next::TimedOut(_) => return Err(lost),
+                    }
+                }
+                // A caller that waits takes the key in a moment.
+                Reply::Miss if !was_free => {
+                    was_free = true;
+                    self.sleep(NEXT_HOLDER, Some(change)).await;
+                }
+                _ => return Err(lost),
             }
         }
     }
@@ -104,9 +151,22 @@ impl Attempt {
             .is_some_and(|holder| holder.process_id() == own.process && holder.host() == own.host)
     }
 
+    /// Whether the call runs without the lock now that the store cannot be asked: the lease of the last holder is over.
+    fn may_run_unlocked(&self, existing: &Option<(Existing, Instant)>, error: &Error) -> bool {
+        let is_over = existing.as_ref().is_some_and(|(existing, seen)| {
+            let remaining = existing.remaining.map(Duration::from_millis);
+            remaining.is_some_and(|remaining| seen.elapsed() >= remaining)
+        });
+        self.spec.runs_unlocked && error.is_of_store() && is_over
+    }
+
     fn is_held_by_python(&self, state: &Acquisition) -> bool {
         let is_foreign = |existing| encoding::holder(&self.key, existing).is_none();
-        self.key.is_shared() && state.existing.as_ref().is_some_and(is_foreign)
+        self.key.is_shared()
+            && state
+                .existing
+                .as_ref()
+                .is_some_and(|(existing, _)| is_foreign(existing))
     }
 
     /// Reads without a script, because the change that woke the waiter is usually a publish.
@@ -141,8 +201,11 @@ impl Attempt {
                     return Err(Error::LeaseLost { key: self.name() });
                 }
                 Ok(Reply::Acquired(id)) => {
-                    let sent = self.replicate(id).await?.unwrap_or(sent);
-                    return Ok(Tried::Granted(id, sent));
+                    return match self.replicate(id).await {
+                        Ok(renewed) => Ok(Tried::Granted(id, renewed.unwrap_or(sent))),
+                        Err(error) if self.spec.runs_unlocked && error.is_of_store() => Ok(Tried::Away),
+                        Err(error) => Err(error),
+                    };
                 }
                 Ok(Reply::Hit(hit, _)) if self.want_value => match self.verified(hit)? {
                     Some(found) => return Ok(Tried::Found(found)),
@@ -151,11 +214,11 @@ impl Attempt {
                 Ok(Reply::Busy(existing)) => {
                     self.meets(&existing)?;
                     if !self.is_own(&existing) {
-                        let last = state.existing.as_ref().map(holder);
+                        let last = state.existing.as_ref().map(|(existing, _)| holder(existing));
                         state.claim.saw_holder(last != Some(holder(&existing)));
                     }
                     let next = self.policy.busy(Instant::now(), &existing);
-                    state.existing = Some(existing);
+                    state.existing = Some((existing, Instant::now()));
                     next
                 }
                 Ok(Reply::Computed) if self.spec.options.cached_if_computed => {
@@ -169,15 +232,24 @@ impl Attempt {
                 }
                 // The store may be available again before a call that was waiting times out.
                 Err(error)
-                    if self.policy.has_seen_holder() && state.failures.may_pass(&error, Instant::now()) =>
+                    if self.policy.has_seen_holder()
+                        && !self.may_run_unlocked(&state.existing, &error)
+                        && state.failures.may_pass(&error, Instant::now()) =>
                 {
                     self.policy.failed(Instant::now())
+                }
+                Err(error) if self.spec.runs_unlocked && error.is_of_store() => {
+                    self.pool.went_away(&self.key, &error);
+                    return Ok(Tried::Away);
                 }
                 Err(error) => return Err(error),
             };
             match next {
                 Next::Sleep(rest) => return Ok(Tried::Held(rest)),
-                Next::TimedOut(waited) => return Err(self.timed_out(waited, state.existing.as_ref())),
+                Next::TimedOut(waited) => {
+                    let existing = state.existing.as_ref().map(|(existing, _)| existing);
+                    return Err(self.timed_out(waited, existing));
+                }
                 Next::TakeOver(raw) => stale = Some(raw),
             }
         }
@@ -282,8 +354,8 @@ struct Acquisition {
     claim: Claim,
     /// A grant has arrived too late once.
     was_late: bool,
-    /// The last other holder.
-    existing: Option<Existing>,
+    /// The last other holder, and when it was seen.
+    existing: Option<(Existing, Instant)>,
     /// Each request subscribes to the next change.
     subscribes: bool,
     /// The next change, if the last request subscribed to it.
@@ -314,6 +386,8 @@ enum Tried {
     /// The grant, and when the ACQUIRE or its renewal was sent.
     Granted(Id, Instant),
     Found(Found),
+    /// The store cannot be asked, and the call runs without the lock.
+    Away,
     /// Another caller holds the key: try again after this time, or at the next change.
     Held(Duration),
 }

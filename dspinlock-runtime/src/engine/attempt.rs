@@ -3,20 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::lookup::Missed;
 use super::wait::WaitPolicy;
 use crate::error::{Error, KeyName, StoreFailure};
 use crate::key::Key;
-use crate::lease::Lease;
 use crate::lease::current::Frame;
 use crate::lease::held::Caller;
+use crate::lease::{Lease, Publication};
 use crate::options::{Options, check_length};
 use crate::pool::Pool;
-use crate::pool::flight::Found;
+use crate::pool::flight::{Found, Handoff, Leader, Role};
 use crate::pool::near_cache::Placeholder;
 use crate::protocol::header::{Flag, Hit, check, differs};
 use crate::protocol::tag::{Head, Tag};
-use crate::protocol::{Existing, Read, Reply, encoding};
+use crate::protocol::{Existing, Read, Reply, Request, encoding};
 
 /// What a call asks for.
 #[derive(Debug, Clone)]
@@ -36,6 +38,10 @@ pub(crate) struct CallSpec {
     pub keeps_mark: bool,
     /// Whether the call accepts an error that another one has recorded.
     pub accepts_errors: bool,
+    /// `on_store_error = run_unlocked`.
+    pub runs_unlocked: bool,
+    /// The call accepts no value that was stored before it looked.
+    pub is_fresh: bool,
     /// A digest of what the site validates beside its key.
     pub validated: Option<Box<[u8; 32]>>,
     /// `None`: the global pool.
@@ -54,6 +60,8 @@ impl CallSpec {
             seizes: false,
             keeps_mark: false,
             accepts_errors: false,
+            runs_unlocked: false,
+            is_fresh: false,
             validated: None,
             pool,
         }
@@ -77,6 +85,47 @@ pub(crate) enum Outcome {
     Hit(Found, Option<Placeholder>),
     /// The lock is held: the call computes.
     Lead(Lease),
+    /// The store cannot be asked: the call computes without the lock, as the only one of this process.
+    Alone(Alone),
+}
+
+/// The key of a call that computes without the lock.
+#[derive(Debug)]
+pub(crate) struct Alone {
+    /// `None` after the end.
+    pub leader: Option<Leader>,
+    pub pool: Pool,
+    pub key: Key,
+    pub name: KeyName,
+}
+
+impl Alone {
+    pub(super) fn is_probe(&self) -> bool {
+        self.leader.as_ref().is_some_and(Leader::is_probe)
+    }
+
+    /// Passes the result to the calls of this process that wait for it.
+    pub(super) fn complete(mut self, publication: Publication) {
+        if self.pool.is_inherited() {
+            return;
+        }
+        if let Some(payload) = publication.payload
+            && let Some(mut leader) = self.leader.take()
+        {
+            let asked = leader.ask();
+            let (tag, flag) = (None, publication.flag);
+            leader.complete(asked, &Found { payload, tag, flag });
+        }
+    }
+}
+
+/// A forked child has a copy of a leader, whose locks threads of the parent may hold.
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if self.pool.is_inherited() {
+            std::mem::forget(self.leader.take());
+        }
+    }
 }
 
 /// A call that has entered the engine.
@@ -91,6 +140,8 @@ pub(super) struct Attempt {
     pub(super) policy: WaitPolicy,
     /// The body that made the call, and the bodies that wait for that one. A call may wait on another thread.
     caller: Option<Arc<Frame>>,
+    /// The place of a call that probes among the followers.
+    pub(super) place: Option<oneshot::Receiver<Handoff>>,
     /// The tag of the last holder that the call has met.
     waited_for: Option<Tag>,
     /// A read has found a value above the bound. Later reads look at the head alone.
@@ -128,9 +179,22 @@ impl Attempt {
             lease,
             policy,
             caller,
+            place: None,
             waited_for: None,
             is_too_long: false,
         })
+    }
+
+    /// Looks at the value that a fresh call does not accept.
+    pub(super) async fn look_first(&mut self) -> Result<(), Error> {
+        let bound = Head::LENGTH;
+        let request = Request::Describe(Read { bound });
+        let line = match self.pool.send(&self.key, request).await? {
+            Reply::Exists(existing) => existing.line,
+            _ => return Ok(()),
+        };
+        self.spec.refuse = Head::parse(&line).map(|head| head.id.tag);
+        Ok(())
     }
 
     /// Reads without a lock.
@@ -163,12 +227,12 @@ impl Attempt {
     pub(super) fn verified(&mut self, hit: Hit) -> Result<Option<Found>, Error> {
         let check = self.spec.caller.check.and_then(|_| hit.check());
         match self.pool.verified(&self.key, hit) {
-            Ok(_) if differs(self.spec.caller.check, check) => Err(self.reused()),
-            Ok(found) if self.accepts(&found) => Ok(Some(found)),
-            Ok(found) => {
+            Ok(found) if !self.accepts(&found) => {
                 self.spec.refuse = found.tag;
                 Ok(None)
             }
+            Ok(_) if differs(self.spec.caller.check, check) => Err(self.reused()),
+            Ok(found) => Ok(Some(found)),
             Err(tag) => {
                 self.refuse(tag)?;
                 Ok(None)
@@ -222,6 +286,27 @@ impl Attempt {
             return Ok(());
         }
         Err(self.refused("the store returns damaged values"))
+    }
+
+    /// Computes without the lock, as the leader of a flight.
+    ///
+    /// # Errors
+    ///
+    /// Another call of this process leads, and this one, which does not wait, has asked the store without a flight.
+    pub(super) fn alone(&self, leader: Option<Leader>) -> Result<Outcome, Error> {
+        let leader = match leader {
+            Some(leader) => leader,
+            None => match self.pool.flights().join(&self.key, false, None) {
+                Role::Leader(leader, _) => leader,
+                Role::Follower(_) | Role::Stranger => return Err(self.timed_out(Duration::ZERO, None)),
+            },
+        };
+        Ok(Outcome::Alone(Alone {
+            leader: Some(leader),
+            pool: self.pool.clone(),
+            key: self.key.clone(),
+            name: self.name(),
+        }))
     }
 
     pub(super) fn name(&self) -> KeyName {

@@ -11,6 +11,7 @@ use crate::lease::claim::Claim;
 use crate::lease::{Publication, PublishOutcome};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
+use crate::protocol::header::differs;
 use crate::protocol::state::BadState;
 use crate::protocol::status::{Status, Stored};
 use crate::protocol::{Read, Reply, Request, encoding};
@@ -27,8 +28,13 @@ pub(crate) async fn status(key: Key, site: &str, pool: Option<Pool>) -> Result<S
     })
 }
 
-/// The value of a key, encoded.
-pub(crate) async fn peek(key: Key, site: &str, pool: Option<Pool>) -> Result<Option<Stored<Found>>, Error> {
+/// The value of a key, encoded. `None` if it was stored for other values than `validated`.
+pub(crate) async fn peek(
+    key: Key,
+    site: &str,
+    validated: Option<Box<[u8; 32]>>,
+    pool: Option<Pool>,
+) -> Result<Option<Stored<Found>>, Error> {
     let pool = Pool::of_call(pool).await?;
     let key = pool.store_key(key);
     let bound = pool.bound();
@@ -36,6 +42,10 @@ pub(crate) async fn peek(key: Key, site: &str, pool: Option<Pool>) -> Result<Opt
         Reply::Hit(hit, remaining) => {
             let ttl = Duration::from_millis(hit.ttl());
             let remaining = remaining.map_or(ttl, Duration::from_millis);
+            let check = validated.map(|validated| pool.check(&key, &validated));
+            if differs(check, hit.check()) {
+                return Ok(None);
+            }
             // A call would refuse a damaged or forged value, too.
             let Ok(found) = pool.verified(&key, hit) else {
                 return Ok(None);

@@ -23,6 +23,8 @@ pub(crate) struct Lookup {
     pool: Pool,
     leader: Option<(Leader, Asked)>,
     reading: Reading,
+    /// A failed read does not end the call.
+    runs_unlocked: bool,
 }
 
 /// How far a call has come in place.
@@ -40,11 +42,13 @@ pub(crate) struct Missed {
     pub(super) refuse: Option<Tag>,
     /// The value is longer than the bound.
     pub(super) is_too_long: bool,
+    /// The store could not be asked. Only for a call that then runs without the lock.
+    pub(super) has_failed: bool,
 }
 
 impl Lookup {
     /// Joins the flight of `key`, and reads if the call leads. `None` if the call is inside a body that holds the key.
-    pub(crate) fn start(pool: Pool, key: Key) -> Option<Result<Self, Joined>> {
+    pub(crate) fn start(pool: Pool, key: Key, runs_unlocked: bool) -> Option<Result<Self, Joined>> {
         let key = pool.store_key(key);
         if Frame::is_held(&pool, &key) {
             return None;
@@ -56,6 +60,7 @@ impl Lookup {
                     leader: Some((leader, asked)),
                     reading: pool.read(key, Read { bound }),
                     pool,
+                    runs_unlocked,
                 })
             }
             Role::Follower(handoff) => Err(Joined::Follower(handoff)),
@@ -71,13 +76,13 @@ impl Lookup {
                 Ok(_) => Err(Missed::default()),
                 Err(tag) => Err(Missed {
                     refuse: Some(tag),
-                    is_too_long: false,
+                    ..Missed::default()
                 }),
             },
             Reply::Computed => Ok(Found::NO_VALUE),
             reply => Err(Missed {
-                refuse: None,
                 is_too_long: reply == Reply::TooLong,
+                ..Missed::default()
             }),
         }
     }
@@ -89,7 +94,18 @@ impl Future for Lookup {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let reply = ready!(Pin::new(&mut self.reading).poll(context));
         let (leader, asked) = self.leader.take().expect("not polled after completion");
-        Poll::Ready(Ok(match self.found(reply?) {
+        let reply = match reply {
+            Err(error) if self.runs_unlocked && error.is_of_store() => {
+                self.pool.went_away(&self.reading.key, &error);
+                let missed = Missed {
+                    has_failed: true,
+                    ..Missed::default()
+                };
+                return Poll::Ready(Ok(Err(Joined::Leader(leader, missed))));
+            }
+            reply => reply?,
+        };
+        Poll::Ready(Ok(match self.found(reply) {
             Ok(found) => {
                 leader.complete(asked, &found);
                 Ok(found)

@@ -27,7 +27,7 @@ const QUIET: Duration = Duration::from_millis(100);
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 /// How one call waits for one key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct WaitPolicy {
     /// The longest sleep between two tries.
     max_sleep: Duration,

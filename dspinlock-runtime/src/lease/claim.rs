@@ -134,6 +134,11 @@ impl Claim {
         }
     }
 
+    /// The leadership, for a call that goes on without the lock. An armed claim is aborted.
+    pub(crate) fn into_leader(mut self) -> Option<Leader> {
+        self.leader.take()
+    }
+
     /// Set this if a copy of the ACQUIRE may arrive after its reply. It counts from then on, also if the call is dropped
     /// before the reply.
     pub(crate) fn lost_copy(&mut self) -> &mut bool {

@@ -25,7 +25,10 @@ thread_local! {
 /// assert!(dspinlock::current().is_none(), "no locked function runs here");
 /// ```
 pub fn current() -> Option<Current> {
-    CURRENT.with_borrow(|current| current.as_ref().map(|frame| Current(frame.held.clone())))
+    CURRENT.with_borrow(|current| match &current.as_ref()?.holds {
+        Holds::Lease(held) => Some(Current(held.clone())),
+        Holds::Key(..) => None,
+    })
 }
 
 /// The lease of a running body, returned by [`current`].
@@ -104,16 +107,29 @@ impl Current {
     }
 }
 
-/// A lease, and the frames of the bodies that wait for its body.
+/// What a body holds, and the frames of the bodies that wait for it.
 #[derive(Debug)]
 pub(crate) struct Frame {
-    held: Arc<Held>,
+    holds: Holds,
     parent: Option<Arc<Frame>>,
+}
+
+#[derive(Debug)]
+enum Holds {
+    Lease(Arc<Held>),
+    /// The body runs without the lock, because the store cannot be asked.
+    Key(Pool, Key),
 }
 
 impl Frame {
     pub(crate) fn new(parent: Option<Arc<Self>>, held: Arc<Held>) -> Arc<Self> {
-        Arc::new(Self { held, parent })
+        let holds = Holds::Lease(held);
+        Arc::new(Self { holds, parent })
+    }
+
+    pub(crate) fn without_lease(parent: Option<Arc<Self>>, pool: &Pool, key: &Key) -> Arc<Self> {
+        let holds = Holds::Key(pool.clone(), key.clone());
+        Arc::new(Self { holds, parent })
     }
 
     /// The frame of the body that runs on this thread.
@@ -134,17 +150,24 @@ impl Frame {
 
     /// Whether the body of this frame, or a body that waits for it, holds the key.
     pub(crate) fn holds(&self, pool: &Pool, key: &Key) -> bool {
-        self.leases().any(|held| held.is_for(pool, key))
+        self.frames().any(|frame| match &frame.holds {
+            Holds::Lease(held) => held.is_for(pool, key),
+            Holds::Key(of_pool, held) => held == key && of_pool.is_same(pool),
+        })
     }
 
     /// The keys that these bodies hold, the innermost first.
     pub(crate) fn held_keys(&self) -> Box<[KeyName]> {
-        let held = self.leases().filter(|held| !held.is_lost());
+        let leases = self.frames().filter_map(|frame| match &frame.holds {
+            Holds::Lease(held) => Some(held),
+            Holds::Key(..) => None,
+        });
+        let held = leases.filter(|held| !held.is_lost());
         held.map(|held| held.name()).collect()
     }
 
-    fn leases(&self) -> impl Iterator<Item = &Held> {
-        std::iter::successors(Some(self), |frame| frame.parent.as_deref()).map(|frame| &*frame.held)
+    fn frames(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |frame| frame.parent.as_deref())
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::open::{Location, Settings};
 use crate::store::RedisParameters;
+use crate::store::credentials::Credentials;
 use crate::tls::Tls;
 
 /// Builder of a [`Pool`](crate::Pool) with custom settings. Returned by [`Pool::builder`](crate::Pool::builder).
@@ -34,6 +35,8 @@ impl PoolBuilder {
     /// - mark a key as computed for callers that want no value,
     /// - restore an older value of the same key.
     ///
+    /// [`secrets`](Self::secrets) rotates the secret of signatures.
+    ///
     /// ```
     /// # use dspinlock_runtime::Pool;
     /// let secret = [7; 32]; // random bytes in production
@@ -42,6 +45,36 @@ impl PoolBuilder {
     /// ```
     pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Self {
         self.0.secret = Some(secret.as_ref().into());
+        self
+    }
+
+    /// The secrets that sign values: values are signed with the first one, and read if they have the signature of any. Default:
+    /// the [`secret`](Self::secret) alone. At least 16 bytes each.
+    ///
+    /// The `secret` must be set too. It names the keys, and signs nothing any more. It stays the same: two processes that name a
+    /// key differently do not exclude each other, and do not find each other's results.
+    ///
+    /// So signatures are rotated without a stampede, one step at a time. Two neighbouring steps may run at once:
+    ///
+    /// | step | settings |
+    /// |---|---|
+    /// | before | `.secret(a)` |
+    /// | every process can read the new signatures | `.secret(a).secrets([a, b])` |
+    /// | values are signed with `b` | `.secret(a).secrets([b, a])` |
+    /// | after the longest `ttl`: `a` forges nothing any more | `.secret(a).secrets([b])` |
+    ///
+    /// A process that does not know the secret of a value computes the value again. So if one step is skipped, each value may be
+    /// computed once more. No job runs twice, and locks are not affected.
+    ///
+    /// ```
+    /// # use dspinlock_runtime::Pool;
+    /// # let (names, old, new) = ([7; 32], [7; 32], [8; 32]);
+    /// let pool = Pool::builder("sqlite::memory:").secret(names).secrets([new, old]).open()?;
+    /// # Ok::<(), dspinlock_runtime::Error>(())
+    /// ```
+    pub fn secrets<S: AsRef<[u8]>>(mut self, secrets: impl IntoIterator<Item = S>) -> Self {
+        let secrets = secrets.into_iter().map(|secret| secret.as_ref().into());
+        self.0.secrets = Some(secrets.collect());
         self
     }
 
@@ -108,6 +141,37 @@ impl PoolBuilder {
     /// ```
     pub fn tls(mut self, tls: Tls) -> Self {
         self.0.tls = tls;
+        self
+    }
+
+    /// The user and the password of each login, from a function. They replace those of the URL. Default: those of the URL.
+    ///
+    /// Use it if the password changes while the program runs, for example the token of a managed server. The function is called
+    /// at each login: when a connection is opened, and when it is opened again. An open connection keeps its login. An empty
+    /// user means the password alone.
+    ///
+    /// The function is called on the background thread, and on threads of tokio runtimes that make calls. So it must not block:
+    /// return a token that another task has fetched. If it panics, the attempt to connect fails. Neither the user nor the
+    /// password is logged.
+    ///
+    /// Sentinels have the login of the URL. The embedded store has no login, and ignores the function.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use std::sync::{Arc, RwLock};
+    ///
+    /// use dspinlock::Pool;
+    ///
+    /// // Another task replaces the token before it expires.
+    /// let token = Arc::new(RwLock::new(String::from("first token")));
+    /// let current = token.clone();
+    /// let pool = Pool::builder("redis://redis.example:6379")
+    ///     .credentials(move || ("app".into(), current.read().unwrap().clone()))
+    ///     .open()?;
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    pub fn credentials(mut self, credentials: impl Fn() -> (String, String) + Send + Sync + 'static) -> Self {
+        self.0.credentials = Some(Credentials::new(credentials));
         self
     }
 

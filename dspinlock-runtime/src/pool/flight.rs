@@ -31,7 +31,7 @@ use foldhash::fast::RandomState;
 
 use self::turn::Turn;
 use crate::key::Key;
-use crate::protocol::header::{Check, Flag, differs};
+use crate::protocol::header::{Check, Flag};
 use crate::protocol::tag::Tag;
 use crate::rt::handle::Handle;
 use crate::rt::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
@@ -186,10 +186,10 @@ impl Flights {
             }
             Entry::Occupied(mut entry) => {
                 let flight = entry.get_mut();
-                if differs(check, flight.check) {
+                // A flight that validates nothing may return a value of any check.
+                if check.is_some() && check != flight.check {
                     return Role::Stranger;
                 }
-                flight.check = flight.check.or(check);
                 let (handoff, received) = oneshot::channel();
                 flight.joined += 1;
                 flight.followers.push_back(Follower {
@@ -272,6 +272,11 @@ impl Leader {
             has_passed: false,
             turn: Turn::default(),
         }
+    }
+
+    /// Whether the flight has another leader.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.is_probe
     }
 
     /// Whether the key had no computed value, so that the leader sends an ACQUIRE without a read before it.

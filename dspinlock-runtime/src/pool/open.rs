@@ -6,7 +6,9 @@ use sha2::{Digest, Sha256};
 
 use super::namespace::Namespace;
 use super::near_cache;
+use super::secret::Secret;
 use crate::error::Error;
+use crate::store::credentials::Credentials;
 use crate::store::limits::Limits;
 use crate::store::{self, RedisParameters, SharedStore};
 use crate::tls::Tls;
@@ -26,7 +28,9 @@ pub(super) struct Settings {
     location: Location,
     pub(super) tls: Tls,
     pub(super) limits: Limits,
+    pub(super) credentials: Option<Credentials>,
     pub(super) secret: Option<Box<[u8]>>,
+    pub(super) secrets: Option<Vec<Box<[u8]>>>,
     pub(super) namespace: Option<String>,
     pub(super) max_value_size: usize,
     pub(super) near_cache_size: usize,
@@ -59,7 +63,9 @@ impl Settings {
             location: location.trimmed(),
             tls: Tls::default(),
             limits: Limits::default(),
+            credentials: None,
             secret: None,
+            secrets: None,
             namespace: None,
             max_value_size: MAX_VALUE_SIZE,
             near_cache_size: near_cache::DEFAULT_SIZE,
@@ -112,22 +118,34 @@ impl Settings {
         })
     }
 
-    /// Replaces the secret with its digest, which suffices to compare pools.
-    pub(super) fn with_hashed_secret(mut self) -> Self {
-        self.secret = self.secret.map(|secret| Sha256::digest(secret).as_slice().into());
+    /// The secrets of names and of signatures.
+    pub(super) fn secret(&self) -> Result<Option<Secret>, Error> {
+        match &self.secret {
+            Some(secret) => Secret::new(secret, self.secrets.as_deref()).map(Some),
+            None if self.secrets.is_some() => Err(Error::option(
+                "`secrets` needs `secret`, which names the keys and stays the same: set both",
+            )),
+            None => Ok(None),
+        }
+    }
+
+    /// Replaces each secret with its digest, which suffices to compare pools.
+    pub(super) fn with_hashed_secrets(mut self) -> Self {
+        let secrets = self.secret.iter_mut().chain(self.secrets.iter_mut().flatten());
+        secrets.for_each(|secret| *secret = Sha256::digest(&*secret).as_slice().into());
         self
     }
 
     pub(super) fn open_store(&self) -> Result<SharedStore, Error> {
-        let limits = self.limits.check()?;
+        let (limits, credentials) = (self.limits.check()?, self.credentials.clone());
         match &self.location {
-            Location::Url(url) => store::open(url, self.tls.clone(), limits),
+            Location::Url(url) => store::open(url, self.tls.clone(), credentials, limits),
             Location::Redis(parameters) => {
                 let mut parameters = RedisParameters::clone(parameters);
                 if self.tls != Tls::default() {
                     parameters.tls = self.tls.clone();
                 }
-                parameters.open(limits)
+                parameters.open(credentials, limits)
             }
         }
     }

@@ -212,6 +212,11 @@ impl Requests {
         self.0.store.pushes(key)
     }
 
+    /// A number for the server of this key.
+    pub(super) fn server(&self, key: &Key) -> usize {
+        self.0.store.server(key)
+    }
+
     /// The number of names whose next change a call waits for.
     pub(super) fn watches(&self) -> usize {
         store::watched_names(&self.0.store)

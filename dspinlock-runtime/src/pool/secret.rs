@@ -1,8 +1,9 @@
 //! A pool's secret: key names that cannot be guessed, and values that cannot be forged.
 //!
-//! The name of a key is hashed again with the secret (HMAC-SHA-256). Each payload is followed by a signature: the HMAC of
+//! One secret names the keys, and never changes while processes run: processes that name a key differently do not exclude each
+//! other. The secrets of signatures may be rotated. The name of a key is hashed again with its secret (HMAC-SHA-256). Each payload is followed by a signature: the HMAC of
 //! the key's name, the tag of its publish, the header, and the payload. A value without a valid signature counts as absent.
-//! `pool` calls this module. Values are signed, not encrypted, and the secret is never printed.
+//! `pool` calls this module. Values are signed, not encrypted, and no secret is ever printed.
 
 use std::fmt;
 
@@ -27,24 +28,30 @@ const MIN_LENGTH: usize = 16;
 #[derive(Clone)]
 pub(super) struct Secret {
     names: Hmac<Sha256>,
-    signatures: Hmac<Sha256>,
+    /// The first one signs. A value may have the signature of any.
+    signatures: Vec<Hmac<Sha256>>,
 }
 
 impl Secret {
+    /// `names` is the secret of names, and that of signatures if there are no `signatures`.
+    ///
     /// # Errors
     ///
-    /// [`Error::InvalidOption`] for a secret that is too short.
-    pub(super) fn new(secret: &[u8]) -> Result<Self, Error> {
-        if secret.len() < MIN_LENGTH {
-            return Err(Error::option(format!(
-                "the pool's `secret` must have at least {MIN_LENGTH} bytes; use 32 random ones"
-            )));
-        }
+    /// [`Error::InvalidOption`] for a secret that is too short, and for an empty list.
+    pub(super) fn new(names: &[u8], signatures: Option<&[Box<[u8]>]>) -> Result<Self, Error> {
         // One derived key per use: names are public, and a name must not be valid as a signature.
-        let derive = |usage: &[u8]| keyed(&keyed(secret).chain_update(usage).finalize().into_bytes());
+        let sign = |secret: &[u8]| derive(secret, b"dspinlock seals");
+        let signatures = match signatures {
+            Some([]) => return Err(Error::option("`secrets` must have at least one secret")),
+            Some(secrets) => secrets
+                .iter()
+                .map(|secret| sign(secret))
+                .collect::<Result<_, _>>()?,
+            None => vec![sign(names)?],
+        };
         Ok(Self {
-            names: derive(b"dspinlock names"),
-            signatures: derive(b"dspinlock seals"),
+            names: derive(names, b"dspinlock names")?,
+            signatures,
         })
     }
 
@@ -72,7 +79,13 @@ impl Secret {
     pub(super) fn sign(&self, key: &Key, publish: &mut Publish) {
         publish.signature = publish.payload.as_ref().map(|payload| {
             let header = single::header(key, publish);
-            let mac = self.mac(key, publish.id.tag, header.as_bytes(), payload);
+            let mac = mac(
+                &self.signatures[0],
+                key,
+                publish.id.tag,
+                header.as_bytes(),
+                payload,
+            );
             mac.finalize().into_bytes().into()
         });
     }
@@ -83,23 +96,35 @@ impl Secret {
             return false;
         };
         let (payload, signature) = hit.payload().split_at(end);
-        let mac = self.mac(key, hit.id.tag, hit.header(), payload);
-        let is_valid = mac.verify_slice(signature).is_ok();
+        let is_valid = self.signatures.iter().any(|secret| {
+            let mac = mac(secret, key, hit.id.tag, hit.header(), payload);
+            mac.verify_slice(signature).is_ok()
+        });
         hit.truncate(end);
         is_valid
     }
+}
 
-    /// The fence is not signed: a tag publishes once. Different inputs have different bytes, because the name ends with a
-    /// digest, kind and tag have a fixed length, and the header ends with the only line end before the payload.
-    fn mac(&self, key: &Key, tag: Tag, header: &[u8], payload: &[u8]) -> Hmac<Sha256> {
-        self.signatures
-            .clone()
-            .chain_update(key.name())
-            .chain_update(",V")
-            .chain_update(tag.as_str())
-            .chain_update(header)
-            .chain_update(payload)
+/// The fence is not signed: a tag publishes once. Different inputs have different bytes, because the name ends with a
+/// digest, kind and tag have a fixed length, and the header ends with the only line end before the payload.
+fn mac(secret: &Hmac<Sha256>, key: &Key, tag: Tag, header: &[u8], payload: &[u8]) -> Hmac<Sha256> {
+    secret
+        .clone()
+        .chain_update(key.name())
+        .chain_update(",V")
+        .chain_update(tag.as_str())
+        .chain_update(header)
+        .chain_update(payload)
+}
+
+/// The key of one use of a secret.
+fn derive(secret: &[u8], usage: &[u8]) -> Result<Hmac<Sha256>, Error> {
+    if secret.len() < MIN_LENGTH {
+        return Err(Error::option(format!(
+            "a secret of a pool must have at least {MIN_LENGTH} bytes; use 32 random ones"
+        )));
     }
+    Ok(keyed(&keyed(secret).chain_update(usage).finalize().into_bytes()))
 }
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
@@ -122,7 +147,13 @@ mod tests {
     use crate::protocol::tag::Id;
 
     fn secret(text: &str) -> Secret {
-        Secret::new(text.as_bytes()).unwrap()
+        Secret::new(text.as_bytes(), None).unwrap()
+    }
+
+    /// A secret of names, and secrets of signatures.
+    fn secrets(names: &str, signatures: &[&str]) -> Result<Secret, Error> {
+        let signatures: Vec<Box<[u8]>> = signatures.iter().map(|text| text.as_bytes().into()).collect();
+        Secret::new(names.as_bytes(), Some(&signatures))
     }
 
     fn key(byte: u8) -> Key {
@@ -172,6 +203,32 @@ mod tests {
             let is_valid = verified(&one, &key(1), &forged.into()).is_some();
             assert!(is_fence || !is_valid, "forged at {end}");
         }
+    }
+
+    #[test]
+    fn the_first_secret_signs_and_every_one_of_the_list_verifies() {
+        let (a, b) = ("a secret of many bytes", "another of many bytes");
+        let [only_a, both_a, both_b, only_b] =
+            [&[a][..], &[a, b], &[b, a], &[b]].map(|list| secrets(a, list).unwrap());
+        let accepts = |writer: &Secret, reader: &Secret| {
+            let signed = entry(writer, &key(1), publish(b"tag-of-16-bytes_", b"payload"));
+            verified(reader, &key(1), &signed).is_some()
+        };
+        for (writer, readers) in [
+            (&only_a, [true, true, true, false]),
+            (&both_a, [true, true, true, false]),
+            (&both_b, [false, true, true, true]),
+            (&only_b, [false, true, true, true]),
+        ] {
+            let all = [&only_a, &both_a, &both_b, &only_b];
+            assert_eq!(all.map(|reader| accepts(writer, reader)), readers);
+            assert_eq!(
+                writer.rename(&key(1)),
+                secret(a).rename(&key(1)),
+                "the name remains"
+            );
+        }
+        assert!(accepts(&secret(a), &only_a) && accepts(&only_a, &secret(a)));
     }
 
     #[test]
@@ -263,8 +320,21 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_refused_and_no_secret_is_shown() {
+        let (short, long) = ("fifteen bytes..", "sixteen bytes...");
+        for (names, signatures) in [
+            (short, &[long][..]),
+            (long, &[short]),
+            (long, &[long, short]),
+            (long, &[]),
+        ] {
+            let refused = secrets(names, signatures);
+            assert!(
+                matches!(refused, Err(Error::InvalidOption { .. })),
+                "{names} {signatures:?}"
+            );
+        }
         assert!(matches!(
-            Secret::new(b"fifteen bytes.."),
+            Secret::new(short.as_bytes(), None),
             Err(Error::InvalidOption { .. })
         ));
         assert_eq!(format!("{:?}", secret("sixteen bytes...")), "Secret");

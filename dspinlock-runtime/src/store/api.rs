@@ -101,6 +101,11 @@ pub trait Store: Any + Send + Sync {
         false
     }
 
+    /// A number for the server that keeps this key, if there are several.
+    fn server(&self, _: &Key) -> usize {
+        0
+    }
+
     /// Sets the listener of all later changes. Only the first call has an effect.
     fn listen(&self, _: Arc<dyn Listener>) {}
 }

@@ -35,6 +35,7 @@ use self::url::limits::timeouts;
 use self::url::parts::Parts;
 use self::url::target::Target;
 use super::api::{Boxed, CallerRead, Change, Failure, Listener, SharedStore, Store, Tracked};
+use super::credentials::Credentials;
 use super::limits::Limits;
 use crate::error::Error;
 use crate::key::Key;
@@ -45,9 +46,14 @@ use crate::tls::Tls;
 pub use self::url::parameters::RedisParameters;
 
 /// Opens the server, the master of sentinels or the cluster behind a URL.
-pub(crate) fn open(url: &str, tls: Tls, limits: Limits) -> Result<SharedStore, Error> {
+pub(crate) fn open(
+    url: &str,
+    tls: Tls,
+    credentials: Option<Credentials>,
+    limits: Limits,
+) -> Result<SharedStore, Error> {
     let (target, timeouts) = resolve(url, tls, limits)?;
-    open_target(target, timeouts)
+    open_target(target.with_credentials(credentials), timeouts)
 }
 
 fn resolve(url: &str, tls: Tls, limits: Limits) -> Result<(Target, Timeouts), Error> {
@@ -75,9 +81,9 @@ fn open_target(target: Target, timeouts: Timeouts) -> Result<SharedStore, Error>
 
 impl RedisParameters {
     /// Opens the server, the master or the cluster that the parameters name.
-    pub(crate) fn open(self, limits: Limits) -> Result<SharedStore, Error> {
+    pub(crate) fn open(self, credentials: Option<Credentials>, limits: Limits) -> Result<SharedStore, Error> {
         let (target, timeouts) = self.resolve()?;
-        open_target(target, timeouts.with(limits))
+        open_target(target.with_credentials(credentials), timeouts.with(limits))
     }
 }
 
@@ -329,7 +335,8 @@ mod tests {
             #[cfg(feature = "cluster")]
             "redis+cluster:",
         ] {
-            let Err(Error::InvalidUrl { reason: message }) = open(url, Tls::default(), Limits::default())
+            let Err(Error::InvalidUrl { reason: message }) =
+                open(url, Tls::default(), None, Limits::default())
             else {
                 panic!("{url} is accepted")
             };

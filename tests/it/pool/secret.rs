@@ -8,7 +8,8 @@ use dspinlock_testkit::{Job, Redis, Worker, eventually};
 
 use crate::common::lock::locked;
 use crate::common::logs;
-use crate::common::worker::SECRET;
+use crate::common::store::Store;
+use crate::common::worker::{SECRET, SECRETS};
 
 const ONE: &str = "a secret of the tests";
 const OTHER: &str = "another secret of the tests";
@@ -194,4 +195,116 @@ fn a_short_secret_is_refused_and_a_secret_never_printed() {
     );
     let pool = open(&"in secrecy".repeat(2)).unwrap();
     assert!(!format!("{pool:?}").contains("secrecy"));
+}
+
+/// The steps of a rotation: the secrets of signatures. The secret of names remains [`ONE`].
+const STEPS: [&[&str]; 4] = [&[ONE], &[ONE, OTHER], &[OTHER, ONE], &[OTHER]];
+
+/// A process in a step of a rotation. The first step may also be without a list.
+fn in_step(url: &str, step: usize) -> Worker {
+    let secrets = STEPS[step].join(",");
+    let environment = [(SECRET, ONE), (SECRETS, &secrets)];
+    Worker::with_env(
+        url,
+        if step == 0 {
+            &environment[..1]
+        } else {
+            &environment
+        },
+    )
+}
+
+/// The numbers of bodies of calls that two processes make at once.
+fn stampede(workers: [&Worker; 2], job: &Job) -> u32 {
+    let calls: Vec<_> = (0..8)
+        .flat_map(|_| workers.map(|worker| worker.call(job)))
+        .collect();
+    let outcomes: Vec<_> = calls.iter().map(|call| call.outcome()).collect();
+    let (_, value) = &outcomes[0];
+    assert!(
+        value.is_ok() && outcomes.iter().all(|(_, other)| other == value),
+        "{outcomes:?}"
+    );
+    outcomes
+        .iter()
+        .map(|(bodies, _)| u32::try_from(*bodies).unwrap())
+        .sum()
+}
+
+/// Processes of two neighbouring steps run at once, as during a deploy.
+#[test]
+fn a_rotation_computes_nothing_twice_and_runs_no_job_twice() {
+    Store::on_each(|store| {
+        let workers: Vec<_> = (0..4).map(|step| in_step(&store.url(), step)).collect();
+        for step in 1..4 {
+            let pair = [&workers[step - 1], &workers[step]];
+            for [writer, reader] in [pair, [pair[1], pair[0]]] {
+                let key = |function: &str| format!("{function}-{step}-{}", std::ptr::eq(writer, pair[0]));
+                for function in FUNCTIONS {
+                    let job = Job::new(function, &key(function));
+                    let (bodies, value) = writer.call(&job).outcome();
+                    assert_eq!((bodies, value.is_ok()), (1, true), "{step} {function}: {value:?}");
+                    assert_eq!(reader.call(&job).outcome(), (0, value), "{step} {function}");
+                }
+                let once = Job::new("once", &key("once"));
+                assert!(writer.call(&once).result().is_ok());
+                let second = reader.call(&once).outcome();
+                assert_eq!(second, (0, Err("FailIfKeyExistsIsEnabled".into())), "{step}");
+                let lock = Job::new("uncached", &key("uncached"));
+                let held = writer.call(&lock.clone().with("body", "gate"));
+                held.started();
+                let busy = reader.call(&lock.with("tries", 1).with("sleep", 100)).outcome();
+                assert_eq!(busy, (0, Err("SpinlockTriesExceeded".into())), "{step}");
+                held.open_gate();
+                assert!(held.result().is_ok());
+                let job = Job::new("cached", &key("stampede")).with("body", "sleep:200");
+                assert_eq!(stampede([writer, reader], &job), 1, "{step}");
+            }
+        }
+    });
+}
+
+/// A process that does not know the new secret replaces the value with one that both know.
+#[test]
+fn a_skipped_step_of_a_rotation_costs_one_computation() {
+    Store::on_each(|store| {
+        let [before, after] = [0, 2].map(|step| in_step(&store.url(), step));
+        let job = Job::new("cached", "key");
+        let (_, new) = after.call(&job).outcome();
+        let (bodies, old) = before.call(&job).outcome();
+        assert!(bodies == 1 && old != new, "{old:?}");
+        for worker in [&after, &before, &after] {
+            assert_eq!(worker.call(&job).outcome(), (0, old.clone()));
+        }
+    });
+}
+
+#[test]
+fn after_a_rotation_the_former_secret_forges_nothing() {
+    Store::on_each(|store| {
+        let [attacker, last] = [0, 3].map(|step| in_step(&store.url(), step));
+        let job = Job::new("cached", "key");
+        let forged = attacker.call(&job).result();
+        let (bodies, value) = last.call(&job).outcome();
+        assert!(bodies == 1 && value != forged, "{value:?}");
+    });
+}
+
+#[test]
+fn secrets_of_signatures_need_a_secret_of_names() {
+    let builder = || Pool::builder("sqlite::memory:");
+    let refused = [
+        builder().secrets([ONE]),
+        builder().secret(ONE).secrets([""; 0]),
+        builder().secret(ONE).secrets([OTHER, "in secrecy"]),
+    ];
+    for builder in refused {
+        let error = builder.open().unwrap_err();
+        assert!(
+            matches!(&error, Error::InvalidOption { reason, .. } if !reason.contains("secrecy")),
+            "{error}"
+        );
+    }
+    let pool = builder().secrets([OTHER, ONE]).secret(ONE).open().unwrap();
+    assert!(!format!("{pool:?}").contains(OTHER));
 }

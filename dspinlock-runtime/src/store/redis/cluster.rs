@@ -180,6 +180,11 @@ impl Store for Cluster {
         owner.is_some_and(|member| member.node.pushes())
     }
 
+    fn server(&self, key: &Key) -> usize {
+        let owner = self.nodes.owner(key.with_name(slot));
+        owner.map_or(0, |owner| Arc::as_ptr(&owner.node).addr())
+    }
+
     fn listen(&self, listener: Arc<dyn Listener>) {
         self.nodes.shared.watches.listen(listener);
     }

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ErrorKind, ProtocolVersion, PushInfo, RedisError, Value};
+use redis::{
+    AsyncConnectionConfig, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, Value,
+};
 
 use super::transport::{CountingStream, Traffic};
 use crate::store::redis::client_name::Purpose;
@@ -40,7 +42,18 @@ pub(crate) async fn login(
     let mut refusal = None;
     loop {
         let stream = CountingStream::open(address, traffic.clone()).await?;
-        let error = match log_in(address, stream, version, &config, pushes.as_ref(), purpose).await {
+        let protocol = address.current_login()?;
+        let error = match log_in(
+            address,
+            protocol,
+            stream,
+            version,
+            &config,
+            pushes.as_ref(),
+            purpose,
+        )
+        .await
+        {
             Ok(login) => {
                 address.resp.opened(version, refusal);
                 if !version.has_pushes() && address.resp.take_warning() {
@@ -60,6 +73,7 @@ pub(crate) async fn login(
 
 async fn log_in(
     address: &Address,
+    protocol: RedisConnectionInfo,
     stream: CountingStream,
     resp: Resp,
     config: &AsyncConnectionConfig,
@@ -67,7 +81,7 @@ async fn log_in(
     purpose: Purpose,
 ) -> Result<Login, RedisError> {
     let peer = stream.peer();
-    let (protocol, mut config) = (address.login.clone(), config.clone());
+    let mut config = config.clone();
     let login = protocol.set_protocol(match resp {
         Resp::V3 => ProtocolVersion::RESP3,
         Resp::V2 | Resp::V2Bare => ProtocolVersion::RESP2,

@@ -58,6 +58,7 @@ impl Endpoint {
     }
 
     async fn open(&self) -> io::Result<Connection> {
+        let login = self.address.current_login().map_err(io::Error::other)?;
         let mut stream = Stream::open(&self.address).await.map_err(io::Error::other)?;
         let socket = Socket {
             shared: stream.socket()?,
@@ -66,7 +67,7 @@ impl Endpoint {
         let server = self.server.get().cloned();
         let is_checked = server.is_some();
         let name = self.address.name_for(Purpose::Reader);
-        let (mut login, packet) = Login::new(&self.address.login, &name, server.unwrap_or_default());
+        let (mut login, packet) = Login::new(&login, &name, server.unwrap_or_default());
         let mut io = stream.io();
         io.write_all(&packet).await?;
         io.flush().await?;

@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::*;
 use crate::rt::blocking::wait;
 use crate::store::api::Outcome;
+use crate::store::credentials::Credentials;
 use crate::store::redis::timeouts::Timeouts;
 use crate::store::redis::url::address::{Address, Place};
 #[cfg(feature = "tls")]
@@ -516,9 +517,17 @@ fn a_lost_connection_is_noticed_while_it_is_idle() {
 #[test]
 fn a_reader_logs_in_and_selects_its_database() {
     let server = Redis::with_args(&["--requirepass", "secret"]);
-    for (password, works) in [("wrong", false), ("secret", true)] {
+    // Of the URL, and of the function that replaces it.
+    for (password, credentials, works) in [
+        ("wrong", None, false),
+        ("secret", None, true),
+        ("secret", Some("wrong"), false),
+        ("wrong", Some("secret"), true),
+    ] {
         let mut endpoint = endpoint(&server);
         endpoint.address.login = endpoint.address.login.set_password(password).set_db(3);
+        endpoint.address.credentials =
+            credentials.map(|password| Credentials::new(|| ("default".into(), password.into())));
         let readers = Readers::new(endpoint);
         one_thread().block_on(async {
             if works {

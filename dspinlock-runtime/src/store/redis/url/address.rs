@@ -8,6 +8,7 @@ use redis::RedisConnectionInfo;
 
 use super::query::Query;
 use crate::error::Error;
+use crate::store::credentials::Credentials;
 use crate::store::redis::client_name::Purpose;
 use crate::store::redis::redact::redact;
 use crate::store::redis::resp::{Resp, SharedResp};
@@ -23,7 +24,10 @@ pub(crate) struct Address {
     pub(crate) peer: Option<SocketAddr>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<tls::Connector>,
+    /// The login of the URL.
     pub(crate) login: RedisConnectionInfo,
+    /// The user and the password of each login, instead of those of the URL.
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) resp: SharedResp,
     /// The beginning of the names of the connections, if the URL sets it.
     pub(crate) client_name: Option<Box<str>>,
@@ -71,8 +75,29 @@ impl Address {
             #[cfg(feature = "tls")]
             tls: tls.as_ref().map(tls::Connector::new).transpose()?,
             login,
+            credentials: None,
             resp: SharedResp::new(None),
             client_name: None,
+        })
+    }
+
+    /// The login with the user and the password of now.
+    ///
+    /// # Errors
+    ///
+    /// The function of the program panicked.
+    pub(crate) fn current_login(&self) -> Result<RedisConnectionInfo, String> {
+        let Some(credentials) = &self.credentials else {
+            return Ok(self.login.clone());
+        };
+        let (user, password) = credentials.get()?;
+        let login = RedisConnectionInfo::default()
+            .set_db(self.login.db())
+            .set_password(password)
+            .set_skip_set_lib_name();
+        Ok(match user {
+            Some(user) => login.set_username(user),
+            None => login,
         })
     }
 

@@ -11,6 +11,7 @@ use super::parts::Parts;
 use super::query::Query;
 use super::scheme::Scheme;
 use crate::error::Error;
+use crate::store::credentials::Credentials;
 use crate::tls::Tls;
 
 /// What a pool connects to.
@@ -67,6 +68,21 @@ impl Target {
                 Self::cluster(parts.host_ports(PORT), template).map_err(Error::url)
             }
         }
+    }
+
+    /// The same target with another login to its servers. The login to sentinels remains.
+    pub(crate) fn with_credentials(mut self, credentials: Option<Credentials>) -> Self {
+        let servers: &mut [Address] = match &mut self {
+            Self::Server(server) => std::slice::from_mut(server),
+            #[cfg(feature = "sentinel")]
+            Self::Sentinels { template, .. } => std::slice::from_mut(template),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(seeds) => seeds,
+        };
+        for server in servers {
+            server.credentials = credentials.clone();
+        }
+        self
     }
 
     /// The master `name` of sentinels with a separate login.
@@ -235,6 +251,42 @@ mod tests {
                 (Some("me"), Some("p@ss"))
             );
             assert_eq!(node.client_name.as_deref(), Some("billing"));
+        }
+    }
+
+    #[test]
+    fn credentials_are_for_servers_and_not_for_sentinels() {
+        let urls = [
+            "redis://host",
+            #[cfg(feature = "sentinel")]
+            "redis+sentinel://one,two/main",
+            #[cfg(feature = "cluster")]
+            "redis+cluster://one,two",
+        ];
+        for url in urls {
+            let credentials = Credentials::new(|| ("app".into(), "password".into()));
+            let target = target(url).expect("a valid URL");
+            let target = target.with_credentials(Some(credentials));
+            let (servers, sentinels) = match target {
+                Target::Server(server) => (vec![server], Vec::new()),
+                #[cfg(feature = "sentinel")]
+                Target::Sentinels {
+                    sentinels, template, ..
+                } => (vec![template], sentinels),
+                #[cfg(feature = "cluster")]
+                Target::Cluster(seeds) => (seeds, Vec::new()),
+            };
+            let user = |address: &Address| {
+                let login = address.current_login().expect("no panic");
+                login.username().map(str::to_owned)
+            };
+            assert!(
+                servers
+                    .iter()
+                    .all(|server| user(server).as_deref() == Some("app")),
+                "{url}"
+            );
+            assert!(sentinels.iter().all(|sentinel| user(sentinel).is_none()), "{url}");
         }
     }
 

@@ -15,13 +15,13 @@ end
 
 if not state then return grant() end
 if state.bad then return {'BAD', state.bad} end
-if seize then return grant() end
 if state.owner == tag then
   if state.computed then return 'DONE' end
   -- The same request is sent again, because its reply was lost.
   redis.call('PEXPIRE', S, lease)
   return 'B' .. state.id
 end
+if seize then return grant() end
 local left = redis.call('PTTL', S)
 if fail_if_key_exists then return existing('EXISTS', left) end
 if state.computed then return cached and 'COMPUTED' or grant() end

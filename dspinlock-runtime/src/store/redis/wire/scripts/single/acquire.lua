@@ -33,13 +33,13 @@ local function hit()
   return {'HIT', redis.call('GET', K), redis.call('PTTL', K)}
 end
 
-if seize then return grant() end
 if holder == tag then
   if kind ~= 'B' then return hit() or 'DONE' end
   -- The same request is sent again, because its reply was lost.
   redis.call('PEXPIRE', K, lease)
   return string.sub(line, 1, 33)
 end
+if seize then return grant() end
 if fail_if_key_exists then return {'EXISTS', line, redis.call('PTTL', K), now} end
 if kind ~= 'B' then return cached and refuse ~= holder and hit() or grant() end
 local left = redis.call('PTTL', K)
