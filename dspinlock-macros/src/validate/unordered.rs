@@ -84,10 +84,13 @@ fn form(function: &LockedFn, name: &Ident) -> Option<Form> {
 
 /// Which argument of the attribute uses the argument of the function, and a word for its value.
 fn argument(function: &LockedFn, name: &Ident) -> (&'static str, &'static str) {
-    let is_in_key = |key: &Arg<Vec<Expr>>| key.value.iter().any(|part| mentions(part, name));
-    match &function.args.key {
-        Some(key) if !is_in_key(key) => ("validate", "check"),
-        _ => ("key", "key"),
+    let uses = |arg: &Option<Arg<Vec<Expr>>>| {
+        let mut parts = arg.iter().flat_map(|arg| &arg.value);
+        parts.any(|part| mentions(part, name))
+    };
+    match uses(&function.args.validate) && !uses(&function.args.key) {
+        true => ("validate", "check"),
+        false => ("key", "key"),
     }
 }
 
