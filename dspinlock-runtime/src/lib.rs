@@ -5,6 +5,7 @@
 //! modules.
 
 mod call;
+mod close;
 mod codec;
 mod engine;
 mod error;

@@ -258,12 +258,17 @@ impl Attempt {
     }
 
     /// Computes without the lock.
-    pub(super) fn alone(&self, leader: Option<Leader>) -> Outcome {
-        Outcome::Alone(Alone {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    pub(super) fn alone(&self, leader: Option<Leader>) -> Result<Outcome, Error> {
+        self.pool.closing().check()?;
+        Ok(Outcome::Alone(Alone {
             leader,
             name: self.name(),
             max_value_size: self.pool.max_value_size(),
-        })
+        }))
     }
 
     pub(super) fn name(&self) -> KeyName {

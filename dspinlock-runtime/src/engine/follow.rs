@@ -51,12 +51,14 @@ impl Attempt {
         self.check_refusals()?;
         let role = match joined {
             Some(Joined::Leader(leader, missed)) if missed.has_failed => {
-                return Ok(ControlFlow::Break(self.alone(Some(leader))));
+                return self.alone(Some(leader)).map(ControlFlow::Break);
             }
             Some(Joined::Leader(leader, missed)) => {
                 self.has_missed(missed)?;
                 return Ok(ControlFlow::Continue(Some(leader)));
             }
+            // A closed pool still serves what is stored, but its calls wait for nothing.
+            _ if self.pool.closing().is_closed() => None,
             Some(Joined::Follower(handoff)) => Some(Role::Follower(handoff)),
             None if self.spec.runs_unlocked => Some(self.join()),
             // A call with `fail_if_key_exists`, or with `wait = "0s"`, sends its own ACQUIRE.
@@ -77,7 +79,7 @@ impl Attempt {
         };
         if self.spec.runs_unlocked && self.pool.is_away(&self.key) {
             let leader = leader.map(|(leader, _)| leader);
-            return Ok(ControlFlow::Break(self.alone(leader)));
+            return self.alone(leader).map(ControlFlow::Break);
         }
         let is_absent = leader.as_ref().is_some_and(|(leader, _)| leader.knows_absent());
         let reads = self.want_value && !self.spec.options.fail_if_key_exists && self.spec.refuse.is_none();
@@ -87,7 +89,7 @@ impl Attempt {
                 Err(error) if self.spec.runs_unlocked && error.is_of_store() => {
                     self.pool.went_away(&self.key, &error);
                     let leader = leader.map(|(leader, _)| leader);
-                    return Ok(ControlFlow::Break(self.alone(leader)));
+                    return self.alone(leader).map(ControlFlow::Break);
                 }
                 read => read?,
             }
@@ -126,6 +128,7 @@ impl Attempt {
                         Role::Stranger => return Err(self.reused()),
                     },
                 },
+                () = self.pool.closing().closed() => return Err(Error::Closed),
                 () = background::sleep(rest.min(pause)) => {}
             }
             let longest = self.spec.options.spinlock_sleep_thresh;

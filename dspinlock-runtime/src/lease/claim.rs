@@ -18,24 +18,43 @@ use crate::rt::sync::{Instant, Mutex, MutexGuard, PoisonError};
 use crate::rt::{background, thread_end};
 
 /// The armed claims of this process, by tag.
-static ARMED: PerProcess<Mutex<BTreeMap<Tag, (Pool, Key)>>> = PerProcess::new(|_| Mutex::default());
+static ARMED: PerProcess<Mutex<BTreeMap<Tag, Armed>>> = PerProcess::new(|_| Mutex::default());
 
-fn armed() -> MutexGuard<'static, BTreeMap<Tag, (Pool, Key)>> {
+fn armed() -> MutexGuard<'static, BTreeMap<Tag, Armed>> {
     ARMED.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Aborts every armed claim, because the process ends.
-pub(super) fn give_up() {
-    // Not in the head of the loop, which would keep the lock.
-    let claims = mem::take(&mut *armed());
-    for (tag, (pool, key)) in claims {
+/// A key that the store may hold for a claim. Its pool counts it, and waits for it at its end.
+struct Armed {
+    pool: Pool,
+    key: Key,
+}
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        self.pool.closing().end_claim();
+    }
+}
+
+/// Aborts every armed claim of this pool, or of all pools, because the pool or the process ends.
+pub(super) fn give_up(of: Option<&Pool>) {
+    for (tag, armed) in take_armed(of) {
         let queued = thread_end::queue_abort();
         background::spawn(async move {
             // Without a reply the lease expires.
-            let _ = abort(&pool, &key, tag, &mut false).await;
-            drop(queued);
+            let _ = abort(&armed.pool, &armed.key, tag, &mut false).await;
+            drop((armed, queued));
         });
     }
+}
+
+/// Removes the armed claims of this pool, or of all pools.
+fn take_armed(of: Option<&Pool>) -> BTreeMap<Tag, Armed> {
+    let mut armed = armed();
+    let all = mem::take(&mut *armed).into_iter();
+    let (taken, others) = all.partition(|(_, armed)| of.is_none_or(|pool| armed.pool.is_same(pool)));
+    *armed = others;
+    taken
 }
 
 /// The tag of a call, under which the store may hold the key, and the call's leadership of its flight.
@@ -72,14 +91,18 @@ impl Claim {
     }
 
     /// An ACQUIRE is about to be sent. Returns whether the store may hold the key already.
-    pub(crate) fn arm(&mut self) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    pub(crate) fn arm(&mut self) -> Result<bool, Error> {
         self.ask();
-        let was_armed = mem::replace(&mut self.armed, true);
-        if !was_armed {
-            let claimed = (self.pool.clone(), self.key.clone());
-            armed().insert(self.tag, claimed);
+        if !self.armed {
+            self.pool.closing().begin_claim()?;
+            let (pool, key) = (self.pool.clone(), self.key.clone());
+            armed().insert(self.tag, Armed { pool, key });
         }
-        was_armed
+        Ok(mem::replace(&mut self.armed, true))
     }
 
     pub(crate) fn tag(&self) -> Tag {
@@ -152,8 +175,14 @@ impl Claim {
 
     /// The store holds nothing for this tag.
     pub(crate) fn disarm(&mut self) {
-        if mem::replace(&mut self.armed, false) {
-            armed().remove(&self.tag);
+        drop(self.take_armed());
+    }
+
+    /// `None` for a claim that is not armed, or was given up.
+    fn take_armed(&mut self) -> Option<Armed> {
+        match mem::replace(&mut self.armed, false) {
+            true => armed().remove(&self.tag),
+            false => None,
         }
     }
 
@@ -175,13 +204,13 @@ impl Drop for Claim {
             let has_lost_copy = self.has_lost_copy;
             // Before it is disarmed, so that the end of the process waits for it in any case.
             let queued = thread_end::queue_abort();
-            self.disarm();
+            let armed = self.take_armed();
             let (pool, key, lease) = (self.pool.clone(), self.key.clone(), self.lease);
             let tag = self.tag;
             background::start_here(async move {
                 let mut was_resent = false;
                 let first = abort(&pool, &key, tag, &mut was_resent).await;
-                drop(queued);
+                drop((armed, queued));
                 if first.is_err() || has_lost_copy || was_resent {
                     repeat_abort(&pool, &key, tag, lease, first).await;
                 }
