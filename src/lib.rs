@@ -51,9 +51,9 @@
 #[doc = include_str!("../docs/attribute.md")]
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::{
-    Acquired, Bound, Current, DSpinlockBase, Entry, Error, HashDSpinlock, Holder, KeyName, Lease, Op,
+    Acquired, Bound, Current, DSpinlockBase, Entry, Error, Fresh, HashDSpinlock, Holder, KeyName, Lease, Op,
     Options, Pool, PoolBuilder, RedisParameters, Scope, Status, StoreFailure, Stored, Tls, Wait, acquire_all,
-    acquire_all_blocking, bounds, current, init, isoformat, sorted,
+    acquire_all_blocking, bounds, current, fresh, fresh_blocking, init, isoformat, sorted,
 };
 
 #[doc(hidden)]

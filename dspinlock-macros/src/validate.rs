@@ -4,6 +4,7 @@
 //! have their own messages. It never changes the function.
 
 mod arguments;
+mod body;
 mod durations;
 mod entry;
 mod key;
@@ -20,5 +21,6 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
     durations::validate(function, errors);
     key::validate(function, errors);
     entry::validate(function, errors);
+    body::validate(function, errors);
     unordered::validate(function, errors);
 }

@@ -6,6 +6,7 @@
 //! async calls share, `future` is the future of an async call.
 
 mod entry;
+mod fresh;
 mod future;
 mod keeping;
 mod names;
@@ -26,6 +27,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 pub use self::entry::Entry;
+pub use self::fresh::{Fresh, fresh, fresh_blocking};
 pub use self::future::Run;
 use self::keeping::Errors;
 pub use self::keeping::{
@@ -317,8 +319,8 @@ impl<R, P, K: Keep<R>> Returning<R, P, K> {
             }
         };
         let outcome = match &permit {
-            Some(permit) => permit.scope(body),
-            None => body(),
+            Some(permit) => fresh::without(|| permit.scope(body)),
+            None => fresh::without(body),
         };
         if let Some(settling) = self.steps.settle(permit, &outcome) {
             // The caller has its value, whatever becomes of the publish.

@@ -23,7 +23,7 @@ mod store;
 mod tests;
 mod tls;
 
-pub use call::Entry;
+pub use call::{Entry, Fresh, fresh, fresh_blocking};
 pub use error::{Error, Holder, KeyName, StoreFailure};
 pub use key::sorted;
 pub use lease::Lease;

@@ -3,6 +3,8 @@
 mod away;
 mod busy;
 mod entry;
+mod fresh;
 mod keeping;
 mod pools;
 mod stores;
+mod task;

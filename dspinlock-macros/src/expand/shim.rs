@@ -34,7 +34,12 @@ pub(crate) fn write(function: &LockedFn) -> TokenStream {
     // Without the early return, the type of the async block is inferred too late for coercions in the body.
     let early_return = quote_spanned!(at_output=> if false { return #private::never::<#output>(); });
     let async_body = in_braces(quote!(#early_return #body), generated_at(*braces));
-    let future = quote_spanned!(at_name=> #call #returning.run(async move #async_body).await);
+    let run = match (is_on(&function.args.detach), &function.args.on_lease_lost) {
+        (true, _) => quote_spanned!(at_name=> run_detached),
+        (false, Some(_)) => quote_spanned!(at_name=> run_cancelled),
+        (false, None) => quote_spanned!(at_name=> run),
+    };
+    let future = quote_spanned!(at_name=> #call #returning.#run(async move #async_body).await);
     let block = match form {
         Form::Sync => {
             let body = in_braces(body.clone(), generated_at(*braces));

@@ -23,6 +23,8 @@ pub(crate) struct Args {
     pub(crate) err_ttl: Option<Arg<Setting<Duration>>>,
     pub(crate) on_busy: Option<Arg<()>>,
     pub(crate) on_store_error: Option<Arg<()>>,
+    pub(crate) on_lease_lost: Option<Arg<()>>,
+    pub(crate) detach: Option<Arg<bool>>,
     /// `entry = name`: the name of a function beside this one.
     pub(crate) entry: Option<Arg<Ident>>,
     pub(crate) pool: Option<Arg<Expr>>,
@@ -84,6 +86,8 @@ impl Args {
             "err_ttl" => value.read_into(&mut self.err_ttl, ValueReader::duration),
             "on_busy" => value.read_into(&mut self.on_busy, ValueReader::on_busy),
             "on_store_error" => value.read_into(&mut self.on_store_error, ValueReader::on_store_error),
+            "on_lease_lost" => value.read_into(&mut self.on_lease_lost, ValueReader::on_lease_lost),
+            "detach" => value.read_into(&mut self.detach, ValueReader::flag),
             "entry" => value.read_into(&mut self.entry, ValueReader::ident),
             "pool" => value.read_into(&mut self.pool, ValueReader::expression),
             "cached_if_computed" => value.read_into(&mut self.cached_if_computed, ValueReader::flag),

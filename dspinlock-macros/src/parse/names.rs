@@ -4,7 +4,7 @@
 use proc_macro2::Ident;
 
 /// Every argument, with an example.
-const ARGUMENTS: [(&str, &str); 26] = [
+const ARGUMENTS: [(&str, &str); 28] = [
     ("key", "key = id"),
     ("skip", "skip(client, trace_id)"),
     ("name", "name = \"price\""),
@@ -15,6 +15,8 @@ const ARGUMENTS: [(&str, &str); 26] = [
     ("err_ttl", "err_ttl = \"1s\""),
     ("on_busy", "on_busy = skip"),
     ("on_store_error", "on_store_error = run_unlocked"),
+    ("on_lease_lost", "on_lease_lost = cancel"),
+    ("detach", "detach"),
     ("entry", "entry = price_entry"),
     ("pool", "pool = &self.pool"),
     ("cached_if_computed", "cached_if_computed"),

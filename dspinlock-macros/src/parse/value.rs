@@ -377,6 +377,13 @@ impl<'a> ValueReader<'a> {
         }
     }
 
+    pub(crate) fn on_lease_lost(&mut self) -> syn::Result<()> {
+        match self.expression()? {
+            Expr::Path(word) if word.path.is_ident("cancel") => Ok(()),
+            other => fail(other, "`on_lease_lost` must be `cancel`"),
+        }
+    }
+
     /// Adds an error for an unknown name, and skips to the next argument.
     pub(crate) fn skip_unknown(self) -> syn::Result<()> {
         self.errors.add(&self.name, names::unknown(&self.name));

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
+use super::fresh;
 use super::keeping::Keep;
 use super::order::Entering;
 use super::steps::{Decision, Settling, Steps};
@@ -117,8 +118,8 @@ impl<F: Future<Output = R>, R, P, K: Keep<R>> RunProj<'_, F, R, P, K> {
             return Poll::Ready(None);
         };
         let polled = match &permit {
-            Some(permit) => permit.scope(|| body.poll(cx)),
-            None => body.poll(cx),
+            Some(permit) => fresh::without(|| permit.scope(|| body.poll(cx))),
+            None => fresh::without(|| body.poll(cx)),
         };
         let Poll::Ready(outcome) = polled else {
             *self.phase = Phase::Body(permit);

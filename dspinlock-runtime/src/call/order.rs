@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::fresh;
 use super::names::{self, Body};
 use super::site::Site;
 use super::site_name::{site_name, site_name_pieces};
@@ -45,6 +46,8 @@ pub(super) struct Own {
     pub(super) label: Option<Box<str>>,
     /// The hash of what the site validates.
     pub(super) validated: Option<KeyHasher>,
+    /// The call accepts no value that was stored before it.
+    pub(super) is_fresh: bool,
 }
 
 /// A value in the near cache, with what its call has validated.
@@ -74,6 +77,7 @@ impl Draft {
                 pool: None,
                 label: None,
                 validated: None,
+                is_fresh: false,
             })
         })
     }
@@ -98,6 +102,9 @@ impl Draft {
             }
             Some(())
         };
+        if self.cached && fresh::is_marked() {
+            self.own().is_fresh = true;
+        }
         if let Some(pool) = Pool::chosen() {
             self.own().pool.get_or_insert(pool);
         }
@@ -162,6 +169,9 @@ impl Order {
         from_entry: fn(&(dyn Any + Send + Sync)) -> Option<R>,
     ) -> Option<Result<R, Error>> {
         let age = self.near_cache?;
+        if self.is_fresh() {
+            return None;
+        }
         let key = self.key()?;
         let now = Instant::now();
         let pool = self.pool()?;
@@ -189,6 +199,10 @@ impl Order {
         Some(Arc::new(Checked { check, value }))
     }
 
+    fn is_fresh(&self) -> bool {
+        self.own.as_deref().is_some_and(|own| own.is_fresh)
+    }
+
     /// The digest of what the site validates.
     ///
     /// # Errors
@@ -213,7 +227,11 @@ impl Order {
     fn lookup(&self) -> Option<Result<Lookup, Joined>> {
         let options = self.options();
         let validates = self.own.as_deref().is_some_and(|own| own.validated.is_some());
-        let reads = self.cached && self.near_cache.is_none() && self.refused.is_none() && !validates;
+        let reads = self.cached
+            && self.near_cache.is_none()
+            && self.refused.is_none()
+            && !validates
+            && !self.is_fresh();
         if !reads || options.fail_if_key_exists || !options.waits() || options.check().is_err() {
             return None;
         }
@@ -256,6 +274,8 @@ impl Order {
             refusals: self.refusals,
             accepts_errors: self.site.records_errors,
             runs_unlocked: self.site.runs_unlocked,
+            // After a refused value, the call has looked already.
+            is_fresh: self.is_fresh() && self.refusals == 0,
             validated: self.validated()?.map(Box::new),
             ..CallSpec::new(key, caller, options, pool)
         }))

@@ -215,11 +215,14 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
         })
     }
 
-    /// The return value of a lock error of a call whose body has run, and cannot run again.
+    /// The return value of a lock error of a call whose body was stopped, and cannot run again without the lock.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `on_error = run_unlocked` would run it.
     pub(super) fn fail(&self, error: Error) -> R {
         let message = error.to_string();
-        self.on_error(error)
-            .unwrap_or_else(|| unreachable!("a function without an error panics: {message}"))
+        self.on_error(error).unwrap_or_else(|| panic!("{message}"))
     }
 
     /// After the body was cancelled: the result of the new holder, or the lock error.

@@ -18,7 +18,7 @@ use crate::pool::flight::{Found, Handoff, Leader};
 use crate::pool::near_cache::Placeholder;
 use crate::protocol::header::{Flag, Hit, check, differs};
 use crate::protocol::tag::{Head, Tag};
-use crate::protocol::{Existing, Read, Reply, encoding};
+use crate::protocol::{Existing, Read, Reply, Request, encoding};
 
 /// What a call asks for.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub(crate) struct CallSpec {
     pub accepts_errors: bool,
     /// `on_store_error = run_unlocked`.
     pub runs_unlocked: bool,
+    /// The call accepts no value that was stored before it looked.
+    pub is_fresh: bool,
     /// A digest of what the site validates beside its key.
     pub validated: Option<Box<[u8; 32]>>,
     /// `None`: the global pool.
@@ -59,6 +61,7 @@ impl CallSpec {
             keeps_mark: false,
             accepts_errors: false,
             runs_unlocked: false,
+            is_fresh: false,
             validated: None,
             pool,
         }
@@ -164,6 +167,18 @@ impl Attempt {
             waited_for: None,
             is_too_long: false,
         })
+    }
+
+    /// Looks at the value that a fresh call does not accept.
+    pub(super) async fn look_first(&mut self) -> Result<(), Error> {
+        let bound = Head::LENGTH;
+        let request = Request::Describe(Read { bound });
+        let line = match self.pool.send(&self.key, request).await? {
+            Reply::Exists(existing) => existing.line,
+            _ => return Ok(()),
+        };
+        self.spec.refuse = Head::parse(&line).map(|head| head.id.tag);
+        Ok(())
     }
 
     /// Reads without a lock.

@@ -49,6 +49,13 @@ impl Attempt {
     /// Ends with a value, or with the leader of the flight that the call leads, if any.
     async fn begin(&mut self, joined: Option<Joined>) -> Result<ControlFlow<Outcome, Option<Leader>>, Error> {
         self.check_refusals()?;
+        if self.spec.is_fresh {
+            match self.look_first().await {
+                // The store is asked again below.
+                Err(error) if self.spec.runs_unlocked && error.is_of_store() => {}
+                looked => looked?,
+            }
+        }
         let role = match joined {
             Some(Joined::Leader(leader, missed)) if missed.has_failed => {
                 return self.alone(Some(leader)).map(ControlFlow::Break);

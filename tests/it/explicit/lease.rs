@@ -126,7 +126,7 @@ fn a_killed_holder_blocks_others_for_its_new_length_only() {
         holder.kill();
         let start = Instant::now();
         drop(locked(lock(&pool).acquire_blocking()));
-        assert!(start.elapsed() < ms(4000), "{:?}", start.elapsed());
+        assert!(start.elapsed() < ms(20_000), "{:?}", start.elapsed());
     });
 }
 
@@ -139,9 +139,9 @@ fn main() {
     println!();
     let pool = Pool::open(&std::env::var("DSPINLOCK_URL").unwrap()).unwrap();
     let lease = locked(lock(&pool).lease(ms(60_000)).acquire_blocking());
-    lease.extend_blocking(ms(1000)).unwrap();
+    lease.extend_blocking(ms(3000)).unwrap();
     // The heartbeat keeps it.
-    sleep(ms(1500));
+    sleep(ms(4000));
     assert!(!lease.is_lost());
     println!(">extended");
     sleep(ms(60_000));
