@@ -2,6 +2,7 @@
 
 mod away;
 mod busy;
+mod close;
 mod entry;
 mod fresh;
 mod keeping;
