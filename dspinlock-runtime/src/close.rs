@@ -8,8 +8,8 @@ use crate::pool::Pool;
 use crate::rt::op::Op;
 use crate::rt::{background, blocking};
 
-/// How long the end of a pool waits for the replies to its ABORTs, as the end of a process does.
-const ABORT_LIMIT: Duration = Duration::from_millis(200);
+/// The longest wait for the replies to the ABORTs.
+const ABORT_LIMIT: Duration = Duration::from_secs(1);
 
 impl Pool {
     /// Closes the pool, for example after SIGTERM: waits until its bodies and leases are finished, for at most `grace`, and then
@@ -23,8 +23,8 @@ impl Pool {
     /// - Bodies that run go on. Their leases are renewed, and their results are published.
     ///
     /// After `grace` the remaining leases are lost: [`Current::lost`](crate::Current::lost) resolves, and the results are not
-    /// stored. The keys are free when this method returns, unless the store has not replied within 200 ms: then they are free
-    /// when their leases expire.
+    /// stored. The keys are free when this method returns, unless the store does not reply within a second: then they are free
+    /// when their leases expire, at the latest.
     ///
     /// A closed pool cannot be opened again. If several callers close it, all of them wait for the end and get the same keys;
     /// the `grace` of the first counts.

@@ -1,11 +1,12 @@
 //! The end of a pool: `Pool::close`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use dspinlock::{Acquired, Error, HashDSpinlock, Pool, Status, Wait, dspinlock};
-use dspinlock_testkit::eventually;
+use dspinlock_testkit::{Action, Proxy, Redis, Stage, eventually};
 use tokio::time::{sleep, timeout};
 
 use crate::keeping::Runs;
@@ -332,4 +333,68 @@ async fn several_callers_of_close_wait_for_the_same_end() {
         assert_eq!((one.len(), &one), (1, &other), "{backend:?}");
         assert_eq!(pool.close(LONG).await.expect("the end"), one);
     }
+}
+
+/// Runs until its lease is lost. Counts the bodies that begin after the end of the pool.
+#[dspinlock(key = id, lease = LONG, wait = "0s")]
+async fn until_lost(id: u64, begun: &Runs, late: &Runs, is_over: &AtomicBool) -> Result<(), Error> {
+    begun.add();
+    if is_over.load(Ordering::SeqCst) {
+        late.add();
+    }
+    let lease = dspinlock::current().expect("a lease");
+    lease.lost().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_body_begins_after_the_end() {
+    let (begun, late) = (Runs::default(), Runs::default());
+    for backend in Backend::all() {
+        for _ in 0..100 {
+            let [pool, _] = backend.pools("begins_after_the_end");
+            lock(&pool, "over").status().await.expect("the pool is connected");
+            let is_over = Arc::new(AtomicBool::new(false));
+            let calls = (0..16).map(|id| {
+                let (pool, is_over) = (pool.clone(), is_over.clone());
+                let (begun, late) = (begun.clone(), late.clone());
+                tokio::spawn(async move { pool.scope(until_lost(id, &begun, &late, &is_over)).await })
+            });
+            let calls: Vec<_> = calls.collect();
+            let (start, pause) = (Instant::now(), Duration::from_micros(fastrand::u64(0..5000)));
+            while start.elapsed() < pause {
+                tokio::task::yield_now().await;
+            }
+            pool.close(Duration::ZERO).await.expect("the end");
+            is_over.store(true, Ordering::SeqCst);
+            for call in calls {
+                // A body with a lease that is not lost would run for a third of its lease.
+                let outcome = timeout(LONG / 6, call).await.expect("each body is stopped");
+                let outcome = outcome.expect("a task");
+                assert!(
+                    matches!(outcome, Ok(()) | Err(Error::Closed)),
+                    "{backend:?}: {outcome:?}"
+                );
+            }
+        }
+    }
+    println!("{} bodies have begun", begun.count());
+    assert!(begun.count() > 0);
+    assert_eq!(late.count(), 0, "of {}", begun.count());
+}
+
+#[test]
+fn the_end_does_not_wait_for_a_server_that_is_mute() {
+    let server = Redis::start();
+    let proxy = Proxy::start(server.port());
+    let pool = Pool::open(&proxy.url()).expect("a pool");
+    let held = lock(&pool, "mute").acquire_blocking().expect("the lock");
+    proxy.intercept("ABORT", Stage::Request, Action::Hold);
+    let start = Instant::now();
+    let given_up = pool.close_blocking(SHORT).expect("the end");
+    let took = start.elapsed();
+    assert_eq!(given_up.len(), 1);
+    let limit = SHORT + Duration::from_secs(1);
+    assert!(took >= limit && took < limit + AT_ONCE, "{took:?}");
+    drop(held);
 }
