@@ -286,7 +286,7 @@ impl Pool {
             flights: Flights::default(),
             near_cache,
             outages: Outages::default(),
-            closing: Closing::new(),
+            closing: Closing::default(),
         };
         Ok(Self {
             shared: Handle::new(Owned::new(shared)),

@@ -296,10 +296,7 @@ impl Attempt {
             keeps_mark: self.spec.keeps_mark || self.key.is_shared() || self.spec.options.fail_if_key_exists,
             caller: self.spec.caller,
         };
-        let lease = Lease::start(state.claim, id, sent, terms);
-        // The end of the pool gives up the leases that it finds in the heartbeat. A later one is not used.
-        self.pool.closing().check()?;
-        Ok(Outcome::Lead(lease))
+        Lease::start(state.claim, id, sent, terms).map(Outcome::Lead)
     }
 
     /// The error of a reply that refuses the lock.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, StoreFailure};
@@ -18,13 +19,13 @@ use crate::rt::sync::{Instant, Mutex, MutexGuard, PoisonError};
 use crate::rt::{background, thread_end};
 
 /// The armed claims of this process, by tag.
-static ARMED: PerProcess<Mutex<BTreeMap<Tag, Armed>>> = PerProcess::new(|_| Mutex::default());
+static ARMED: PerProcess<Mutex<BTreeMap<Tag, Arc<Armed>>>> = PerProcess::new(|_| Mutex::default());
 
-fn armed() -> MutexGuard<'static, BTreeMap<Tag, Armed>> {
+fn armed() -> MutexGuard<'static, BTreeMap<Tag, Arc<Armed>>> {
     ARMED.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A key that the store may hold for a claim. Its pool counts it, and waits for it at its end.
+/// A key that the store may hold for a claim. The pool counts it, and waits for its drop when it is closed.
 struct Armed {
     pool: Pool,
     key: Key,
@@ -49,7 +50,7 @@ pub(super) fn give_up(of: Option<&Pool>) {
 }
 
 /// Removes the armed claims of this pool, or of all pools.
-fn take_armed(of: Option<&Pool>) -> BTreeMap<Tag, Armed> {
+fn take_armed(of: Option<&Pool>) -> BTreeMap<Tag, Arc<Armed>> {
     let mut armed = armed();
     let all = mem::take(&mut *armed).into_iter();
     let (taken, others) = all.partition(|(_, armed)| of.is_none_or(|pool| armed.pool.is_same(pool)));
@@ -72,6 +73,8 @@ pub(crate) struct Claim {
     lease: Duration,
     /// The store may hold the key for this tag.
     armed: bool,
+    /// Until the lease has started: an ABORT of another thread may overtake an ACQUIRE, so the pool waits for that of the drop.
+    acquiring: Option<Arc<Armed>>,
     /// A copy of an ACQUIRE was lost with its connection. It may still arrive.
     has_lost_copy: bool,
 }
@@ -86,6 +89,7 @@ impl Claim {
             asked: None,
             lease,
             armed: false,
+            acquiring: None,
             has_lost_copy: false,
         }
     }
@@ -100,7 +104,9 @@ impl Claim {
         if !self.armed {
             self.pool.closing().begin_claim()?;
             let (pool, key) = (self.pool.clone(), self.key.clone());
-            armed().insert(self.tag, Armed { pool, key });
+            let claimed = Arc::new(Armed { pool, key });
+            armed().insert(self.tag, claimed.clone());
+            self.acquiring = Some(claimed);
         }
         Ok(mem::replace(&mut self.armed, true))
     }
@@ -145,6 +151,7 @@ impl Claim {
 
     /// The call runs its body.
     pub(super) fn begin_computing(&mut self) {
+        self.acquiring = None;
         if let Some(leader) = &mut self.leader {
             leader.begin_computing();
         }
@@ -178,12 +185,13 @@ impl Claim {
         drop(self.take_armed());
     }
 
-    /// `None` for a claim that is not armed, or was given up.
-    fn take_armed(&mut self) -> Option<Armed> {
-        match mem::replace(&mut self.armed, false) {
+    /// What the pool waits for.
+    fn take_armed(&mut self) -> impl Send + 'static {
+        let armed = match mem::replace(&mut self.armed, false) {
             true => armed().remove(&self.tag),
             false => None,
-        }
+        };
+        (armed, self.acquiring.take())
     }
 
     /// Sends an ABORT and waits for the reply. The claim stays armed until then, so a drop sends it again.

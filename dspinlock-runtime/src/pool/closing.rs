@@ -21,8 +21,8 @@ pub(crate) struct Closing {
     pub(crate) given_up: OnceCell<Vec<KeyName>>,
 }
 
-impl Closing {
-    pub(super) fn new() -> Self {
+impl Default for Closing {
+    fn default() -> Self {
         Self {
             closed: Latch::new(),
             claims: Mutex::new(0),
@@ -30,7 +30,9 @@ impl Closing {
             given_up: OnceCell::new(),
         }
     }
+}
 
+impl Closing {
     /// No claim begins from now on.
     pub(crate) fn begin(&self) {
         self.closed.set();
