@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dspinlock_runtime::internals::protocol::record::Entry;
 use dspinlock_runtime::internals::protocol::{Acquire, Reply, Request};
+use shuttle::rand::Rng;
 use shuttle::sync::Mutex;
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread;
@@ -201,6 +202,10 @@ pub fn a_closed_pool_holds_no_key() {
             lease => drop(lease),
         })
     });
+    // The calls have come far or not.
+    for _ in 0..shuttle::rand::thread_rng().gen_range(0..60) {
+        thread::yield_now();
+    }
     let closed = blocking::wait(pool.close(Duration::ZERO));
     assert!(closed.is_ok(), "{closed:?}");
     assert_eq!(pool.entry(), Entry::Absent);
