@@ -32,7 +32,8 @@
 //!   the embedded store.
 //! - [`Error`]: every error of a locked call.
 //! - [`guide::migrating`]: a guide for users of the Python package `py-dspinlock`. [`guide::coming_from`]: a guide for users
-//!   of `cached`, rslock, redsync and singleflight.
+//!   of `cached`, rslock, FusionCache, redsync and singleflight.
+//! - [`guide::steering`]: invalidation, jobs, idempotent requests, stored errors, and a pool per test.
 //!
 //! Without [`init`] the first call opens the URL in the environment variable `DSPINLOCK_URL`. Without that variable it
 //! opens the embedded store, a file of this user on this machine, in which every program has its own results.
@@ -64,6 +65,9 @@ pub use dspinlock_runtime::__private;
 pub mod guide {
     #[doc = include_str!("../docs/keys.md")]
     pub mod keys {}
+
+    #[doc = include_str!("../docs/steering.md")]
+    pub mod steering {}
 
     #[doc = include_str!("../docs/stores.md")]
     pub mod stores {}

@@ -72,6 +72,45 @@ fn every_argument_becomes_a_setter() {
 }
 
 #[test]
+fn results_decide_how_long_they_are_kept_in_closures_of_the_shim() {
+    let item = quote! {
+        async fn pay(id: u64, amount: u64) -> Result<Option<u64>, Failure> {
+            charge(id, amount).await
+        }
+    };
+    let args = quote! {
+        key = id,
+        version = 2,
+        label = "order:{id}",
+        validate = (amount, currency()),
+        cached_if_computed,
+        ttl = |value| value.map(Duration::from_secs),
+        err_ttl = "1s",
+        on_busy = skip,
+        pool = &POOL,
+    };
+    check(args, item, expect_file!["../snapshots/steered.rs"]);
+}
+
+#[test]
+fn an_entry_is_a_function_without_the_body() {
+    let item = quote! {
+        #[cfg(unix)]
+        #[must_use]
+        pub(crate) fn price<T: Serialize>(&self, mut id: T) -> Result<u64, Failure> {
+            id.reset();
+            Ok(0)
+        }
+    };
+    let args = quote!(
+        key = (self.tenant()?, &id),
+        cached_if_computed,
+        entry = price_entry
+    );
+    check(args, item, expect_file!["../snapshots/entry.rs"]);
+}
+
+#[test]
 fn a_near_cache_is_a_setter_and_a_type() {
     let item = quote! {
         fn price(id: u64) -> Result<Price, Failure> {
@@ -152,6 +191,26 @@ fn a_literal_at_a_limit_is_accepted() {
         r#"near_cache = age(), ttl = "1s", cached_if_computed"#,
         "replicas = 0",
         "replicas = 4294967295",
+        "version = 0",
+        "version = 4294967295",
+        r#"err_ttl = "0s", cached_if_computed"#,
+        r#"err_ttl = "36600d", cached_if_computed"#,
+        "err_ttl = |_| None, cached_if_computed",
+        "ttl = |_| None, cached_if_computed",
+        "ttl = |id| Some(*id), cached_if_computed",
+        "ttl = |value| Some(value.id), cached_if_computed",
+        r#"ttl = |_| None, fail_if_key_exists"#,
+        r#"near_cache = "2h", ttl = |_| None, cached_if_computed"#,
+        "on_busy = skip",
+        r#"on_busy = skip, wait = "1s""#,
+        r#"on_busy = skip, fail_if_key_exists"#,
+        r#"label = "user""#,
+        r#"label = "user:{id:>4}""#,
+        r#"label = "{{x}}""#,
+        "key = id, validate = id",
+        "key = id, validate = id, on_error = panic",
+        "entry = price_entry",
+        "pool = pool()",
         "cached_if_computed = false",
         "max_spinlock_tries = 1",
         "max_spinlock_tries = 4294967295",
@@ -194,6 +253,30 @@ fn a_literal_beyond_a_limit_is_refused() {
         r#"wait = "forever""#,
         "wait = none",
         "replicas = 4294967296",
+        "version = 4294967296",
+        "version = id",
+        r#"err_ttl = "36600d1ns", cached_if_computed"#,
+        "err_ttl = secs(), cached_if_computed",
+        r#"err_ttl = "1s""#,
+        r#"err_ttl = "1s", fail_if_key_exists, cached_if_computed"#,
+        "ttl = |_| None",
+        "ttl = |_| Some(id), cached_if_computed",
+        "ttl = |_| self.ttl, cached_if_computed",
+        "err_ttl = |_| Some(id), cached_if_computed",
+        "on_busy = wait",
+        "on_busy = skip, wait = forever",
+        r#"label = "{x}""#,
+        r#"label = "{self}""#,
+        r#"label = "{}""#,
+        "validate = id",
+        "key = id, validate = id, on_error = run_unlocked",
+        "entry = price",
+        r#"entry = "price_entry""#,
+        r#"name = "", version = 1"#,
+        r#"name = "", label = "{id}""#,
+        r#"name = "", key = id, validate = id"#,
+        r#"name = "", err_ttl = "1s", cached_if_computed"#,
+        r#"name = "", ttl = |_| None"#,
         "skip()",
         "max_spinlock_tries = 0",
         "max_spinlock_tries = 4294967296",

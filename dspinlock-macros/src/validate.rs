@@ -5,6 +5,7 @@
 
 mod arguments;
 mod body;
+mod closures;
 mod durations;
 mod entry;
 mod key;
@@ -22,5 +23,6 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
     key::validate(function, errors);
     entry::validate(function, errors);
     body::validate(function, errors);
+    closures::validate(function, errors);
     unordered::validate(function, errors);
 }

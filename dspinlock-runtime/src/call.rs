@@ -31,7 +31,7 @@ pub use self::fresh::{Fresh, fresh, fresh_blocking};
 pub use self::future::Run;
 use self::keeping::Errors;
 pub use self::keeping::{
-    ErrorOf, IntoTtl, Keep, Keeping, RecordableError, Recorded, Ttl, ValueOf, record, recorded, ttl,
+    ErrorOf, IntoTtl, Keep, Keeping, RecordableError, Recorded, Ttl, ValueOf, error_of, record, recorded, ttl,
 };
 use self::order::{Draft, Entering};
 pub use self::part::KeyPart;

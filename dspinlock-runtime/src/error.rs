@@ -160,7 +160,8 @@ pub enum Error {
         #[source]
         reason: StoreFailure,
     },
-    /// The returned value could not be encoded, or its encoding could not be decoded. It was not stored.
+    /// The value of [`Entry::prime`](crate::Entry::prime) could not be encoded, or its encoding could not be decoded. It was not
+    /// stored. A call returns such a value without storing it.
     #[error("cannot store the value of {key}: {reason}; change the type, or remove `cached_if_computed`")]
     #[non_exhaustive]
     Codec {
@@ -169,7 +170,8 @@ pub enum Error {
         /// Why it was not stored. Never contains a value.
         reason: String,
     },
-    /// The returned value is larger than the pool's `max_value_size`. It was not stored.
+    /// The value of [`Entry::prime`](crate::Entry::prime) is larger than the pool's `max_value_size`. It was not stored. A call
+    /// returns such a value without storing it.
     #[error(
         "cannot store the value of {key}: its encoding has {size} bytes, but `max_value_size` is {limit}; raise the limit with `Pool::builder`"
     )]

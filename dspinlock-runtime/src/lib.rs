@@ -42,6 +42,17 @@ pub use tls::Tls;
 ///
 /// No program implements or names them: every type that fits their description has them. The other types say how the attribute
 /// was written, such as [`Cached`](bounds::Cached) for `cached_if_computed`.
+///
+/// | bound | on | because of |
+/// |---|---|---|
+/// | [`KeyPart`](bounds::KeyPart) | a part of the key or of `validate` | always |
+/// | [`ReturnType`](bounds::ReturnType) | the return type | always |
+/// | [`LockError`](bounds::LockError), [`BecomesError`](bounds::BecomesError) | the error type | always; `map_err` |
+/// | [`Storable`](bounds::Storable), [`NearCacheable`](bounds::NearCacheable) | the value | `cached_if_computed`; `near_cache` |
+/// | [`NoValue`](bounds::NoValue) | the value | `cached_if_computed` with `name = ""` |
+/// | [`IntoTtl`](bounds::IntoTtl) | what a closure returns | `ttl = \|value\| ...`, `err_ttl = \|error\| ...` |
+/// | [`ErrorOf`](bounds::ErrorOf), [`RecordableError`](bounds::RecordableError) | the return type, the error type | `err_ttl` |
+/// | [`OnBusy`](bounds::OnBusy) | the return type | `on_busy = skip` |
 pub mod bounds {
     pub use crate::call::{
         BecomesError, ByFrom, Cached, CachedNear, CachedShared, Detachable, Discarded, ErrorOf, Fail, Fails,
@@ -54,7 +65,7 @@ pub mod bounds {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::call::{
-        ByFrom, Call, Entry, ReturnType, Returning, Run, Shape, Site, never, record, recorded, ttl,
+        ByFrom, Call, Entry, ReturnType, Returning, Run, Shape, Site, error_of, never, record, recorded, ttl,
     };
     pub use crate::inspect::{InUse, in_use};
 }

@@ -71,6 +71,20 @@ impl Pool {
     }
 
     /// [`scope`](Self::scope) for a closure.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{HashDSpinlock, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// pool.scope_blocking(|| {
+    ///     let held = HashDSpinlock::new("report").acquire_blocking()?;
+    ///     assert!(HashDSpinlock::new("report").pool(&pool).is_held_blocking()?);
+    ///     drop(held);
+    ///     Ok::<(), dspinlock::Error>(())
+    /// })?;
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     pub fn scope_blocking<T>(&self, body: impl FnOnce() -> T) -> T {
         self.enter(body)
     }
@@ -131,6 +145,19 @@ impl Drop for Restore {
 }
 
 /// A pool that is bound to a runtime or a thread, from [`Pool::bind`]. Dropping it ends the binding.
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::{HashDSpinlock, Pool};
+///
+/// let pool = Pool::open("sqlite::memory:")?;
+/// let bound = pool.bind();
+/// let held = HashDSpinlock::new("report").acquire_blocking()?; // in `pool`
+/// drop(bound);
+/// assert!(HashDSpinlock::new("report").pool(&pool).is_held_blocking()?);
+/// # drop(held);
+/// # Ok::<(), dspinlock::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "the pool is bound until this is dropped"]
 pub struct Bound {
@@ -158,6 +185,21 @@ impl Drop for Bound {
 
 pin_project! {
     /// A future in the scope of a pool, from [`Pool::scope`].
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{HashDSpinlock, Pool};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), dspinlock::Error> {
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let scope = pool.scope(async { HashDSpinlock::new("report").acquire().await }); // runs nothing yet
+    /// let held = scope.await?;
+    /// assert!(HashDSpinlock::new("report").pool(&pool).is_held().await?);
+    /// # drop(held);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[derive(Debug)]
     #[must_use = "futures do nothing unless awaited"]
     pub struct Scope<F> {

@@ -71,24 +71,31 @@ pub(super) fn returning(function: &LockedFn) -> TokenStream {
 /// `ttl = |value| ...` and `err_ttl = ...`: the user's closures inside of others, which find the value or the error.
 fn keeping(function: &LockedFn) -> Option<TokenStream> {
     let LockedFn { args, output, .. } = function;
-    let private = private(args, Span::call_site());
+    // The compiler reports each broken bound once, because all of these tokens have the span of the return type.
+    let at_output = generated_at(output.span());
     let ttl = args.ttl.as_ref().and_then(|ttl| ttl.value.closure());
     let ttl = ttl.map(|closure| {
         let at = generated_at(closure.span());
+        let private = private(args, at);
         quote_spanned!(at=> .ttl(|outcome| #private::ttl(outcome, #private::Shape::<#output>::new().kind(), #closure)))
     });
     let err_ttl = args.err_ttl.as_ref().map(|err_ttl| {
-        let at = generated_at(output.span());
+        let private = private(args, at_output);
         let closure = match &err_ttl.value {
             Setting::Literal(duration, _) => {
                 let duration = constant(*duration);
-                quote!(|_| #duration)
+                quote_spanned!(at_output=> |_| #duration)
             }
             Setting::PerCall(closure) => closure.to_token_stream(),
         };
-        quote_spanned!(at=> .err_ttl(|outcome| #private::record(outcome, #closure), #private::recorded))
+        quote_spanned! {at_output=>
+            .err_ttl(
+                |outcome| #private::error_of(outcome).map(|error| #private::record(error, #closure)),
+                #private::recorded,
+            )
+        }
     });
-    (ttl.is_some() || err_ttl.is_some()).then(|| quote!(.keeping() #ttl #err_ttl))
+    (ttl.is_some() || err_ttl.is_some()).then(|| quote_spanned!(at_output=> .keeping() #ttl #err_ttl))
 }
 
 pub(super) fn in_braces(tokens: TokenStream, span: Span) -> Group {

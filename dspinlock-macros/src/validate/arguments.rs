@@ -17,6 +17,7 @@ pub(crate) fn validate(args: &Args, errors: &mut Errors) {
         python_knows_it,
         ttl_of_a_shared_key_is_fixed,
         err_ttl_is_a_duration_or_a_closure,
+        err_ttl_is_in_range,
         validate_needs_a_key,
         validate_needs_the_lock,
         skip_ends,
@@ -114,6 +115,15 @@ fn ttl_of_a_shared_key_is_fixed(args: &Args, errors: &mut Errors) {
     {
         let message = "Python knows no `ttl` of one value: drop `name = \"\"`, or write a duration";
         errors.add(closure, message);
+    }
+}
+
+/// `err_ttl = "0s"` replays an error to the calls that wait already.
+fn err_ttl_is_in_range(args: &Args, errors: &mut Errors) {
+    if let Some((duration, literal)) = literal(&args.err_ttl)
+        && duration > MAX_DURATION
+    {
+        errors.add(literal, "`err_ttl` must be <= 100 years");
     }
 }
 

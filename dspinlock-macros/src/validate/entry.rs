@@ -1,5 +1,8 @@
 //! Refuses an `entry` that cannot be generated, and a `label` of something else than arguments.
 
+use syn::ext::IdentExt;
+
+use super::key::no_argument;
 use crate::errors::Errors;
 use crate::model::{Form, LockedFn};
 use crate::parse;
@@ -32,12 +35,12 @@ fn is_beside_a_function(function: &LockedFn, errors: &mut Errors) {
 fn label_has_arguments(function: &LockedFn, errors: &mut Errors) {
     let Some(label) = &function.args.label else { return };
     let text = label.value.value();
-    for hole in parse::holes(&text) {
-        let argument = parse::argument(hole);
-        let is_known = function.names().any(|name| name == argument) || argument == "self";
-        if parse::is_name(argument) && !is_known {
-            let message = format_args!("`{argument}` is not an argument of this function");
-            errors.add(&label.value, message);
-        }
+    let is_known = |argument: &str| match argument {
+        "self" => function.sig.receiver().is_some(),
+        argument => function.names().any(|name| name.unraw() == argument),
+    };
+    let arguments = parse::holes(&text).into_iter().map(parse::argument);
+    if let Some(unknown) = arguments.filter(|it| parse::is_name(it)).find(|it| !is_known(it)) {
+        errors.add(&label.value, no_argument(function, unknown));
     }
 }

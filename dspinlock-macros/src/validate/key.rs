@@ -112,12 +112,11 @@ fn key_depends_on_arguments(function: &LockedFn, errors: &mut Errors) {
 
 /// The compiler would suggest another key without the text. A name in capitals may be a constant.
 fn holes_name_arguments(function: &LockedFn, errors: &mut Errors) {
-    let names: Vec<String> = function.names().map(|name| name.unraw().to_string()).collect();
     let is_unknown = |argument: &str| {
         parse::is_name(argument)
             && argument.starts_with(char::is_lowercase)
             && argument != "self"
-            && !names.iter().any(|name| name == argument)
+            && function.names().all(|name| name.unraw() != argument)
             && function.generics().all(|(_, name)| name != argument)
     };
     for part in function.args.key.iter().flat_map(|key| &key.value) {
@@ -130,17 +129,20 @@ fn holes_name_arguments(function: &LockedFn, errors: &mut Errors) {
         let format = text.value();
         let mut arguments = parse::holes(&format).into_iter().map(parse::argument);
         if let Some(unknown) = arguments.find(|argument| is_unknown(argument)) {
-            let known = match &names[..] {
-                [] => "the function has no arguments".to_owned(),
-                [one] => format!("write `{one}`"),
-                several => format!("the arguments are `{}`", several.join("`, `")),
-            };
-            errors.add(
-                text,
-                format_args!("no argument has the name `{unknown}`: {known}"),
-            );
+            errors.add(text, no_argument(function, unknown));
         }
     }
+}
+
+/// The error for a hole with an unknown name.
+pub(super) fn no_argument(function: &LockedFn, unknown: &str) -> String {
+    let names: Vec<String> = function.names().map(|name| name.unraw().to_string()).collect();
+    let known = match &names[..] {
+        [] => "the function has no arguments".to_owned(),
+        [one] => format!("write `{one}`"),
+        several => format!("the arguments are `{}`", several.join("`, `")),
+    };
+    format!("no argument has the name `{unknown}`: {known}")
 }
 
 /// Whether the part uses the argument, also in a hole of a format string.

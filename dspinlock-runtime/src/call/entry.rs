@@ -237,19 +237,51 @@ impl<R> Entry<R> {
         }
     }
 
-    /// The next part of the key, for [`Entry::of`].
+    /// The next part of the key, for [`Entry::of`]. The type counts: `7_u64` is another key than `7_u32`.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Entry, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let key = |entry: Entry<u64>| entry.pool(&pool).key();
+    /// let price = || Entry::of::<u64>("price");
+    /// assert_ne!(key(price().part(&7_u64).part("eu"))?, key(price().part(&7_u64).part("us"))?);
+    /// assert_ne!(key(price().part(&7_u64))?, key(price().part(&7_u32))?);
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     pub fn part(mut self, part: &(impl KeyPart + ?Sized)) -> Self {
         self.target.change("part", |hasher, _| part.feed(hasher));
         self
     }
 
     /// `version = ...` of the function, for [`Entry::of`]. Default: none.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Entry, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let price = || Entry::of::<u64>("price").part(&7_u64).pool(&pool);
+    /// assert_ne!(price().version(2).key()?, price().version(3).key()?);
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     pub fn version(mut self, version: u32) -> Self {
         self.target.change("version", |_, of_key| *of_key = Some(version));
         self
     }
 
     /// `prefix = "..."` of the function, for [`Entry::of`]. Default: `dspinlock`.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Entry, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let entry = Entry::of::<u64>("price").prefix("shop").part(&7_u64).pool(&pool);
+    /// assert!(entry.key()?.starts_with("shop,"));
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     pub fn prefix(mut self, prefix: impl Into<Cow<'static, str>>) -> Self {
         let prefix = prefix.into();
         self.target.change("prefix", |_, _| {});
@@ -257,13 +289,37 @@ impl<R> Entry<R> {
         self
     }
 
-    /// How long a value of [`prime`](Self::prime) is kept. Default: the `ttl` of the function, or 1 h for [`Entry::of`].
+    /// How long a value of [`prime`](Self::prime) is kept. Default: the `ttl` of the function, or 1 h for [`Entry::of`]. If the
+    /// function has a closure as `ttl`, the closure decides.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Entry, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let entry = Entry::of::<u64>("price").part(&7_u64).pool(&pool);
+    /// let entry = entry.ttl(std::time::Duration::from_secs(60));
+    /// entry.prime_blocking(&21)?;
+    /// let stored = entry.peek_blocking()?.expect("a value is stored");
+    /// assert!(stored.remaining.as_secs() <= 60);
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.target.options.ttl = ttl;
         self
     }
 
     /// The pool of the entry. Default: as for a call, the pool of the scope, of the runtime or of the process.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Entry, Pool, Status};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let entry = Entry::of::<u64>("price").part(&7_u64).pool(&pool);
+    /// assert_eq!(entry.status_blocking()?, Status::Free);
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     pub fn pool(mut self, pool: &Pool) -> Self {
         self.target.pool = Some(pool.clone());
         self
@@ -271,6 +327,16 @@ impl<R> Entry<R> {
 
     /// The exact name of the key in the store. Opens the global pool if that is needed, because a namespace or a secret is
     /// a part of the name.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Entry, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let entry = Entry::of::<u64>("price").part(&7_u64).pool(&pool);
+    /// println!("redis-cli DEL '{}'", entry.key()?);
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -281,7 +347,25 @@ impl<R> Entry<R> {
         self.target.name()
     }
 
-    /// Who holds the key, or since when it is computed. Never computes and never waits for a lock.
+    /// The state of the key: free, held by a call, or computed. Never computes and never waits for a lock.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Entry, Pool, Status};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let entry = Entry::of::<u64>("price").part(&7_u64).pool(&pool);
+    /// # tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+    /// match entry.status().await? {
+    ///     Status::Free => println!("nothing is stored"),
+    ///     Status::Held { holder: Some(holder), .. } => println!("held by {holder}"),
+    ///     Status::Computed { age: Some(age), .. } => println!("stored {age:?} ago"),
+    ///     other => println!("{other:?}"),
+    /// }
+    /// # Ok::<(), dspinlock::Error>(())
+    /// # })?;
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -309,6 +393,21 @@ impl<R> Entry<R> {
 
     /// What the store keeps, as the function would return it, with its age and the time until it expires. `None` if it keeps
     /// nothing that a call would accept. Never computes and never waits for a lock. Reads the store, not the near cache.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Entry, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let entry = Entry::of::<u64>("price").part(&7_u64).pool(&pool);
+    /// # tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+    /// assert!(entry.peek().await?.is_none());
+    /// entry.prime(&21).await?;
+    /// assert_eq!(entry.peek().await?.map(|stored| stored.value), Some(21));
+    /// # Ok::<(), dspinlock::Error>(())
+    /// # })?;
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -351,6 +450,21 @@ impl<R> Entry<R> {
     /// method returns, no call of this process returns the deleted value any more. Other processes with a `near_cache` forget
     /// their copies when the server's push arrives.
     ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Entry, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let entry = Entry::of::<u64>("price").part(&7_u64).pool(&pool);
+    /// # tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+    /// entry.prime(&21).await?;
+    /// assert!(entry.invalidate().await?); // deleted
+    /// assert!(!entry.invalidate().await?); // there was nothing to delete
+    /// # Ok::<(), dspinlock::Error>(())
+    /// # })?;
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// The errors of [`key`](Self::key), and [`Error::Store`], [`Error::RedisNotInitialized`] or
@@ -377,12 +491,28 @@ impl<R> Entry<R> {
     ///
     /// A body that runs meanwhile has lost its lease: its caller receives its own value, which is not stored.
     ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Entry, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let entry = Entry::of::<u64>("price").part(&7_u64).pool(&pool);
+    /// # tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+    /// entry.prime(&21).await?;
+    /// entry.prime(&22).await?; // replaces the value
+    /// assert_eq!(entry.peek().await?.map(|stored| stored.value), Some(22));
+    /// # Ok::<(), dspinlock::Error>(())
+    /// # })?;
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// The errors of [`status`](Self::status), and:
     ///
     /// - [`Error::Codec`] or [`Error::ValueTooLarge`] if the value cannot be stored.
-    /// - [`Error::InvalidOption`] for a result that the function would not keep, such as an `Err`, for a function that stores nothing, and for a key that Python may hold.
+    /// - [`Error::InvalidOption`] for a result that the function would not keep, such as an `Err`, for a function that stores
+    ///   nothing, and for a key that Python may hold.
     /// - [`Error::LeaseLost`] if another program has replaced or deleted the entry meanwhile.
     /// - [`Error::Recursion`] inside a body that holds the key.
     ///

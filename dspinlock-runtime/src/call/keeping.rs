@@ -83,6 +83,7 @@ pub trait IntoTtl {
     fn into_ttl(self) -> Ttl;
 }
 
+#[diagnostic::do_not_recommend]
 impl IntoTtl for Duration {
     fn into_ttl(self) -> Ttl {
         match self.is_zero() {
@@ -92,6 +93,7 @@ impl IntoTtl for Duration {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl IntoTtl for Option<Duration> {
     fn into_ttl(self) -> Ttl {
         self.map_or(Ttl::Nothing, IntoTtl::into_ttl)
@@ -130,9 +132,10 @@ pub fn ttl<R: ValueOf<Kind>, Kind, D: IntoTtl>(outcome: &R, _: Kind, ttl: fn(&R:
 
 /// An error that `err_ttl` can record.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be recorded by `err_ttl`",
+    message = "`{Self}` cannot be stored by `err_ttl`",
     label = "the error of this function cannot be serialized and deserialized",
-    note = "derive `serde::Serialize` and `serde::Deserialize` for it, or remove `err_ttl`"
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it, or remove `err_ttl`",
+    note = "`dspinlock::Error` and `anyhow::Error` cannot be stored: return an error type of this program"
 )]
 pub trait RecordableError: Sized {
     /// The encoding.
@@ -170,6 +173,7 @@ pub trait ErrorOf: Sized {
     fn of_error(error: Self::Error) -> Self;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, E> ErrorOf for Result<T, E> {
     type Error = E;
 
@@ -183,12 +187,15 @@ impl<T, E> ErrorOf for Result<T, E> {
 }
 
 /// For the shim of `err_ttl = ...`.
-pub fn record<R: ErrorOf<Error: RecordableError>, D: IntoTtl>(
-    outcome: &R,
-    ttl: fn(&R::Error) -> D,
-) -> Option<Recorded> {
-    let error = outcome.error_of()?;
-    Some((error.encode(), ttl(error).into_ttl()))
+///
+/// Separate from [`record`], so that the compiler does not check the closure for a return type without an error.
+pub fn error_of<R: ErrorOf>(outcome: &R) -> Option<&R::Error> {
+    outcome.error_of()
+}
+
+/// For the shim of `err_ttl = ...`.
+pub fn record<E: RecordableError, D: IntoTtl>(error: &E, ttl: fn(&E) -> D) -> Recorded {
+    (error.encode(), ttl(error).into_ttl())
 }
 
 /// For the shim of `err_ttl = ...`.

@@ -143,12 +143,14 @@ pub trait OnBusy<B>: Sized {
 #[diagnostic::do_not_recommend]
 impl<R> OnBusy<Fail> for R {}
 
+#[diagnostic::do_not_recommend]
 impl OnBusy<Skip> for () {
     fn nothing() -> Option<Self> {
         Some(())
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T> OnBusy<Skip> for Option<T> {
     fn nothing() -> Option<Self> {
         Some(None)

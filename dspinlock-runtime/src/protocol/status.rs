@@ -50,6 +50,19 @@ pub enum Status {
 }
 
 /// A stored result, from [`Entry::peek`](crate::Entry::peek).
+///
+/// ```
+/// # use dspinlock_runtime as dspinlock;
+/// use dspinlock::{Entry, Pool};
+///
+/// let pool = Pool::open("sqlite::memory:")?;
+/// let entry = Entry::of::<u64>("price").part(&7_u64).pool(&pool);
+/// entry.prime_blocking(&21)?;
+/// let stored = entry.peek_blocking()?.expect("a value is stored");
+/// println!("{} is {:?} old and expires in {:?}", stored.value, stored.age, stored.remaining);
+/// assert_eq!(stored.value, 21);
+/// # Ok::<(), dspinlock::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stored<R> {

@@ -27,6 +27,29 @@ pub mod renamed {
         Ok(id)
     }
 
+    #[lock::dspinlock(
+        crate = lock,
+        key = id,
+        version = 2,
+        label = "{id}",
+        validate = amount,
+        cached_if_computed,
+        ttl = |_| Some(std::time::Duration::from_secs(1)),
+        err_ttl = "1s",
+        on_busy = skip,
+        pool = pool,
+        map_err = |error| error.to_string(),
+        entry = steered_entry,
+    )]
+    pub async fn steered(id: u64, amount: u64, pool: &lock::Pool) -> Result<Option<u64>, String> {
+        let _ = pool;
+        Ok(id.checked_sub(amount))
+    }
+
+    pub fn entry(pool: &lock::Pool) -> lock::Entry<Result<Option<u64>, String>> {
+        steered_entry(1, 2, pool)
+    }
+
     #[lock::dspinlock(crate = super::common::dspinlock, on_error = panic)]
     pub fn nothing(id: u64) {
         let _ = id;
