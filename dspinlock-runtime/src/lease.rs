@@ -1,9 +1,10 @@
 //! A granted lock, which one caller holds until it publishes or aborts.
 //!
-//! `claim` aborts the lock of a dropped call, `held` is the state that threads share, `heartbeat` renews the lease, and
-//! `current` makes it visible to the body. `engine` and `lock` use this module. It never acquires a lock.
+//! `claim` aborts the lock of a dropped call, `held` is the state that threads share, `heartbeat` renews the lease, `current`
+//! makes it visible to the body, and `close` ends those of a pool. `engine` and `lock` use this module. It never acquires a lock.
 
 pub(crate) mod claim;
+mod close;
 pub(crate) mod current;
 pub(crate) mod heartbeat;
 pub(crate) mod held;

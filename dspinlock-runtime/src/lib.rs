@@ -5,7 +5,6 @@
 //! modules.
 
 mod call;
-mod close;
 mod codec;
 mod engine;
 mod error;

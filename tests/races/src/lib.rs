@@ -1,4 +1,4 @@
-//! The modules of the runtime that threads share (`lease`, `close`, `flight`, `near_cache`, the watches of pushes and the turns of a driver), compiled from
+//! The modules of the runtime that threads share (`lease`, `flight`, `near_cache`, the watches of pushes and the turns of a driver), compiled from
 //! the files that ship, with the primitives of a scheduler instead of those of std and tokio.
 //!
 //! What these modules import is replaced by small versions: a store of one record, a clock that moves when a test moves it,
@@ -24,7 +24,6 @@ pub mod store {
 
 #[path = "../../../dspinlock-runtime/src"]
 mod shipped {
-    pub mod close;
     pub mod error;
     pub mod lease;
     pub mod options;
@@ -36,4 +35,4 @@ pub mod tracking;
 #[path = "../../../dspinlock-runtime/src/store/redis/connection/turns.rs"]
 pub mod turns;
 
-pub use shipped::{close, error, lease, options};
+pub use shipped::{error, lease, options};

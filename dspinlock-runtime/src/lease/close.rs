@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::heartbeat;
 use crate::error::{Error, KeyName};
-use crate::lease::heartbeat;
 use crate::pool::Pool;
 use crate::rt::op::Op;
 use crate::rt::{background, blocking};
