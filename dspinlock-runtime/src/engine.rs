@@ -47,8 +47,9 @@ pub(crate) fn witness(mut spec: Box<CallSpec>) -> Boxed<Result<Found, Error>> {
     Box::pin(async move {
         let pool = Pool::of_call(spec.pool.take()).await?;
         let site = spec.caller.site.clone();
-        let witnessed = Attempt::new(pool, spec, true)?.witness();
-        background::run(witnessed).await.map_err(|error| error.at(&site))
+        let witnessed = background::run(Attempt::new(pool.clone(), spec, true)?.witness());
+        let witnessed = pool.closing().or_closed(witnessed).await;
+        witnessed.map_err(|error| error.at(&site))
     })
 }
 

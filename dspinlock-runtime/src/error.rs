@@ -205,6 +205,11 @@ pub enum Error {
         /// The lock.
         key: KeyName,
     },
+    /// The pool is closed: [`Pool::close`](crate::Pool::close) was called.
+    #[error(
+        "the pool is closed: `Pool::close` was called, because the program ends; make the call before that, or in another pool"
+    )]
+    Closed,
     /// The global pool already exists with another URL or other settings.
     #[error("the global pool is already initialized; call `init` once, before the first locked call")]
     AlreadyInitialized,
@@ -289,6 +294,7 @@ impl Error {
             | Self::EmbeddedNotInitialized { .. }
             | Self::ProvidedObjectIsNotHashable { .. }
             | Self::AlreadyInitialized
+            | Self::Closed
             | Self::Forked
             | Self::InvalidUrl { .. } => {}
         }

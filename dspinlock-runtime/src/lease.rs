@@ -1,9 +1,10 @@
 //! A granted lock, which one caller holds until it publishes or aborts.
 //!
-//! `claim` aborts the lock of a dropped call, `held` is the state that threads share, `heartbeat` renews the lease, and
-//! `current` makes it visible to the body. `engine` and `lock` use this module. It never acquires a lock.
+//! `claim` aborts the lock of a dropped call, `held` is the state that threads share, `heartbeat` renews the lease, `current`
+//! makes it visible to the body, and `close` ends those of a pool. `engine` and `lock` use this module. It never acquires a lock.
 
 pub(crate) mod claim;
+mod close;
 pub(crate) mod current;
 pub(crate) mod heartbeat;
 pub(crate) mod held;
@@ -57,14 +58,20 @@ pub struct Lease {
 
 impl Lease {
     /// Starts the lease of a lock that the store granted to `claim`, and its heartbeat. `sent` is when the request was sent.
-    pub(crate) fn start(mut claim: Claim, id: Id, sent: Instant, terms: Terms) -> Self {
-        let held = Arc::new(Held::new(&claim, id, sent, terms));
-        heartbeat::start(&held);
-        claim.begin_computing();
-        Self {
-            held,
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`]: the lock is aborted.
+    pub(crate) fn start(claim: Claim, id: Id, sent: Instant, terms: Terms) -> Result<Self, Error> {
+        let mut lease = Self {
+            held: Arc::new(Held::new(&claim, id, sent, terms)),
             claim: Box::new(claim),
-        }
+        };
+        heartbeat::start(&lease.held);
+        // After the heartbeat has the lease: a pool that is closed later finds it there.
+        lease.claim.pool.closing().check()?;
+        lease.claim.begin_computing();
+        Ok(lease)
     }
 
     /// The fencing token: a number that grows with every grant of this key, while the store's clock is not set back. A

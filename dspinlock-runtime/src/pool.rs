@@ -3,6 +3,7 @@
 //! Users open it; `engine`, `lease` and `lock` send their requests through it. It decides nothing about a lock.
 
 mod builder;
+pub(crate) mod closing;
 pub(crate) mod flight;
 mod namespace;
 pub(crate) mod near_cache;
@@ -19,6 +20,7 @@ use once_cell::sync::OnceCell;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
+use self::closing::Closing;
 use self::flight::{Flights, Found};
 use self::namespace::Namespace;
 use self::near_cache::NearCache;
@@ -202,6 +204,7 @@ struct Shared {
     flights: Flights,
     near_cache: Arc<NearCache>,
     outages: Outages,
+    closing: Closing,
 }
 
 impl Pool {
@@ -287,6 +290,7 @@ impl Pool {
             flights: Flights::default(),
             near_cache,
             outages: Outages::default(),
+            closing: Closing::default(),
         };
         Ok(Self {
             shared: Handle::new(Owned::new(shared)),
@@ -392,6 +396,10 @@ impl Pool {
 
     pub(crate) fn near_cache(&self) -> &Arc<NearCache> {
         &self.shared.near_cache
+    }
+
+    pub(crate) fn closing(&self) -> &Closing {
+        &self.shared.closing
     }
 
     pub(crate) fn flights(&self) -> Flights {

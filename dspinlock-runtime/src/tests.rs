@@ -198,6 +198,7 @@ fn samples() -> Vec<Error> {
         },
         Error::Recursion { key: key() },
         Error::AlreadyInitialized,
+        Error::Closed,
         Error::Forked,
         Error::InvalidUrl {
             reason: "unknown scheme".into(),

@@ -1,8 +1,9 @@
-//! Process borders: `fork`, and the end of a process. `docs/promises.md` lists them.
+//! Process borders: `fork`, the end of a process, and `Pool::close` before it. `docs/promises.md` lists them.
 //!
 //! The tests start this binary again as a program, because a program needs its own main thread and its own threads. The
 //! harness of Rust runs no test on the main thread, so this binary has a small one of its own.
 
+mod close;
 mod end;
 mod fork;
 
@@ -32,6 +33,8 @@ const TESTS: &[(&str, fn())] = list![
     end::a_process_that_ends_frees_its_keys,
     end::a_process_that_ends_while_its_call_is_granted_frees_the_key,
     end::a_process_that_ends_acquires_no_lock,
+    close::a_terminated_process_frees_or_publishes_each_key,
+    close::a_process_that_is_terminated_at_any_moment_holds_no_key,
 ];
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         let words: Vec<&str> = words.split(' ').collect();
         match words[0] {
             "fork" => fork::program(&words[1..]),
+            "close" => close::program(&words[1..]),
             _ => end::program(&words),
         }
         return ExitCode::SUCCESS;

@@ -5,6 +5,7 @@ mod common;
 
 mod away;
 mod busy;
+mod close;
 mod entry;
 mod fresh;
 mod keeping;

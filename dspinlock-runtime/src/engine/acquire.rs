@@ -37,13 +37,22 @@ const END_OF_PROCESS: Duration = Duration::from_millis(10);
 
 impl Attempt {
     /// Sends an ACQUIRE. Waiting happens on the background thread, because the caller's runtime may be busy or shut down.
-    pub(super) async fn acquire(mut self, claim: Claim) -> Result<Outcome, Error> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] at once if the pool is or becomes closed, and the other errors of a call.
+    pub(super) async fn acquire(self, claim: Claim) -> Result<Outcome, Error> {
+        let pool = self.pool.clone();
+        pool.closing().or_closed(self.try_or_wait(claim)).await
+    }
+
+    async fn try_or_wait(mut self, claim: Claim) -> Result<Outcome, Error> {
         heartbeat::give_up_at_end_of_process();
         let mut state = Acquisition::new(claim);
         let yields = state.claim.take_yield();
         if !yields {
             match self.try_once(&mut state).await? {
-                Tried::Granted(id, sent) => return Ok(self.lead(state, id, sent)),
+                Tried::Granted(id, sent) => return self.lead(state, id, sent),
                 Tried::Found(found) => return Ok(state.hit(found)),
                 Tried::Away => return self.alone(state.claim.into_leader()),
                 Tried::Held(_) => {}
@@ -62,7 +71,7 @@ impl Attempt {
         }
         loop {
             match self.try_once(&mut state).await? {
-                Tried::Granted(id, sent) => return Ok(self.lead(state, id, sent)),
+                Tried::Granted(id, sent) => return self.lead(state, id, sent),
                 Tried::Found(found) => return Ok(state.hit(found)),
                 Tried::Away => return self.alone(state.claim.into_leader()),
                 Tried::Held(rest) => self.sleep(rest, state.change.take()).await,
@@ -271,13 +280,13 @@ impl Attempt {
             bound: self.pool.bound(),
         });
         // Armed before it looks: the end of the process aborts the claims that it finds after it has begun.
-        let mut was_armed = claim.arm();
+        let mut was_armed = claim.arm()?;
         while thread_end::is_ending() {
             if !was_armed {
                 claim.disarm();
             }
             background::sleep(END_OF_PROCESS).await;
-            was_armed = claim.arm();
+            was_armed = claim.arm()?;
         }
         let (requests, lost_copy) = (self.pool.requests(), claim.lost_copy());
         let answer = if state.subscribes {
@@ -320,7 +329,7 @@ impl Attempt {
         }
     }
 
-    fn lead(self, state: Acquisition, id: Id, sent: Instant) -> Outcome {
+    fn lead(self, state: Acquisition, id: Id, sent: Instant) -> Result<Outcome, Error> {
         let terms = Terms {
             lease: self.lease,
             ttl: self.spec.options.ttl,
@@ -328,7 +337,7 @@ impl Attempt {
             keeps_mark: self.spec.keeps_mark || self.key.is_shared() || self.spec.options.fail_if_key_exists,
             caller: self.spec.caller,
         };
-        Outcome::Lead(Lease::start(state.claim, id, sent, terms))
+        Lease::start(state.claim, id, sent, terms).map(Outcome::Lead)
     }
 
     /// The error of a reply that refuses the lock.

@@ -292,8 +292,10 @@ impl Attempt {
     ///
     /// # Errors
     ///
-    /// Another call of this process leads, and this one, which does not wait, has asked the store without a flight.
+    /// - [`Error::Closed`].
+    /// - Another call of this process leads, and this one, which does not wait, has asked the store without a flight.
     pub(super) fn alone(&self, leader: Option<Leader>) -> Result<Outcome, Error> {
+        self.pool.closing().check()?;
         let leader = match leader {
             Some(leader) => leader,
             None => match self.pool.flights().join(&self.key, false, None) {

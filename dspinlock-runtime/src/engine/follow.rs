@@ -65,6 +65,8 @@ impl Attempt {
                 self.has_missed(missed)?;
                 return Ok(ControlFlow::Continue(Some(leader)));
             }
+            // A closed pool still serves what is stored, but its calls wait for nothing.
+            _ if self.pool.closing().is_closed() => None,
             Some(Joined::Follower(handoff)) => Some(Role::Follower(handoff)),
             // While the store is away, the flight alone keeps bodies apart.
             None if self.spec.runs_unlocked && self.pool.is_away(&self.key) => Some(self.join()),
@@ -136,6 +138,7 @@ impl Attempt {
                         Role::Stranger => return Ok(None),
                     },
                 },
+                () = self.pool.closing().closed() => return Err(Error::Closed),
                 () = background::sleep(rest.min(pause)) => {}
             }
             let longest = self.spec.options.spinlock_sleep_thresh;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, StoreFailure};
@@ -18,24 +19,43 @@ use crate::rt::sync::{Instant, Mutex, MutexGuard, PoisonError};
 use crate::rt::{background, thread_end};
 
 /// The armed claims of this process, by tag.
-static ARMED: PerProcess<Mutex<BTreeMap<Tag, (Pool, Key)>>> = PerProcess::new(|_| Mutex::default());
+static ARMED: PerProcess<Mutex<BTreeMap<Tag, Arc<Armed>>>> = PerProcess::new(|_| Mutex::default());
 
-fn armed() -> MutexGuard<'static, BTreeMap<Tag, (Pool, Key)>> {
+fn armed() -> MutexGuard<'static, BTreeMap<Tag, Arc<Armed>>> {
     ARMED.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Aborts every armed claim, because the process ends.
-pub(super) fn give_up() {
-    // Not in the head of the loop, which would keep the lock.
-    let claims = mem::take(&mut *armed());
-    for (tag, (pool, key)) in claims {
+/// A key that the store may hold for a claim. The pool counts it, and waits for its drop when it is closed.
+struct Armed {
+    pool: Pool,
+    key: Key,
+}
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        self.pool.closing().end_claim();
+    }
+}
+
+/// Aborts every armed claim of this pool, or of all pools, because the pool or the process ends.
+pub(super) fn give_up(of: Option<&Pool>) {
+    for (tag, armed) in take_armed(of) {
         let queued = thread_end::queue_abort();
         background::spawn(async move {
             // Without a reply the lease expires.
-            let _ = abort(&pool, &key, tag, &mut false).await;
-            drop(queued);
+            let _ = abort(&armed.pool, &armed.key, tag, &mut false).await;
+            drop((armed, queued));
         });
     }
+}
+
+/// Removes the armed claims of this pool, or of all pools.
+fn take_armed(of: Option<&Pool>) -> BTreeMap<Tag, Arc<Armed>> {
+    let mut armed = armed();
+    let all = mem::take(&mut *armed).into_iter();
+    let (taken, others) = all.partition(|(_, armed)| of.is_none_or(|pool| armed.pool.is_same(pool)));
+    *armed = others;
+    taken
 }
 
 /// The tag of a call, under which the store may hold the key, and the call's leadership of its flight.
@@ -53,6 +73,8 @@ pub(crate) struct Claim {
     lease: Duration,
     /// The store may hold the key for this tag.
     armed: bool,
+    /// Until the lease has started: an ABORT of another thread may overtake an ACQUIRE, so the pool waits for that of the drop.
+    acquiring: Option<Arc<Armed>>,
     /// A copy of an ACQUIRE was lost with its connection. It may still arrive.
     has_lost_copy: bool,
 }
@@ -67,19 +89,26 @@ impl Claim {
             asked: None,
             lease,
             armed: false,
+            acquiring: None,
             has_lost_copy: false,
         }
     }
 
     /// An ACQUIRE is about to be sent. Returns whether the store may hold the key already.
-    pub(crate) fn arm(&mut self) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    pub(crate) fn arm(&mut self) -> Result<bool, Error> {
         self.ask();
-        let was_armed = mem::replace(&mut self.armed, true);
-        if !was_armed {
-            let claimed = (self.pool.clone(), self.key.clone());
-            armed().insert(self.tag, claimed);
+        if !self.armed {
+            self.pool.closing().begin_claim()?;
+            let (pool, key) = (self.pool.clone(), self.key.clone());
+            let claimed = Arc::new(Armed { pool, key });
+            armed().insert(self.tag, claimed.clone());
+            self.acquiring = Some(claimed);
         }
-        was_armed
+        Ok(mem::replace(&mut self.armed, true))
     }
 
     pub(crate) fn tag(&self) -> Tag {
@@ -122,6 +151,7 @@ impl Claim {
 
     /// The call runs its body.
     pub(super) fn begin_computing(&mut self) {
+        self.acquiring = None;
         if let Some(leader) = &mut self.leader {
             leader.begin_computing();
         }
@@ -152,9 +182,16 @@ impl Claim {
 
     /// The store holds nothing for this tag.
     pub(crate) fn disarm(&mut self) {
-        if mem::replace(&mut self.armed, false) {
-            armed().remove(&self.tag);
-        }
+        drop(self.take_armed());
+    }
+
+    /// What the pool waits for.
+    fn take_armed(&mut self) -> impl Send + 'static {
+        let armed = match mem::replace(&mut self.armed, false) {
+            true => armed().remove(&self.tag),
+            false => None,
+        };
+        (armed, self.acquiring.take())
     }
 
     /// Sends an ABORT and waits for the reply. The claim stays armed until then, so a drop sends it again.
@@ -175,13 +212,13 @@ impl Drop for Claim {
             let has_lost_copy = self.has_lost_copy;
             // Before it is disarmed, so that the end of the process waits for it in any case.
             let queued = thread_end::queue_abort();
-            self.disarm();
+            let armed = self.take_armed();
             let (pool, key, lease) = (self.pool.clone(), self.key.clone(), self.lease);
             let tag = self.tag;
             background::start_here(async move {
                 let mut was_resent = false;
                 let first = abort(&pool, &key, tag, &mut was_resent).await;
-                drop(queued);
+                drop((armed, queued));
                 if first.is_err() || has_lost_copy || was_resent {
                     repeat_abort(&pool, &key, tag, lease, first).await;
                 }

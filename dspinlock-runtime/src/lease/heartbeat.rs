@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::claim;
 use super::held::{Held, Renewal};
 use crate::error::Error;
+use crate::pool::Pool;
 use crate::protocol::tag::Tag;
 use crate::rt::process::PerProcess;
 use crate::rt::sync::{AtomicBool, Instant, Mutex, MutexGuard, Notify, Ordering, PoisonError, oneshot};
@@ -73,16 +74,26 @@ pub(super) fn stop(held: &Held) -> bool {
 
 /// Lets the end of the process abort every lock that is held or being acquired.
 pub(crate) fn give_up_at_end_of_process() {
-    thread_end::at_end_of_process(give_up);
+    thread_end::at_end_of_process(|| drop(give_up(None)));
 }
 
-fn give_up() {
-    let leases: Vec<_> = heartbeat().lock().due.values().cloned().collect();
-    for held in leases {
-        stop(&held);
+/// Aborts every lock of this pool, or of all pools, that is held or being acquired. Returns the leases that are lost by that:
+/// the reply to a PUBLISH that is under way decides about its lease.
+pub(crate) fn give_up(of: Option<&Pool>) -> Vec<Arc<Held>> {
+    let is_lost = |held: &Arc<Held>| of.is_none_or(|pool| held.is_of(pool)) && !held.is_publishing();
+    let leases: Vec<_> = heartbeat()
+        .lock()
+        .due
+        .values()
+        .filter(|held| is_lost(held))
+        .cloned()
+        .collect();
+    for held in &leases {
+        stop(held);
         held.give_up();
     }
-    claim::give_up();
+    claim::give_up(of);
+    leases
 }
 
 /// The number of leases in the schedule.
@@ -227,7 +238,6 @@ mod tests {
     use crate::key::{Format, Key};
     use crate::lease::claim::Claim;
     use crate::lease::held::{Caller, Terms};
-    use crate::pool::Pool;
     use crate::protocol::tag::Id;
 
     const LEASE: Duration = Duration::from_secs(60);

@@ -153,6 +153,10 @@ impl Held {
         self.pool.is_inherited()
     }
 
+    pub(super) fn is_of(&self, pool: &Pool) -> bool {
+        self.pool.is_same(pool)
+    }
+
     pub(crate) fn is_for(&self, pool: &Pool, key: &Key) -> bool {
         self.key == *key && self.pool.is_same(pool)
     }
@@ -185,7 +189,7 @@ impl Held {
         }
     }
 
-    /// The lease is lost, because the process ends. Its claim is aborted.
+    /// The lease is lost, because the pool or the process ends. Its claim is aborted.
     pub(super) fn give_up(&self) {
         self.lost.set();
     }

@@ -104,6 +104,11 @@ impl ChildProcess {
         signal(&self.child, Signal::CONT);
     }
 
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        signal(&self.child, Signal::TERM);
+    }
+
     /// Sends SIGKILL and does not wait for the process to exit.
     pub fn start_kill(&self) {
         signal(&self.child, Signal::KILL);

@@ -2,6 +2,7 @@
 
 #[path = "../../../dspinlock-runtime/src/pool"]
 mod shipped {
+    pub mod closing;
     pub mod flight;
     pub mod near_cache;
 }
@@ -13,10 +14,11 @@ use crate::protocol::record::Entry;
 use crate::protocol::{self, Publish, Reply, Request};
 use shuttle::sync::Mutex;
 
-pub use self::shipped::{flight, near_cache};
+pub use self::shipped::{closing, flight, near_cache};
 use crate::clock::Instant;
 use crate::error::Error;
 use crate::key::Key;
+use crate::pool::closing::Closing;
 use crate::pool::flight::Flights;
 
 impl std::fmt::Debug for Pool {
@@ -29,6 +31,7 @@ impl std::fmt::Debug for Pool {
 pub struct Pool {
     entry: Arc<Mutex<Entry>>,
     flights: Flights,
+    closing: Arc<Closing>,
 }
 
 impl Pool {
@@ -89,8 +92,16 @@ impl Pool {
         false
     }
 
+    pub(crate) fn own(self) -> Result<Self, Error> {
+        Ok(self)
+    }
+
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.entry, &other.entry)
+    }
+
+    pub(crate) fn closing(&self) -> &Closing {
+        &self.closing
     }
 
     pub(crate) fn flights(&self) -> Flights {

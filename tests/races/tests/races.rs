@@ -54,6 +54,11 @@ fn a_push_to_a_watched_key_is_never_missed() {
 }
 
 #[test]
+fn a_closed_pool_holds_no_key() {
+    check(lease::a_closed_pool_holds_no_key);
+}
+
+#[test]
 fn an_extended_lease_ends_before_its_entry() {
     check(lease::an_extended_lease_ends_before_its_entry);
 }

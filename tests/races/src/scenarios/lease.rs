@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use dspinlock_runtime::internals::protocol::record::Entry;
 use dspinlock_runtime::internals::protocol::{Acquire, Reply, Request};
+use shuttle::rand::Rng;
+use shuttle::sync::Mutex;
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread;
 
@@ -35,11 +37,11 @@ fn lease(pool: &Pool) -> Lease {
     acquire(pool, None).expect("the key is free")
 }
 
-/// `None`: another caller holds the key.
+/// `None`: another caller holds the key, or the pool is closed.
 fn acquire(pool: &Pool, leader: Option<Leader>) -> Option<Lease> {
     let sent = Instant::now();
     let mut claim = Claim::new(pool, &key(), LEASE, leader);
-    claim.arm();
+    claim.arm().ok()?;
     let request = Acquire {
         tag: claim.tag(),
         lease: millis(LEASE),
@@ -53,7 +55,7 @@ fn acquire(pool: &Pool, leader: Option<Leader>) -> Option<Lease> {
         bound: usize::MAX,
     };
     match blocking::wait(pool.send(&key(), Request::Acquire(request))) {
-        Ok(Reply::Acquired(id)) => Some(Lease::start(claim, id, sent, terms())),
+        Ok(Reply::Acquired(id)) => Lease::start(claim, id, sent, terms()).ok(),
         Ok(Reply::Busy(_)) => {
             claim.disarm();
             None
@@ -186,6 +188,37 @@ pub fn a_dropped_lease_frees_the_key() {
         thread::yield_now();
     }
     assert_no_heartbeat_remains(&held);
+}
+
+/// A pool is closed while a call acquires, and while another one ends. When `close` returns, the key is free, and no lease is
+/// left that counts as held.
+pub fn a_closed_pool_holds_no_key() {
+    let pool = Pool::default();
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let callers = [true, false].map(|keeps| {
+        let (pool, held) = (pool.clone(), held.clone());
+        thread::spawn(move || match acquire(&pool, None) {
+            Some(lease) if keeps => held.lock().expect("no caller panics").push(lease),
+            lease => drop(lease),
+        })
+    });
+    // The calls have come far or not.
+    for _ in 0..shuttle::rand::thread_rng().gen_range(0..60) {
+        thread::yield_now();
+    }
+    let closed = blocking::wait(pool.close(Duration::ZERO));
+    assert!(closed.is_ok(), "{closed:?}");
+    assert_eq!(pool.entry(), Entry::Absent);
+    for caller in callers {
+        caller.join().expect("no caller panics");
+    }
+    let held = held.lock().expect("no caller panics");
+    assert!(
+        held.iter().all(Lease::is_lost),
+        "a lease of a closed pool is held"
+    );
+    assert_eq!(heartbeat::leases(), 0);
+    assert_eq!(pool.entry(), Entry::Absent);
 }
 
 /// The heartbeat list and a heartbeat in flight own the lease. The scheduler fails the test if they keep it forever.
