@@ -122,7 +122,9 @@ fn two_keys_have_two_entries() {
 
 #[test]
 fn an_entry_of_a_name_has_the_key_of_the_function_with_this_name() {
-    let pool = Backend::redis().pool("");
+    // The server ends with its last holder.
+    let backend = Backend::redis();
+    let pool = backend.pool("");
     let by_name = || {
         let entry = Entry::of::<u32>("steer::named").part(&77_u64);
         entry.version(3).prefix("other").pool(&pool)
