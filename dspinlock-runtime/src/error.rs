@@ -160,7 +160,7 @@ pub enum Error {
         #[source]
         reason: StoreFailure,
     },
-    /// The value of [`Entry::prime`](crate::Entry::prime) could not be encoded, or its encoding could not be decoded. It was not
+    /// The value of `Entry::prime` could not be encoded, or its encoding could not be decoded. It was not
     /// stored. A call returns such a value without storing it.
     #[error("cannot store the value of {key}: {reason}; change the type, or remove `cached_if_computed`")]
     #[non_exhaustive]
@@ -170,7 +170,7 @@ pub enum Error {
         /// Why it was not stored. Never contains a value.
         reason: String,
     },
-    /// The value of [`Entry::prime`](crate::Entry::prime) is larger than the pool's `max_value_size`. It was not stored. A call
+    /// The value of `Entry::prime` is larger than the pool's `max_value_size`. It was not stored. A call
     /// returns such a value without storing it.
     #[error(
         "cannot store the value of {key}: its encoding has {size} bytes, but `max_value_size` is {limit}; raise the limit with `Pool::builder`"
@@ -205,7 +205,7 @@ pub enum Error {
         /// The lock.
         key: KeyName,
     },
-    /// The pool is closed: [`Pool::close`](crate::Pool::close) was called.
+    /// The pool is closed: `Pool::close` was called.
     #[error(
         "the pool is closed: `Pool::close` was called, because the program ends; make the call before that, or in another pool"
     )]

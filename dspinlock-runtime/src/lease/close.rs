@@ -22,7 +22,7 @@ impl Pool {
     /// - A stored value is still returned.
     /// - Bodies that run go on. Their leases are renewed, and their results are published.
     ///
-    /// After `grace` the remaining leases are lost: [`Current::lost`](crate::Current::lost) resolves, and the results are not
+    /// After `grace` the remaining leases are lost: `Current::lost` resolves, and the results are not
     /// stored. The keys are free when this method returns, unless the store does not reply within a second: then they are free
     /// when their leases expire, at the latest.
     ///
