@@ -101,6 +101,11 @@ const PROVOKED: &[Provoked] = &[
         let pool = Pool::open("sqlite::memory:").unwrap();
         failure(lock(&pool).ttl(Duration::ZERO))
     }),
+    ("Closed", || {
+        let pool = Pool::open("sqlite::memory:").unwrap();
+        pool.close_blocking(Duration::ZERO).unwrap();
+        failure(lock(&pool))
+    }),
     ("Recursion", || {
         #[dspinlock(key = ())]
         fn again(once: bool) -> Result<(), Error> {
