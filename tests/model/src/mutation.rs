@@ -96,15 +96,16 @@ impl Mutation {
             }
             (Self::ReleaseUnchecked, Request::Release(release)) => shipped(held_by(key, release.id)),
             (_, Request::Acquire(acquire)) if owner(&entry) == Some(acquire.tag) => {
-                let mut acquire = acquire.clone();
+                let (mut acquire, mut before) = (acquire.clone(), entry.clone());
                 match (self, is_blocked(&entry)) {
                     (Self::RetryGetsNewFence, true) | (Self::GrantOverOwnResult, false) => {
-                        acquire.seize = true
+                        acquire.seize = true;
+                        before = of_another(&entry, acquire.tag);
                     }
                     (Self::RetryIsNotRecognized, true) => acquire.tag = tag("z"),
                     _ => {}
                 }
-                let (after, reply) = protocol::apply(key, &entry, now, &Request::Acquire(acquire));
+                let (after, reply) = protocol::apply(key, &before, now, &Request::Acquire(acquire));
                 (after.unwrap_or(entry), reply)
             }
             (Self::AbortRemovesResult, Request::Abort { tag }) if owner(&entry) == Some(*tag) => {
@@ -132,6 +133,19 @@ pub(crate) fn content(entry: &Entry) -> Option<&[u8]> {
         Entry::Bytes { bytes, .. } => Some(bytes),
         _ => None,
     }
+}
+
+/// The entry as another call would have written it.
+fn of_another(entry: &Entry, own: Tag) -> Entry {
+    let mut entry = entry.clone();
+    if let Entry::Bytes { bytes, .. } = &mut entry {
+        let text = String::from_utf8_lossy(bytes);
+        *bytes = text
+            .replacen(own.as_str(), tag("z").as_str(), 1)
+            .into_bytes()
+            .into();
+    }
+    entry
 }
 
 /// The grant that wrote an entry.
