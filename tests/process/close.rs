@@ -204,7 +204,7 @@ pub(crate) fn a_process_that_is_terminated_at_any_moment_holds_no_key() {
     }
 }
 
-/// Runs as a process of its own.
+/// Runs in a separate process.
 pub(crate) fn program(words: &[&str]) {
     match words {
         ["next"] => next(),

@@ -103,9 +103,11 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
             Ok(Outcome::Alone(alone)) => Decision::RunBody(Some(Permit::alone(alone))),
             Ok(Outcome::Hit(found, placeholder)) => match self.decode(&found) {
                 Ok(outcome) => {
-                    let entry = (self.rules.to_entry)(&outcome);
-                    let entry = entry.and_then(|entry| entering.order.near_value(entry));
-                    if let Some((placeholder, entry)) = placeholder.zip(entry) {
+                    // The copy is made only if the near cache takes it.
+                    if let Some(placeholder) = placeholder
+                        && let Some(copy) = (self.rules.to_entry)(&outcome)
+                        && let Some(entry) = entering.order.near_value(copy)
+                    {
                         placeholder.fill(entry);
                     }
                     Decision::Return(outcome)

@@ -85,7 +85,7 @@ pub enum Undecodable {
     MissingField(&'static str),
     /// A field that the bytes have twice.
     DuplicateField(&'static str),
-    /// The `Deserialize` implementation returned an error of its own.
+    /// The `Deserialize` implementation returned another error.
     Refused,
 }
 

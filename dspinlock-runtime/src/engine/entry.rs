@@ -99,7 +99,7 @@ pub(crate) async fn delete(key: Key, site: &str, replicas: u32, pool: Option<Poo
     Ok(deleted)
 }
 
-/// Replaces the entry by a result, whoever holds the key. The holder has then lost it.
+/// Stores a result in place of whatever the entry is. A caller that holds the key loses its lease.
 ///
 /// # Errors
 ///

@@ -35,7 +35,7 @@ pub(crate) struct Terms {
     pub caller: Caller,
 }
 
-/// Who asks, for messages and for the entry.
+/// The caller, as messages and entries name it.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     /// The site's name.

@@ -409,7 +409,7 @@ impl HashDSpinlock {
         blocking::wait(self.delete_state())
     }
 
-    /// Who holds the lock, or since when the key is computed. Never waits for the lock.
+    /// Returns the state of the key: free, held or computed. This method never waits for the lock.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;
