@@ -83,7 +83,6 @@ async fn describe(pool: &Pool, key: &Key, site: &str, bound: usize) -> Result<Re
 /// Deletes the entry. Returns whether there was one.
 pub(crate) async fn delete(key: Key, site: &str, replicas: u32, pool: Option<Pool>) -> Result<bool, Error> {
     let pool = Pool::of_call(pool).await?;
-    pool.closing().check()?;
     let key = pool.store_key(key);
     let reply = match replicas {
         0 => pool.send(&key, Request::Delete).await,

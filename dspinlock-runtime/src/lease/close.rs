@@ -18,8 +18,8 @@ impl Pool {
     /// From the first poll on, for all clones of the pool:
     ///
     /// - A call that needs a lock fails with [`Error::Closed`], also if it is waiting already, and if a running body makes it.
-    ///   So do `invalidate`, `prime` and `delete_state`.
-    /// - A stored value is still returned.
+    ///   So does `prime`.
+    /// - A stored value is still returned. `invalidate` and `delete_state` still delete, for requests that end after their write.
     /// - Bodies that run go on. Their leases are renewed, and their results are published.
     ///
     /// After `grace` the remaining leases are lost: `Current::lost` resolves, and the results are not
