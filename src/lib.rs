@@ -46,6 +46,7 @@
 //! | `tls` | `rediss://`, `valkeys://` |
 //! | `sentinel` | `redis+sentinel://` |
 //! | `cluster` | `redis+cluster://` |
+//! | `inspect` | [`Pool::keys`], [`Pool::key_info`], [`Pool::delete_key`] and [`Pool::servers`], for tools |
 
 /// Runs a function once per key, across every thread, process and host that shares a store.
 ///
@@ -56,6 +57,9 @@ pub use dspinlock_runtime::{
     Options, Pool, PoolBuilder, RedisParameters, Scope, Status, StoreFailure, Stored, Tls, Wait, acquire_all,
     acquire_all_blocking, bounds, current, fresh, fresh_blocking, init, isoformat, sorted,
 };
+
+#[cfg(feature = "inspect")]
+pub use dspinlock_runtime::{Answer, KeyInfo, Keys, Server};
 
 #[doc(hidden)]
 pub use dspinlock_runtime::__private;

@@ -20,6 +20,8 @@ use self::limits::Limits;
 use crate::error::Error;
 use crate::tls::Tls;
 
+#[cfg(feature = "inspect")]
+pub use self::api::{Answer, Names, Server};
 pub use self::api::{
     Boxed, CallerRead, Change, Doubt, Failure, Listener, Outcome, Replies, SharedStore, Store, Tracked,
 };

@@ -8,6 +8,7 @@ mod busy;
 mod close;
 mod entry;
 mod fresh;
+mod inspect;
 mod keeping;
 mod pools;
 mod processes;

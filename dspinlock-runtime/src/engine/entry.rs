@@ -14,18 +14,43 @@ use crate::pool::flight::Found;
 use crate::protocol::header::differs;
 use crate::protocol::state::BadState;
 use crate::protocol::status::{Status, Stored};
-use crate::protocol::{Read, Reply, Request, encoding};
+use crate::protocol::{Existing, Read, Reply, Request, encoding};
 
 /// The state of a key.
 pub(crate) async fn status(key: Key, site: &str, pool: Option<Pool>) -> Result<Status, Error> {
     let pool = Pool::of_call(pool).await?;
     let key = pool.store_key(key);
+    Ok(described(&pool, &key, site)
+        .await?
+        .map_or(Status::Free, |(status, _)| status))
+}
+
+/// The state of the entry of this key of the store, and its holder's line. `None` if there is no entry.
+async fn described(pool: &Pool, key: &Key, site: &str) -> Result<Option<(Status, Existing)>, Error> {
     // The line alone, without a value.
-    Ok(match describe(&pool, &key, site, 0).await? {
-        Reply::Busy(existing) => encoding::status(&key, &existing, false),
-        Reply::Exists(existing) => encoding::status(&key, &existing, true),
-        _ => Status::Free,
-    })
+    let (existing, is_computed) = match describe(pool, key, site, 0).await? {
+        Reply::Busy(existing) => (existing, false),
+        Reply::Exists(existing) => (existing, true),
+        _ => return Ok(None),
+    };
+    Ok(Some((encoding::status(key, &existing, is_computed), existing)))
+}
+
+/// The state and the fence of the entry with the name of this key.
+#[cfg(feature = "inspect")]
+pub(crate) async fn describe_named(pool: &Pool, key: &Key) -> Result<(Status, Option<u64>), Error> {
+    let described = described(pool, key, "").await?;
+    Ok(described.map_or((Status::Free, None), |(status, existing)| {
+        (status, encoding::fence(key, existing.line))
+    }))
+}
+
+/// Deletes the entry with the name of this key. Returns whether there was one.
+#[cfg(feature = "inspect")]
+pub(crate) async fn delete_named(pool: &Pool, key: &Key) -> Result<bool, Error> {
+    let reply = pool.send(key, Request::Delete).await?;
+    pool.flights().disband(key);
+    Ok(reply == Reply::Deleted(true))
 }
 
 /// The value of a key, encoded. `None` if it was stored for other values than `validated`.

@@ -207,6 +207,20 @@ impl Requests {
         Ok((self.read_since(since, key.clone(), read).await?, None))
     }
 
+    /// See [`Store::names`](crate::store::Store::names).
+    #[cfg(feature = "inspect")]
+    pub(crate) async fn names(&self, prefix: &str, cursor: &str) -> Result<store::Names, Error> {
+        let names = self.0.store.names(prefix, cursor, Instant::now()).await;
+        names.map_err(|failure| named_error("scan", &format!("{prefix}*"), failure))
+    }
+
+    /// See [`Store::servers`](crate::store::Store::servers).
+    #[cfg(feature = "inspect")]
+    pub(crate) async fn servers(&self) -> Result<Vec<Arc<dyn store::Server>>, Error> {
+        let servers = self.0.store.servers(Instant::now()).await;
+        servers.map_err(|failure| named_error("servers", "the cluster", failure))
+    }
+
     /// Whether the store pushes changes of this key now.
     pub(crate) fn pushes(&self, key: &Key) -> bool {
         self.0.store.pushes(key)
@@ -297,18 +311,23 @@ fn remaining(reply: &Reply) -> Option<Duration> {
 }
 
 fn into_error(operation: &'static str, key: &Key, failure: Failure) -> Error {
+    named_error(operation, &key.to_string(), failure)
+}
+
+/// The error of an operation on what has this name.
+pub(crate) fn named_error(operation: &'static str, name: &str, failure: Failure) -> Error {
     match failure {
         Failure::NotReady { address, reason } => Error::RedisNotInitialized { address, reason },
         Failure::FileNotReady { path, reason } => Error::EmbeddedNotInitialized { path, reason },
-        Failure::Lost { .. } => store_error(operation, key, StoreFailure::Disconnected),
-        Failure::Unknown(reason) | Failure::Refused(reason) => store_error(operation, key, reason),
+        Failure::Lost { .. } => store_error(operation, name, StoreFailure::Disconnected),
+        Failure::Unknown(reason) | Failure::Refused(reason) => store_error(operation, name, reason),
     }
 }
 
-fn store_error(operation: &'static str, key: &Key, reason: StoreFailure) -> Error {
+fn store_error(operation: &'static str, name: &str, reason: StoreFailure) -> Error {
     Error::Store {
         operation,
-        key: KeyName::new("", key.to_string()),
+        key: KeyName::new("", name),
         reason,
     }
 }

@@ -7,9 +7,14 @@ pub(crate) mod single;
 
 use std::time::Duration;
 
+#[cfg(feature = "inspect")]
+use bytes::Bytes;
+
 use crate::error::{Holder, HolderFields};
 use crate::key::{Format, Key};
 use crate::protocol::header::Facts;
+#[cfg(feature = "inspect")]
+use crate::protocol::record;
 use crate::protocol::record::{Entry, Record, Write};
 use crate::protocol::request::Existing;
 use crate::protocol::status::Status;
@@ -87,6 +92,24 @@ pub(crate) fn status(key: &Key, existing: &Existing, is_computed: bool) -> Statu
         took: facts.map(|facts| Duration::from_millis(facts.took)),
         age,
         remaining,
+    }
+}
+
+/// The fence in a holder's line. `None` if another program wrote it.
+#[cfg(feature = "inspect")]
+pub(crate) fn fence(key: &Key, line: Bytes) -> Option<u64> {
+    let record = decode(
+        key,
+        Entry::Bytes {
+            bytes: line,
+            until: None,
+        },
+        0,
+        0,
+    );
+    match record.status {
+        record::Status::Blocked(id) | record::Status::Computed(id, _) => Some(id?.fence),
+        _ => None,
     }
 }
 

@@ -108,6 +108,54 @@ pub trait Store: Any + Send + Sync {
 
     /// Sets the listener of all later changes. Only the first call has an effect.
     fn listen(&self, _: Arc<dyn Listener>) {}
+
+    /// Some names of entries that begin with `prefix`. An empty cursor begins.
+    #[cfg(feature = "inspect")]
+    fn names(&self, prefix: &str, cursor: &str, since: Instant) -> Boxed<Result<Names, Failure>>;
+
+    /// The servers that keep entries.
+    #[cfg(feature = "inspect")]
+    fn servers(&self, _: Instant) -> Boxed<Result<Vec<Arc<dyn Server>>, Failure>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+}
+
+/// A bounded part of the names of a store.
+#[cfg(feature = "inspect")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The names, in no order.
+    pub names: Vec<String>,
+    /// The cursor of the next part; `None` at the end.
+    pub rest: Option<String>,
+}
+
+/// About how many names one part has. A server does nothing else meanwhile, and the reply must be small.
+#[cfg(feature = "inspect")]
+pub(super) const NAMES: usize = 200;
+
+/// One server of a store.
+#[cfg(feature = "inspect")]
+pub trait Server: Send + Sync {
+    /// The host and port, or the socket; never a user name or a password.
+    fn address(&self) -> String;
+
+    /// Sends a command on the connection for steps.
+    fn command(&self, words: &[&str], since: Instant) -> Boxed<Result<Answer, Failure>>;
+}
+
+/// The reply to a command.
+#[cfg(feature = "inspect")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// There is none.
+    Nil,
+    /// A number.
+    Number(i64),
+    /// A text.
+    Text(String),
+    /// A list. A map is a list of names and values.
+    List(Vec<Answer>),
 }
 
 /// A read on a connection of its caller. Any executor may poll it, and it allocates nothing. If it is dropped, its reply is

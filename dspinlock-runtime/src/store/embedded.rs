@@ -32,6 +32,8 @@ use self::inherited::Open;
 use self::open_error::OpenError;
 use self::table::Table;
 use self::worker::{Job, Message, Worker};
+#[cfg(feature = "inspect")]
+use super::api::Names;
 use super::api::{Boxed, Change, Failure, SharedStore, Store};
 use super::watch::Watch;
 use crate::error::Error;
@@ -170,6 +172,19 @@ impl Store for Embedded {
         let changed = self.changed();
         let reply = self.step(key, request, since);
         Box::pin(async move { Ok((reply.await?, changed)) })
+    }
+
+    #[cfg(feature = "inspect")]
+    fn names(&self, prefix: &str, cursor: &str, _: Instant) -> Boxed<Result<Names, Failure>> {
+        let (reply, answer) = oneshot::channel();
+        let (prefix, after) = (prefix.to_owned(), cursor.to_owned());
+        // If the thread has ended, the channel is closed.
+        let _ = self.jobs.send(Message::Names { prefix, after, reply });
+        Box::pin(async move {
+            answer.await.unwrap_or(Err(Failure::Lost {
+                extension: Duration::ZERO,
+            }))
+        })
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use foldhash::fast::RandomState;
 
+#[cfg(feature = "inspect")]
+use super::api::Names;
 use super::api::{Boxed, Change, Failure, SharedStore, Store};
 use super::watch::Watch;
 use crate::error::Error;
@@ -121,6 +123,18 @@ impl Store for Memory {
         let changed = Watch::wait(&self.0.watch);
         let reply = self.step(key, request, since);
         Box::pin(async move { Ok((reply.await?, Box::pin(changed) as Change)) })
+    }
+
+    /// All at once: a store in memory is small.
+    #[cfg(feature = "inspect")]
+    fn names(&self, prefix: &str, _: &str, _: Instant) -> Boxed<Result<Names, Failure>> {
+        let now = (self.0.clock)();
+        let entries = self.0.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = entries.by_name.iter().filter(|(name, entry)| {
+            name.starts_with(prefix) && entry.until().is_none_or(|until| until >= now / 1000)
+        });
+        let names = live.map(|(name, _)| name.clone()).collect();
+        Box::pin(std::future::ready(Ok(Names { names, rest: None })))
     }
 }
 

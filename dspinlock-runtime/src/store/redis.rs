@@ -35,6 +35,8 @@ use self::url::limits::timeouts;
 use self::url::parts::Parts;
 use self::url::target::Target;
 use super::api::{Boxed, CallerRead, Change, Failure, Listener, SharedStore, Store, Tracked};
+#[cfg(feature = "inspect")]
+use super::api::{Names, Server};
 use super::credentials::Credentials;
 use super::limits::Limits;
 use crate::error::Error;
@@ -177,6 +179,16 @@ impl Store for RedisStore {
 
     fn listen(&self, listener: Arc<dyn Listener>) {
         self.node.shared.watches.listen(listener);
+    }
+
+    #[cfg(feature = "inspect")]
+    fn names(&self, prefix: &str, cursor: &str, since: Instant) -> Boxed<Result<Names, Failure>> {
+        self.node.names(prefix, cursor, since)
+    }
+
+    #[cfg(feature = "inspect")]
+    fn servers(&self, _: Instant) -> Boxed<Result<Vec<Arc<dyn Server>>, Failure>> {
+        Box::pin(std::future::ready(Ok(vec![self.node.clone() as Arc<dyn Server>])))
     }
 }
 

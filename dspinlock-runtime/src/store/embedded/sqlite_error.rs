@@ -24,6 +24,13 @@ impl From<rusqlite::Error> for SqliteError {
 }
 
 impl SqliteError {
+    pub(super) fn into_failure(self) -> Failure {
+        match self {
+            Self::Busy => Failure::Refused(StoreFailure::Timeout),
+            Self::Failed(failure) => failure,
+        }
+    }
+
     /// SQLite rolls a refused commit back. After any other failure of a commit, the outcome is unknown.
     pub(super) fn of_commit(error: rusqlite::Error) -> Self {
         match reason(&error) {

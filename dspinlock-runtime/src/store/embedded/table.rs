@@ -18,6 +18,8 @@ use crate::protocol::header::MAX_LINE;
 use crate::protocol::record::Entry;
 use crate::protocol::{self, Reply, Request};
 use crate::store::api::Failure;
+#[cfg(feature = "inspect")]
+use crate::store::api::{NAMES, Names};
 
 /// Microseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -33,6 +35,10 @@ const DELETE: &str = "DELETE FROM lock_a WHERE key = ?1";
 const SWEEP: &str =
     "DELETE FROM lock_a WHERE rowid IN (SELECT rowid FROM lock_a WHERE until < ?1 ORDER BY until LIMIT 4)";
 const SWEEP_LIMIT: usize = 4;
+#[cfg(feature = "inspect")]
+const NAMES_AFTER: &str =
+    "SELECT key FROM lock_a WHERE key > ?1 AND key >= ?2 AND (until IS NULL OR until >= ?3)
+    ORDER BY key LIMIT ?4";
 
 /// The open file and the clock.
 pub(super) struct Table {
@@ -134,6 +140,22 @@ impl Table {
             changed,
             needs_sweep,
         })
+    }
+
+    /// Some names that begin with `prefix`, behind the name `after`. A read sees a snapshot and waits for no writer.
+    #[cfg(feature = "inspect")]
+    pub(super) fn names(&self, prefix: &str, after: &str) -> Result<Names, SqliteError> {
+        let now = to_sql((self.clock)() / 1000);
+        let mut statement = self.connection.prepare_cached(NAMES_AFTER)?;
+        let rows = statement.query_map(params![after, prefix, now, NAMES as i64], |row| row.get(0))?;
+        let rows: Vec<String> = rows.collect::<Result<_, _>>()?;
+        let is_full = rows.len() == NAMES;
+        let names: Vec<String> = rows
+            .into_iter()
+            .take_while(|name| name.starts_with(prefix))
+            .collect();
+        let rest = names.last().filter(|_| is_full && names.len() == NAMES).cloned();
+        Ok(Names { names, rest })
     }
 
     /// Removes a few expired rows. Returns whether there may be more.

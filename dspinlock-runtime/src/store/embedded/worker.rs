@@ -11,11 +11,12 @@ use tokio::sync::oneshot;
 use super::inherited::Open;
 use super::sqlite_error::SqliteError;
 use super::table::{Step, Table};
-use crate::error::StoreFailure;
 use crate::key::Key;
 use crate::protocol::{Reply, Request};
 use crate::rt::clock::Instant;
 use crate::store::api::Failure;
+#[cfg(feature = "inspect")]
+use crate::store::api::Names;
 use crate::store::watch::Watch;
 
 /// How often the file is polled for changes of other processes while a caller waits for one.
@@ -31,6 +32,13 @@ pub(super) enum Message {
     Step(Box<Job>),
     /// A caller waits for a change of the current content.
     Poll,
+    /// Some names that begin with `prefix`, behind the name `after`.
+    #[cfg(feature = "inspect")]
+    Names {
+        prefix: String,
+        after: String,
+        reply: oneshot::Sender<Result<Names, Failure>>,
+    },
 }
 
 /// One step, and the channel for its reply.
@@ -75,6 +83,12 @@ impl Worker {
             match self.next() {
                 Ok(Message::Step(job)) => self.accept(job),
                 Ok(Message::Poll) => self.poll(),
+                #[cfg(feature = "inspect")]
+                Ok(Message::Names { prefix, after, reply }) => {
+                    let names = self.table.with(|table| table.names(&prefix, &after));
+                    // The future may have been dropped.
+                    let _ = reply.send(names.map_err(SqliteError::into_failure));
+                }
                 Err(RecvTimeoutError::Timeout) if self.needs_sweep => self.sweep(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) if self.blocked.is_empty() => break,
@@ -144,8 +158,7 @@ impl Worker {
                 Ok(step.reply)
             }
             Err(SqliteError::Busy) if Instant::now() < job.deadline => return Some(job),
-            Err(SqliteError::Busy) => Err(Failure::Refused(StoreFailure::Timeout)),
-            Err(SqliteError::Failed(failure)) => Err(failure),
+            Err(error) => Err(error.into_failure()),
         };
         // The future may have been dropped.
         let _ = job.reply.send(reply);

@@ -27,6 +27,8 @@ use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
 use crate::rt::background;
 use crate::store::api::{Boxed, CallerRead, Change, Failure, Listener, Store, Tracked};
+#[cfg(feature = "inspect")]
+use crate::store::api::{Names, Server};
 
 /// How many redirects a step follows.
 const MAX_REDIRECTS: usize = 16;
@@ -188,6 +190,46 @@ impl Store for Cluster {
     fn listen(&self, listener: Arc<dyn Listener>) {
         self.nodes.shared.watches.listen(listener);
     }
+
+    /// Scans the masters in the order of their addresses. The cursor begins with the address of the next one.
+    #[cfg(feature = "inspect")]
+    fn names(&self, prefix: &str, cursor: &str, since: Instant) -> Boxed<Result<Names, Failure>> {
+        let (nodes, prefix) = (self.nodes.clone(), prefix.to_owned());
+        let (place, inner) = cursor.split_once(' ').unwrap_or_default();
+        let (place, inner) = (place.to_owned(), inner.to_owned());
+        Box::pin(async move {
+            let mut masters = masters(&nodes, since).await?.into_iter();
+            let Some(master) = masters.find(|master| master.place() >= place) else {
+                return Ok(Names::default());
+            };
+            // The master of the cursor may be gone.
+            let inner = if master.place() == place { &*inner } else { "" };
+            let Names { names, rest } = master.node.names(&prefix, inner, since).await?;
+            let rest = match rest {
+                Some(rest) => Some(format!("{} {rest}", master.place())),
+                None => masters.next().map(|next| format!("{} ", next.place())),
+            };
+            Ok(Names { names, rest })
+        })
+    }
+
+    #[cfg(feature = "inspect")]
+    fn servers(&self, since: Instant) -> Boxed<Result<Vec<Arc<dyn Server>>, Failure>> {
+        let nodes = self.nodes.clone();
+        Box::pin(async move {
+            let masters = masters(&nodes, since).await?.into_iter();
+            Ok(masters.map(|master| master.node as Arc<dyn Server>).collect())
+        })
+    }
+}
+
+/// The masters that serve slots, in the order of their addresses.
+#[cfg(feature = "inspect")]
+async fn masters(nodes: &Arc<Nodes>, since: Instant) -> Result<Vec<Member>, Failure> {
+    owner(nodes, 0, since).await?;
+    let mut masters = nodes.read().owners();
+    masters.sort_by_key(Member::place);
+    Ok(masters)
 }
 
 /// Sends a step to the owner of its slot, and follows redirects. `send` receives `true` if `ASKING` must precede the step.

@@ -21,6 +21,8 @@ use super::wire::reply::{self, Answer, CommandError};
 use crate::key::Key;
 use crate::protocol::{self, Read, Reply, Request};
 use crate::rt::clock::Instant;
+#[cfg(feature = "inspect")]
+use crate::store::api::{self, Failure, NAMES, Names, Server};
 use crate::store::api::{Boxed, CallerRead, Change, Tracked};
 
 /// What all nodes of a pool share.
@@ -171,6 +173,32 @@ impl Node {
         })
     }
 
+    /// Sends a command of an operator on the connection for steps.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn command(&self, words: &[&str], since: Instant) -> Boxed<Result<api::Answer, Failure>> {
+        let (mut command, reconnecting) = (Cmd::new(), self.reconnecting.clone());
+        command.arg(words);
+        Box::pin(async move {
+            let connection = reconnecting.connection(since).await?;
+            Ok(reply::answer(connection.send(&command, since).await?)?)
+        })
+    }
+
+    /// Some names that begin with `prefix`, by `SCAN`, which keeps the server busy for a fraction of a millisecond.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn names(&self, prefix: &str, cursor: &str, since: Instant) -> Boxed<Result<Names, Failure>> {
+        let pattern = format!("{}*", escaped(prefix));
+        let (cursor, count) = (if cursor.is_empty() { "0" } else { cursor }, NAMES.to_string());
+        let scan = self.command(&["SCAN", cursor, "MATCH", &pattern, "COUNT", &count], since);
+        Box::pin(async move {
+            let (rest, names) = reply::scanned(scan.await?)?;
+            Ok(Names {
+                names,
+                rest: Some(rest).filter(|rest| rest != "0"),
+            })
+        })
+    }
+
     /// Whether the server pushes changes.
     pub(crate) fn pushes(&self) -> bool {
         let group = self.reconnecting.current();
@@ -223,6 +251,25 @@ impl Node {
             Ok((reply, Box::pin(watched.changed()) as Change))
         })
     }
+}
+
+#[cfg(feature = "inspect")]
+impl Server for Node {
+    fn address(&self) -> String {
+        self.reconnecting.server()
+    }
+
+    fn command(&self, words: &[&str], since: Instant) -> Boxed<Result<api::Answer, Failure>> {
+        Self::command(self, words, since)
+    }
+}
+
+/// The text as a pattern that matches it alone.
+#[cfg(feature = "inspect")]
+fn escaped(text: &str) -> String {
+    let special = |c| matches!(c, '*' | '?' | '[' | ']' | '^' | '\\');
+    let escape = |c| special(c).then_some('\\').into_iter().chain([c]);
+    text.chars().flat_map(escape).collect()
 }
 
 pub(crate) fn never() -> Change {

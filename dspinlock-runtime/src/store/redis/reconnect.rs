@@ -143,6 +143,12 @@ impl Reconnecting {
         }
     }
 
+    /// The address of the server, or what leads to it.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn server(&self) -> String {
+        self.0.server.to_string()
+    }
+
     /// The connection for steps; see [`group`](Self::group).
     pub(crate) async fn connection(&self, since: Instant) -> Result<Arc<Connection>, Failure> {
         Ok(self.group(since).await?.steps().clone())

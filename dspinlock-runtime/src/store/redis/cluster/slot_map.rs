@@ -21,6 +21,12 @@ impl Member {
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.node, &other.node)
     }
+
+    /// The address, as text that sorts.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn place(&self) -> String {
+        format!("{}:{}", self.host_port.0, self.host_port.1)
+    }
 }
 
 /// The first and the last slot of a range, and the address of its master. An empty host is the host of the node that
@@ -37,6 +43,18 @@ pub(crate) struct SlotMap {
 impl SlotMap {
     pub(crate) fn owner(&self, slot: usize) -> Option<&Member> {
         self.slots.get(slot)?.as_ref()
+    }
+
+    /// The members that serve slots.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn owners(&self) -> Vec<Member> {
+        let mut owners: Vec<Member> = Vec::new();
+        for owner in self.slots.iter().flatten() {
+            if !owners.iter().any(|known| known.is(owner)) {
+                owners.push(owner.clone());
+            }
+        }
+        owners
     }
 
     /// Changes the owner of one slot.

@@ -11,6 +11,8 @@ use crate::protocol::record::{Entry, line};
 use crate::protocol::state::BadState;
 use crate::protocol::tag::{Head, Id, Kind};
 use crate::protocol::{self, Existing, Read, Reply, Request};
+#[cfg(feature = "inspect")]
+use crate::store::api;
 use crate::store::api::Failure;
 #[cfg(feature = "cluster")]
 use crate::store::redis::url::address::HostPort;
@@ -295,6 +297,48 @@ fn remaining(item: Option<Value>) -> Result<Option<u64>, CommandError> {
         Some(Value::Int(number)) => Ok(u64::try_from(number).ok()),
         _ => Err(unexpected()),
     }
+}
+
+/// The reply to a command of an operator.
+#[cfg(feature = "inspect")]
+pub(crate) fn answer(value: Value) -> Result<api::Answer, CommandError> {
+    use api::Answer::{List, Nil, Number, Text};
+    let text = |bytes: &[u8]| Text(String::from_utf8_lossy(bytes).into_owned());
+    Ok(match value {
+        Value::Nil => Nil,
+        Value::Int(number) => Number(number),
+        Value::Boolean(is_true) => Number(is_true.into()),
+        Value::Okay => Text("OK".into()),
+        Value::BulkString(bytes) => text(&bytes),
+        Value::SimpleString(string) => Text(string),
+        Value::VerbatimString { text, .. } => Text(text),
+        Value::Double(number) => Text(number.to_string()),
+        Value::Array(items) | Value::Set(items) => {
+            List(items.into_iter().map(answer).collect::<Result<_, _>>()?)
+        }
+        Value::Map(pairs) => {
+            let items = pairs.into_iter().flat_map(|(name, value)| [name, value]);
+            List(items.map(answer).collect::<Result<_, _>>()?)
+        }
+        _ => return Err(unexpected()),
+    })
+}
+
+/// The next cursor and the names in the reply to `SCAN`.
+#[cfg(feature = "inspect")]
+pub(crate) fn scanned(answer: api::Answer) -> Result<(String, Vec<String>), CommandError> {
+    use api::Answer::{List, Text};
+    let List(items) = answer else {
+        return Err(unexpected());
+    };
+    let Ok([Text(cursor), List(names)]) = <[api::Answer; 2]>::try_from(items) else {
+        return Err(unexpected());
+    };
+    let names = names.into_iter().filter_map(|name| match name {
+        Text(name) => Some(name),
+        _ => None,
+    });
+    Ok((cursor, names.collect()))
 }
 
 pub(crate) fn unexpected() -> CommandError {

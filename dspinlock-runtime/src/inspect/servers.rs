@@ -1,0 +1,90 @@
+//! The servers of a store, and commands of an operator.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::pool::Pool;
+use crate::pool::request::named_error;
+use crate::rt::clock::Instant;
+use crate::store;
+
+pub use crate::store::Answer;
+
+/// One server that keeps entries, from [`Pool::servers`]. The embedded store has none.
+#[derive(Clone)]
+pub struct Server {
+    pool: Pool,
+    server: Arc<dyn store::Server>,
+}
+
+impl Pool {
+    /// The servers that keep entries: one, or the masters of a cluster. Connects to a cluster if necessary.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), dspinlock::Error> {
+    /// let pool = dspinlock::Pool::open("sqlite::memory:")?;
+    /// assert!(pool.servers().await?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RedisNotInitialized`] if no node of a cluster replies.
+    ///
+    /// # Cancellation safety
+    ///
+    /// This method is cancel safe: a dropped future changes nothing.
+    pub async fn servers(&self) -> Result<Vec<Server>, Error> {
+        let pool = self.clone().own()?;
+        let servers = pool.requests().servers().await?.into_iter();
+        let server = |server| Server {
+            pool: pool.clone(),
+            server,
+        };
+        Ok(servers.map(server).collect())
+    }
+}
+
+impl Server {
+    /// The host and port, the socket, or the sentinels that lead to the server; never a user name or a password.
+    pub fn address(&self) -> String {
+        self.server.address()
+    }
+
+    /// Sends a command, on the connection that carries the steps of calls. A command that blocks its connection delays them.
+    ///
+    /// ```no_run
+    /// # use dspinlock_runtime as dspinlock;
+    /// # async fn policy(pool: dspinlock::Pool) -> Result<(), dspinlock::Error> {
+    /// for server in pool.servers().await? {
+    ///     let policy = server.command(&["CONFIG", "GET", "maxmemory-policy"]).await?;
+    ///     println!("{}: {policy:?}", server.address());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RedisNotInitialized`] if the server cannot be reached, [`Error::Store`] if it refuses the command. A reply of
+    /// more than 64 KiB closes the connection.
+    ///
+    /// # Cancellation safety
+    ///
+    /// If the future is dropped, the server may or may not execute the command.
+    pub async fn command(&self, words: &[&str]) -> Result<Answer, Error> {
+        let server = self.pool.clone().own().map(|_| &self.server)?;
+        let answer = server.command(words, Instant::now()).await;
+        answer.map_err(|failure| named_error("command", words.first().unwrap_or(&""), failure))
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Server").field(&self.address()).finish()
+    }
+}
