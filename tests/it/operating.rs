@@ -57,6 +57,26 @@ fn the_fields_of_an_entry_are_those_of_the_page() {
 }
 
 #[test]
+fn the_table_of_the_page_explains_its_example() {
+    let example = block("redis-cli GETRANGE")
+        .lines()
+        .nth(1)
+        .expect("the first line");
+    let (head, rest) = example.split_at(33);
+    let fields: Vec<&str> = rest.split(',').collect();
+    let [label, site] = fields[fields.len() - 2..] else {
+        panic!("{example}")
+    };
+    let last = format!("{label}`, `{site}");
+    for part in [&head[..1], &head[1..17], &head[17..], fields[0], fields[1], &last] {
+        assert!(
+            PAGE.contains(&format!("| `{part}` |")),
+            "the table does not explain `{part}`"
+        );
+    }
+}
+
+#[test]
 fn the_script_of_the_page_finds_held_locks() {
     let server = Redis::start();
     let pool = Pool::open(&server.url()).unwrap();
