@@ -24,16 +24,28 @@
 //!
 //! # Where to start
 //!
-//! - [`#[dspinlock]`](macro@dspinlock): every argument of the attribute. [`guide::keys`] explains how to choose a key.
+//! - [`#[dspinlock]`](macro@dspinlock): every argument of the attribute.
 //! - [`HashDSpinlock`]: a lock without a function. [`DSpinlockBase`]: a lock with a custom key scheme. [`acquire_all`]: several
 //!   locks at once.
 //! - [`current()`]: the lease of the running body, with its fence.
-//! - [`Pool`] and [`init`]: the choice of the store. [`guide::stores`] explains URLs, TLS, Sentinel, Redis Cluster and
-//!   the embedded store.
+//! - [`Pool`] and [`init`]: the choice of the store.
 //! - [`Error`]: every error of a locked call.
-//! - [`guide::migrating`]: a guide for users of the Python package `py-dspinlock`. [`guide::coming_from`]: a guide for users
-//!   of `cached`, rslock, FusionCache, redsync and singleflight.
+//!
+//! The guide has a page for each task:
+//!
+//! - [`guide::keys`]: what belongs in a key.
+//! - [`guide::times`]: how long to wait, to hold a lock and to keep a result.
 //! - [`guide::steering`]: invalidation, jobs, idempotent requests, stored errors, and a pool per test.
+//! - [`guide::large_values`]: limits of values, and how to make large ones cheaper.
+//! - [`guide::stores`]: URLs, TLS, Sentinel, Redis Cluster, and the embedded store.
+//! - [`guide::servers`]: what managed servers and proxies must allow.
+//! - [`guide::outages`]: what calls do while the store is down.
+//! - [`guide::deploying`]: two versions of a program, or two programs, on one store.
+//! - [`guide::shutting_down`]: freeing all keys after SIGTERM.
+//! - [`guide::operating`]: entries in `redis-cli`, eviction, persistence, permissions.
+//! - [`guide::fencing`]: what a lock cannot promise, and how a SQL table refuses an old holder.
+//! - [`guide::migrating`]: for users of the Python package `py-dspinlock`.
+//! - [`guide::coming_from`]: for users of `cached`, rslock, FusionCache, redsync and singleflight.
 //!
 //! Without [`init`] the first call opens the URL in the environment variable `DSPINLOCK_URL`. Without that variable it
 //! opens the embedded store, a file of this user on this machine, in which every program has its own results.
@@ -70,11 +82,35 @@ pub mod guide {
     #[doc = include_str!("../docs/keys.md")]
     pub mod keys {}
 
+    #[doc = include_str!("../docs/times.md")]
+    pub mod times {}
+
     #[doc = include_str!("../docs/steering.md")]
     pub mod steering {}
 
+    #[doc = include_str!("../docs/large-values.md")]
+    pub mod large_values {}
+
     #[doc = include_str!("../docs/stores.md")]
     pub mod stores {}
+
+    #[doc = include_str!("../docs/servers.md")]
+    pub mod servers {}
+
+    #[doc = include_str!("../docs/outages.md")]
+    pub mod outages {}
+
+    #[doc = include_str!("../docs/deploying.md")]
+    pub mod deploying {}
+
+    #[doc = include_str!("../docs/shutting-down.md")]
+    pub mod shutting_down {}
+
+    #[doc = include_str!("../docs/operating.md")]
+    pub mod operating {}
+
+    #[doc = include_str!("../docs/fencing.md")]
+    pub mod fencing {}
 
     #[doc = include_str!("../docs/migrating.md")]
     pub mod migrating {}

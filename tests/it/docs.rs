@@ -167,24 +167,106 @@ fn the_readme_states_the_minimum_rust_version() {
     );
 }
 
-#[test]
-fn every_link_to_a_file_leads_to_one() {
-    for page in [
+/// The pages for readers, by their paths in the repository.
+fn pages() -> Vec<String> {
+    let root_pages = [
         "README.md",
-        "SECURITY.md",
+        "ARCHITECTURE.md",
         "CHANGELOG.md",
-        "docs/comparison.md",
-        "docs/promises.md",
-    ] {
-        let folder = root().join(page);
-        let text = read(page);
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+    ];
+    let folder = fs::read_dir(root().join("docs")).expect("the folder of pages");
+    let names = folder.map(|entry| entry.expect("an entry").file_name().into_string());
+    let names = names.map(|name| name.expect("a UTF-8 name"));
+    let manuals = names
+        .filter(|name| name.ends_with(".md"))
+        .map(|name| format!("docs/{name}"));
+    root_pages.map(str::to_owned).into_iter().chain(manuals).collect()
+}
+
+/// The file of this repository that a link leads to, and the anchor in it. `None` for another site.
+fn target<'a>(page: &str, link: &'a str) -> Option<(PathBuf, &'a str)> {
+    const REPOSITORY: [&str; 2] = [
+        "https://github.com/dspinlock/dspinlock/blob/main/",
+        "https://raw.githubusercontent.com/dspinlock/dspinlock/main/",
+    ];
+    let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let page = root().join(page);
+    let path = REPOSITORY.iter().find_map(|prefix| file.strip_prefix(prefix));
+    match path {
+        Some(path) => Some((root().join(path), anchor)),
+        None if file.contains("://") => None,
+        None if file.is_empty() => Some((page, anchor)),
+        None => Some((page.parent().expect("a page is in a folder").join(file), anchor)),
+    }
+}
+
+/// Whether the page has a heading with this anchor.
+fn has_heading(page: &Path, anchor: &str) -> bool {
+    let text = fs::read_to_string(page).expect("a page is UTF-8");
+    let slug = |heading: &str| -> String {
+        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+        heading
+            .trim()
+            .to_lowercase()
+            .chars()
+            .filter(kept)
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect()
+    };
+    text.lines()
+        .filter(|line| line.starts_with('#'))
+        .any(|line| slug(line.trim_start_matches('#')) == anchor)
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading() {
+    let mut checked = 0;
+    for page in pages() {
+        let text = read(&page);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = link.split('#').next().unwrap_or_default();
-            if !file.is_empty() && !file.contains("://") {
-                let target = folder.parent().expect("a page is in a folder").join(file);
-                assert!(target.exists(), "{page} links to {file}, which does not exist");
-            }
+            let Some((file, anchor)) = target(&page, link) else {
+                continue;
+            };
+            assert!(file.exists(), "{page} links to {link}, which does not exist");
+            let leads = anchor.is_empty() || has_heading(&file, anchor);
+            assert!(leads, "{page} links to {link}, but no heading has this anchor");
+            checked += 1;
         }
+    }
+    assert!(checked > 60, "only {checked} links were found");
+}
+
+#[test]
+fn every_program_of_a_page_is_compiled() {
+    let library = read("src/lib.rs");
+    let mut pages = pages();
+    pages.retain(|page| read(page).contains("```rust"));
+    let missing: Vec<&String> = pages
+        .iter()
+        .filter(|page| !library.contains(&format!("include_str!(\"../{page}\")")))
+        .collect();
+    assert!(pages.len() > 12, "the pages were not found: {pages:?}");
+    assert!(
+        missing.is_empty(),
+        "src/lib.rs does not include these pages: {missing:?}"
+    );
+}
+
+#[test]
+fn the_index_names_every_page_of_the_guide() {
+    let library = read("src/lib.rs");
+    let (_, guide) = library
+        .split_once("pub mod guide {")
+        .expect("the module of the guide");
+    let (guide, _) = guide.split_once("\n}").expect("its end");
+    let names = guide.split("pub mod ").skip(1);
+    let names: Vec<&str> = names.filter_map(|rest| rest.split(' ').next()).collect();
+    assert!(names.len() > 10, "the pages were not found: {names:?}");
+    for name in names {
+        let entry = format!("//! - [`guide::{name}`]: ");
+        assert!(library.contains(&entry), "the index does not name `{name}`");
     }
 }
 

@@ -22,6 +22,7 @@ mod manifest;
 mod messages_of_stores;
 mod names;
 mod near_cache;
+mod operating;
 mod pool;
 mod python;
 mod round_trips;
