@@ -53,8 +53,8 @@
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::{
     Acquired, Bound, Current, DSpinlockBase, Entry, Error, Fresh, HashDSpinlock, Holder, KeyName, Lease, Op,
-    Options, Pool, PoolBuilder, RedisParameters, Scope, Status, StoreFailure, Stored, Tls, Wait, acquire_all,
-    acquire_all_blocking, bounds, current, fresh, fresh_blocking, init, isoformat, sorted,
+    Options, Pool, PoolBuilder, RedisParameters, Scope, SiteCall, Status, StoreFailure, Stored, Tls, Wait, acquire_all,
+    acquire_all_blocking, bounds, current, fresh, fresh_blocking, init, isoformat, site, sorted,
 };
 
 #[doc(hidden)]

@@ -22,7 +22,7 @@ mod store;
 mod tests;
 mod tls;
 
-pub use call::{Entry, Fresh, fresh, fresh_blocking};
+pub use call::{Entry, Fresh, SiteCall, fresh, fresh_blocking, site};
 pub use error::{Error, Holder, KeyName, StoreFailure};
 pub use key::sorted;
 pub use lease::Lease;
@@ -58,6 +58,7 @@ pub mod bounds {
         Fallible, IntoTtl, Keep, Keeping, KeyPart, LockError, MapErr, NearCacheable, NoValue, OnBusy,
         OnError, Plain, RecordableError, Recorded, ReturnType, Skip, Storable, Ttl, ValueOf,
     };
+    pub use crate::call::{ErrTtl, ErrTtlWith, Rules, StoresValues, TtlWith};
 }
 
 /// For the code that the attribute generates. It is not public API and changes without notice.
