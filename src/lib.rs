@@ -25,7 +25,7 @@
 //! # Where to start
 //!
 //! - [`#[dspinlock]`](macro@dspinlock): every argument of the attribute. [`guide::keys`] explains how to choose a key.
-//! - [`HashDSpinlock`]: a lock without a function. [`DSpinlockBase`]: a lock with a custom key scheme. [`acquire_all`]: several
+//! - [`site`]: what the attribute does, as a block. [`HashDSpinlock`]: a lock without a function. [`DSpinlockBase`]: a lock with a custom key scheme. [`acquire_all`]: several
 //!   locks at once.
 //! - [`current()`]: the lease of the running body, with its fence.
 //! - [`Pool`] and [`init`]: the choice of the store. [`guide::stores`] explains URLs, TLS, Sentinel, Redis Cluster and
@@ -33,7 +33,7 @@
 //! - [`Error`]: every error of a locked call.
 //! - [`guide::migrating`]: a guide for users of the Python package `py-dspinlock`. [`guide::coming_from`]: a guide for users
 //!   of `cached`, rslock, FusionCache, redsync and singleflight.
-//! - [`guide::steering`]: invalidation, jobs, idempotent requests, stored errors, and a pool per test.
+//! - [`guide::steering`]: invalidation, blocks, jobs, idempotent requests, stored errors, and a pool per test.
 //!
 //! Without [`init`] the first call opens the URL in the environment variable `DSPINLOCK_URL`. Without that variable it
 //! opens the embedded store, a file of this user on this machine, in which every program has its own results.

@@ -58,7 +58,7 @@ pub mod bounds {
         Fallible, IntoTtl, Keep, Keeping, KeyPart, LockError, MapErr, NearCacheable, NoValue, OnBusy,
         OnError, Plain, RecordableError, Recorded, ReturnType, Skip, Storable, Ttl, ValueOf,
     };
-    pub use crate::call::{ErrTtl, ErrTtlWith, Rules, StoresValues, TtlWith};
+    pub use crate::call::{ErrTtl, ErrTtlWith, Rules, Run, StoresValues, TtlWith};
 }
 
 /// For the code that the attribute generates. It is not public API and changes without notice.

@@ -111,7 +111,6 @@ impl StoresValues for CachedNear {}
 /// `ttl = |value| ...`.
 pub struct TtlWith<T, K>(Arc<OwnedRule<T>>, K);
 
-#[diagnostic::do_not_recommend]
 impl<T: 'static, E, K: Rules<T, E>> Rules<T, E> for TtlWith<T, K> {
     fn keeping(self) -> Keeping<Result<T, E>> {
         let Self(rule, others) = self;
@@ -126,7 +125,6 @@ impl<T: 'static, E, K: Rules<T, E>> Rules<T, E> for TtlWith<T, K> {
 /// `err_ttl = duration`.
 pub struct ErrTtl<K>(Ttl, K);
 
-#[diagnostic::do_not_recommend]
 impl<T, E: RecordableError, K: Rules<T, E>> Rules<T, E> for ErrTtl<K> {
     fn keeping(self) -> Keeping<Result<T, E>> {
         let Self(ttl, others) = self;
@@ -137,7 +135,6 @@ impl<T, E: RecordableError, K: Rules<T, E>> Rules<T, E> for ErrTtl<K> {
 /// `err_ttl = |error| ...`.
 pub struct ErrTtlWith<E, K>(Arc<OwnedRule<E>>, K);
 
-#[diagnostic::do_not_recommend]
 impl<T, E: RecordableError + 'static, K: Rules<T, E>> Rules<T, E> for ErrTtlWith<E, K> {
     fn keeping(self) -> Keeping<Result<T, E>> {
         let Self(rule, others) = self;
@@ -616,7 +613,7 @@ impl<S, P: Fails, B, K> SiteCall<S, P, B, K> {
     /// # Cancellation safety
     ///
     /// If the future is dropped, the body is dropped and the lock is freed. Another call then runs its body.
-    pub fn run<F, T, E>(self, body: F) -> impl Future<Output = Result<T, E>> + use<F, T, E, S, P, B, K>
+    pub fn run<F, T, E>(self, body: F) -> Run<F, Result<T, E>, P, Keeping<Result<T, E>>>
     where
         F: Future<Output = Result<T, E>>,
         T: Storable<S> + NearCacheable<S>,
