@@ -40,7 +40,7 @@ use self::keeping::{Errors, TtlRule};
 use self::order::{Draft, Entering};
 pub use self::part::KeyPart;
 pub use self::policy::{
-    BecomesError, ByFrom, Fail, Fails, LockError, MapErr, OnBusy, OnError, ReturnType, Skip,
+    BecomesError, ByFrom, Fail, Fails, LockError, MapErr, OnBusy, OnError, ReturnType, Skip, Tries,
 };
 use self::run_blocking::run_blocking;
 pub use self::shape::{Fallible, Plain, Shape};
@@ -112,6 +112,12 @@ impl<S, P, B> Call<S, P, B> {
     /// `ttl = expr`.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.draft.options().ttl = ttl;
+        self
+    }
+
+    /// `err_ttl = expr`.
+    pub fn err_ttl(mut self, ttl: Duration) -> Self {
+        self.draft.own().err_ttl = Some(ttl);
         self
     }
 
@@ -273,10 +279,11 @@ impl<R, P> Returning<R, P, Keeping<R>> {
         record: fn(&R) -> Option<Recorded>,
         decode: fn(&[u8]) -> Result<R, Undecodable>,
     ) -> Self {
+        let ttl = self.draft.own.as_ref().and_then(|own| own.err_ttl);
         self.steps.keep.errors = Some(Errors {
             record,
             decode,
-            ttl: None,
+            ttl: ttl.map(|ttl| TtlRule::Fixed(ttl.into_ttl())),
         });
         self
     }
