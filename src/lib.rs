@@ -25,6 +25,7 @@
 //! # Where to start
 //!
 //! - [`#[dspinlock]`](macro@dspinlock): every argument of the attribute.
+//! - [`site`]: what the attribute does, as a block.
 //! - [`HashDSpinlock`]: a lock without a function. [`DSpinlockBase`]: a lock with a custom key scheme. [`acquire_all`]: several
 //!   locks at once.
 //! - [`current()`]: the lease of the running body, with its fence.
@@ -35,7 +36,7 @@
 //!
 //! - [`guide::keys`]: what belongs in a key.
 //! - [`guide::times`]: how long to wait, to hold a lock and to keep a result.
-//! - [`guide::steering`]: invalidation, jobs, idempotent requests, stored errors, and a pool per test.
+//! - [`guide::steering`]: invalidation, blocks, jobs, idempotent requests, stored errors, and a pool per test.
 //! - [`guide::large_values`]: limits of values, and how to make large ones cheaper.
 //! - [`guide::stores`]: URLs, TLS, Sentinel, Redis Cluster, and the embedded store.
 //! - [`guide::servers`]: what managed servers and proxies must allow.
@@ -66,8 +67,8 @@
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::{
     Acquired, Bound, Current, DSpinlockBase, Entry, Error, Fresh, HashDSpinlock, Holder, KeyName, Lease, Op,
-    Options, Pool, PoolBuilder, RedisParameters, Scope, Status, StoreFailure, Stored, Tls, Wait, acquire_all,
-    acquire_all_blocking, bounds, current, fresh, fresh_blocking, init, isoformat, sorted,
+    Options, Pool, PoolBuilder, RedisParameters, Scope, SiteCall, Status, StoreFailure, Stored, Tls, Wait, acquire_all,
+    acquire_all_blocking, bounds, current, fresh, fresh_blocking, init, isoformat, site, sorted,
 };
 
 #[cfg(feature = "inspect")]

@@ -2,9 +2,11 @@
 //! about a lock: `engine` does.
 //!
 //! The attribute's shim builds a [`Call`] (options and key), names the return type with [`Call::returning`], and passes the
-//! body to [`Returning::run`] or [`Returning::run_blocking`]. `order` calls the engine, `steps` has the steps that sync and
-//! async calls share, `future` is the future of an async call.
+//! body to [`Returning::run`] or [`Returning::run_blocking`]. `site_call` does the same for `dspinlock::site`. `order` calls the
+//! engine, `steps` has the steps that sync and async calls share, `future` is the future of an async call, and `run_blocking` runs a
+//! sync one.
 
+mod block;
 mod entry;
 mod fresh;
 mod future;
@@ -13,8 +15,10 @@ mod names;
 mod order;
 mod part;
 mod policy;
+mod run_blocking;
 mod shape;
 mod site;
+mod site_call;
 mod site_name;
 mod steps;
 mod storable;
@@ -29,25 +33,26 @@ use std::time::Duration;
 pub use self::entry::Entry;
 pub use self::fresh::{Fresh, fresh, fresh_blocking};
 pub use self::future::Run;
-use self::keeping::Errors;
 pub use self::keeping::{
     ErrorOf, IntoTtl, Keep, Keeping, RecordableError, Recorded, Ttl, ValueOf, error_of, record, recorded, ttl,
 };
+use self::keeping::{Errors, TtlRule};
 use self::order::{Draft, Entering};
 pub use self::part::KeyPart;
 pub use self::policy::{
-    BecomesError, ByFrom, Fail, Fails, LockError, MapErr, OnBusy, OnError, ReturnType, Skip,
+    BecomesError, ByFrom, Fail, Fails, LockError, MapErr, OnBusy, OnError, ReturnType, Skip, Tries,
 };
+use self::run_blocking::run_blocking;
 pub use self::shape::{Fallible, Plain, Shape};
 pub use self::site::Site;
-use self::steps::{Decision, Steps};
+pub use self::site_call::{ErrTtl, ErrTtlWith, Rules, SiteCall, StoresValues, TtlWith, site};
+use self::steps::Steps;
 pub use self::storable::{Cached, CachedNear, CachedShared, Discarded, NearCacheable, NoValue, Storable};
 pub use self::task::Detachable;
 use crate::codec::Undecodable;
 use crate::error::Error;
 use crate::options::Wait;
 use crate::pool::Pool;
-use crate::rt::blocking;
 
 /// Builder of one call. `S` says which values are stored, `P` what a lock error becomes, and `B` what a call does that finds
 /// its key busy.
@@ -107,6 +112,12 @@ impl<S, P, B> Call<S, P, B> {
     /// `ttl = expr`.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.draft.options().ttl = ttl;
+        self
+    }
+
+    /// `err_ttl = expr`.
+    pub fn err_ttl(mut self, ttl: Duration) -> Self {
+        self.draft.own().err_ttl = Some(ttl);
         self
     }
 
@@ -258,7 +269,7 @@ impl<R, P> Returning<R, P> {
 impl<R, P> Returning<R, P, Keeping<R>> {
     /// `ttl = |value| ...`.
     pub fn ttl(mut self, ttl: fn(&R) -> Option<Ttl>) -> Self {
-        self.steps.keep.ttl = Some(ttl);
+        self.steps.keep.ttl = Some(TtlRule::Pointer(ttl));
         self
     }
 
@@ -268,7 +279,12 @@ impl<R, P> Returning<R, P, Keeping<R>> {
         record: fn(&R) -> Option<Recorded>,
         decode: fn(&[u8]) -> Result<R, Undecodable>,
     ) -> Self {
-        self.steps.keep.errors = Some(Errors { record, decode });
+        let ttl = self.draft.own.as_ref().and_then(|own| own.err_ttl);
+        self.steps.keep.errors = Some(Errors {
+            record,
+            decode,
+            ttl: ttl.map(|ttl| TtlRule::Fixed(ttl.into_ttl())),
+        });
         self
     }
 }
@@ -306,27 +322,7 @@ impl<R, P, K: Keep<R>> Returning<R, P, K> {
 
     /// Runs a sync body under the lock, unless another call's result is returned. Blocks the thread.
     pub fn run_blocking<F: FnOnce() -> R>(mut self, body: F) -> R {
-        let mut entering = Entering::new(self.draft.order::<F>());
-        if let Some(outcome) = self.steps.near_hit(&entering) {
-            return outcome;
-        }
-        let permit = loop {
-            let entered = blocking::wait(&mut entering);
-            match self.steps.entered(&mut entering, entered) {
-                Decision::Retry => {}
-                Decision::Return(outcome) => return outcome,
-                Decision::RunBody(permit) => break permit,
-            }
-        };
-        let outcome = match &permit {
-            Some(permit) => fresh::without(|| permit.scope(body)),
-            None => fresh::without(body),
-        };
-        if let Some(settling) = self.steps.settle(permit, &outcome) {
-            // The caller has its value, whatever becomes of the publish.
-            let _ = blocking::wait(settling);
-        }
-        outcome
+        run_blocking(Entering::new(self.draft.order::<F>()), &self.steps, body)
     }
 }
 

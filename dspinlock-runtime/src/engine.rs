@@ -37,7 +37,11 @@ pub(crate) enum Permit {
 /// Runs a call of an annotated function. `joined` is what its [`Lookup`] has come to, if it had one.
 pub(crate) fn enter(mut spec: Box<CallSpec>, joined: Option<Joined>) -> Boxed<Result<Outcome, Error>> {
     Box::pin(async move {
-        let pool = Pool::of_call(spec.pool.take()).await?;
+        let pool = spec.pool.take();
+        let pool = match spec.runs_unlocked {
+            true => Pool::of_unlocked_call(pool).await?,
+            false => Pool::of_call(pool).await?,
+        };
         follow::run(Attempt::new(pool, spec, true)?, joined).await
     })
 }
@@ -62,7 +66,7 @@ pub(crate) async fn acquire(mut spec: Box<CallSpec>) -> Result<Outcome, Error> {
 impl Permit {
     /// The permit of a call that was polled in the current frame.
     pub(crate) fn new(lease: Lease) -> Box<Self> {
-        let frame = Frame::new(Frame::current(), lease.held().clone());
+        let frame = Frame::new(lease.held().clone());
         Box::new(Self::Lease { lease, frame })
     }
 
@@ -70,8 +74,14 @@ impl Permit {
         if let Some(leader) = &mut alone.leader {
             leader.begin_computing();
         }
-        let frame = Frame::without_lease(Frame::current(), &alone.pool, &alone.key);
+        let frame = Frame::without_lease(&alone.pool, &alone.key);
         Box::new(Self::Alone(Box::new(alone), frame))
+    }
+
+    /// The frame of the call of a detached body replaces that of the body that made the call.
+    pub(crate) fn called_by(&mut self, call: &Arc<Frame>) {
+        let (Self::Lease { frame, .. } | Self::Alone(_, frame)) = self;
+        *frame = frame.called_by(&Arc::downgrade(call));
     }
 
     /// Polls or runs `body`, with the lease as `dspinlock::current()`.

@@ -22,7 +22,7 @@ mod store;
 mod tests;
 mod tls;
 
-pub use call::{Entry, Fresh, fresh, fresh_blocking};
+pub use call::{Entry, Fresh, SiteCall, fresh, fresh_blocking, site};
 pub use error::{Error, Holder, KeyName, StoreFailure};
 #[cfg(feature = "inspect")]
 pub use inspect::{Answer, KeyInfo, Keys, Server};
@@ -60,13 +60,15 @@ pub mod bounds {
         Fallible, IntoTtl, Keep, Keeping, KeyPart, LockError, MapErr, NearCacheable, NoValue, OnBusy,
         OnError, Plain, RecordableError, Recorded, ReturnType, Skip, Storable, Ttl, ValueOf,
     };
+    pub use crate::call::{ErrTtl, ErrTtlWith, Rules, Run, StoresValues, Tries, TtlWith};
 }
 
 /// For the code that the attribute generates. It is not public API and changes without notice.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::call::{
-        ByFrom, Call, Entry, ReturnType, Returning, Run, Shape, Site, error_of, never, record, recorded, ttl,
+        ByFrom, Call, Entry, ReturnType, Returning, Run, Shape, Site, Tries, error_of, never, record,
+        recorded, ttl,
     };
     pub use crate::inspect::{InUse, in_use};
 }

@@ -38,7 +38,8 @@ use crate::rt::op::Op;
 use crate::rt::process::{self, Owned, PerProcess};
 use crate::rt::thread_end;
 use crate::rt::{background, blocking};
-use crate::store::RedisParameters;
+use crate::store::unopened::{TryOpen, Unopened};
+use crate::store::{Failure, RedisParameters, SharedStore};
 
 pub use self::builder::PoolBuilder;
 
@@ -47,11 +48,16 @@ static GLOBAL: PerProcess<Global> = PerProcess::new(Global::inherit);
 /// The pause before each probe of a server that is away.
 const PROBE_PAUSE: Duration = Duration::from_millis(250);
 
+/// The default of `Store::server`.
+const SERVER_OF_UNOPENED: usize = 0;
+
 /// The global pool of one process.
 struct Global {
     pool: OnceCell<Pool>,
     /// What a forked child opens again.
     of_parent: Option<Source>,
+    /// Stands for the pool while its store cannot be opened.
+    unopened: OnceCell<Pool>,
     /// The calls that wait for the thread that opens the pool. `None` if there is no such thread. A list and no lock across
     /// an await: the call that started the thread may never be polled again.
     waiting: Mutex<Option<Vec<oneshot::Sender<Opened>>>>,
@@ -76,6 +82,7 @@ impl Global {
         Self {
             pool: OnceCell::new(),
             of_parent: parent.and_then(source),
+            unopened: OnceCell::new(),
             waiting: Mutex::default(),
         }
     }
@@ -124,6 +131,44 @@ impl Global {
                 Ok(pool)
             }
         }
+    }
+
+    /// A pool whose requests fail until the global pool is open.
+    fn unopened(&self) -> Result<&Pool, Error> {
+        let try_open: TryOpen = || {
+            Box::pin(async {
+                match Pool::opened().await {
+                    Ok(_) => Ok(()),
+                    Err(Error::EmbeddedNotInitialized { path, reason }) => {
+                        Err(Failure::FileNotReady { path, reason })
+                    }
+                    Err(error) => Err(Failure::FileNotReady {
+                        path: String::new(),
+                        reason: error.to_string(),
+                    }),
+                }
+            })
+        };
+        self.unopened.get_or_try_init(|| {
+            let source = match &self.of_parent {
+                Some(source) => source.clone(),
+                None => Source::new(Settings::from_environment()?)?,
+            };
+            Ok(Pool::with_store(source, Arc::new(Unopened(try_open))))
+        })
+    }
+}
+
+impl Source {
+    fn new(settings: Settings) -> Result<Self, Error> {
+        let secret = settings.secret()?;
+        let namespace = settings.namespace()?;
+        let settings = settings.with_hashed_secrets();
+        Ok(Self {
+            settings,
+            secret,
+            namespace,
+        })
     }
 }
 
@@ -269,19 +314,16 @@ impl Pool {
     }
 
     fn new(settings: Settings) -> Result<Self, Error> {
-        let secret = settings.secret()?;
-        let namespace = settings.namespace()?;
-        let settings = settings.with_hashed_secrets();
-        Self::from_source(Source {
-            settings,
-            secret,
-            namespace,
-        })
+        Self::from_source(Source::new(settings)?)
     }
 
     fn from_source(source: Source) -> Result<Self, Error> {
         thread_end::register(process::generation());
         let store = source.settings.open_store()?;
+        Ok(Self::with_store(source, store))
+    }
+
+    fn with_store(source: Source, store: SharedStore) -> Self {
         let near_cache = Arc::new(NearCache::new(source.settings.near_cache_size));
         store.listen(near_cache.clone());
         let shared = Shared {
@@ -292,9 +334,9 @@ impl Pool {
             outages: Outages::default(),
             closing: Closing::default(),
         };
-        Ok(Self {
+        Self {
             shared: Handle::new(Owned::new(shared)),
-        })
+        }
     }
 
     /// The global pool, which annotated functions use unless another one is named. Opens it if `init` was not called.
@@ -338,6 +380,26 @@ impl Pool {
         match pool {
             Some(pool) => pool.own(),
             None => Self::opened().await,
+        }
+    }
+
+    /// The same for a call that runs without the lock if the store cannot be asked. If the global pool cannot be opened, each
+    /// request of the returned pool fails.
+    pub(crate) async fn of_unlocked_call(pool: Option<Self>) -> Result<Self, Error> {
+        if pool.is_some() {
+            return Self::of_call(pool).await;
+        }
+        let global = GLOBAL.get();
+        if let Some(unopened) = global.unopened.get()
+            && unopened.shared.outages.is_away(SERVER_OF_UNOPENED)
+        {
+            return Ok(unopened.clone());
+        }
+        match Self::opened().await {
+            Err(error @ Error::EmbeddedNotInitialized { .. }) if background::start().is_ok() => {
+                global.unopened().cloned().map_err(|_| error)
+            }
+            opened => opened,
         }
     }
 

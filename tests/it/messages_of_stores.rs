@@ -94,3 +94,14 @@ fn a_folder_as_sqlite_path_is_reported_as_a_folder() {
         &["it is a folder"],
     );
 }
+
+#[cfg(feature = "embedded")]
+#[test]
+fn a_file_as_a_folder_of_a_sqlite_path_is_reported_as_a_file() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let shown = file.path().display();
+    for below in ["locks.db", "folder/locks.db"] {
+        let error = first_error(&format!("sqlite:{shown}/{below}"));
+        assert_shows(&error, &[&format!("`{shown}` is a file, not a folder")]);
+    }
+}

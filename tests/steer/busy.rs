@@ -99,6 +99,28 @@ async fn pay_once(id: &str, amount: u64, runs: &Runs) -> Result<usize, Error> {
     Ok(runs.add())
 }
 
+#[dspinlock(key = id, validate = "{order}: {memo:>4}", cached_if_computed)]
+fn pay_for(id: u64, order: &str, memo: &str, runs: &Runs) -> Result<usize, Error> {
+    Ok(runs.add())
+}
+
+/// The text and each hole are separate parts.
+#[test]
+fn a_format_string_is_validated() {
+    for backend in Backend::all() {
+        let pool = backend.pool(&format!("a_format_string {}", fastrand::u64(..)));
+        let runs = Runs::default();
+        let pay = |order, memo| pool.scope_blocking(|| pay_for(1, order, memo, &runs));
+        assert_eq!(pay("12345", "a").expect("a run"), 1);
+        assert_eq!(pay("12345", "   a").expect("the same text"), 1);
+        is_reused(pay("12345", "b"));
+        is_reused(pay("12346", "a"));
+        is_reused(pay("12345:    a", "x"));
+        is_reused(pay("", "12345:    a"));
+        assert_eq!(runs.count(), 1, "{backend:?}");
+    }
+}
+
 fn is_reused<T: std::fmt::Debug>(outcome: Result<T, Error>) {
     let error = outcome.expect_err("the key is used for another value");
     assert!(matches!(error, Error::KeyReused { .. }), "{error:?}");

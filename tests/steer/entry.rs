@@ -155,6 +155,11 @@ fn parsed(text: &str) -> Result<u32, Error> {
     Ok(run())
 }
 
+#[dspinlock(key = text.parse::<u64>().ok()?, cached_if_computed, on_error = panic, entry = optional_entry)]
+fn optional(text: &str) -> Option<u32> {
+    Some(run())
+}
+
 fn parse(text: &str) -> Result<u64, Error> {
     text.parse().map_err(|_| Error::AlreadyInitialized)
 }
@@ -169,6 +174,13 @@ async fn the_expressions_of_a_key_may_wait_and_fail() {
         assert_eq!(stored.value.ok(), Some(value));
         assert!(awaited_entry(0).await.is_err());
         assert!(parsed_entry("x").is_err());
+        assert!(optional_entry("x").is_none());
+        let value = optional("3");
+        let entry = optional_entry("3").expect("a key");
+        assert_eq!(
+            entry.peek().await.expect("a reply").expect("a value").value,
+            value
+        );
         let value = parsed("3").expect("a value");
         let entry = parsed_entry("3").expect("a key");
         assert_eq!(

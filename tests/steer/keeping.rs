@@ -51,6 +51,48 @@ fn plain(id: u64, runs: &Runs) -> usize {
     runs.add()
 }
 
+#[dspinlock(key = id, cached_if_computed, err_ttl = LONG, entry = constant_entry)]
+fn constant(id: u64, runs: &Runs) -> Result<(), Failed> {
+    Err(Failed::Body(runs.add()))
+}
+
+#[dspinlock(key = id, cached_if_computed, err_ttl = *keep / 2, entry = expression_entry)]
+async fn expression(id: u64, keep: &Duration, runs: &Runs) -> Result<(), Failed> {
+    Err(Failed::Body(runs.add()))
+}
+
+#[tokio::test]
+async fn an_expression_says_how_long_an_error_is_kept() {
+    for backend in Backend::all() {
+        let pool = backend.pool(&format!("an_expression {}", fastrand::u64(..)));
+        let runs = Runs::default();
+        for _ in 0..2 {
+            assert_eq!(pool.scope_blocking(|| constant(1, &runs)), Err(Failed::Body(1)));
+            let outcome = pool.scope(expression(1, &(2 * LONG), &runs)).await;
+            assert_eq!(outcome, Err(Failed::Body(2)));
+        }
+        for left in [
+            remaining(constant_entry(1, &runs), &pool),
+            remaining(expression_entry(1, &LONG, &runs), &pool),
+        ] {
+            let left = left.expect("an error is stored");
+            assert!(left > LONG / 2 && left <= LONG, "{left:?}");
+        }
+        let nothing = || pool.scope(expression(2, &Duration::ZERO, &runs));
+        assert_eq!(nothing().await, Err(Failed::Body(3)));
+        eventually_computed(&runs, nothing).await;
+    }
+}
+
+/// An error that is not kept stays for the calls that have waited.
+async fn eventually_computed<F: Future<Output = Result<(), Failed>>>(runs: &Runs, call: impl Fn() -> F) {
+    let start = Instant::now();
+    while call().await == Err(Failed::Body(3)) {
+        assert!(start.elapsed() < Duration::from_secs(20), "{} runs", runs.count());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[dspinlock(key = id, fail_if_key_exists, ttl = |done: &bool| done.then_some(LONG), entry = job_entry)]
 fn job(id: u64, done: bool) -> Result<bool, Error> {
     Ok(done)

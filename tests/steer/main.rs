@@ -12,6 +12,7 @@ mod inspect;
 mod keeping;
 mod pools;
 mod processes;
+mod site;
 mod stores;
 mod table;
 mod task;

@@ -1,9 +1,11 @@
 //! Figures of several processes. A process is this binary, started again as a program that a test drives by lines.
 
+mod detached;
 mod errors;
 mod invalidation;
 mod payments;
 mod schedulers;
+mod unopened;
 mod versions;
 
 use std::fmt::Display;
@@ -29,9 +31,11 @@ fn main() {
     match program {
         "read" => invalidation::read_all_the_time(words),
         "read_on_demand" => invalidation::read_on_demand(words),
+        "detach" => detached::program(words),
         "fail" => errors::program(words),
         "pay" => payments::program(words),
         "schedule" => schedulers::program(words),
+        "unopened" => unopened::program(words),
         "report" => versions::program(words),
         other => panic!("no program {other}"),
     }
@@ -49,6 +53,11 @@ impl Program {
 
     fn start_many(count: usize, words: &str, url: &str) -> Vec<Self> {
         (0..count).map(|_| Self::start(words, url)).collect()
+    }
+
+    /// The id of its process.
+    fn id(&self) -> u32 {
+        self.0.id()
     }
 
     fn send(&self, line: &str) {

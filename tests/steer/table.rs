@@ -1,6 +1,6 @@
 //! Every argument of the attribute on Redis, a cluster and the embedded store, on a sync and an async function.
 
-mod cell;
+pub(crate) mod cell;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -388,7 +388,7 @@ fn every_argument_works_on_every_store_and_kind_of_function() {
 }
 
 /// The cells of a row that fail. Their panics are in the output.
-fn failures(argument: &str, checks: &[fn(&Cell); 2], cells: &[Cell]) -> Vec<String> {
+pub(crate) fn failures(argument: &str, checks: &[fn(&Cell); 2], cells: &[Cell]) -> Vec<String> {
     let mut failed = Vec::new();
     for cell in cells {
         for (kind, check) in ["sync", "async"].iter().zip(checks) {

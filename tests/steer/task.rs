@@ -1,5 +1,6 @@
 //! Bodies that outlive their caller (`detach`), and bodies that are stopped (`on_lease_lost = cancel`).
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -116,6 +117,89 @@ async fn a_panic_reaches_the_caller_and_a_body_ends_with_max_block_time() {
             let status = endless_entry(1, Stopped::default()).pool(&pool).status_blocking();
             (status.expect("a reply") == Status::Free).then_some(())
         });
+    }
+}
+
+/// Takes the lock of the function that has called it, after the gate opens.
+#[dspinlock(key = id, detach)]
+async fn calls_back(id: u64, gate: Gate, outcome: Arc<Notify>) -> Result<(), Error> {
+    gate.started.notify_one();
+    gate.open.notified().await;
+    match only_locked(id).await {
+        Ok(()) => outcome.notify_one(),
+        Err(error) => assert!(matches!(error, Error::Recursion { .. }), "{error:?}"),
+    }
+    Ok(())
+}
+
+/// Boxed, because the two functions call each other.
+fn only_locked(id: u64) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> {
+    Box::pin(nested(id, Arc::default(), None))
+}
+
+/// What [`nested`] drops after the detached body has begun.
+#[derive(PartialEq)]
+enum Drops {
+    Nothing,
+    Call,
+}
+
+/// Calls a detached function in its body, and drops that call after `gate` has started.
+#[dspinlock(key = id, wait = "10s")]
+async fn nested(id: u64, outcome: Arc<Notify>, gate: Option<(Gate, Drops)>) -> Result<(), Error> {
+    let Some((gate, drops)) = gate else { return Ok(()) };
+    let started = gate.started.clone();
+    let call = calls_back(id, gate.clone(), outcome.clone());
+    if drops == Drops::Nothing {
+        return call.await;
+    }
+    tokio::select! {
+        outcome = call => panic!("{outcome:?}"),
+        () = started.notified() => {}
+    }
+    // This body still holds its key, but waits for nothing of the detached one.
+    gate.open.notify_one();
+    sleep(Duration::from_millis(200)).await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_detached_body_holds_no_key_of_a_caller_that_has_gone() {
+    for backend in Backend::all() {
+        let pool = backend.pool("a_caller_that_has_gone");
+        let outcome = Arc::new(Notify::new());
+        // The caller goes on without its call.
+        let gate = (Gate::default(), Drops::Call);
+        pool.scope(nested(1, outcome.clone(), Some(gate)))
+            .await
+            .expect("a run");
+        let acquired = tokio::time::timeout(Duration::from_secs(10), outcome.notified());
+        acquired
+            .await
+            .unwrap_or_else(|_| panic!("{backend:?}: the key is free"));
+        // The caller waits: its key would be acquired within its own body.
+        let gate = Gate::default();
+        gate.open.notify_one();
+        pool.scope(nested(2, outcome.clone(), Some((gate, Drops::Nothing))))
+            .await
+            .expect("a run");
+        let acquired = tokio::time::timeout(Duration::from_millis(50), outcome.notified());
+        assert!(acquired.await.is_err(), "{backend:?}");
+        // The caller is dropped in its body.
+        let gate = Gate::default();
+        let (pool, dropped) = (pool.clone(), outcome.clone());
+        let caller = tokio::spawn({
+            let gate = gate.clone();
+            async move { pool.scope(nested(3, dropped, Some((gate, Drops::Nothing)))).await }
+        });
+        gate.started.notified().await;
+        caller.abort();
+        assert!(caller.await.is_err());
+        gate.open.notify_one();
+        let acquired = tokio::time::timeout(Duration::from_secs(10), outcome.notified());
+        acquired
+            .await
+            .unwrap_or_else(|_| panic!("{backend:?}: the key of a dropped body is free"));
     }
 }
 

@@ -25,8 +25,8 @@ pub(super) fn write(function: &LockedFn) -> Option<TokenStream> {
     // The name of the closure's type is that of this function.
     let mut body = quote_spanned!(at=> #call #returning.entry(|| {}));
     if flow.fails {
-        entry = quote_spanned!(at=> ::core::result::Result<#entry, <#output as #private::ReturnType<#private::ByFrom>>::Error>);
-        body = quote_spanned!(at=> ::core::result::Result::Ok(#body));
+        entry = quote_spanned!(at=> <#output as #private::Tries>::Of<#entry>);
+        body = quote_spanned!(at=> <#output as #private::Tries>::of(#body));
     }
     sig.output = syn::parse_quote_spanned!(at=> -> #entry);
     let body = in_braces(body, at);
@@ -56,6 +56,7 @@ impl Flow {
         let mut flow = Self::default();
         let durations = [
             &args.ttl,
+            &args.err_ttl,
             &args.near_cache,
             &args.lease,
             &args.max_block_time,

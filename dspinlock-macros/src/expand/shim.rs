@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -86,7 +86,11 @@ fn keeping(function: &LockedFn) -> Option<TokenStream> {
                 let duration = constant(*duration);
                 quote_spanned!(at_output=> |_| #duration)
             }
-            Setting::PerCall(closure) => closure.to_token_stream(),
+            Setting::PerCall(_) => match err_ttl.value.closure() {
+                Some(closure) => closure.to_token_stream(),
+                // The call has the value of the expression.
+                None => quote_spanned!(at_output=> |_| ::core::time::Duration::ZERO),
+            },
         };
         quote_spanned! {at_output=>
             .err_ttl(
@@ -250,6 +254,13 @@ impl Options {
         if args.ttl.as_ref().is_none_or(|ttl| ttl.value.closure().is_none()) {
             options.duration("ttl", &args.ttl);
         }
+        if let Some(err_ttl) = &args.err_ttl
+            && let Setting::PerCall(expr) = &err_ttl.value
+            && err_ttl.value.closure().is_none()
+        {
+            let at = generated_at(expr.span());
+            options.per_call.extend(quote_spanned!(at=> .err_ttl(#expr)));
+        }
         options.duration("max_block_time", &args.max_block_time);
         options.duration("lease", &args.lease);
         if let Some(pool) = &args.pool {
@@ -329,14 +340,55 @@ pub(super) fn generated_at(span: Span) -> Span {
 
 /// `self` as `__self`, because the prologue of `#[async_trait]` moves it.
 fn rename_self(tokens: TokenStream) -> TokenStream {
-    let rename = |token| match token {
-        TokenTree::Ident(word) if word == "self" => TokenTree::Ident(Ident::new("__self", word.span())),
-        TokenTree::Group(group) => {
-            let mut renamed = Group::new(group.delimiter(), rename_self(group.stream()));
-            renamed.set_span(group.span());
-            TokenTree::Group(renamed)
+    let mut is_macro = false;
+    let rename = |token| {
+        let is_argument = std::mem::replace(
+            &mut is_macro,
+            matches!(&token, TokenTree::Punct(mark) if mark.as_char() == '!'),
+        );
+        match token {
+            TokenTree::Ident(word) if word == "self" => TokenTree::Ident(Ident::new("__self", word.span())),
+            TokenTree::Group(group) => {
+                let mut stream = rename_self(group.stream());
+                if is_argument {
+                    stream = stream.into_iter().map(rename_hole).collect();
+                }
+                let mut renamed = Group::new(group.delimiter(), stream);
+                renamed.set_span(group.span());
+                TokenTree::Group(renamed)
+            }
+            other => other,
         }
-        other => other,
     };
     tokens.into_iter().map(rename).collect()
+}
+
+/// The same in the format string of a macro: `{self}` and `{self:?}`.
+fn rename_hole(token: TokenTree) -> TokenTree {
+    let TokenTree::Literal(literal) = &token else {
+        return token;
+    };
+    let Ok(format) = syn::parse_str::<LitStr>(&literal.to_string()) else {
+        return token;
+    };
+    let text = format.value();
+    let holes = parse::holes(&text);
+    let holes: Vec<_> = holes
+        .into_iter()
+        .filter(|hole| parse::argument(hole) == "self")
+        .collect();
+    if holes.is_empty() {
+        return token;
+    }
+    let (mut renamed, mut end) = (String::new(), 0);
+    for hole in holes {
+        let start = hole.as_ptr().addr() - text.as_ptr().addr();
+        renamed += &text[end..start];
+        renamed += &hole.replacen("self", "__self", 1);
+        end = start + hole.len();
+    }
+    renamed += &text[end..];
+    let mut renamed = Literal::string(&renamed);
+    renamed.set_span(literal.span());
+    TokenTree::Literal(renamed)
 }

@@ -16,7 +16,6 @@ pub(crate) fn validate(args: &Args, errors: &mut Errors) {
         near_cache_is_not_shared,
         python_knows_it,
         ttl_of_a_shared_key_is_fixed,
-        err_ttl_is_a_duration_or_a_closure,
         err_ttl_is_in_range,
         validate_needs_a_key,
         validate_needs_the_lock,
@@ -124,18 +123,6 @@ fn err_ttl_is_in_range(args: &Args, errors: &mut Errors) {
         && duration > MAX_DURATION
     {
         errors.add(literal, "`err_ttl` must be <= 100 years");
-    }
-}
-
-fn err_ttl_is_a_duration_or_a_closure(args: &Args, errors: &mut Errors) {
-    if let Some(err_ttl) = &args.err_ttl
-        && let Setting::PerCall(expr) = &err_ttl.value
-        && err_ttl.value.closure().is_none()
-        && errors.is_empty()
-    {
-        let message =
-            "`err_ttl` must be a duration or a closure: `err_ttl = \"1s\"` or `err_ttl = |error| ...`";
-        errors.add(expr, message);
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) fn validate(function: &LockedFn, errors: &mut Errors) {
     let durations = [
         &args.near_cache,
         &args.ttl,
+        &args.err_ttl,
         &args.lease,
         &args.spinlock_sleep_thresh,
         &args.max_block_time,

@@ -69,10 +69,15 @@ enum Source {
     /// The key of a generated entry.
     Known(Result<Key, Error>),
     /// The parts so far.
-    Parts {
-        hasher: Box<KeyHasher>,
-        version: Option<u32>,
-    },
+    Parts(Box<Parts>),
+}
+
+#[derive(Clone)]
+struct Parts {
+    key: KeyHasher,
+    /// What the site validates beside its key.
+    validated: Option<KeyHasher>,
+    version: Option<u32>,
 }
 
 impl Target {
@@ -100,9 +105,9 @@ impl Target {
     }
 
     /// Changes the parts of the key. The key of a generated entry is complete.
-    fn change(&mut self, setter: &str, change: impl FnOnce(&mut KeyHasher, &mut Option<u32>)) {
+    fn change(&mut self, setter: &str, change: impl FnOnce(&mut Parts)) {
         match &mut self.key {
-            Source::Parts { hasher, version } => change(hasher, version),
+            Source::Parts(parts) => change(parts),
             Source::Known(key) => {
                 let reason = format!(
                     "`{setter}` has no effect on the entry of a function, whose arguments are its key: use `Entry::of`"
@@ -116,28 +121,41 @@ impl Target {
         self.options
             .check_prefix()
             .map_err(|error| error.at(&self.site))?;
-        let (mut hasher, version) = match &self.key {
+        let parts = match &self.key {
             Source::Known(key) => return key.clone(),
-            Source::Parts { .. } if self.site.is_empty() => {
+            Source::Parts(_) if self.site.is_empty() => {
                 return Err(Error::option(
                     "`Entry::of` needs the `name` of a function: use `HashDSpinlock` for `name = \"\"`",
                 ));
             }
-            Source::Parts { hasher, version } => (hasher.clone(), version),
+            Source::Parts(parts) => parts,
         };
-        let digest = hasher.digest(None, |hash| {
+        let digest = parts.key.clone().digest(None, |hash| {
             sha2::Digest::update(hash, &*self.site);
-            if let Some(version) = version {
-                put_version(*version, hash);
+            if let Some(version) = parts.version {
+                put_version(version, hash);
             }
             Some(())
         });
-        match digest {
-            Some(digest) => Ok(Key::new(Format::Single, self.options.prefix.clone(), digest)),
-            None => Err(Error::ProvidedObjectIsNotHashable {
-                site: self.site.clone().into_owned(),
-            }),
-        }
+        let digest = self.hashed(digest)?;
+        Ok(Key::new(Format::Single, self.options.prefix.clone(), digest))
+    }
+
+    fn hashed(&self, digest: Option<[u8; 32]>) -> Result<[u8; 32], Error> {
+        digest.ok_or_else(|| Error::ProvidedObjectIsNotHashable {
+            site: self.site.clone().into_owned(),
+        })
+    }
+
+    fn validated(&self) -> Result<Option<Box<[u8; 32]>>, Error> {
+        let Source::Parts(parts) = &self.key else {
+            return Ok(self.validated.clone());
+        };
+        let Some(mut hasher) = parts.validated.clone() else {
+            return Ok(None);
+        };
+        let digest = self.hashed(hasher.digest(None, |_| Some(())))?;
+        Ok(Some(Box::new(digest)))
     }
 
     fn pool(&self) -> Option<Pool> {
@@ -157,8 +175,8 @@ impl Target {
 
     fn peek(&self) -> Op<Option<Stored<Found>>> {
         let (key, site, pool) = (self.key(), self.site.clone(), self.pool());
-        let validated = self.validated.clone();
-        Op::new(async move { entry::peek(key?, &site, validated, pool).await })
+        let validated = self.validated();
+        Op::new(async move { entry::peek(key?, &site, validated?, pool).await })
     }
 
     fn invalidate(&self) -> Op<bool> {
@@ -169,7 +187,7 @@ impl Target {
 
     fn prime(&self, publication: Result<Publication, Refusal>) -> Op<()> {
         let (key, site, pool) = (self.key(), self.site.clone(), self.pool());
-        let (label, validated) = (self.label.clone(), self.validated.clone());
+        let (label, validated) = (self.label.clone(), self.validated());
         let mut options = self.options.clone();
         let keeps_mark = options.fail_if_key_exists;
         // Neither of them lets the request replace what is there.
@@ -198,7 +216,7 @@ impl Target {
                 ..Caller::new(site)
             };
             let mut spec = CallSpec::new(key, caller, options, pool);
-            (spec.keeps_mark, spec.validated) = (keeps_mark, validated);
+            (spec.keeps_mark, spec.validated) = (keeps_mark, validated?);
             entry::prime(Box::new(spec), publication).await
         })
     }
@@ -228,10 +246,11 @@ impl Entry<()> {
     pub fn of<T: Storable<Cached>>(site: impl Into<Cow<'static, str>>) -> Entry<T> {
         Entry {
             target: Box::new(Target {
-                key: Source::Parts {
-                    hasher: Box::new(KeyHasher::new(false)),
+                key: Source::Parts(Box::new(Parts {
+                    key: KeyHasher::new(false),
+                    validated: None,
                     version: None,
-                },
+                })),
                 site: site.into(),
                 label: None,
                 validated: None,
@@ -276,7 +295,29 @@ impl<R> Entry<R> {
     /// # Ok::<(), dspinlock::Error>(())
     /// ```
     pub fn part(mut self, part: &(impl KeyPart + ?Sized)) -> Self {
-        self.target.change("part", |hasher, _| part.feed(hasher));
+        self.target.change("part", |parts| part.feed(&mut parts.key));
+        self
+    }
+
+    /// A part of `validate = ...` of the function, for [`Entry::of`]. Call it for each part, in order. Then
+    /// [`peek`](Self::peek) accepts only a value of a call with the same values, and [`prime`](Self::prime) stores a value that
+    /// calls with these values accept. Default: none.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Entry, Pool};
+    ///
+    /// let pool = Pool::open("sqlite::memory:")?;
+    /// let payment = |amount: u64| Entry::of::<u64>("pay").part("c0ffee").validating(&amount).pool(&pool);
+    /// payment(100).prime_blocking(&21)?;
+    /// assert!(payment(100).peek_blocking()?.is_some());
+    /// assert!(payment(999).peek_blocking()?.is_none());
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    pub fn validating(mut self, part: &(impl KeyPart + ?Sized)) -> Self {
+        self.target.change("validating", |parts| {
+            part.feed(parts.validated.get_or_insert_default());
+        });
         self
     }
 
@@ -292,7 +333,8 @@ impl<R> Entry<R> {
     /// # Ok::<(), dspinlock::Error>(())
     /// ```
     pub fn version(mut self, version: u32) -> Self {
-        self.target.change("version", |_, of_key| *of_key = Some(version));
+        self.target
+            .change("version", |parts| parts.version = Some(version));
         self
     }
 
@@ -309,7 +351,7 @@ impl<R> Entry<R> {
     /// ```
     pub fn prefix(mut self, prefix: impl Into<Cow<'static, str>>) -> Self {
         let prefix = prefix.into();
-        self.target.change("prefix", |_, _| {});
+        self.target.change("prefix", |_| {});
         self.target.options.prefix = prefix;
         self
     }
@@ -554,12 +596,12 @@ impl<R> Entry<R> {
         let (payload, flag, ttl) = match (self.encode)(value) {
             Disposition::Unencodable(reason) => return Err(Refusal::Unencodable(reason)),
             Disposition::Publish(payload) => {
-                let ttl = keeping.and_then(|keeping| keeping.ttl?(value));
+                let ttl = keeping.and_then(|keeping| keeping.ttl.as_ref()?.ttl(value));
                 (payload, Flag::Value, ttl)
             }
             Disposition::Abort => {
                 let errors = keeping.and_then(|keeping| keeping.errors.as_ref());
-                let recorded = errors.and_then(|errors| (errors.record)(value));
+                let recorded = errors.and_then(|errors| errors.record(value));
                 let (payload, ttl) = recorded.ok_or(Refusal::NotKept)?;
                 let payload = payload.map_err(Refusal::Unencodable)?;
                 (Some(payload), Flag::Error, Some(ttl))
@@ -592,6 +634,7 @@ impl<R> Clone for Entry<R> {
     fn clone(&self) -> Self {
         Self {
             target: self.target.clone(),
+            keeping: self.keeping.clone(),
             ..*self
         }
     }

@@ -3,6 +3,7 @@
 //! The shim passes the user's closures inside of others, which find the value or the error in the return type. `steps` calls
 //! them after the body.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,9 +15,30 @@ use crate::options::MAX_DURATION;
 
 /// The rules of a site whose results decide how long they are kept.
 pub struct Keeping<R> {
-    /// `None` in the outer option for an `Err`.
-    pub(super) ttl: Option<fn(&R) -> Option<Ttl>>,
+    pub(super) ttl: Option<TtlRule<R>>,
     pub(super) errors: Option<Errors<R>>,
+}
+
+/// How long each result is kept.
+pub(super) enum TtlRule<R> {
+    /// Returns `None` for an `Err`.
+    Pointer(fn(&R) -> Option<Ttl>),
+    /// The closure of a block may own what it needs.
+    Closure(Arc<OwnedRule<R>>),
+    Fixed(Ttl),
+}
+
+pub(super) type OwnedRule<R> = dyn Fn(&R) -> Option<Ttl> + Send + Sync;
+
+impl<R> TtlRule<R> {
+    /// `None` if the rule is not about this result.
+    pub(super) fn ttl(&self, outcome: &R) -> Option<Ttl> {
+        match self {
+            Self::Pointer(ttl) => ttl(outcome),
+            Self::Closure(ttl) => ttl(outcome),
+            Self::Fixed(ttl) => Some(*ttl),
+        }
+    }
 }
 
 /// How the errors of a function are recorded.
@@ -24,6 +46,17 @@ pub(super) struct Errors<R> {
     /// `None` for an `Ok`.
     pub(super) record: fn(&R) -> Option<Recorded>,
     pub(super) decode: fn(&[u8]) -> Result<R, Undecodable>,
+    /// Replaces the time of `record`.
+    pub(super) ttl: Option<TtlRule<R>>,
+}
+
+impl<R> Errors<R> {
+    /// `None` for an `Ok`.
+    pub(super) fn record(&self, outcome: &R) -> Option<Recorded> {
+        let (payload, ttl) = (self.record)(outcome)?;
+        let rule = self.ttl.as_ref().and_then(|rule| rule.ttl(outcome));
+        Some((payload, rule.unwrap_or(ttl)))
+    }
 }
 
 /// The encoded error, or why it has none, and how long it is kept.
@@ -31,22 +64,34 @@ pub type Recorded = (Result<Vec<u8>, Unencodable>, Ttl);
 
 impl<R> Clone for Keeping<R> {
     fn clone(&self) -> Self {
-        *self
+        Self {
+            ttl: self.ttl.clone(),
+            errors: self.errors.clone(),
+        }
     }
 }
 
-impl<R> Copy for Keeping<R> {}
+impl<R> Clone for TtlRule<R> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Pointer(ttl) => Self::Pointer(*ttl),
+            Self::Closure(ttl) => Self::Closure(ttl.clone()),
+            Self::Fixed(ttl) => Self::Fixed(*ttl),
+        }
+    }
+}
 
 impl<R> Clone for Errors<R> {
     fn clone(&self) -> Self {
-        *self
+        Self {
+            ttl: self.ttl.clone(),
+            ..*self
+        }
     }
 }
 
-impl<R> Copy for Errors<R> {}
-
 /// The rules of a call: [`Keeping`], or `()` for the options alone.
-pub trait Keep<R>: Copy {
+pub trait Keep<R>: Clone {
     /// The rules, if there are any.
     #[doc(hidden)]
     fn keeping(&self) -> Option<&Keeping<R>> {

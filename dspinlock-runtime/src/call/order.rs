@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::block::{Beside, Block};
 use super::fresh;
 use super::names::{self, Body};
 use super::site::Site;
@@ -46,8 +47,38 @@ pub(super) struct Own {
     pub(super) label: Option<Box<str>>,
     /// The hash of what the site validates.
     pub(super) validated: Option<KeyHasher>,
+    /// `err_ttl = expr`.
+    pub(super) err_ttl: Option<Duration>,
     /// The call accepts no value that was stored before it.
     pub(super) is_fresh: bool,
+    /// The name and arguments of a block, which has no site of its own.
+    pub(super) block: Option<Block>,
+}
+
+impl Own {
+    fn new(options: Options) -> Self {
+        Self {
+            options,
+            pool: None,
+            label: None,
+            validated: None,
+            err_ttl: None,
+            is_fresh: false,
+            block: None,
+        }
+    }
+
+    /// Refuses arguments of a block that contradict each other.
+    fn check(&self, cached: bool, near_cache: Option<Duration>) -> Result<(), Error> {
+        let Some(block) = &self.block else { return Ok(()) };
+        block.check(&Beside {
+            options: &self.options,
+            cached,
+            near_cache,
+            err_ttl: self.err_ttl,
+            validates: self.validated.is_some(),
+        })
+    }
 }
 
 /// A value in the near cache, with what its call has validated.
@@ -71,15 +102,7 @@ impl Draft {
 
     pub(super) fn own(&mut self) -> &mut Own {
         let site = &self.site.options;
-        self.own.get_or_insert_with(|| {
-            Box::new(Own {
-                options: site.clone(),
-                pool: None,
-                label: None,
-                validated: None,
-                is_fresh: false,
-            })
-        })
+        self.own.get_or_insert_with(|| Box::new(Own::new(site.clone())))
     }
 
     pub(super) fn options(&mut self) -> &mut Options {
@@ -93,14 +116,9 @@ impl Draft {
     }
 
     fn order_of(&mut self, owner: Owner, body: fn() -> Body) -> Order {
-        let site = self.site;
-        let name = |hash: &mut Sha256| {
-            names::check(site, body()).ok()?;
-            site_name_pieces(site, body().name, |piece| hash.update(piece));
-            if let Some(version) = site.version {
-                put_version(version, hash);
-            }
-            Some(())
+        let digest = match self.own.as_deref() {
+            Some(Own { block: Some(_), .. }) => self.digest_of_block(),
+            _ => self.digest_of_site(owner, body),
         };
         if self.cached && fresh::is_marked() {
             self.own().is_fresh = true;
@@ -109,8 +127,8 @@ impl Draft {
             self.own().pool.get_or_insert(pool);
         }
         Order {
-            site,
-            digest: self.hasher.digest(Some(owner), name),
+            site: self.site,
+            digest,
             body,
             cached: self.cached,
             near_cache: self.near_cache,
@@ -120,13 +138,40 @@ impl Draft {
             since: None,
         }
     }
+
+    fn digest_of_site(&mut self, owner: Owner, body: fn() -> Body) -> Option<[u8; 32]> {
+        let site = self.site;
+        self.hasher.digest(Some(owner), |hash| {
+            names::check(site, body()).ok()?;
+            site_name_pieces(site, body().name, |piece| hash.update(piece));
+            if let Some(version) = site.version {
+                put_version(version, hash);
+            }
+            Some(())
+        })
+    }
+
+    /// The same digest as that of a function with this `name`.
+    fn digest_of_block(&mut self) -> Option<[u8; 32]> {
+        let own = self.own.as_deref()?;
+        let block = own.block.as_ref()?;
+        own.check(self.cached, self.near_cache).ok()?;
+        self.hasher.digest(None, |hash| {
+            hash.update(&*block.name);
+            if let Some(version) = block.version {
+                put_version(version, hash);
+            }
+            Some(())
+        })
+    }
 }
 
 /// What a call asks for.
 pub(super) struct Order {
     site: &'static Site,
     body: fn() -> Body,
-    /// `None` if a part of the key could not be serialized, or if another site has the same name.
+    /// `None` if a part of the key could not be serialized, if another site has the same name, or if the arguments of a block
+    /// contradict each other.
     digest: Option<[u8; 32]>,
     cached: bool,
     near_cache: Option<Duration>,
@@ -219,8 +264,31 @@ impl Order {
         }
     }
 
+    fn block(&self) -> Option<&Block> {
+        self.own.as_deref()?.block.as_ref()
+    }
+
     fn site_name(&self) -> Cow<'static, str> {
-        site_name(self.site, (self.body)().name)
+        match self.block() {
+            Some(block) => block.name.clone(),
+            None => site_name(self.site, (self.body)().name),
+        }
+    }
+
+    fn runs_unlocked(&self) -> bool {
+        self.site.runs_unlocked || self.block().is_some_and(|block| block.runs_unlocked)
+    }
+
+    fn records_errors(&self) -> bool {
+        self.site.records_errors || self.block().is_some_and(|block| block.records_errors)
+    }
+
+    /// Why the site cannot be used.
+    fn check(&self) -> Result<(), Error> {
+        match self.own.as_deref() {
+            Some(own) if own.block.is_some() => own.check(self.cached, self.near_cache),
+            _ => names::check(self.site, (self.body)()),
+        }
     }
 
     /// Reads in place, if this is a call that reads before anything else, and if its options are valid.
@@ -236,7 +304,7 @@ impl Order {
             return None;
         }
         let (pool, key) = (self.pool()?, self.key()?);
-        let runs_unlocked = self.site.runs_unlocked;
+        let runs_unlocked = self.runs_unlocked();
         if runs_unlocked && pool.is_away(&pool.store_key(key.clone())) {
             return None;
         }
@@ -245,11 +313,11 @@ impl Order {
 
     /// # Errors
     ///
-    /// The key cannot be hashed, or another site has the same name.
+    /// The key cannot be hashed, another site has the same name, or the arguments of a block contradict each other.
     pub(super) fn spec(&mut self) -> Result<Box<CallSpec>, Error> {
         let site = self.site_name();
         let Some(key) = self.key() else {
-            names::check(self.site, (self.body)())?;
+            self.check()?;
             let site = site.into_owned();
             return Err(Error::ProvidedObjectIsNotHashable { site });
         };
@@ -272,8 +340,8 @@ impl Order {
             near_cache: self.near_cache,
             refuse: self.refused,
             refusals: self.refusals,
-            accepts_errors: self.site.records_errors,
-            runs_unlocked: self.site.runs_unlocked,
+            accepts_errors: self.records_errors(),
+            runs_unlocked: self.runs_unlocked(),
             // After a refused value, the call has looked already.
             is_fresh: self.is_fresh() && self.refusals == 0,
             validated: self.validated()?.map(Box::new),

@@ -77,6 +77,38 @@ pub trait ReturnType<P> {
     fn from_error(error: Self::Error) -> Self;
 }
 
+/// What a function of `entry = ...` returns if an expression of the attribute has a `?`: the entry in a `Result` or in an `Option`,
+/// as the return type of the annotated function.
+#[diagnostic::on_unimplemented(
+    message = "`?` in an argument of the attribute needs a function that returns a `Result` or an `Option`",
+    label = "this is neither of them",
+    note = "handle the failure in the expression, or change the return type"
+)]
+pub trait Tries {
+    /// The same type around another value.
+    type Of<T>;
+    #[doc(hidden)]
+    fn of<T>(value: T) -> Self::Of<T>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<V, E> Tries for Result<V, E> {
+    type Of<T> = Result<T, E>;
+
+    fn of<T>(value: T) -> Result<T, E> {
+        Ok(value)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<V> Tries for Option<V> {
+    type Of<T> = Option<T>;
+
+    fn of<T>(value: T) -> Option<T> {
+        Some(value)
+    }
+}
+
 /// A policy under which `Err` is not stored.
 pub trait Fails {}
 

@@ -67,11 +67,11 @@ impl<R, P> Steps<R, P> {
     }
 }
 
-impl<R, P: Clone, K: Copy> Clone for Steps<R, P, K> {
+impl<R, P: Clone, K: Clone> Clone for Steps<R, P, K> {
     fn clone(&self) -> Self {
         Self {
             policy: self.policy.clone(),
-            keep: self.keep,
+            keep: self.keep.clone(),
             rules: self.rules,
         }
     }
@@ -84,7 +84,7 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
             spec,
             self.rules.encode,
             self.rules.decode,
-            self.keep.keeping().copied(),
+            self.keep.keeping().cloned(),
         )
     }
 
@@ -169,9 +169,9 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
         {
             unreadable::warn(permit.key().site(), type_name::<R>(), reason);
         }
-        let ttl = keeping.and_then(|keeping| keeping.ttl);
+        let rule = keeping.and_then(|keeping| keeping.ttl.as_ref());
         Some(Publication {
-            kept: match ttl.and_then(|ttl| ttl(outcome)) {
+            kept: match rule.and_then(|rule| rule.ttl(outcome)) {
                 None => Kept::ForTtl,
                 Some(Ttl::For(ttl)) => Kept::For(ttl),
                 Some(Ttl::Nothing) => Kept::Nothing,
@@ -196,7 +196,7 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
     /// What becomes of an error; `None` if it is not recorded.
     fn recorded(&self, permit: &Permit, outcome: &R) -> Option<Publication> {
         let errors = self.keep.keeping()?.errors.as_ref()?;
-        let (payload, ttl) = (errors.record)(outcome)?;
+        let (payload, ttl) = errors.record(outcome)?;
         let payload = match payload {
             Ok(payload) => Some(payload),
             Err(reason) => {

@@ -15,6 +15,7 @@ use super::order::Entering;
 use super::steps::{Decision, Steps};
 use crate::engine::Permit;
 use crate::error::Error;
+use crate::lease::current::Frame;
 use crate::pool::Pool;
 use crate::rt::background;
 
@@ -66,10 +67,14 @@ where
             None => body.await,
         };
     };
-    let permit = match enter(&steps, &mut entering).await {
+    let call = Frame::of_call();
+    let mut permit = match enter(&steps, &mut entering).await {
         Entered::Return(outcome) => return outcome,
         Entered::RunBody(permit) => permit,
     };
+    if let (Some(call), Some(permit)) = (&call, &mut permit) {
+        permit.called_by(call);
+    }
     let key = entering.key_name();
     // A body without a lease blocks nobody.
     let has_lease = permit.as_ref().is_some_and(|permit| permit.has_lease());
@@ -82,7 +87,10 @@ where
             None => stopped_after(limit, run).await,
         }
     });
-    match task.await {
+    let outcome = task.await;
+    // Until here the calling body waits.
+    drop(call);
+    match outcome {
         Ok(Some(outcome)) => outcome,
         Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
         // The body was stopped, or the runtime ends.

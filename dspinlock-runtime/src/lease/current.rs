@@ -4,7 +4,7 @@
 //! acquires its own key is refused, because it would wait for itself.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::held::Held;
 use crate::error::KeyName;
@@ -111,10 +111,11 @@ impl Current {
 #[derive(Debug)]
 pub(crate) struct Frame {
     holds: Holds,
-    parent: Option<Arc<Frame>>,
+    /// Weak, because a body that is detached may outlive the body that called it, which then waits for nothing.
+    parent: Weak<Frame>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Holds {
     Lease(Arc<Held>),
     /// The body runs without the lock, because the store cannot be asked.
@@ -122,14 +123,38 @@ enum Holds {
 }
 
 impl Frame {
-    pub(crate) fn new(parent: Option<Arc<Self>>, held: Arc<Held>) -> Arc<Self> {
-        let holds = Holds::Lease(held);
-        Arc::new(Self { holds, parent })
+    /// The frame of a body that the current one waits for.
+    pub(crate) fn new(held: Arc<Held>) -> Arc<Self> {
+        Self::with_parent(Holds::Lease(held))
     }
 
-    pub(crate) fn without_lease(parent: Option<Arc<Self>>, pool: &Pool, key: &Key) -> Arc<Self> {
-        let holds = Holds::Key(pool.clone(), key.clone());
-        Arc::new(Self { holds, parent })
+    pub(crate) fn without_lease(pool: &Pool, key: &Key) -> Arc<Self> {
+        Self::with_parent(Holds::Key(pool.clone(), key.clone()))
+    }
+
+    fn with_parent(holds: Holds) -> Arc<Self> {
+        let parent = CURRENT.with_borrow(|current| current.as_ref().map(Arc::downgrade));
+        Arc::new(Self {
+            holds,
+            parent: parent.unwrap_or_default(),
+        })
+    }
+
+    /// A copy of the current frame. The call of a detached body owns it, so that it ends with the call, and not with the body that
+    /// made the call.
+    pub(crate) fn of_call() -> Option<Arc<Self>> {
+        CURRENT.with_borrow(|current| {
+            let current = current.as_ref()?;
+            Some(current.called_by(&current.parent))
+        })
+    }
+
+    /// The same frame of a body that is called by another one.
+    pub(crate) fn called_by(&self, caller: &Weak<Self>) -> Arc<Self> {
+        Arc::new(Self {
+            holds: self.holds.clone(),
+            parent: caller.clone(),
+        })
     }
 
     /// The frame of the body that runs on this thread.
@@ -149,7 +174,7 @@ impl Frame {
     }
 
     /// Whether the body of this frame, or a body that waits for it, holds the key.
-    pub(crate) fn holds(&self, pool: &Pool, key: &Key) -> bool {
+    pub(crate) fn holds(self: &Arc<Self>, pool: &Pool, key: &Key) -> bool {
         self.frames().any(|frame| match &frame.holds {
             Holds::Lease(held) => held.is_for(pool, key),
             Holds::Key(of_pool, held) => held == key && of_pool.is_same(pool),
@@ -157,17 +182,17 @@ impl Frame {
     }
 
     /// The keys that these bodies hold, the innermost first.
-    pub(crate) fn held_keys(&self) -> Box<[KeyName]> {
+    pub(crate) fn held_keys(self: &Arc<Self>) -> Box<[KeyName]> {
         let leases = self.frames().filter_map(|frame| match &frame.holds {
-            Holds::Lease(held) => Some(held),
+            Holds::Lease(held) => Some(held.clone()),
             Holds::Key(..) => None,
         });
         let held = leases.filter(|held| !held.is_lost());
         held.map(|held| held.name()).collect()
     }
 
-    fn frames(&self) -> impl Iterator<Item = &Self> {
-        std::iter::successors(Some(self), |frame| frame.parent.as_deref())
+    fn frames(self: &Arc<Self>) -> impl Iterator<Item = Arc<Self>> {
+        std::iter::successors(Some(self.clone()), |frame| frame.parent.upgrade())
     }
 }
 

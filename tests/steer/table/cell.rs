@@ -14,25 +14,25 @@ use tempfile::TempDir;
 use crate::stores::Backend;
 
 /// The `wait` of a call without `wait`.
-pub(super) const DEFAULT_WAIT: Duration = Duration::from_secs(30);
+pub(crate) const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
-pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 /// Where a check runs.
-pub(super) struct Cell {
-    pub(super) backend: Backend,
+pub(crate) struct Cell {
+    pub(crate) backend: Backend,
     /// Two pools of one store, without a namespace. Their calls share no flight, as those of two processes.
-    pub(super) pool: Pool,
-    pub(super) peer: Pool,
+    pub(crate) pool: Pool,
+    pub(crate) peer: Pool,
     /// A pool whose keys are others.
-    pub(super) elsewhere: Pool,
+    pub(crate) elsewhere: Pool,
     /// A pool whose store cannot be asked.
-    pub(super) away: Pool,
+    pub(crate) away: Pool,
     _folder: TempDir,
 }
 
 impl Cell {
-    pub(super) fn new(backend: Backend) -> Self {
+    pub(crate) fn new(backend: Backend) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let open = |namespace: &str| match backend {
             Backend::Embedded => {
@@ -67,16 +67,16 @@ impl Cell {
     }
 
     /// A key that no other check has.
-    pub(super) fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         fastrand::u64(..)
     }
 
-    pub(super) fn body(&self) -> Body {
+    pub(crate) fn body(&self) -> Body {
         Body::new(&self.pool)
     }
 
     /// The time since the last read of an entry, or `None` in the embedded store.
-    pub(super) fn idle_seconds(&self, name: &str) -> Option<u64> {
+    pub(crate) fn idle_seconds(&self, name: &str) -> Option<u64> {
         let servers: &[Redis] = match &self.backend {
             Backend::Redis(server) => std::slice::from_ref(server),
             Backend::Cluster(cluster) => cluster.servers(),
@@ -90,8 +90,8 @@ impl Cell {
 
 /// What every function of the table runs. Clones are the same body.
 #[derive(Clone)]
-pub(super) struct Body {
-    pub(super) pool: Pool,
+pub(crate) struct Body {
+    pub(crate) pool: Pool,
     runs: Arc<AtomicUsize>,
     /// Whether the first run waits.
     is_held: Arc<AtomicBool>,
@@ -102,7 +102,7 @@ pub(super) struct Body {
 const PAUSE: Duration = Duration::from_millis(2);
 
 impl Body {
-    pub(super) fn new(pool: &Pool) -> Self {
+    pub(crate) fn new(pool: &Pool) -> Self {
         Self {
             pool: pool.clone(),
             runs: Arc::default(),
@@ -112,7 +112,7 @@ impl Body {
     }
 
     /// Returns the number of the run.
-    pub(super) fn run(&self) -> usize {
+    pub(crate) fn run(&self) -> usize {
         let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
         while run == 1 && self.is_held.load(Ordering::SeqCst) {
             thread::sleep(PAUSE);
@@ -121,7 +121,7 @@ impl Body {
     }
 
     /// The same, and notes whether it was dropped before its end.
-    pub(super) async fn run_async(&self) -> usize {
+    pub(crate) async fn run_async(&self) -> usize {
         struct Running<'a>(&'a Body, bool);
         impl Drop for Running<'_> {
             fn drop(&mut self) {
@@ -137,30 +137,30 @@ impl Body {
         run
     }
 
-    pub(super) fn runs(&self) -> usize {
+    pub(crate) fn runs(&self) -> usize {
         self.runs.load(Ordering::SeqCst)
     }
 
-    pub(super) async fn started(&self) {
+    pub(crate) async fn started(&self) {
         while self.runs() == 0 {
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::SeqCst)
     }
 
-    pub(super) fn hold(&self) {
+    pub(crate) fn hold(&self) {
         self.is_held.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         self.is_held.store(false, Ordering::SeqCst);
     }
 
     /// Runs `check` while the body of `call` runs.
-    pub(super) fn while_held<R: Send>(&self, call: impl FnOnce() -> R + Send, check: impl FnOnce()) {
+    pub(crate) fn while_held<R: Send>(&self, call: impl FnOnce() -> R + Send, check: impl FnOnce()) {
         /// Also if `check` panics.
         struct Releases<'a>(&'a Body);
         impl Drop for Releases<'_> {
@@ -182,14 +182,14 @@ impl Body {
 
 /// The error of some functions.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum Failed {
+pub(crate) enum Failed {
     Body(usize),
     Lock(String),
     Mapped(String),
 }
 
 impl Failed {
-    pub(super) fn of_lock(error: Error) -> Self {
+    pub(crate) fn of_lock(error: Error) -> Self {
         Self::Mapped(error.to_string())
     }
 }
@@ -200,7 +200,7 @@ impl From<Error> for Failed {
     }
 }
 
-pub(super) fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     // Each call makes one, so it has few threads.
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -210,18 +210,18 @@ pub(super) fn runtime() -> tokio::runtime::Runtime {
 }
 
 #[track_caller]
-pub(super) fn ok<T>(outcome: Result<T, Error>) -> T {
+pub(crate) fn ok<T>(outcome: Result<T, Error>) -> T {
     outcome.expect("a value")
 }
 
 #[track_caller]
-pub(super) fn peek<R>(entry: &Entry<R>) -> Stored<R> {
+pub(crate) fn peek<R>(entry: &Entry<R>) -> Stored<R> {
     entry.peek_blocking().expect("a reply").expect("a value")
 }
 
 /// How long a call has waited that has timed out.
 #[track_caller]
-pub(super) fn timed_out<T: std::fmt::Debug>(outcome: Result<T, Error>) -> Duration {
+pub(crate) fn timed_out<T: std::fmt::Debug>(outcome: Result<T, Error>) -> Duration {
     match outcome {
         Err(Error::SpinlockTriesExceeded { waited, .. }) => waited,
         other => panic!("{other:?}"),

@@ -23,6 +23,8 @@ pub(super) enum OpenError {
     Foreign,
     /// The file alone is mounted, without its folder.
     MountPoint,
+    /// A folder of the path is a file.
+    NoFolder(PathBuf),
     /// There is no default path.
     NoHome,
     /// The thread cannot be started.
@@ -59,6 +61,7 @@ impl OpenError {
             Self::MountPoint => "the file itself is a mount point, and SQLite's other files would stay outside of it: mount its folder \
                                  instead"
                 .into(),
+            Self::NoFolder(file) => format!("`{}` is a file, not a folder: use another path", file.display()),
             Self::NoHome => "the user has no home folder: set the path with `sqlite:PATH`".into(),
             Self::NoThread(kind) => {
                 format!("cannot start a thread ({kind}): raise the limits of the process")

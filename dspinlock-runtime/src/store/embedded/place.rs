@@ -70,7 +70,11 @@ impl Names {
 /// Checks the path before anything opens it. A missing file is good.
 pub(super) fn check(path: &Path, names: &Names) -> Result<(), OpenError> {
     let Ok(entry) = fs::symlink_metadata(path) else {
-        return Ok(());
+        let is_file = |folder: &&Path| fs::metadata(folder).is_ok_and(|folder| !folder.is_dir());
+        return match path.ancestors().skip(1).find(is_file) {
+            Some(file) => Err(OpenError::NoFolder(file.into())),
+            None => Ok(()),
+        };
     };
     // Opening a FIFO would block, and opening a device may do anything.
     let file = fs::metadata(path)?;
