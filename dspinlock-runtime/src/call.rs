@@ -6,7 +6,6 @@
 //! async calls share, `future` is the future of an async call.
 
 mod entry;
-mod fresh;
 mod future;
 mod keeping;
 mod names;
@@ -27,7 +26,6 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 pub use self::entry::Entry;
-pub use self::fresh::{Fresh, fresh, fresh_blocking};
 pub use self::future::Run;
 use self::keeping::Errors;
 pub use self::keeping::{
@@ -48,6 +46,7 @@ use crate::error::Error;
 use crate::options::Wait;
 use crate::pool::Pool;
 use crate::rt::blocking;
+use crate::scope;
 
 /// Builder of one call. `S` says which values are stored, `P` what a lock error becomes, and `B` what a call does that finds
 /// its key busy.
@@ -319,8 +318,8 @@ impl<R, P, K: Keep<R>> Returning<R, P, K> {
             }
         };
         let outcome = match &permit {
-            Some(permit) => fresh::without(|| permit.scope(body)),
-            None => fresh::without(body),
+            Some(permit) => scope::around_body(|| permit.scope(body)),
+            None => scope::around_body(body),
         };
         if let Some(settling) = self.steps.settle(permit, &outcome) {
             // The caller has its value, whatever becomes of the publish.

@@ -22,7 +22,7 @@ mod store;
 mod tests;
 mod tls;
 
-pub use call::{Entry, Fresh, fresh, fresh_blocking};
+pub use call::Entry;
 pub use error::{Error, Holder, KeyName, StoreFailure};
 pub use key::sorted;
 pub use lease::Lease;
@@ -33,7 +33,7 @@ pub use pool::{Pool, PoolBuilder, init};
 pub use protocol::status::{Status, Stored};
 pub use protocol::timestamp::isoformat;
 pub use rt::op::Op;
-pub use scope::{Bound, Scope};
+pub use scope::{Bound, Fresh, How, Observed, Scope, Served, fresh, fresh_blocking, served, served_blocking};
 pub use store::RedisParameters;
 pub use tls::Tls;
 

@@ -11,6 +11,7 @@ mod fresh;
 mod keeping;
 mod pools;
 mod processes;
+mod served;
 mod stores;
 mod table;
 mod task;

@@ -4,6 +4,7 @@ mod errors;
 mod invalidation;
 mod payments;
 mod schedulers;
+mod served;
 mod versions;
 
 use std::fmt::Display;
@@ -32,6 +33,7 @@ fn main() {
         "fail" => errors::program(words),
         "pay" => payments::program(words),
         "schedule" => schedulers::program(words),
+        "serve" => served::program(words),
         "report" => versions::program(words),
         other => panic!("no program {other}"),
     }
