@@ -66,9 +66,10 @@
 #[doc = include_str!("../docs/attribute.md")]
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::{
-    Acquired, Bound, Current, DSpinlockBase, Entry, Error, Fresh, HashDSpinlock, Holder, KeyName, Lease, Op,
-    Options, Pool, PoolBuilder, RedisParameters, Scope, SiteCall, Status, StoreFailure, Stored, Tls, Wait, acquire_all,
-    acquire_all_blocking, bounds, current, fresh, fresh_blocking, init, isoformat, site, sorted,
+    Acquired, Bound, Current, DSpinlockBase, Entry, Error, Fresh, HashDSpinlock, Holder, How, KeyName, Lease,
+    Observed, Op, Options, Pool, PoolBuilder, RedisParameters, Scope, Served, SiteCall, Status, StoreFailure,
+    Stored, Tls, Wait, acquire_all, acquire_all_blocking, bounds, current, fresh, fresh_blocking, init,
+    isoformat, served, served_blocking, site, sorted,
 };
 
 #[cfg(feature = "inspect")]

@@ -8,7 +8,6 @@
 
 mod block;
 mod entry;
-mod fresh;
 mod future;
 mod keeping;
 mod names;
@@ -31,7 +30,6 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 pub use self::entry::Entry;
-pub use self::fresh::{Fresh, fresh, fresh_blocking};
 pub use self::future::Run;
 pub use self::keeping::{
     ErrorOf, IntoTtl, Keep, Keeping, RecordableError, Recorded, Ttl, ValueOf, error_of, record, recorded, ttl,

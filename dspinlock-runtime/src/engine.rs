@@ -126,6 +126,14 @@ impl Permit {
         matches!(self, Self::Lease { .. })
     }
 
+    /// The fence of the lease. `None` without one.
+    pub(crate) fn fence(&self) -> Option<u64> {
+        match self {
+            Self::Lease { lease, .. } => Some(lease.fence()),
+            Self::Alone(..) => None,
+        }
+    }
+
     /// Resolves when the lease is lost. `None` without a lease.
     pub(crate) fn loss(&self) -> Option<impl Future<Output = ()> + use<>> {
         match self {

@@ -424,8 +424,12 @@ impl Lease {
             Reply::Published | Reply::Released | Reply::Done => {
                 self.claim.disarm();
                 if let Some(payload) = payload {
-                    let tag = Some(held.id.tag);
-                    self.claim.complete(&Found { payload, tag, flag });
+                    self.claim.complete(&Found {
+                        payload,
+                        id: Some(held.id),
+                        flag,
+                        age: Some(Duration::ZERO),
+                    });
                 }
                 Ok(PublishOutcome::Published)
             }

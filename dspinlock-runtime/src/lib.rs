@@ -22,7 +22,7 @@ mod store;
 mod tests;
 mod tls;
 
-pub use call::{Entry, Fresh, SiteCall, fresh, fresh_blocking, site};
+pub use call::{Entry, SiteCall, site};
 pub use error::{Error, Holder, KeyName, StoreFailure};
 #[cfg(feature = "inspect")]
 pub use inspect::{Answer, KeyInfo, Keys, Server};
@@ -35,7 +35,7 @@ pub use pool::{Pool, PoolBuilder, init};
 pub use protocol::status::{Status, Stored};
 pub use protocol::timestamp::isoformat;
 pub use rt::op::Op;
-pub use scope::{Bound, Scope};
+pub use scope::{Bound, Fresh, How, Observed, Scope, Served, fresh, fresh_blocking, served, served_blocking};
 pub use store::RedisParameters;
 pub use tls::Tls;
 

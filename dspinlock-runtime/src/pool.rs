@@ -585,21 +585,22 @@ impl Pool {
     }
 
     /// The value or the error, if it is the one that was published for this key: its key check, its signature and its checksum
-    /// are valid. Otherwise its tag.
+    /// are valid. Otherwise its tag. `remaining`: the milliseconds until it expires, if the reply says it.
     #[inline]
-    pub(crate) fn verified(&self, key: &Key, mut hit: Hit) -> Result<Found, Tag> {
+    pub(crate) fn verified(&self, key: &Key, mut hit: Hit, remaining: Option<u64>) -> Result<Found, Tag> {
         let is_signed = |secret: &Secret| secret.verify(key, &mut hit);
         let is_valid = self.shared.source.secret.as_ref().is_none_or(is_signed)
             && hit.is_of(&key.check())
             && hit.is_intact();
-        let (tag, facts) = (hit.id.tag, hit.facts());
+        let (id, facts) = (hit.id, hit.facts());
         match facts {
             Some(facts) if is_valid => Ok(Found {
                 payload: hit.into_payload(),
-                tag: Some(tag),
+                id: Some(id),
                 flag: facts.flag,
+                age: remaining.map(|remaining| facts.age(remaining)),
             }),
-            _ => Err(tag),
+            _ => Err(id.tag),
         }
     }
 

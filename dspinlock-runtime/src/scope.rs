@@ -1,10 +1,16 @@
-//! The pool of a call that names none: the pool of a scope, else the one that its runtime or thread is bound to, else the
-//! global pool. Users and `call`, `lock` call it.
+//! What a program sets around a call: its pool, whether it computes anew, and who wants to know how it was served.
+//!
+//! The pool of a call that names none is that of the scope, else the one that its runtime or thread is bound to, else the
+//! global pool. Users and `call`, `lock` call this module.
 
-use std::cell::RefCell;
+mod context;
+mod fresh;
+mod how;
+mod served;
+
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{self, ThreadId};
@@ -12,15 +18,12 @@ use std::thread::{self, ThreadId};
 use pin_project_lite::pin_project;
 use tokio::runtime::{Handle, Id};
 
+pub(crate) use self::context::{around_body, is_fresh, record};
+pub use self::fresh::{Fresh, fresh, fresh_blocking};
+pub use self::how::{How, Served};
+pub use self::served::{Observed, served, served_blocking};
 use crate::pool::Pool;
 use crate::rt::process::PerProcess;
-
-/// Whether the process ever used a scope or a binding. Every call looks at it, and most programs use neither.
-static IN_USE: AtomicBool = AtomicBool::new(false);
-
-thread_local! {
-    static SCOPE: RefCell<Option<Pool>> = const { RefCell::new(None) };
-}
 
 /// The numbered bindings of each place, oldest first.
 type Bindings = HashMap<Place, Vec<(u64, Pool)>>;
@@ -106,7 +109,7 @@ impl Pool {
     /// ```
     pub fn bind(&self) -> Bound {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        IN_USE.store(true, Ordering::Relaxed);
+        context::begin_use();
         let (place, number) = (Place::current(), NEXT.fetch_add(1, Ordering::Relaxed));
         bound().entry(place).or_default().push((number, self.clone()));
         Bound { place, number }
@@ -115,7 +118,7 @@ impl Pool {
     /// The pool of the scope, or the one that is bound to the runtime or the thread.
     #[inline]
     pub(crate) fn chosen() -> Option<Self> {
-        match IN_USE.load(Ordering::Relaxed) {
+        match context::is_in_use() {
             true => Self::find_chosen(),
             false => None,
         }
@@ -123,24 +126,12 @@ impl Pool {
 
     #[cold]
     fn find_chosen() -> Option<Self> {
-        let scope = SCOPE.try_with(|scope| scope.borrow().clone()).ok().flatten();
-        scope.or_else(|| Some(bound().get(&Place::current())?.last()?.1.clone()))
+        context::pool().or_else(|| Some(bound().get(&Place::current())?.last()?.1.clone()))
     }
 
     /// Runs `body` with this pool as the pool of the scope.
     fn enter<T>(&self, body: impl FnOnce() -> T) -> T {
-        IN_USE.store(true, Ordering::Relaxed);
-        let _restore = Restore(SCOPE.replace(Some(self.clone())));
-        body()
-    }
-}
-
-/// Restores the outer scope, also if the body panics.
-struct Restore(Option<Pool>);
-
-impl Drop for Restore {
-    fn drop(&mut self) {
-        SCOPE.set(self.0.take());
+        context::with(|context| &context.pool, Some(self.clone()), body).0
     }
 }
 

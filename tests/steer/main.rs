@@ -12,6 +12,7 @@ mod inspect;
 mod keeping;
 mod pools;
 mod processes;
+mod served;
 mod site;
 mod stores;
 mod table;

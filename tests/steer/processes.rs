@@ -5,6 +5,7 @@ mod errors;
 mod invalidation;
 mod payments;
 mod schedulers;
+mod served;
 mod unopened;
 mod versions;
 
@@ -36,6 +37,7 @@ fn main() {
         "pay" => payments::program(words),
         "schedule" => schedulers::program(words),
         "unopened" => unopened::program(words),
+        "serve" => served::program(words),
         "report" => versions::program(words),
         other => panic!("no program {other}"),
     }

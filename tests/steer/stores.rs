@@ -50,12 +50,17 @@ impl Backend {
     }
 
     pub(crate) fn builder(&self, namespace: &str) -> PoolBuilder {
-        let url = match self {
-            Self::Redis(server) => server.url(),
-            Self::Cluster(cluster) => cluster.url(),
-            Self::Embedded => "sqlite::memory:".into(),
-        };
+        let url = self.url().unwrap_or_else(|| "sqlite::memory:".into());
         Pool::builder(&url).namespace(namespace)
+    }
+
+    /// The URL of the server. `None` for the embedded store.
+    pub(crate) fn url(&self) -> Option<String> {
+        match self {
+            Self::Redis(server) => Some(server.url()),
+            Self::Cluster(cluster) => Some(cluster.url()),
+            Self::Embedded => None,
+        }
     }
 
     /// Two pools of one store. Their calls share no flight, as those of two processes, unless the store is embedded.

@@ -6,11 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::fresh;
 use super::keeping::Keep;
 use super::order::Entering;
 use super::steps::{Decision, Settling, Steps};
 use crate::engine::Permit;
+use crate::scope;
 
 pin_project! {
     /// The future of one call. It contains the user's body once; an `async fn` would contain it twice.
@@ -118,8 +118,8 @@ impl<F: Future<Output = R>, R, P, K: Keep<R>> RunProj<'_, F, R, P, K> {
             return Poll::Ready(None);
         };
         let polled = match &permit {
-            Some(permit) => fresh::without(|| permit.scope(|| body.poll(cx))),
-            None => fresh::without(|| body.poll(cx)),
+            Some(permit) => scope::around_body(|| permit.scope(|| body.poll(cx))),
+            None => scope::around_body(|| body.poll(cx)),
         };
         let Poll::Ready(outcome) = polled else {
             *self.phase = Phase::Body(permit);
@@ -187,8 +187,9 @@ mod tests {
         let hit = Ok(engine::Outcome::Hit(
             Found {
                 payload,
-                tag: None,
+                id: None,
                 flag: Flag::Value,
+                age: None,
             },
             None,
         ));

@@ -13,7 +13,6 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::block::{Beside, Block};
-use super::fresh;
 use super::names::{self, Body};
 use super::site::Site;
 use super::site_name::{site_name, site_name_pieces};
@@ -24,11 +23,12 @@ use crate::lease::held::Caller;
 use crate::options::{Options, Wait};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
-use crate::pool::near_cache::AnyValue;
+use crate::pool::near_cache::{AnyValue, Near};
 use crate::protocol::header::Check;
 use crate::protocol::tag::Tag;
 use crate::rt::clock::Instant;
 use crate::rt::in_flight::InFlight;
+use crate::scope;
 
 /// A call whose options and key are being set.
 pub(super) struct Draft {
@@ -120,7 +120,7 @@ impl Draft {
             Some(Own { block: Some(_), .. }) => self.digest_of_block(),
             _ => self.digest_of_site(owner, body),
         };
-        if self.cached && fresh::is_marked() {
+        if self.cached && scope::is_fresh() {
             self.own().is_fresh = true;
         }
         if let Some(pool) = Pool::chosen() {
@@ -212,7 +212,7 @@ impl Order {
     pub(super) fn near_hit<R>(
         &self,
         from_entry: fn(&(dyn Any + Send + Sync)) -> Option<R>,
-    ) -> Option<Result<R, Error>> {
+    ) -> Option<Result<Near<R>, Error>> {
         let age = self.near_cache?;
         if self.is_fresh() {
             return None;
@@ -224,14 +224,15 @@ impl Order {
         let Some(validated) = self.validated().ok()? else {
             return pool.near_cache().get(&key, now, age, from_entry).map(Ok);
         };
-        let checked = pool
+        let Near { value, written } = pool
             .near_cache()
             .get(&key, now, age, |entry| entry.downcast_ref::<Checked>().cloned())?;
-        if checked.check != pool.check(&key, &validated) {
+        if value.check != pool.check(&key, &validated) {
             let key = Caller::new(self.site_name()).name(&key);
             return Some(Err(Error::KeyReused { key }));
         }
-        from_entry(&*checked.value).map(Ok)
+        let value = from_entry(&*value.value)?;
+        Some(Ok(Near { value, written }))
     }
 
     /// What the near cache keeps of a value.

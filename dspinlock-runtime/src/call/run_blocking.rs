@@ -1,10 +1,10 @@
 //! The run of a sync call. `call` and `site_call` call it.
 
-use super::fresh;
 use super::keeping::Keep;
 use super::order::Entering;
 use super::steps::{Decision, Steps};
 use crate::rt::blocking;
+use crate::scope;
 
 /// Runs a sync body under the lock, unless another call's result is returned. Blocks the thread.
 pub(super) fn run_blocking<R, P, K: Keep<R>>(
@@ -24,8 +24,8 @@ pub(super) fn run_blocking<R, P, K: Keep<R>>(
         }
     };
     let outcome = match &permit {
-        Some(permit) => fresh::without(|| permit.scope(body)),
-        None => fresh::without(body),
+        Some(permit) => scope::around_body(|| permit.scope(body)),
+        None => scope::around_body(body),
     };
     if let Some(settling) = steps.settle(permit, &outcome) {
         // The caller has its value, whatever becomes of the publish.

@@ -18,8 +18,10 @@ use crate::engine::{Boxed, CallSpec, Outcome, Permit};
 use crate::error::{Error, KeyName};
 use crate::lease::{Kept, Publication};
 use crate::pool::flight::Found;
+use crate::pool::near_cache::Near;
 use crate::protocol::header::Flag;
 use crate::rt::in_flight::InFlight;
+use crate::scope::{self, How, Served};
 
 /// The steps of one call, for its return type `R`, its error policy `P` and its rules `K` on how long results are kept.
 pub(super) struct Steps<R, P, K = ()> {
@@ -31,6 +33,31 @@ pub(super) struct Steps<R, P, K = ()> {
 /// How long an error that is not kept stays for the calls that have waited for it. A waiter looks again after a push, a pause of
 /// at most 50 ms, or `spinlock_sleep_thresh`.
 const FOR_WAITERS: Duration = Duration::from_secs(2);
+
+/// Records a stored outcome, which was found in this way if it is a value.
+fn record_found(how: How, found: &Found) {
+    scope::record(|| {
+        Some(Served {
+            how: match found.flag {
+                Flag::Value => how,
+                Flag::Error | Flag::ErrorForWaiters => How::ReplayedError,
+            },
+            age: found.age,
+            fence: found.fence(),
+        })
+    });
+}
+
+/// Records that the body has run.
+pub(super) fn record_computed(fence: Option<u64>) {
+    scope::record(|| {
+        Some(Served {
+            how: How::Computed,
+            age: Some(Duration::ZERO),
+            fence,
+        })
+    });
+}
 
 /// What follows from the engine's outcome.
 pub(super) enum Decision<R> {
@@ -91,40 +118,54 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
     /// Before the engine: reads the near cache.
     pub(super) fn near_hit(&self, entering: &Entering) -> Option<R> {
         match entering.order.near_hit(self.rules.from_entry)? {
-            Ok(outcome) => Some(outcome),
+            Ok(Near { value, written }) => {
+                scope::record(|| {
+                    Some(Served {
+                        how: How::Near,
+                        age: written.age,
+                        fence: written.fence,
+                    })
+                });
+                Some(value)
+            }
             Err(error) => self.on_error(error),
         }
     }
 
     /// After the engine's outcome.
     pub(super) fn entered(&self, entering: &mut Entering, entered: Result<Outcome, Error>) -> Decision<R> {
-        match entered {
-            Ok(Outcome::Lead(lease)) => Decision::RunBody(Some(Permit::new(lease))),
-            Ok(Outcome::Alone(alone)) => Decision::RunBody(Some(Permit::alone(alone))),
-            Ok(Outcome::Hit(found, placeholder)) => match self.decode(&found) {
-                Ok(outcome) => {
-                    // The copy is made only if the near cache takes it.
-                    if let Some(placeholder) = placeholder
-                        && let Some(copy) = (self.rules.to_entry)(&outcome)
-                        && let Some(entry) = entering.order.near_value(copy)
-                    {
-                        placeholder.fill(entry);
-                    }
-                    Decision::Return(outcome)
+        let (how, found, placeholder) = match entered {
+            Ok(Outcome::Lead(lease)) => return Decision::RunBody(Some(Permit::new(lease))),
+            Ok(Outcome::Alone(alone)) => return Decision::RunBody(Some(Permit::alone(alone))),
+            Ok(Outcome::Hit(found, placeholder)) => (How::Hit, found, placeholder),
+            Ok(Outcome::Followed(found)) => (How::Followed, found, None),
+            Err(error) => {
+                return match self.on_error(error) {
+                    Some(outcome) => Decision::Return(outcome),
+                    None => Decision::RunBody(None),
+                };
+            }
+        };
+        match self.decode(&found) {
+            Ok(outcome) => {
+                record_found(how, &found);
+                // The copy is made only if the near cache takes it.
+                if let Some(placeholder) = placeholder
+                    && let Some(copy) = (self.rules.to_entry)(&outcome)
+                    && let Some(entry) = entering.order.near_value(copy)
+                {
+                    placeholder.fill(entry);
                 }
-                Err(reason) => {
-                    // The leader of a flight may record errors that this site does not.
-                    if found.flag == Flag::Value {
-                        unreadable::warn(&entering.site(), type_name::<R>(), reason);
-                    }
-                    entering.refuse(found.tag);
-                    Decision::Retry
+                Decision::Return(outcome)
+            }
+            Err(reason) => {
+                // The leader of a flight may record errors that this site does not.
+                if found.flag == Flag::Value {
+                    unreadable::warn(&entering.site(), type_name::<R>(), reason);
                 }
-            },
-            Err(error) => match self.on_error(error) {
-                Some(outcome) => Decision::Return(outcome),
-                None => Decision::RunBody(None),
-            },
+                entering.refuse(found.tag());
+                Decision::Retry
+            }
         }
     }
 
@@ -142,6 +183,7 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
 
     /// After the body: the publish or the abort, if there is a lock.
     pub(super) fn settle(&self, permit: Option<Box<Permit>>, outcome: &R) -> Option<Settling> {
+        record_computed(permit.as_ref().and_then(|permit| permit.fence()));
         let permit = permit?;
         let Some(publication) = self.publication(&permit, outcome) else {
             return Some(InFlight::new(permit.abort()));
@@ -231,7 +273,10 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
     pub(super) fn witnessed(&self, witnessed: Result<(Found, KeyName), Error>) -> R {
         let error = match witnessed {
             Ok((found, key)) => match self.decode(&found) {
-                Ok(outcome) => return outcome,
+                Ok(outcome) => {
+                    record_found(How::Followed, &found);
+                    return outcome;
+                }
                 Err(_) => Error::LeaseLost { key },
             },
             Err(error) => error,
@@ -240,6 +285,7 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
     }
 
     pub(super) fn on_error(&self, error: Error) -> Option<R> {
+        scope::record(|| None);
         (self.rules.on_error)(&self.policy, error)
     }
 }

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::future::Run;
 use super::keeping::Keep;
 use super::order::Entering;
-use super::steps::{Decision, Steps};
+use super::steps::{Decision, Steps, record_computed};
 use crate::engine::Permit;
 use crate::error::Error;
 use crate::lease::current::Frame;
@@ -64,7 +64,7 @@ where
         let error = Error::option(reason).at(&entering.site());
         return match steps.on_error(error) {
             Some(outcome) => outcome,
-            None => body.await,
+            None => Run::with_permit(None, steps, body).await,
         };
     };
     let call = Frame::of_call();
@@ -77,6 +77,7 @@ where
     }
     let key = entering.key_name();
     // A body without a lease blocks nobody.
+    let fence = permit.as_ref().and_then(|permit| permit.fence());
     let has_lease = permit.as_ref().is_some_and(|permit| permit.has_lease());
     let limit = has_lease.then(|| entering.max_block_time());
     let run = Run::with_permit(permit, steps.clone(), body);
@@ -91,7 +92,10 @@ where
     // Until here the calling body waits.
     drop(call);
     match outcome {
-        Ok(Some(outcome)) => outcome,
+        Ok(Some(outcome)) => {
+            record_computed(fence);
+            outcome
+        }
         Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
         // The body was stopped, or the runtime ends.
         Ok(None) | Err(_) => steps.fail(Error::LeaseLost { key }),

@@ -53,7 +53,7 @@ impl Attempt {
         if !yields {
             match self.try_once(&mut state).await? {
                 Tried::Granted(id, sent) => return self.lead(state, id, sent),
-                Tried::Found(found) => return Ok(state.hit(found)),
+                Tried::Found(found) => return Ok(self.found(state, found)),
                 Tried::Away => return self.alone(state.claim.into_leader()),
                 Tried::Held(_) => {}
             }
@@ -72,7 +72,7 @@ impl Attempt {
         loop {
             match self.try_once(&mut state).await? {
                 Tried::Granted(id, sent) => return self.lead(state, id, sent),
-                Tried::Found(found) => return Ok(state.hit(found)),
+                Tried::Found(found) => return Ok(self.found(state, found)),
                 Tried::Away => return self.alone(state.claim.into_leader()),
                 Tried::Held(rest) => self.sleep(rest, state.change.take()).await,
             }
@@ -81,7 +81,7 @@ impl Attempt {
                 background::sleep(PYTHON_PAUSE).await;
             }
             if let Some(found) = self.read_value(&mut state).await? {
-                return Ok(state.hit(found));
+                return Ok(self.found(state, found));
             }
         }
     }
@@ -108,7 +108,7 @@ impl Attempt {
             };
             failures.succeeded();
             match reply {
-                Reply::Hit(hit, _) => return self.verified(hit)?.ok_or(lost),
+                Reply::Hit(hit, remaining) => return self.verified(hit, remaining)?.ok_or(lost),
                 Reply::Exists(_) if self.key.is_shared() => return Ok(Found::NO_VALUE),
                 Reply::Busy(existing) => {
                     self.meets(&existing)?;
@@ -216,7 +216,7 @@ impl Attempt {
                         Err(error) => Err(error),
                     };
                 }
-                Ok(Reply::Hit(hit, _)) if self.want_value => match self.verified(hit)? {
+                Ok(Reply::Hit(hit, remaining)) if self.want_value => match self.verified(hit, remaining)? {
                     Some(found) => return Ok(Tried::Found(found)),
                     None => continue,
                 },
@@ -340,6 +340,15 @@ impl Attempt {
         Lease::start(state.claim, id, sent, terms).map(Outcome::Lead)
     }
 
+    /// A value, also for the followers of the call.
+    fn found(&self, mut state: Acquisition, found: Found) -> Outcome {
+        state.claim.complete(&found);
+        match self.policy.has_seen_holder() {
+            true => Outcome::Followed(found),
+            false => Outcome::Hit(found, None),
+        }
+    }
+
     /// The error of a reply that refuses the lock.
     fn reply_error(&self, reply: Reply) -> Error {
         let key = self.name();
@@ -382,11 +391,6 @@ impl Acquisition {
             change: None,
             failures: Failures::default(),
         }
-    }
-
-    fn hit(mut self, found: Found) -> Outcome {
-        self.claim.complete(&found);
-        Outcome::Hit(found, None)
     }
 }
 

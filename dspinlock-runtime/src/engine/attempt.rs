@@ -83,6 +83,8 @@ const MAX_REFUSALS: u8 = 3;
 pub(crate) enum Outcome {
     /// A stored value, which is already complete for the followers of the call.
     Hit(Found, Option<Placeholder>),
+    /// A value that another call computed while this one waited, or that it read for both.
+    Followed(Found),
     /// The lock is held: the call computes.
     Lead(Lease),
     /// The store cannot be asked: the call computes without the lock, as the only one of this process.
@@ -113,8 +115,13 @@ impl Alone {
             && let Some(mut leader) = self.leader.take()
         {
             let asked = leader.ask();
-            let (tag, flag) = (None, publication.flag);
-            leader.complete(asked, &Found { payload, tag, flag });
+            let found = Found {
+                payload,
+                id: None,
+                flag: publication.flag,
+                age: Some(Duration::ZERO),
+            };
+            leader.complete(asked, &found);
         }
     }
 }
@@ -210,7 +217,9 @@ impl Attempt {
             None => (self.pool.read(self.key.clone(), request).await?, None),
         };
         match reply {
-            Reply::Hit(hit, _) => Ok(self.verified(hit)?.map(|found| (found, placeholder))),
+            Reply::Hit(hit, remaining) => {
+                Ok(self.verified(hit, remaining)?.map(|found| (found, placeholder)))
+            }
             Reply::Computed => Ok(Some((Found::NO_VALUE, placeholder))),
             reply => {
                 self.is_too_long |= reply == Reply::TooLong;
@@ -224,11 +233,11 @@ impl Attempt {
     /// # Errors
     ///
     /// The store has returned too many such values.
-    pub(super) fn verified(&mut self, hit: Hit) -> Result<Option<Found>, Error> {
+    pub(super) fn verified(&mut self, hit: Hit, remaining: Option<u64>) -> Result<Option<Found>, Error> {
         let check = self.spec.caller.check.and_then(|_| hit.check());
-        match self.pool.verified(&self.key, hit) {
+        match self.pool.verified(&self.key, hit, remaining) {
             Ok(found) if !self.accepts(&found) => {
-                self.spec.refuse = found.tag;
+                self.spec.refuse = found.tag();
                 Ok(None)
             }
             Ok(_) if differs(self.spec.caller.check, check) => Err(self.reused()),
@@ -245,7 +254,7 @@ impl Attempt {
         match found.flag {
             Flag::Value => true,
             Flag::Error => self.spec.accepts_errors,
-            Flag::ErrorForWaiters => self.spec.accepts_errors && self.waited_for == found.tag,
+            Flag::ErrorForWaiters => self.spec.accepts_errors && self.waited_for == found.tag(),
         }
     }
 

@@ -65,17 +65,17 @@ pub(crate) async fn peek(
     let bound = pool.bound();
     let (value, age, remaining) = match describe(&pool, &key, site, bound).await? {
         Reply::Hit(hit, remaining) => {
-            let ttl = Duration::from_millis(hit.ttl());
-            let remaining = remaining.map_or(ttl, Duration::from_millis);
+            let remaining = remaining.unwrap_or(hit.ttl());
             let check = validated.map(|validated| pool.check(&key, &validated));
             if differs(check, hit.check()) {
                 return Ok(None);
             }
             // A call would refuse a damaged or forged value, too.
-            let Ok(found) = pool.verified(&key, hit) else {
+            let Ok(found) = pool.verified(&key, hit, Some(remaining)) else {
                 return Ok(None);
             };
-            (found, ttl.saturating_sub(remaining), remaining)
+            let age = found.age.unwrap_or_default();
+            (found, age, Duration::from_millis(remaining))
         }
         Reply::Exists(existing) if key.is_shared() => match encoding::status(&key, &existing, true) {
             Status::Computed { age, remaining, .. } => (

@@ -80,7 +80,9 @@ impl Attempt {
             Some(Role::Leader(leader, asked)) => Some((leader, asked)),
             Some(Role::Follower(handoff)) => match self.follow(handoff).await? {
                 None => None,
-                Some(Handoff::Value(found)) => return Ok(ControlFlow::Break(Outcome::Hit(found, None))),
+                Some(Handoff::Value(found)) => {
+                    return Ok(ControlFlow::Break(Outcome::Followed(found)));
+                }
                 Some(Handoff::Lead(mut leader)) => {
                     let asked = leader.ask();
                     Some((leader, asked))

@@ -70,7 +70,7 @@ impl Lookup {
 
     fn found(&self, reply: Reply) -> Result<Found, Missed> {
         match reply {
-            Reply::Hit(hit, _) => match self.pool.verified(&self.reading.key, hit) {
+            Reply::Hit(hit, remaining) => match self.pool.verified(&self.reading.key, hit, remaining) {
                 Ok(found) if found.flag == Flag::Value => Ok(found),
                 // The engine knows whether the call accepts a recorded error.
                 Ok(_) => Err(Missed::default()),

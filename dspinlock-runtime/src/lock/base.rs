@@ -308,7 +308,7 @@ pub(super) fn acquire(key: Result<Key, Error>, options: Options, pool: Option<Po
         let spec = CallSpec::new(key?, Caller::new(SITE), options, pool);
         Ok(match engine::acquire(Box::new(spec)).await? {
             Outcome::Lead(lease) => Acquired::Locked(lease),
-            Outcome::Hit(..) => Acquired::Computed,
+            Outcome::Hit(..) | Outcome::Followed(_) => Acquired::Computed,
             Outcome::Alone(_) => unreachable!("a lock is no function that could run without it"),
         })
     })

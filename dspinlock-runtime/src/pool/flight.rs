@@ -32,7 +32,7 @@ use foldhash::fast::RandomState;
 use self::turn::Turn;
 use crate::key::Key;
 use crate::protocol::header::{Check, Flag};
-use crate::protocol::tag::Tag;
+use crate::protocol::tag::{Id, Tag};
 use crate::rt::handle::Handle;
 use crate::rt::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
 
@@ -129,18 +129,30 @@ pub(crate) enum Handoff {
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub payload: Bytes,
-    /// The tag under which it was published; `None` for a shared key, which keeps no value.
-    pub tag: Option<Tag>,
+    /// The grant under which it was published. `None` for a shared key, which keeps no value, and without the lock.
+    pub id: Option<Id>,
     pub flag: Flag,
+    /// The time since it was published, when it was read. `None` if the read does not say.
+    pub age: Option<Duration>,
 }
 
 impl Found {
     /// A shared key is COMPUTED: its functions return `()`.
     pub(crate) const NO_VALUE: Self = Self {
         payload: Bytes::new(),
-        tag: None,
+        id: None,
         flag: Flag::Value,
+        age: None,
     };
+
+    pub(crate) fn tag(&self) -> Option<Tag> {
+        self.id.map(|id| id.tag)
+    }
+
+    /// The fence of the grant.
+    pub(crate) fn fence(&self) -> Option<u64> {
+        self.id.map(|id| id.fence)
+    }
 }
 
 /// A request that is sent after this token was taken may serve the followers that had joined by then.

@@ -56,6 +56,22 @@ struct Entry {
     read_at: Instant,
     /// When the value expires in the store.
     expires_at: Option<Instant>,
+    written: Written,
+}
+
+/// What the store says of a value.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Written {
+    /// The fence under which it was published.
+    pub fence: Option<u64>,
+    /// The time since it was published, when it was read.
+    pub age: Option<Duration>,
+}
+
+/// A value from the cache, and what the store says of it now.
+pub(crate) struct Near<R> {
+    pub value: R,
+    pub written: Written,
 }
 
 /// A reserved slot. Dropping it removes the reservation.
@@ -66,6 +82,7 @@ pub(crate) struct Placeholder {
     read_at: Instant,
     /// The time from the read to the value's expiry.
     pub(crate) remaining: Option<Duration>,
+    pub(crate) written: Written,
 }
 
 impl NearCache {
@@ -86,22 +103,26 @@ impl NearCache {
         now: Instant,
         age: Duration,
         copy: fn(&(dyn Any + Send + Sync)) -> Option<R>,
-    ) -> Option<R> {
+    ) -> Option<Near<R>> {
         let slots = self.slots.pin();
         let slot = slots.get(key)?;
         let entry = slot.entry.as_ref()?;
         let is_live = entry.expires_at.is_none_or(|expires_at| now < expires_at);
-        if !is_live
-            || now.saturating_duration_since(entry.read_at) >= age
-            || slot.token < self.min_token.load(Ordering::Acquire)
-        {
+        let since = now.saturating_duration_since(entry.read_at);
+        if !is_live || since >= age || slot.token < self.min_token.load(Ordering::Acquire) {
             return None;
         }
         // Checked first, because a write by every reader would make them contend for the cache line.
         if !slot.used.load(Ordering::Relaxed) {
             slot.used.store(true, Ordering::Relaxed);
         }
-        copy(&*entry.value)
+        Some(Near {
+            value: copy(&*entry.value)?,
+            written: Written {
+                age: entry.written.age.map(|age| age + since),
+                ..entry.written
+            },
+        })
     }
 
     /// Reserves the slot of `key`. Call this before the read is sent. `None` if the cache is off.
@@ -117,6 +138,7 @@ impl NearCache {
             token,
             read_at: Instant::now(),
             remaining: None,
+            written: Written::default(),
         })
     }
 
@@ -230,6 +252,7 @@ impl Placeholder {
             expires_at: self
                 .remaining
                 .and_then(|remaining| self.read_at.checked_add(remaining)),
+            written: self.written,
         };
         let token = self.token;
         let mut filled = self.cache.filled();
@@ -282,9 +305,11 @@ mod tests {
     }
 
     fn get_at(cache: &NearCache, number: u8, age: Duration) -> Option<u8> {
-        cache.get(&key(number), Instant::now(), age, |value| {
-            value.downcast_ref().copied()
-        })
+        cache
+            .get(&key(number), Instant::now(), age, |value| {
+                value.downcast_ref().copied()
+            })
+            .map(|near| near.value)
     }
 
     fn get(cache: &NearCache, number: u8) -> Option<u8> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::near_cache::{NearCache, Placeholder};
+use super::near_cache::{NearCache, Placeholder, Written};
 use crate::error::{Error, KeyName, StoreFailure};
 use crate::key::Key;
 use crate::protocol::{self, Read, Reply, Request};
@@ -197,7 +197,7 @@ impl Requests {
                 answer.map_err(|failure| into_error("read", key, failure))?
             {
                 let placeholder = placeholder.filter(|_| registered).map(|mut placeholder| {
-                    placeholder.remaining = remaining(&reply);
+                    (placeholder.remaining, placeholder.written) = lifetime(&reply);
                     placeholder
                 });
                 return Ok((reply, placeholder));
@@ -300,14 +300,17 @@ fn may_be_executed<T>(answer: &Result<T, Failure>) -> bool {
     matches!(answer, Err(Failure::Lost { .. } | Failure::Unknown(_)))
 }
 
-/// The remaining lifetime of a hit, at most the ttl of its publish.
-fn remaining(reply: &Reply) -> Option<Duration> {
-    match reply {
-        Reply::Hit(hit, remaining) => Some(Duration::from_millis(
-            remaining.unwrap_or(hit.ttl()).min(hit.ttl()),
-        )),
-        _ => None,
-    }
+/// The remaining lifetime of a hit, at most the ttl of its publish, and what else the reply says of it.
+fn lifetime(reply: &Reply) -> (Option<Duration>, Written) {
+    let Reply::Hit(hit, remaining) = reply else {
+        return Default::default();
+    };
+    let written = Written {
+        fence: Some(hit.id.fence),
+        age: remaining.and_then(|remaining| Some(hit.facts()?.age(remaining))),
+    };
+    let remaining = remaining.unwrap_or(hit.ttl()).min(hit.ttl());
+    (Some(Duration::from_millis(remaining)), written)
 }
 
 fn into_error(operation: &'static str, key: &Key, failure: Failure) -> Error {

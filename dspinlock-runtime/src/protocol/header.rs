@@ -10,6 +10,7 @@
 //! `label` are empty unless the site has `validate` or `label`. No script parses a header.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use memchr::memchr;
@@ -160,6 +161,12 @@ impl Flag {
 }
 
 impl Facts {
+    /// The time since the publish, `remaining` milliseconds before the expiry.
+    pub(crate) fn age(&self, remaining: u64) -> Duration {
+        let lifetime = self.ttl.saturating_add(self.stale_window);
+        Duration::from_millis(lifetime.saturating_sub(remaining))
+    }
+
     /// The header of a result, and the offset of the payload in the parsed `header`.
     fn parse(header: &[u8]) -> Option<(Self, usize)> {
         let end = memchr(b'\n', &header[..header.len().min(MAX_HEADER)])?;

@@ -41,8 +41,9 @@ fn receive_lead(handoff: oneshot::Receiver<Handoff>) -> Leader {
 fn found() -> Found {
     Found {
         payload: "value".into(),
-        tag: None,
+        id: None,
         flag: Flag::Value,
+        age: None,
     }
 }
 

@@ -59,8 +59,13 @@ impl World {
         let asked = leader.ask();
         let payload = self.version.load(Ordering::SeqCst).to_string().into();
         self.leaders.fetch_sub(1, Ordering::SeqCst);
-        let (tag, flag) = (None, Flag::Value);
-        leader.complete(asked, &Found { payload, tag, flag });
+        let found = Found {
+            payload,
+            id: None,
+            flag: Flag::Value,
+            age: None,
+        };
+        leader.complete(asked, &found);
     }
 }
 

@@ -34,7 +34,9 @@ impl World {
 
     fn entry(&self) -> Option<u64> {
         let version = |entry: &(dyn Any + Send + Sync)| entry.downcast_ref().copied();
-        self.cache.get(&key(), Instant::now(), AGE, version)
+        self.cache
+            .get(&key(), Instant::now(), AGE, version)
+            .map(|near| near.value)
     }
 
     /// A call. Its value is not older than the last notification before the call.
@@ -104,7 +106,9 @@ pub fn the_number_of_entries_stays_within_the_size() {
     let cache = Arc::new(NearCache::new(1));
     let get = move |cache: &NearCache, number| {
         let value = |entry: &(dyn Any + Send + Sync)| entry.downcast_ref::<u8>().copied();
-        cache.get(&key(number), Instant::now(), AGE, value)
+        cache
+            .get(&key(number), Instant::now(), AGE, value)
+            .map(|near| near.value)
     };
     let fill = move |cache: &Arc<NearCache>, number: u8| {
         let placeholder = cache.reserve(&key(number)).expect("the cache is on");

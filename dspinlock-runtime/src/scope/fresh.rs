@@ -1,50 +1,11 @@
-//! `dspinlock::fresh`: calls that compute anew. `order` asks whether a call is one of them.
-//!
-//! The mark is set for each poll of the marked call, and cleared while a body runs, so that it counts for the locked calls that
-//! the marked call begins itself.
+//! `dspinlock::fresh`: calls that compute anew.
 
-use std::cell::Cell;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-/// Whether the process has ever marked a call. Every call looks at it, and most programs mark none.
-static IN_USE: AtomicBool = AtomicBool::new(false);
-
-thread_local! {
-    static MARKED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether the call that begins now computes anew.
-#[inline]
-pub(super) fn is_marked() -> bool {
-    IN_USE.load(Ordering::Relaxed) && MARKED.get()
-}
-
-/// Runs or polls a body.
-#[inline]
-pub(super) fn without<T>(body: impl FnOnce() -> T) -> T {
-    match IN_USE.load(Ordering::Relaxed) {
-        true => with(false, body),
-        false => body(),
-    }
-}
-
-fn with<T>(is_marked: bool, body: impl FnOnce() -> T) -> T {
-    let _restore = Restore(MARKED.replace(is_marked));
-    body()
-}
-
-/// Restores the outer mark, also if the body panics.
-struct Restore(bool);
-
-impl Drop for Restore {
-    fn drop(&mut self) {
-        MARKED.set(self.0);
-    }
-}
+use super::context;
 
 /// Lets a call of a cached function compute anew, and store its result.
 ///
@@ -64,7 +25,6 @@ impl Drop for Restore {
 /// # }
 /// ```
 pub fn fresh<F: Future>(call: F) -> Fresh<F> {
-    IN_USE.store(true, Ordering::Relaxed);
     Fresh { call }
 }
 
@@ -79,8 +39,7 @@ pub fn fresh<F: Future>(call: F) -> Fresh<F> {
 /// # Ok::<(), dspinlock::Error>(())
 /// ```
 pub fn fresh_blocking<T>(call: impl FnOnce() -> T) -> T {
-    IN_USE.store(true, Ordering::Relaxed);
-    with(true, call)
+    context::with(|context| &context.is_fresh, true, call).0
 }
 
 pin_project! {
@@ -96,8 +55,8 @@ pin_project! {
 impl<F: Future> Future for Fresh<F> {
     type Output = F::Output;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let call = self.project().call;
-        with(true, || call.poll(context))
+        context::with(|context| &context.is_fresh, true, || call.poll(cx)).0
     }
 }
