@@ -46,6 +46,7 @@
 //! | `tls` | `rediss://`, `valkeys://` |
 //! | `sentinel` | `redis+sentinel://` |
 //! | `cluster` | `redis+cluster://` |
+//! | `testing` | `Pool::for_test`: a pool for a test, without a server and with a clock that is moved by hand |
 
 /// Runs a function once per key, across every thread, process and host that shares a store.
 ///
@@ -56,6 +57,8 @@ pub use dspinlock_runtime::{
     Options, Pool, PoolBuilder, RedisParameters, Scope, Status, StoreFailure, Stored, Tls, Wait, acquire_all,
     acquire_all_blocking, bounds, current, fresh, fresh_blocking, init, isoformat, sorted,
 };
+#[cfg(feature = "testing")]
+pub use dspinlock_runtime::{TestKey, TestPool};
 
 #[doc(hidden)]
 pub use dspinlock_runtime::__private;

@@ -1,8 +1,14 @@
-//! Counts the resources that calls of this process use. Tests find leaks with it; no other module calls it.
+//! For tests: the pool of a test, and counts of the resources that calls of this process use. No other module calls it.
+
+#[cfg(feature = "testing")]
+mod test_pool;
 
 use crate::lease::heartbeat;
 use crate::pool::Pool;
 use crate::rt::background;
+
+#[cfg(feature = "testing")]
+pub use self::test_pool::{TestKey, TestPool};
 
 /// The resources that are in use. Each is freed when the last call that needs it returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

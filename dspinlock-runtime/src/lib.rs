@@ -24,6 +24,8 @@ mod tls;
 
 pub use call::{Entry, Fresh, fresh, fresh_blocking};
 pub use error::{Error, Holder, KeyName, StoreFailure};
+#[cfg(feature = "testing")]
+pub use inspect::{TestKey, TestPool};
 pub use key::sorted;
 pub use lease::Lease;
 pub use lease::current::{Current, current};

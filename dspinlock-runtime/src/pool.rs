@@ -11,6 +11,8 @@ mod open;
 mod outage;
 pub(crate) mod request;
 mod secret;
+#[cfg(feature = "testing")]
+pub(crate) mod testing;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,8 +39,9 @@ use crate::rt::handle::Handle;
 use crate::rt::op::Op;
 use crate::rt::process::{self, Owned, PerProcess};
 use crate::rt::thread_end;
+use crate::rt::timers::Timers;
 use crate::rt::{background, blocking};
-use crate::store::RedisParameters;
+use crate::store::{RedisParameters, SharedStore};
 
 pub use self::builder::PoolBuilder;
 
@@ -205,6 +208,27 @@ struct Shared {
     near_cache: Arc<NearCache>,
     outages: Outages,
     closing: Closing,
+    timers: Timers,
+    #[cfg(feature = "testing")]
+    testing: Option<testing::Testing>,
+}
+
+impl Shared {
+    fn new(source: Source, store: SharedStore, timers: Timers) -> Self {
+        let near_cache = Arc::new(NearCache::new(source.settings.near_cache_size));
+        store.listen(near_cache.clone());
+        Self {
+            source,
+            requests: Requests::new(store, near_cache.clone(), timers.clone()),
+            flights: Flights::default(),
+            near_cache,
+            outages: Outages::default(),
+            closing: Closing::default(),
+            timers,
+            #[cfg(feature = "testing")]
+            testing: None,
+        }
+    }
 }
 
 impl Pool {
@@ -282,19 +306,13 @@ impl Pool {
     fn from_source(source: Source) -> Result<Self, Error> {
         thread_end::register(process::generation());
         let store = source.settings.open_store()?;
-        let near_cache = Arc::new(NearCache::new(source.settings.near_cache_size));
-        store.listen(near_cache.clone());
-        let shared = Shared {
-            source,
-            requests: Requests::new(store, near_cache.clone()),
-            flights: Flights::default(),
-            near_cache,
-            outages: Outages::default(),
-            closing: Closing::default(),
-        };
-        Ok(Self {
+        Ok(Self::of_shared(Shared::new(source, store, Timers::default())))
+    }
+
+    fn of_shared(shared: Shared) -> Self {
+        Self {
             shared: Handle::new(Owned::new(shared)),
-        })
+        }
     }
 
     /// The global pool, which annotated functions use unless another one is named. Opens it if `init` was not called.
@@ -402,6 +420,12 @@ impl Pool {
         &self.shared.closing
     }
 
+    /// The clock of the pool.
+    #[inline]
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.shared.timers
+    }
+
     pub(crate) fn flights(&self) -> Flights {
         match &self.shared {
             Handle::Counted(shared) => shared.flights.clone(),
@@ -453,7 +477,7 @@ impl Pool {
         let (pool, key) = (self.clone(), key.clone());
         background::spawn(async move {
             loop {
-                background::sleep(PROBE_PAUSE).await;
+                pool.timers().sleep(PROBE_PAUSE).await;
                 let read = Request::Read(Read { bound: Head::LENGTH });
                 if pool.send(&key, read).await.is_ok() {
                     pool.shared.outages.end(server);
@@ -551,6 +575,29 @@ impl Pool {
 
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.shared.is_same(&other.shared)
+    }
+}
+
+#[cfg(feature = "testing")]
+impl Pool {
+    /// The pool of a test, with default settings.
+    pub(crate) fn of_test(testing: testing::Testing) -> Self {
+        thread_end::register(process::generation());
+        let source = Source {
+            settings: Settings::new(Location::Url("sqlite::memory:".into())),
+            secret: None,
+            namespace: None,
+        };
+        let (store, timers) = (Arc::new(testing.store.clone()), Timers::by_hand(&testing.clock));
+        Self::of_shared(Shared {
+            testing: Some(testing),
+            ..Shared::new(source, store, timers)
+        })
+    }
+
+    /// What the pool has if it is the pool of a test.
+    pub(crate) fn testing(&self) -> Option<&testing::Testing> {
+        self.shared.testing.as_ref()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every store implements the trait [`Store`]. A store knows nothing of pools, calls and user types.
 //!
-//! Modules, top first: `redis`, `embedded`, `memory`, `watch`, `api`, `credentials`, `limits`. Imports point downwards.
+//! Modules, top first: `redis`, `embedded`, `testing`, `memory`, `watch`, `api`, `credentials`, `limits`. Imports point downwards.
 
 mod api;
 pub(crate) mod credentials;
@@ -11,6 +11,8 @@ pub mod embedded;
 pub(crate) mod limits;
 pub mod memory;
 pub mod redis;
+#[cfg(feature = "testing")]
+pub(crate) mod testing;
 mod watch;
 
 use std::any::Any;

@@ -247,6 +247,12 @@ impl Entry<()> {
 }
 
 impl<R> Entry<R> {
+    /// The key, before a pool renames it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn checked_key(&self) -> Result<Key, Error> {
+        self.target.key()
+    }
+
     /// The entry of a call.
     pub(super) fn of_spec(
         spec: Result<Box<CallSpec>, Error>,

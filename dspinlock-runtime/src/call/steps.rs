@@ -98,6 +98,15 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
 
     /// After the engine's outcome.
     pub(super) fn entered(&self, entering: &mut Entering, entered: Result<Outcome, Error>) -> Decision<R> {
+        let decision = self.decide(entering, entered);
+        #[cfg(feature = "testing")]
+        if let Decision::RunBody(_) = &decision {
+            entering.count_body();
+        }
+        decision
+    }
+
+    fn decide(&self, entering: &mut Entering, entered: Result<Outcome, Error>) -> Decision<R> {
         match entered {
             Ok(Outcome::Lead(lease)) => Decision::RunBody(Some(Permit::new(lease))),
             Ok(Outcome::Alone(alone)) => Decision::RunBody(Some(Permit::alone(alone))),

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use foldhash::fast::RandomState;
@@ -32,7 +32,8 @@ pub(crate) fn open() -> Result<SharedStore, Error> {
 /// Microseconds since 1970.
 type Clock = Box<dyn Fn() -> u64 + Send + Sync>;
 
-/// A store in memory. It is empty when it is opened.
+/// A store in memory. It is empty when it is opened. Clones share the entries.
+#[derive(Clone)]
 pub struct Memory(Arc<Shared>);
 
 struct Shared {
@@ -73,13 +74,32 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// Executes a step. Returns its reply, and whether it has written.
+    pub(crate) fn apply(&self, key: &Key, request: &Request) -> (Reply, bool) {
+        self.0.apply(key, request)
+    }
+
+    /// Resolves at the next change after this call, also if it precedes the first poll.
+    pub(crate) fn changed(&self) -> impl Future<Output = ()> + Send + 'static {
+        Watch::wait(&self.0.watch)
+    }
+
+    /// Removes every entry.
+    #[cfg(feature = "testing")]
+    pub(crate) fn clear(&self) {
+        self.0.entries().by_name.clear();
+        self.0.watch.wake();
+    }
+}
+
 impl Shared {
-    fn step(&self, key: &Key, request: &Request) -> Reply {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+    fn apply(&self, key: &Key, request: &Request) -> (Reply, bool) {
+        let mut entries = self.entries();
         let (now, name) = ((self.clock)(), key.name());
         let before = entries.by_name.get(&name).cloned().unwrap_or_default().at(now);
         let (after, reply) = protocol::apply(key, &before, now, request);
-        let Some(after) = after else { return reply };
+        let Some(after) = after else { return (reply, false) };
         match after {
             Entry::Absent => drop(entries.by_name.remove(&name)),
             after => entries.write(name, after, now),
@@ -89,7 +109,11 @@ impl Shared {
         if !matches!(request, Request::Renew(_)) && self.watch.is_watched() {
             self.watch.wake();
         }
-        reply
+        (reply, true)
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,8 +132,8 @@ impl Entries {
 
 impl Store for Memory {
     fn step(&self, key: &Key, request: Request, _: Instant) -> Boxed<Result<Reply, Failure>> {
-        let (shared, key) = (self.0.clone(), key.clone());
-        Box::pin(async move { Ok(shared.step(&key, &request)) })
+        let (memory, key) = (self.clone(), key.clone());
+        Box::pin(async move { Ok(memory.apply(&key, &request).0) })
     }
 
     fn step_watched(
@@ -118,7 +142,7 @@ impl Store for Memory {
         request: Request,
         since: Instant,
     ) -> Boxed<Result<(Reply, Change), Failure>> {
-        let changed = Watch::wait(&self.0.watch);
+        let changed = self.changed();
         let reply = self.step(key, request, since);
         Box::pin(async move { Ok((reply.await?, Box::pin(changed) as Change)) })
     }
