@@ -253,6 +253,12 @@ impl<R> Entry<R> {
         self.target.key()
     }
 
+    /// The name of the site.
+    #[cfg(feature = "testing")]
+    pub(crate) fn site(&self) -> &str {
+        &self.target.site
+    }
+
     /// The entry of a call.
     pub(super) fn of_spec(
         spec: Result<Box<CallSpec>, Error>,

@@ -5,10 +5,13 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use crate::call::Entry;
+use crate::engine::{self, CallSpec, Outcome};
 use crate::error::Error;
 use crate::key::Key;
-use crate::lease::heartbeat;
+use crate::lease::held::Caller;
+use crate::lease::{Lease, heartbeat};
 use crate::lock::HashDSpinlock;
+use crate::options::{Options, Wait};
 use crate::pool::Pool;
 use crate::pool::testing::Testing;
 use crate::rt::blocking;
@@ -51,17 +54,26 @@ mod sealed {
 
     pub trait HasKey {
         fn checked(&self) -> Result<Key, Error>;
+        fn site(&self) -> &str;
     }
 
     impl<R> HasKey for Entry<R> {
         fn checked(&self) -> Result<Key, Error> {
             self.checked_key()
         }
+
+        fn site(&self) -> &str {
+            self.site()
+        }
     }
 
     impl HasKey for HashDSpinlock {
         fn checked(&self) -> Result<Key, Error> {
             self.checked_key()
+        }
+
+        fn site(&self) -> &str {
+            "explicit lock"
         }
     }
 }
@@ -162,7 +174,7 @@ impl TestPool {
     /// let pool = Pool::for_test();
     /// let lock = HashDSpinlock::new("report").pool(&pool);
     /// let held = lock.acquire_blocking()?;
-    /// let second = std::thread::spawn(move || lock.acquire_blocking());
+    /// let second = std::thread::spawn(move || lock.acquire_blocking().map(drop));
     /// pool.waiting_blocking(1);
     /// drop(held);
     /// second.join().expect("the thread does not panic")?; // it has the lock
@@ -172,19 +184,53 @@ impl TestPool {
         blocking::wait(self.waiting(calls));
     }
 
+    /// Holds the key as a call does whose body runs, until the lease is dropped. Calls of this pool wait for it as for another
+    /// process. With [`advance`](Self::advance), its heartbeat renews it.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// use dspinlock::{Entry, Pool, Status};
+    ///
+    /// let pool = Pool::for_test();
+    /// let price = Entry::of::<u64>("price").part(&7).pool(&pool);
+    /// let held = pool.hold(&price);
+    /// assert!(matches!(price.status_blocking()?, Status::Held { .. }));
+    /// drop(held);
+    /// assert_eq!(price.status_blocking()?, Status::Free);
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if the key is held already, if it cannot be hashed, or if a request of [`fail_next`](Self::fail_next) fails.
+    #[track_caller]
+    pub fn hold(&self, key: &impl TestKey) -> Lease {
+        let caller = Caller::new(key.site().to_owned());
+        let options = Options::new().wait(Wait::AtMost(Duration::ZERO));
+        let spec = match key.checked() {
+            Ok(key) => CallSpec::new(key, caller, options, Some(self.0.clone())),
+            Err(error) => panic!("{error}"),
+        };
+        match blocking::wait(engine::acquire(Box::new(spec))) {
+            Ok(Outcome::Lead(lease)) => lease,
+            Ok(_) => unreachable!("the call wants no value and runs no body"),
+            Err(error) => panic!("cannot hold the key: {error}"),
+        }
+    }
+
     /// Lets the call of this pool that holds the key lose its lease at once, as if its process was killed or paused, and the lease
     /// had expired. The key is free, so another call may acquire it. What the old holder returns is not stored.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;
-    /// use dspinlock::{Acquired, HashDSpinlock, Pool};
+    /// use dspinlock::{HashDSpinlock, Pool};
     ///
     /// let pool = Pool::for_test();
     /// let lock = HashDSpinlock::new("report").pool(&pool);
-    /// if let Acquired::Locked(lease) = lock.acquire_blocking()? {
-    ///     pool.lose_lease(&lock);
-    ///     assert!(lease.is_lost());
-    /// }
+    /// let lease = pool.hold(&lock);
+    /// pool.lose_lease(&lock);
+    /// assert!(lease.is_lost());
+    /// assert!(!lock.is_held_blocking()?);
     /// # Ok::<(), dspinlock::Error>(())
     /// ```
     ///
@@ -274,8 +320,8 @@ impl TestPool {
     /// From now on the pushes of the store to this pool are lost. So a call that waits for another process looks again after its
     /// `spinlock_sleep_thresh` only, and a `near_cache` keeps a value for its whole age.
     ///
-    /// Calls of one pool wake each other without the store. [`another_process`](Self::another_process) has a waiting call that
-    /// depends on pushes.
+    /// Calls of one pool that wait for each other need no pushes. A call that waits for [`hold`](Self::hold), or for
+    /// [`another_process`](Self::another_process), does.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;
@@ -285,12 +331,13 @@ impl TestPool {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), dspinlock::Error> {
-    /// let (pool, other) = (Pool::for_test(), HashDSpinlock::new("report"));
-    /// let held = other.clone().pool(&pool.another_process()).acquire().await?;
+    /// let pool = Pool::for_test();
+    /// let lock = HashDSpinlock::new("report").pool(&pool);
+    /// let held = pool.hold(&lock);
     /// pool.drop_wakeups();
-    /// let waiting = tokio::spawn(other.pool(&pool).acquire());
+    /// let waiting = tokio::spawn(lock.acquire());
     /// pool.waiting(1).await;
-    /// drop(held); // nobody tells the waiting call
+    /// drop(held); // no push tells the waiting call
     /// pool.advance(Duration::from_millis(500));
     /// waiting.await.expect("the task does not panic")?; // it has looked again
     /// # Ok(())

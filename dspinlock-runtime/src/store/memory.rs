@@ -40,6 +40,9 @@ struct Shared {
     entries: Mutex<Entries>,
     clock: Clock,
     watch: Arc<Watch>,
+    /// An entry ends when its time is over. On a server it ends up to a millisecond later.
+    #[cfg(feature = "testing")]
+    ends_on_time: bool,
 }
 
 #[derive(Default)]
@@ -66,10 +69,15 @@ impl Memory {
 
     /// A store with a custom clock, for tests.
     pub fn with_clock(clock: Clock) -> Self {
+        Self(Arc::new(Shared::new(clock)))
+    }
+
+    /// [`with_clock`](Self::with_clock), for the tests of users: after `advance(ttl)` a value is gone.
+    #[cfg(feature = "testing")]
+    pub(crate) fn on_time(clock: Clock) -> Self {
         Self(Arc::new(Shared {
-            entries: Mutex::default(),
-            clock,
-            watch: Arc::default(),
+            ends_on_time: true,
+            ..Shared::new(clock)
         }))
     }
 }
@@ -94,10 +102,25 @@ impl Memory {
 }
 
 impl Shared {
+    fn new(clock: Clock) -> Self {
+        Self {
+            entries: Mutex::default(),
+            clock,
+            watch: Arc::default(),
+            #[cfg(feature = "testing")]
+            ends_on_time: false,
+        }
+    }
+
     fn apply(&self, key: &Key, request: &Request) -> (Reply, bool) {
         let mut entries = self.entries();
         let (now, name) = ((self.clock)(), key.name());
         let before = entries.by_name.get(&name).cloned().unwrap_or_default().at(now);
+        #[cfg(feature = "testing")]
+        let before = match before.until() {
+            Some(until) if self.ends_on_time && until <= now / 1000 => Entry::Absent,
+            _ => before,
+        };
         let (after, reply) = protocol::apply(key, &before, now, request);
         let Some(after) = after else { return (reply, false) };
         match after {

@@ -51,7 +51,7 @@ impl TestStore {
         let begun = begun.unwrap_or(Duration::ZERO);
         let of_store = clock.clone();
         Self {
-            memory: Memory::with_clock(Box::new(move || (begun + of_store.moved()).as_micros() as u64)),
+            memory: Memory::on_time(Box::new(move || (begun + of_store.moved()).as_micros() as u64)),
             processes: Arc::default(),
             own: Arc::default(),
             timers: Timers::by_hand(clock),

@@ -17,7 +17,7 @@ use crate::rt::clock::{BY_HAND, Instant};
 
 /// How many tasks of the background thread may wake each other in a row before the clock moves on. The longest row is four: a
 /// timer, a task, a task that it spawns, and the heartbeat.
-const HOPS: usize = 16;
+const HOPS: usize = 8;
 
 pub(crate) struct Manual {
     state: Mutex<State>,
