@@ -34,7 +34,10 @@
 //! - [`guide::migrating`]: a guide for users of the Python package `py-dspinlock`. [`guide::coming_from`]: a guide for users
 //!   of `cached`, rslock, FusionCache, redsync and singleflight.
 //! - [`guide::steering`]: invalidation, jobs, idempotent requests, stored errors, and a pool per test.
-#![cfg_attr(feature = "testing", doc = "- [`guide::testing`]: tests without a server, with a clock that is moved by hand.")]
+#![cfg_attr(
+    feature = "testing",
+    doc = "- [`guide::testing`]: tests without a server, with a clock that is moved by hand."
+)]
 //!
 //! Without [`init`] the first call opens the URL in the environment variable `DSPINLOCK_URL`. Without that variable it
 //! opens the embedded store, a file of this user on this machine, in which every program has its own results.

@@ -107,7 +107,9 @@ pub fn the_number_of_entries_stays_within_the_size() {
         cache.get(&key(number), Instant::now(), AGE, value)
     };
     let fill = move |cache: &Arc<NearCache>, number: u8| {
-        let placeholder = cache.reserve(&key(number), Instant::now()).expect("the cache is on");
+        let placeholder = cache
+            .reserve(&key(number), Instant::now())
+            .expect("the cache is on");
         placeholder.fill(Arc::new(number));
     };
     let threads: [Box<dyn FnOnce(Arc<NearCache>) + Send>; 4] = [
