@@ -19,7 +19,7 @@ use crate::rt::blocking;
 /// A pool for one test: it needs no server, its clock stands still until the test moves it, and the test can break what it uses.
 ///
 /// [`Pool::for_test`] opens it. It is a [`Pool`] by `Deref`: [`bind`](Pool::bind) makes it the pool of the code under test, and
-/// `pool = &pool` or [`scope`](Pool::scope) work too. The engine, the protocol and the heartbeat are those of every other pool. The
+/// [`scope`](Pool::scope) or `pool = &pool` work too. `(*pool).clone()` is a `Pool`, for a struct that has one. The engine, the protocol and the heartbeat are those of every other pool. The
 /// store is a map in memory that pushes changes as a server does. Clones share everything, and two pools share nothing.
 ///
 /// The clock stands still: no value or lease expires, and no call times out, until the test calls [`advance`](Self::advance). Then
@@ -103,7 +103,8 @@ impl Pool {
 
 impl TestPool {
     /// Moves the clock of the pool. Everything that is due happens in order, each at its time: values and leases expire, leases are
-    /// renewed, and waiting calls look again or time out. Blocks the thread until that is over, usually for less than a millisecond.
+    /// renewed, and waiting calls look again or time out. Blocks the thread until that is over: for some microseconds for each of
+    /// these events.
     ///
     /// The code of the test goes on by itself: a call that has timed out returns when its task or thread runs again, so await
     /// it or join it. A call that begins after this method begins at the new time: [`waiting`](Self::waiting) waits until a call in
@@ -297,6 +298,8 @@ impl TestPool {
     /// Lets the reply to the next request of this pool take so long, by the clock of the pool. The store executes the request at
     /// once. If the delay exceeds the time limit of a request, 5 s, the request fails with
     /// [`StoreFailure::Timeout`](crate::StoreFailure::Timeout) after that time.
+    ///
+    /// The reply waits until the clock is moved. So a method that blocks its thread needs another thread that moves it.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;

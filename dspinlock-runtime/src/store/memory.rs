@@ -117,10 +117,7 @@ impl Shared {
         let (now, name) = ((self.clock)(), key.name());
         let before = entries.by_name.get(&name).cloned().unwrap_or_default().at(now);
         #[cfg(feature = "testing")]
-        let before = match before.until() {
-            Some(until) if self.ends_on_time && until <= now / 1000 => Entry::Absent,
-            _ => before,
-        };
+        let before = self.without_ended(before, now);
         let (after, reply) = protocol::apply(key, &before, now, request);
         let Some(after) = after else { return (reply, false) };
         match after {
@@ -133,6 +130,15 @@ impl Shared {
             self.watch.wake();
         }
         (reply, true)
+    }
+
+    /// Nothing instead of an entry that ends at this moment, if entries end on time.
+    #[cfg(feature = "testing")]
+    fn without_ended(&self, entry: Entry, now: u64) -> Entry {
+        match entry.until() {
+            Some(until) if self.ends_on_time && until <= now / 1000 => Entry::Absent,
+            _ => entry,
+        }
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
