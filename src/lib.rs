@@ -45,6 +45,10 @@
 //! - [`guide::shutting_down`]: freeing all keys after SIGTERM.
 //! - [`guide::operating`]: entries in `redis-cli`, eviction, persistence, permissions.
 //! - [`guide::fencing`]: what a lock cannot promise, and how a SQL table refuses an old holder.
+#![cfg_attr(
+    feature = "testing",
+    doc = "- [`guide::testing`]: tests without a server, with a clock that is moved by hand."
+)]
 //! - [`guide::migrating`]: for users of the Python package `py-dspinlock`.
 //! - [`guide::coming_from`]: for users of `cached`, rslock, FusionCache, redsync and singleflight.
 //!
@@ -60,6 +64,7 @@
 //! | `sentinel` | `redis+sentinel://` |
 //! | `cluster` | `redis+cluster://` |
 //! | `inspect` | [`Pool::keys`], [`Pool::key_info`], [`Pool::delete_key`] and [`Pool::servers`], for tools |
+//! | `testing` | `Pool::for_test`: a pool for a test, without a server and with a clock that is moved by hand |
 
 /// Runs a function once per key, across every thread, process and host that shares a store.
 ///
@@ -71,6 +76,8 @@ pub use dspinlock_runtime::{
     Stored, Tls, Wait, acquire_all, acquire_all_blocking, bounds, current, fresh, fresh_blocking, init,
     isoformat, served, served_blocking, site, sorted,
 };
+#[cfg(feature = "testing")]
+pub use dspinlock_runtime::{TestKey, TestPool};
 
 #[cfg(feature = "inspect")]
 pub use dspinlock_runtime::{Answer, KeyInfo, Keys, Server};
@@ -113,6 +120,9 @@ pub mod guide {
 
     #[doc = include_str!("../docs/fencing.md")]
     pub mod fencing {}
+    #[cfg(feature = "testing")]
+    #[doc = include_str!("../docs/testing.md")]
+    pub mod testing {}
 
     #[doc = include_str!("../docs/migrating.md")]
     pub mod migrating {}

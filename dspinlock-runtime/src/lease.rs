@@ -397,7 +397,7 @@ impl Lease {
                 let mut publish = Publish {
                     id: held.id,
                     ttl: millis(ttl),
-                    took: millis(held.acquired.elapsed()),
+                    took: millis(held.now() - held.acquired),
                     payload: payload.clone(),
                     flag,
                     signature: None,

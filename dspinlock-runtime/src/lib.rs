@@ -26,6 +26,8 @@ pub use call::{Entry, SiteCall, site};
 pub use error::{Error, Holder, KeyName, StoreFailure};
 #[cfg(feature = "inspect")]
 pub use inspect::{Answer, KeyInfo, Keys, Server};
+#[cfg(feature = "testing")]
+pub use inspect::{TestKey, TestPool};
 pub use key::sorted;
 pub use lease::Lease;
 pub use lease::current::{Current, current};

@@ -11,6 +11,8 @@ mod open;
 mod outage;
 pub(crate) mod request;
 mod secret;
+#[cfg(feature = "testing")]
+pub(crate) mod testing;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +39,7 @@ use crate::rt::handle::Handle;
 use crate::rt::op::Op;
 use crate::rt::process::{self, Owned, PerProcess};
 use crate::rt::thread_end;
+use crate::rt::timers::Timers;
 use crate::rt::{background, blocking};
 use crate::store::unopened::{TryOpen, Unopened};
 use crate::store::{Failure, RedisParameters, SharedStore};
@@ -154,7 +157,11 @@ impl Global {
                 Some(source) => source.clone(),
                 None => Source::new(Settings::from_environment()?)?,
             };
-            Ok(Pool::with_store(source, Arc::new(Unopened(try_open))))
+            Ok(Pool::of_shared(Shared::new(
+                source,
+                Arc::new(Unopened(try_open)),
+                Timers::default(),
+            )))
         })
     }
 }
@@ -250,6 +257,27 @@ struct Shared {
     near_cache: Arc<NearCache>,
     outages: Outages,
     closing: Closing,
+    timers: Timers,
+    #[cfg(feature = "testing")]
+    testing: Option<testing::Testing>,
+}
+
+impl Shared {
+    fn new(source: Source, store: SharedStore, timers: Timers) -> Self {
+        let near_cache = Arc::new(NearCache::new(source.settings.near_cache_size));
+        store.listen(near_cache.clone());
+        Self {
+            source,
+            requests: Requests::new(store, near_cache.clone(), timers.clone()),
+            flights: Flights::default(),
+            near_cache,
+            outages: Outages::default(),
+            closing: Closing::default(),
+            timers,
+            #[cfg(feature = "testing")]
+            testing: None,
+        }
+    }
 }
 
 impl Pool {
@@ -320,20 +348,10 @@ impl Pool {
     fn from_source(source: Source) -> Result<Self, Error> {
         thread_end::register(process::generation());
         let store = source.settings.open_store()?;
-        Ok(Self::with_store(source, store))
+        Ok(Self::of_shared(Shared::new(source, store, Timers::default())))
     }
 
-    fn with_store(source: Source, store: SharedStore) -> Self {
-        let near_cache = Arc::new(NearCache::new(source.settings.near_cache_size));
-        store.listen(near_cache.clone());
-        let shared = Shared {
-            source,
-            requests: Requests::new(store, near_cache.clone()),
-            flights: Flights::default(),
-            near_cache,
-            outages: Outages::default(),
-            closing: Closing::default(),
-        };
+    fn of_shared(shared: Shared) -> Self {
         Self {
             shared: Handle::new(Owned::new(shared)),
         }
@@ -464,6 +482,12 @@ impl Pool {
         &self.shared.closing
     }
 
+    /// The clock of the pool.
+    #[inline]
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.shared.timers
+    }
+
     pub(crate) fn flights(&self) -> Flights {
         match &self.shared {
             Handle::Counted(shared) => shared.flights.clone(),
@@ -515,7 +539,7 @@ impl Pool {
         let (pool, key) = (self.clone(), key.clone());
         background::spawn(async move {
             loop {
-                background::sleep(PROBE_PAUSE).await;
+                pool.timers().sleep(PROBE_PAUSE).await;
                 let read = Request::Read(Read { bound: Head::LENGTH });
                 if pool.send(&key, read).await.is_ok() {
                     pool.shared.outages.end(server);
@@ -614,6 +638,29 @@ impl Pool {
 
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.shared.is_same(&other.shared)
+    }
+}
+
+#[cfg(feature = "testing")]
+impl Pool {
+    /// The pool of a test, with default settings.
+    pub(crate) fn of_test(testing: testing::Testing) -> Self {
+        thread_end::register(process::generation());
+        let source = Source {
+            settings: Settings::new(Location::Url("sqlite::memory:".into())),
+            secret: None,
+            namespace: None,
+        };
+        let (store, timers) = (Arc::new(testing.store.clone()), Timers::by_hand(&testing.clock));
+        Self::of_shared(Shared {
+            testing: Some(testing),
+            ..Shared::new(source, store, timers)
+        })
+    }
+
+    /// What the pool has if it is the pool of a test.
+    pub(crate) fn testing(&self) -> Option<&testing::Testing> {
+        self.shared.testing.as_ref()
     }
 }
 

@@ -12,3 +12,4 @@ pub(crate) mod op;
 pub(crate) mod process;
 pub(crate) mod sync;
 pub(crate) mod thread_end;
+pub(crate) mod timers;

@@ -2,7 +2,7 @@
 //!
 //! Every store implements the trait [`Store`]. A store knows nothing of pools, calls and user types.
 //!
-//! Modules, top first: `redis`, `embedded`, `memory`, `unopened`, `watch`, `api`, `credentials`, `limits`. Imports point downwards.
+//! Modules, top first: `redis`, `embedded`, `testing`, `memory`, `unopened`, `watch`, `api`, `credentials`, `limits`. Imports point downwards.
 
 mod api;
 pub(crate) mod credentials;
@@ -11,6 +11,8 @@ pub mod embedded;
 pub(crate) mod limits;
 pub mod memory;
 pub mod redis;
+#[cfg(feature = "testing")]
+pub(crate) mod testing;
 pub(crate) mod unopened;
 mod watch;
 

@@ -266,6 +266,18 @@ impl Entry<()> {
 }
 
 impl<R> Entry<R> {
+    /// The key, before a pool renames it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn checked_key(&self) -> Result<Key, Error> {
+        self.target.key()
+    }
+
+    /// The name of the site.
+    #[cfg(feature = "testing")]
+    pub(crate) fn site(&self) -> &str {
+        &self.target.site
+    }
+
     /// The entry of a call.
     pub(super) fn of_spec(
         spec: Result<Box<CallSpec>, Error>,

@@ -28,6 +28,7 @@ use crate::protocol::header::Check;
 use crate::protocol::tag::Tag;
 use crate::rt::clock::Instant;
 use crate::rt::in_flight::InFlight;
+use crate::rt::timers::Timers;
 use crate::scope;
 
 /// A call whose options and key are being set.
@@ -196,6 +197,12 @@ impl Order {
         }
     }
 
+    /// The clock of the call.
+    pub(super) fn timers(&self) -> Timers {
+        self.pool()
+            .map_or_else(Timers::default, |pool| pool.timers().clone())
+    }
+
     fn key(&self) -> Option<Key> {
         let key = Key::new(self.site.format(), self.options().prefix.clone(), self.digest?);
         Some(match self.site.name {
@@ -218,8 +225,8 @@ impl Order {
             return None;
         }
         let key = self.key()?;
-        let now = Instant::now();
         let pool = self.pool()?;
+        let now = pool.timers().now();
         let key = pool.store_key(key);
         let Some(validated) = self.validated().ok()? else {
             return pool.near_cache().get(&key, now, age, from_entry).map(Ok);
@@ -324,12 +331,13 @@ impl Order {
         };
         let mut options = self.options().clone();
         options.cached_if_computed = self.cached;
-        let since = *self.since.get_or_insert_with(Instant::now);
+        let timers = self.timers();
+        let since = *self.since.get_or_insert_with(|| timers.now());
         // After a refused value, the call waits for the rest of its time.
         if self.refusals > 0
             && let Some(budget) = options.budget()
         {
-            options.wait = Some(Wait::AtMost(budget.saturating_sub(since.elapsed())));
+            options.wait = Some(Wait::AtMost(budget.saturating_sub(timers.elapsed(since))));
         }
         let own = self.own.as_deref();
         let caller = Caller {
@@ -391,6 +399,15 @@ impl Entering {
     /// The name of the site.
     pub(super) fn site(&self) -> Cow<'static, str> {
         self.order.site_name()
+    }
+
+    /// The body of the call begins. Only the pool of a test counts it.
+    #[cfg(feature = "testing")]
+    pub(super) fn count_body(&self) {
+        let pool = self.order.pool();
+        if let Some(testing) = pool.as_ref().and_then(Pool::testing) {
+            testing.count_body(&self.site());
+        }
     }
 
     /// The key, for messages.

@@ -134,6 +134,15 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
 
     /// After the engine's outcome.
     pub(super) fn entered(&self, entering: &mut Entering, entered: Result<Outcome, Error>) -> Decision<R> {
+        let decision = self.decide(entering, entered);
+        #[cfg(feature = "testing")]
+        if let Decision::RunBody(_) = &decision {
+            entering.count_body();
+        }
+        decision
+    }
+
+    fn decide(&self, entering: &mut Entering, entered: Result<Outcome, Error>) -> Decision<R> {
         let (how, found, placeholder) = match entered {
             Ok(Outcome::Lead(lease)) => return Decision::RunBody(Some(Permit::new(lease))),
             Ok(Outcome::Alone(alone)) => return Decision::RunBody(Some(Permit::alone(alone))),

@@ -17,7 +17,7 @@ use crate::engine::Permit;
 use crate::error::Error;
 use crate::lease::current::Frame;
 use crate::pool::Pool;
-use crate::rt::background;
+use crate::rt::timers::Timers;
 
 /// What `detach` needs of the body's future and of its result: the task of the body may outlive the call and may run on any
 /// thread.
@@ -80,12 +80,13 @@ where
     let fence = permit.as_ref().and_then(|permit| permit.fence());
     let has_lease = permit.as_ref().is_some_and(|permit| permit.has_lease());
     let limit = has_lease.then(|| entering.max_block_time());
+    let timers = entering.order.timers();
     let run = Run::with_permit(permit, steps.clone(), body);
     let pool = Pool::chosen();
     let task = runtime.spawn(async move {
         match pool {
-            Some(pool) => pool.scope(stopped_after(limit, run)).await,
-            None => stopped_after(limit, run).await,
+            Some(pool) => pool.scope(stopped_after(limit, timers, run)).await,
+            None => stopped_after(limit, timers, run).await,
         }
     });
     let outcome = task.await;
@@ -103,7 +104,7 @@ where
 }
 
 /// Drops the body after the limit, which aborts the lock. A result that is being published is not stopped.
-async fn stopped_after<F, R, P, K>(limit: Option<Duration>, run: Run<F, R, P, K>) -> Option<R>
+async fn stopped_after<F, R, P, K>(limit: Option<Duration>, timers: Timers, run: Run<F, R, P, K>) -> Option<R>
 where
     F: Future<Output = R>,
     K: Keep<R>,
@@ -111,7 +112,7 @@ where
     let Some(limit) = limit else {
         return Some(run.await);
     };
-    stopped_by(background::sleep(limit), run).await
+    stopped_by(timers.sleep(limit), run).await
 }
 
 /// Polls a call until `stop` resolves while its body runs.

@@ -76,9 +76,9 @@ impl Attempt {
                 Tried::Away => return self.alone(state.claim.into_leader()),
                 Tried::Held(rest) => self.sleep(rest, state.change.take()).await,
             }
-            background::sleep(state.claim.backoff()).await;
+            self.pool.timers().sleep(state.claim.backoff()).await;
             if self.is_held_by_python(&state) {
-                background::sleep(PYTHON_PAUSE).await;
+                self.pool.timers().sleep(PYTHON_PAUSE).await;
             }
             if let Some(found) = self.read_value(&mut state).await? {
                 return Ok(self.found(state, found));
@@ -97,9 +97,9 @@ impl Attempt {
             let (reply, change) = match requests.send_watched(&self.key, request, &mut false).await {
                 Ok(described) => described,
                 // The lease may be lost because the store is away.
-                Err(error) if failures.may_pass(&error, Instant::now()) => {
-                    match self.policy.failed(Instant::now()) {
-                        Next::Sleep(rest) => background::sleep(rest).await,
+                Err(error) if failures.may_pass(&error, self.now()) => {
+                    match self.policy.failed(self.now()) {
+                        Next::Sleep(rest) => self.pool.timers().sleep(rest).await,
                         _ => return Err(lost),
                     }
                     continue;
@@ -112,7 +112,7 @@ impl Attempt {
                 Reply::Exists(_) if self.key.is_shared() => return Ok(Found::NO_VALUE),
                 Reply::Busy(existing) => {
                     self.meets(&existing)?;
-                    match self.policy.busy(Instant::now(), &existing) {
+                    match self.policy.busy(self.now(), &existing) {
                         Next::Sleep(rest) => self.sleep(rest, Some(change)).await,
                         Next::TakeOver(_) => self.sleep(YIELD, Some(change)).await,
                         Next::TimedOut(_) => return Err(lost),
@@ -136,7 +136,7 @@ impl Attempt {
         if let Ok((_, change)) = requests.send_watched(&self.key, read, &mut false).await {
             tokio::select! {
                 () = change => {}
-                () = background::sleep(YIELD) => {}
+                () = self.pool.timers().sleep(YIELD) => {}
             }
         }
     }
@@ -144,13 +144,18 @@ impl Attempt {
     /// Pauses, then sleeps until `change`, for at most `rest` in all. A change during the pause is latched.
     async fn sleep(&mut self, rest: Duration, change: Option<Change>) {
         let pause = self.policy.pause().min(rest);
-        background::sleep(pause).await;
-        let start = Instant::now();
+        self.pool.timers().sleep(pause).await;
+        let start = self.now();
         tokio::select! {
-            () = background::sleep(rest - pause) => {}
+            () = self.pool.timers().wait(rest - pause) => {}
             () = change.unwrap_or_else(|| Box::pin(std::future::pending())) => {}
         }
-        self.policy.woken(start.elapsed());
+        self.policy.woken(self.now() - start);
+    }
+
+    /// The current moment of the clock of the pool.
+    fn now(&self) -> Instant {
+        self.pool.timers().now()
     }
 
     /// Whether another call of this process holds the key.
@@ -164,7 +169,7 @@ impl Attempt {
     fn may_run_unlocked(&self, existing: &Option<(Existing, Instant)>, error: &Error) -> bool {
         let is_over = existing.as_ref().is_some_and(|(existing, seen)| {
             let remaining = existing.remaining.map(Duration::from_millis);
-            remaining.is_some_and(|remaining| seen.elapsed() >= remaining)
+            remaining.is_some_and(|remaining| self.pool.timers().elapsed(*seen) >= remaining)
         });
         self.spec.runs_unlocked && error.is_of_store() && is_over
     }
@@ -196,17 +201,17 @@ impl Attempt {
         // The bytes of a stale state, which the next ACQUIRE takes over.
         let mut stale = None;
         loop {
-            let sent = Instant::now();
+            let sent = self.now();
             let next = match self.send(state, stale.take()).await {
                 // A connection gave the reply to another request.
                 Ok(Reply::Acquired(id)) if id.tag != state.claim.tag() => return Err(self.unexpected_reply()),
                 // The reply took so long that a renewal is due. A second ACQUIRE grants a full lease. There is no third one,
                 // because the network may always be this slow.
-                Ok(Reply::Acquired(_)) if !state.was_late && sent.elapsed() > self.lease / 3 => {
+                Ok(Reply::Acquired(_)) if !state.was_late && self.now() - sent > self.lease / 3 => {
                     state.was_late = true;
                     continue;
                 }
-                Ok(Reply::Acquired(_)) if Instant::now() >= deadline(self.lease, sent) => {
+                Ok(Reply::Acquired(_)) if self.now() >= deadline(self.lease, sent) => {
                     return Err(Error::LeaseLost { key: self.name() });
                 }
                 Ok(Reply::Acquired(id)) => {
@@ -226,8 +231,8 @@ impl Attempt {
                         let last = state.existing.as_ref().map(|(existing, _)| holder(existing));
                         state.claim.saw_holder(last != Some(holder(&existing)));
                     }
-                    let next = self.policy.busy(Instant::now(), &existing);
-                    state.existing = Some((existing, Instant::now()));
+                    let next = self.policy.busy(self.now(), &existing);
+                    state.existing = Some((existing, self.now()));
                     next
                 }
                 Ok(Reply::Computed) if self.spec.options.cached_if_computed => {
@@ -243,9 +248,9 @@ impl Attempt {
                 Err(error)
                     if self.policy.has_seen_holder()
                         && !self.may_run_unlocked(&state.existing, &error)
-                        && state.failures.may_pass(&error, Instant::now()) =>
+                        && state.failures.may_pass(&error, self.now()) =>
                 {
-                    self.policy.failed(Instant::now())
+                    self.policy.failed(self.now())
                 }
                 Err(error) if self.spec.runs_unlocked && error.is_of_store() => {
                     self.pool.went_away(&self.key, &error);
@@ -317,14 +322,14 @@ impl Attempt {
         if replicas == 0 {
             return Ok(None);
         }
-        let sent = Instant::now();
+        let sent = self.now();
         let request = Request::Renew(Renew {
             id,
             lease: millis(self.lease),
         });
         let renewal = self.pool.requests().send_replicated(&self.key, request, replicas);
         match Box::pin(renewal).await.map_err(as_acquire)? {
-            Reply::Renewed if Instant::now() < deadline(self.lease, sent) => Ok(Some(sent)),
+            Reply::Renewed if self.now() < deadline(self.lease, sent) => Ok(Some(sent)),
             _ => Err(Error::LeaseLost { key: self.name() }),
         }
     }

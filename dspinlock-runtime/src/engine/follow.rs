@@ -12,8 +12,6 @@ use super::wait::Next;
 use crate::error::Error;
 use crate::lease::claim::Claim;
 use crate::pool::flight::{FIRST_PROBE, Handoff, Leader, Probe, Role};
-use crate::rt::background;
-use crate::rt::clock::Instant;
 
 /// Runs a call to its outcome.
 pub(super) async fn run(mut attempt: Attempt, mut joined: Option<Joined>) -> Result<Outcome, Error> {
@@ -124,7 +122,7 @@ impl Attempt {
     async fn follow(&mut self, mut handoff: oneshot::Receiver<Handoff>) -> Result<Option<Handoff>, Error> {
         let (mut seen, mut pause) = (None, FIRST_PROBE);
         loop {
-            let rest = match self.policy.following(Instant::now()) {
+            let rest = match self.policy.following(self.pool.timers().now()) {
                 Next::Sleep(rest) => rest,
                 Next::TakeOver(_) => Duration::ZERO,
                 Next::TimedOut(waited) => return Err(self.timed_out(waited, None)),
@@ -141,7 +139,7 @@ impl Attempt {
                     },
                 },
                 () = self.pool.closing().closed() => return Err(Error::Closed),
-                () = background::sleep(rest.min(pause)) => {}
+                () = self.pool.timers().wait(rest.min(pause)) => {}
             }
             let longest = self.spec.options.spinlock_sleep_thresh;
             match self.pool.flights().probe(&self.key, &mut seen, longest) {

@@ -15,7 +15,7 @@ use crate::pool::flight::{Asked, Found, Leader};
 use crate::protocol::Request;
 use crate::protocol::tag::Tag;
 use crate::rt::process::PerProcess;
-use crate::rt::sync::{Instant, Mutex, MutexGuard, PoisonError};
+use crate::rt::sync::{Mutex, MutexGuard, PoisonError};
 use crate::rt::{background, thread_end};
 
 /// The armed claims of this process, by tag.
@@ -250,21 +250,22 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Sends the ABORT again after a second until the store replies, and once more after one lease: after a broken connection, an
 /// ACQUIRE may arrive behind the ABORT.
 async fn repeat_abort(pool: &Pool, key: &Key, tag: Tag, lease: Duration, mut last: Result<(), Error>) {
-    let end = Instant::now() + lease;
+    let timers = pool.timers();
+    let end = timers.now() + lease;
     loop {
         if let Err(error) = &last
-            && (!is_transient(error) || Instant::now() + RETRY_PAUSE >= end)
+            && (!is_transient(error) || timers.now() + RETRY_PAUSE >= end)
         {
             log::warn!(target: "dspinlock", "cannot abort the lock on {key}, which stays held until its lease expires: {error}");
             return;
         }
-        background::sleep(RETRY_PAUSE).await;
+        timers.sleep(RETRY_PAUSE).await;
         last = abort(pool, key, tag, &mut false).await;
         if last.is_ok() {
             break;
         }
     }
-    background::sleep(end.saturating_duration_since(Instant::now())).await;
+    timers.sleep(end - timers.now()).await;
     let _ = abort(pool, key, tag, &mut false).await;
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::heartbeat;
 use crate::error::{Error, KeyName};
 use crate::pool::Pool;
+use crate::rt::blocking;
 use crate::rt::op::Op;
-use crate::rt::{background, blocking};
 
 /// The longest wait for the replies to the ABORTs.
 const ABORT_LIMIT: Duration = Duration::from_secs(1);
@@ -121,6 +121,6 @@ async fn settles(pool: &Pool, limit: Duration) -> bool {
     tokio::select! {
         biased;
         () = pool.closing().settled() => true,
-        () = background::sleep(limit) => false,
+        () = pool.timers().sleep(limit) => false,
     }
 }

@@ -19,6 +19,8 @@ use std::time::Duration;
 use super::claim;
 use super::held::{Held, Renewal};
 use crate::error::Error;
+#[cfg(feature = "testing")]
+use crate::key::Key;
 use crate::pool::Pool;
 use crate::protocol::tag::Tag;
 use crate::rt::process::PerProcess;
@@ -111,6 +113,8 @@ fn reschedule(held: &Arc<Held>, at: Instant) {
 
 impl Schedule {
     fn insert(&mut self, held: &Arc<Held>, at: Instant) {
+        #[cfg(feature = "testing")]
+        held.pool.timers().wake_at(at, || by_hand::waker(held));
         self.was_extended = true;
         self.times.insert(held.id.tag, at);
         self.due.insert((at, held.id.tag), held.clone());
@@ -207,6 +211,48 @@ pub(super) async fn extend(held: &Arc<Held>, length: Duration) -> Result<bool, E
         let _ = send.send(renew(&held, renewal).await);
     });
     outcome.await.unwrap_or(Ok(false))
+}
+
+/// Leases of a pool whose clock is moved by hand. The clock of the heartbeat never gets to their times, so the moved clock wakes
+/// them.
+#[cfg(feature = "testing")]
+mod by_hand {
+    use std::sync::{Arc, Weak};
+    use std::task::{Wake, Waker};
+
+    use super::{Held, handle_due, heartbeat};
+
+    struct Due(Weak<Held>);
+
+    pub(super) fn waker(held: &Arc<Held>) -> Waker {
+        Arc::new(Due(Arc::downgrade(held))).into()
+    }
+
+    impl Wake for Due {
+        fn wake(self: Arc<Self>) {
+            let Some(held) = self.0.upgrade() else { return };
+            let (now, at) = (held.now(), heartbeat().lock().times.get(&held.id.tag).copied());
+            // The lease may have been released or renewed since.
+            if at.is_some_and(|at| at <= now) {
+                handle_due(&held, now);
+            }
+        }
+    }
+}
+
+/// The lease of this key, for tests.
+#[cfg(feature = "testing")]
+pub(crate) fn find(pool: &Pool, key: &Key) -> Option<Arc<Held>> {
+    let is_it = |held: &&Arc<Held>| held.is_for(pool, key) && !held.is_publishing();
+    heartbeat().lock().due.values().find(is_it).cloned()
+}
+
+/// Loses a lease, for tests.
+#[cfg(feature = "testing")]
+pub(crate) fn lose(held: &Held) {
+    if stop(held) {
+        held.lose();
+    }
 }
 
 impl Heartbeat {

@@ -133,7 +133,7 @@ impl Held {
     }
 
     pub(crate) fn is_lost(&self) -> bool {
-        self.is_inherited() || self.lost.is_set() || Instant::now() >= self.deadline()
+        self.is_inherited() || self.lost.is_set() || self.now() >= self.deadline()
     }
 
     pub(crate) async fn lost(&self) {
@@ -146,6 +146,11 @@ impl Held {
             Ok(())
         }));
         let _ = waiting.await;
+    }
+
+    /// The current moment of the clock of the pool.
+    pub(super) fn now(&self) -> Instant {
+        self.pool.timers().now()
     }
 
     /// Whether the parent of this process holds the lock.
@@ -202,7 +207,7 @@ impl Held {
     pub(super) fn remaining(&self) -> Duration {
         match self.is_lost() {
             true => Duration::ZERO,
-            false => self.deadline().saturating_duration_since(Instant::now()),
+            false => self.deadline().saturating_duration_since(self.now()),
         }
     }
 
@@ -220,7 +225,7 @@ impl Held {
     /// [`Error::InvalidOption`] if the lease cannot have this length.
     pub(super) fn check_length(&self, lease: Duration) -> Result<(), Error> {
         check_lease(lease, self.terms.max_block)?;
-        if self.is_overdue(Instant::now()) {
+        if self.is_overdue(self.now()) {
             return Err(Error::option(format!(
                 "the lease cannot be extended: the lock has been held for `max_block_time` ({:?}); raise it",
                 self.terms.max_block
@@ -247,7 +252,7 @@ impl Held {
             false => length,
         };
         timing.length = length;
-        timing.deadline = timing.deadline.min(deadline(length, Instant::now()));
+        timing.deadline = timing.deadline.min(deadline(length, self.now()));
     }
 
     /// Whether a PUBLISH was sent. It may overtake a RENEW, so a refusal of the RENEW then means nothing.
@@ -257,7 +262,7 @@ impl Held {
 
     /// Sends one RENEW. Returns when to send the next one, or `None` if the store refuses it.
     pub(super) async fn renew(&self, _: &Renewal<'_>) -> Result<Option<Instant>, Error> {
-        let sent = Instant::now();
+        let sent = self.now();
         let request = Renew {
             id: self.id,
             lease: millis(self.timing().length),
@@ -280,7 +285,7 @@ impl Held {
 
     /// When to send another RENEW after one that failed.
     pub(super) fn next_retry(&self) -> Instant {
-        Instant::now() + (self.timing().trusted / 20).min(Duration::from_millis(500))
+        self.now() + (self.timing().trusted / 20).min(Duration::from_millis(500))
     }
 
     fn timing(&self) -> MutexGuard<'_, Timing> {

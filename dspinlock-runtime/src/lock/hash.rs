@@ -471,7 +471,8 @@ impl HashDSpinlock {
         blocking::wait(self.is_held())
     }
 
-    fn checked_key(&self) -> Result<Key, Error> {
+    /// The key, before a pool renames it.
+    pub(crate) fn checked_key(&self) -> Result<Key, Error> {
         self.key
             .clone()
             .ok_or_else(|| Error::ProvidedObjectIsNotHashable {

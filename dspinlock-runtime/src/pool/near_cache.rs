@@ -125,8 +125,8 @@ impl NearCache {
         })
     }
 
-    /// Reserves the slot of `key`. Call this before the read is sent. `None` if the cache is off.
-    pub(crate) fn reserve(self: &Arc<Self>, key: &Key) -> Option<Placeholder> {
+    /// Reserves the slot of `key` at `now`, before the read is sent. `None` if the cache is off.
+    pub(crate) fn reserve(self: &Arc<Self>, key: &Key, now: Instant) -> Option<Placeholder> {
         if self.size == 0 {
             return None;
         }
@@ -136,7 +136,7 @@ impl NearCache {
             cache: self.clone(),
             key: key.clone(),
             token,
-            read_at: Instant::now(),
+            read_at: now,
             remaining: None,
             written: Written::default(),
         })
@@ -317,7 +317,9 @@ mod tests {
     }
 
     fn reserve(cache: &Arc<NearCache>, number: u8) -> Placeholder {
-        cache.reserve(&key(number)).expect("the cache is on")
+        cache
+            .reserve(&key(number), Instant::now())
+            .expect("the cache is on")
     }
 
     /// The value of each key is its number.
@@ -412,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_cache_of_size_zero_is_off() {
-        assert!(cache(0).reserve(&key(1)).is_none());
+        assert!(cache(0).reserve(&key(1), Instant::now()).is_none());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::key::Key;
 use crate::protocol::{self, Read, Reply, Request};
 use crate::rt::clock::Instant;
 use crate::rt::handle::Handle;
+use crate::rt::timers::Timers;
 use crate::store::{self, Boxed, CallerRead, Change, Doubt, Failure, SharedStore, Tracked};
 
 /// Clones share everything.
@@ -23,11 +24,17 @@ pub(crate) struct Requests(Handle<Inner>);
 struct Inner {
     store: SharedStore,
     near_cache: Arc<NearCache>,
+    /// For the ages in the near cache. The time limits of requests are those of the store.
+    timers: Timers,
 }
 
 impl Requests {
-    pub(super) fn new(store: SharedStore, near_cache: Arc<NearCache>) -> Self {
-        Self(Handle::new(Inner { store, near_cache }))
+    pub(super) fn new(store: SharedStore, near_cache: Arc<NearCache>, timers: Timers) -> Self {
+        Self(Handle::new(Inner {
+            store,
+            near_cache,
+            timers,
+        }))
     }
 
     /// Requests whose clones cost nothing.
@@ -185,11 +192,11 @@ impl Requests {
         read: Read,
     ) -> Result<(Reply, Option<Placeholder>), Error> {
         let mut since = Instant::now();
-        let mut placeholder = self.0.near_cache.reserve(key);
+        let mut placeholder = self.0.near_cache.reserve(key, self.0.timers.now());
         if placeholder.is_some() {
             let mut answer = self.0.store.read_tracked(key, read, since).await;
             if let Err(Failure::Lost { extension }) = answer {
-                placeholder = self.0.near_cache.reserve(key);
+                placeholder = self.0.near_cache.reserve(key, self.0.timers.now());
                 since = since.moved_by(extension);
                 answer = self.0.store.read_tracked(key, read, since).await;
             }

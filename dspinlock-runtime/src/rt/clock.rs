@@ -3,8 +3,8 @@
 //! Every module outside of this one reads this clock instead of `std::time::Instant`, which stands still on Linux and macOS
 //! while the machine is suspended. Modules that `tests/races` compiles import it from [`sync`](super::sync).
 //!
-//! The clock is one for the process, because all pools share the heartbeat, and because a near hit would have to load the
-//! clock of its pool first.
+//! The clock is one for the process, because all pools share the heartbeat. A pool of a test has a clock that is moved by hand: see
+//! [`timers`](super::timers).
 
 use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +22,10 @@ pub fn advance(by: Duration) {
 /// A moment of this clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(Duration);
+
+/// When a clock begins that is moved by hand. The clock of the process never gets there, so the heartbeat may keep moments of both.
+#[cfg(feature = "testing")]
+pub(crate) const BY_HAND: Instant = Instant(Duration::from_secs(1 << 48));
 
 impl Instant {
     /// The current moment.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use foldhash::fast::RandomState;
@@ -34,13 +34,17 @@ pub(crate) fn open() -> Result<SharedStore, Error> {
 /// Microseconds since 1970.
 type Clock = Box<dyn Fn() -> u64 + Send + Sync>;
 
-/// A store in memory. It is empty when it is opened.
+/// A store in memory. It is empty when it is opened. Clones share the entries.
+#[derive(Clone)]
 pub struct Memory(Arc<Shared>);
 
 struct Shared {
     entries: Mutex<Entries>,
     clock: Clock,
     watch: Arc<Watch>,
+    /// An entry ends when its time is over. On a server it ends up to a millisecond later.
+    #[cfg(feature = "testing")]
+    ends_on_time: bool,
 }
 
 #[derive(Default)]
@@ -67,21 +71,57 @@ impl Memory {
 
     /// A store with a custom clock, for tests.
     pub fn with_clock(clock: Clock) -> Self {
+        Self(Arc::new(Shared::new(clock)))
+    }
+
+    /// [`with_clock`](Self::with_clock), for the tests of users: after `advance(ttl)` a value is gone.
+    #[cfg(feature = "testing")]
+    pub(crate) fn on_time(clock: Clock) -> Self {
         Self(Arc::new(Shared {
-            entries: Mutex::default(),
-            clock,
-            watch: Arc::default(),
+            ends_on_time: true,
+            ..Shared::new(clock)
         }))
     }
 }
 
+impl Memory {
+    /// Executes a step. Returns its reply, and whether it has written.
+    pub(crate) fn apply(&self, key: &Key, request: &Request) -> (Reply, bool) {
+        self.0.apply(key, request)
+    }
+
+    /// Resolves at the next change after this call, also if it precedes the first poll.
+    pub(crate) fn changed(&self) -> impl Future<Output = ()> + Send + 'static {
+        Watch::wait(&self.0.watch)
+    }
+
+    /// Removes every entry.
+    #[cfg(feature = "testing")]
+    pub(crate) fn clear(&self) {
+        self.0.entries().by_name.clear();
+        self.0.watch.wake();
+    }
+}
+
 impl Shared {
-    fn step(&self, key: &Key, request: &Request) -> Reply {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+    fn new(clock: Clock) -> Self {
+        Self {
+            entries: Mutex::default(),
+            clock,
+            watch: Arc::default(),
+            #[cfg(feature = "testing")]
+            ends_on_time: false,
+        }
+    }
+
+    fn apply(&self, key: &Key, request: &Request) -> (Reply, bool) {
+        let mut entries = self.entries();
         let (now, name) = ((self.clock)(), key.name());
         let before = entries.by_name.get(&name).cloned().unwrap_or_default().at(now);
+        #[cfg(feature = "testing")]
+        let before = self.without_ended(before, now);
         let (after, reply) = protocol::apply(key, &before, now, request);
-        let Some(after) = after else { return reply };
+        let Some(after) = after else { return (reply, false) };
         match after {
             Entry::Absent => drop(entries.by_name.remove(&name)),
             after => entries.write(name, after, now),
@@ -91,7 +131,20 @@ impl Shared {
         if !matches!(request, Request::Renew(_)) && self.watch.is_watched() {
             self.watch.wake();
         }
-        reply
+        (reply, true)
+    }
+
+    /// Nothing instead of an entry that ends at this moment, if entries end on time.
+    #[cfg(feature = "testing")]
+    fn without_ended(&self, entry: Entry, now: u64) -> Entry {
+        match entry.until() {
+            Some(until) if self.ends_on_time && until <= now / 1000 => Entry::Absent,
+            _ => entry,
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,8 +163,8 @@ impl Entries {
 
 impl Store for Memory {
     fn step(&self, key: &Key, request: Request, _: Instant) -> Boxed<Result<Reply, Failure>> {
-        let (shared, key) = (self.0.clone(), key.clone());
-        Box::pin(async move { Ok(shared.step(&key, &request)) })
+        let (memory, key) = (self.clone(), key.clone());
+        Box::pin(async move { Ok(memory.apply(&key, &request).0) })
     }
 
     fn step_watched(
@@ -120,7 +173,7 @@ impl Store for Memory {
         request: Request,
         since: Instant,
     ) -> Boxed<Result<(Reply, Change), Failure>> {
-        let changed = Watch::wait(&self.0.watch);
+        let changed = self.changed();
         let reply = self.step(key, request, since);
         Box::pin(async move { Ok((reply.await?, Box::pin(changed) as Change)) })
     }

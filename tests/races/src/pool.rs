@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::pool::closing::Closing;
 use crate::pool::flight::Flights;
+use crate::rt::timers::Timers;
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -102,6 +103,10 @@ impl Pool {
 
     pub(crate) fn closing(&self) -> &Closing {
         &self.closing
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &Timers
     }
 
     pub(crate) fn flights(&self) -> Flights {

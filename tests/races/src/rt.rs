@@ -12,3 +12,4 @@ pub mod op;
 pub mod process;
 pub mod sync;
 pub mod thread_end;
+pub mod timers;

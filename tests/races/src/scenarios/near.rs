@@ -48,7 +48,7 @@ impl World {
                 "an entry of version {entry} after a change to {notified}"
             );
         }
-        if let Some(placeholder) = self.cache.reserve(&key()) {
+        if let Some(placeholder) = self.cache.reserve(&key(), Instant::now()) {
             let version = self.version.load(Ordering::SeqCst);
             placeholder.fill(Arc::new(version));
         }
@@ -111,7 +111,9 @@ pub fn the_number_of_entries_stays_within_the_size() {
             .map(|near| near.value)
     };
     let fill = move |cache: &Arc<NearCache>, number: u8| {
-        let placeholder = cache.reserve(&key(number)).expect("the cache is on");
+        let placeholder = cache
+            .reserve(&key(number), Instant::now())
+            .expect("the cache is on");
         placeholder.fill(Arc::new(number));
     };
     let threads: [Box<dyn FnOnce(Arc<NearCache>) + Send>; 4] = [
