@@ -48,6 +48,6 @@ fn main() -> ExitCode {
         #[cfg(unix)]
         Command::Exec(args) => exec::run(args),
         #[cfg(unix)]
-        Command::ExecGuard(args) => exec::guard(args),
+        Command::ExecGuard(args) => exec::guard(&args),
     }
 }
