@@ -23,7 +23,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use dspinlock::__private::{Call, Site};
-use dspinlock::Pool;
+use dspinlock::{Error, Pool};
 
 use self::job::{Failure, Finished, Job, code_of};
 use self::signals::Signals;
@@ -263,6 +263,21 @@ impl Plan {
             Err(Failure::NoGuard(reason)) => {
                 print(reason);
                 Exit::Internal.into()
+            }
+            // A run that was skipped is no failure: cron would mail a message.
+            Err(Failure::Lock(Error::FailIfKeyExistsIsEnabled { .. })) => Exit::Busy.into(),
+            Err(Failure::Lock(Error::SpinlockTriesExceeded { .. })) if self.args.skip_if_busy => {
+                Exit::Busy.into()
+            }
+            Err(Failure::Lock(Error::SpinlockTriesExceeded { waited, holder, .. })) => {
+                let by = holder.map_or_else(String::new, |holder| {
+                    format!(" by process {} on `{}`", holder.process_id(), holder.host())
+                });
+                print(format_args!(
+                    "timed out after {waited:.1?}: `{}` is held{by}; raise `--wait` if its command takes longer",
+                    self.args.key
+                ));
+                Exit::Busy.into()
             }
             Err(Failure::Lock(error)) => {
                 print(&error);

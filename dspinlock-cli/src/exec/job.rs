@@ -10,12 +10,14 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dspinlock::{Current, Error};
-use rustix::process::{Pid, Signal, kill_current_process_group, kill_process_group, test_kill_process_group};
+use rustix::process::{
+    Pid, Signal, WaitOptions, kill_current_process_group, kill_process_group, test_kill_process_group,
+    waitpgid,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -97,7 +99,7 @@ impl Job {
         drop(pipes);
         let mut running = Running {
             channel,
-            deadline: i64::MIN,
+            deadline: 0,
             group: None,
             terminal: Terminal::open(),
         };
@@ -131,12 +133,12 @@ impl Job {
         stdio: [std::os::fd::BorrowedFd<'_>; 3],
     ) -> io::Result<(Channel, Child)> {
         let (socket, of_guard) = UnixStream::pair()?;
-        // The file of this program may have been replaced.
-        let own = Path::new("/proc/self/exe");
-        let program = match own.exists() {
-            true => own.into(),
-            false => std::env::current_exe()?,
-        };
+        // An orphan of a killed guard becomes a child of this process, so `end_group` sees its end.
+        #[cfg(target_os = "linux")]
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        // The file may have been replaced by that of another version.
+        let file = std::env::current_exe().ok().filter(|file| file.exists());
+        let program = file.unwrap_or_else(|| "/proc/self/exe".into());
         let guard = Command::new(program)
             .arg0("dspinlock")
             .args(guard::command_line(self.grace, lease.fence(), &self.command))
@@ -248,7 +250,7 @@ impl Running {
             true => now(),
             false => after(lease.remaining()),
         };
-        if (deadline - self.deadline).unsigned_abs() > 5 || self.deadline == i64::MIN {
+        if (deadline - self.deadline).abs() > 5 {
             self.deadline = deadline;
             self.send(Message::Deadline(deadline)).await;
         }
@@ -288,6 +290,7 @@ async fn end_group(group: Pid, grace: Duration) {
     let _ = kill_process_group(group, Signal::TERM);
     let _ = kill_process_group(group, Signal::CONT);
     while test_kill_process_group(group).is_ok() {
+        while let Ok(Some(_)) = waitpgid(group, WaitOptions::NOHANG) {}
         if now() >= until {
             let _ = kill_process_group(group, Signal::KILL);
         }
