@@ -24,7 +24,7 @@ fn a_signal_while_the_command_runs_reaches_its_group() {
         let child = format!(
             "sh -c 'trap \"echo {name} >>children; exit\" {name}; echo x >>started; while :; do sleep 0.02; done'"
         );
-        let script = format!("trap 'wait; exit 42' {name}; {child} & wait");
+        let script = format!("trap 'exit 42' {name}; {child}; exit 43");
         let exec = Running::start(&mut scene.exec(&[], &script));
         scene.until("started", at + 1);
         std::thread::sleep(Duration::from_millis(50));

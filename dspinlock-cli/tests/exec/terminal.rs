@@ -262,11 +262,9 @@ fn a_background_job_that_reads_stops_until_fg() {
 #[test]
 fn a_job_that_is_stopped_for_longer_than_the_lease_ends() {
     let shell = Shell::start();
-    let job = shell.start_job(
-        "--lease 3s",
-        "trap 'echo x >>asked; exit' TERM; while :; do sleep 0.02; done",
-        "",
-    );
+    let script = format!("trap 'echo x >>asked; exit' TERM; echo x >>started; {LOOP}");
+    let job = shell.start_job("--lease 3s", &script, "");
+    shell.scene.until("started", 1);
     shell.until_foreground("the command", job.command);
     shell.send("\x1a");
     shell.expect("Stopped");
@@ -284,7 +282,9 @@ fn a_job_that_is_stopped_for_longer_than_the_lease_ends() {
 #[test]
 fn a_killed_exec_leaves_the_terminal_to_the_shell() {
     let shell = Shell::start();
-    let job = shell.start_job("--lease 3s", &format!("trap '' TERM; {LOOP}"), "");
+    let script = format!("trap '' TERM; echo x >>started; {LOOP}");
+    let job = shell.start_job("--lease 3s", &script, "");
+    shell.scene.until("started", 1);
     shell.until_foreground("the command", job.command);
     kill_process(job.exec, Signal::KILL).expect("it runs");
     shell.expect("Killed");
@@ -305,7 +305,7 @@ fn in_a_pipeline_the_other_programs_keep_the_terminal() {
     let shell = Shell::start();
     let job = shell.start_job(
         "",
-        "trap 'echo interrupted; exit 3' INT; echo x >started; while :; do sleep 0.02; done",
+        "trap 'echo x >>interrupted; exit' INT; echo x >>started; while :; do sleep 0.02; done",
         " | cat",
     );
     shell.scene.until("started", 1);
@@ -314,12 +314,12 @@ fn in_a_pipeline_the_other_programs_keep_the_terminal() {
     shell.send("\x1a");
     shell.expect("Stopped");
     job.until_state(true);
+    assert_eq!(shell.foreground(), shell.pid());
     shell.send("fg\n");
     job.until_state(false);
     shell.send("\x03");
-    shell.expect("ready> ");
-    shell.send("echo code=${PIPESTATUS[0]}\n");
-    shell.expect("code=3");
+    shell.scene.until("interrupted", 1);
+    eventually("the end of exec", || (!is_alive(job.exec)).then_some(()));
 }
 
 #[test]
