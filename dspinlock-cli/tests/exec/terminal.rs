@@ -115,10 +115,8 @@ impl Shell {
     /// Runs a script in the foreground, or otherwise as `suffix` says, and waits until it has started.
     fn start_job(&self, options: &str, script: &str, suffix: &str) -> Job {
         let _ = std::fs::remove_file(self.scene.path("pid"));
-        self.scene.write(
-            "script",
-            format!("{}\n{script}\n", "echo $$ >pid.new; mv pid.new pid"),
-        );
+        self.scene
+            .write("script", format!("sleep 300 & echo $$ >pid\n{script}\n"));
         self.send(&format!("$EXEC {options} -- sh ./script{suffix}\n"));
         self.scene.until("pid", 1);
         let command = self.scene.pids("pid")[0];
@@ -171,7 +169,9 @@ fn group(process: Pid) -> Pid {
     number(&stat(process, 5).expect("it runs"))
 }
 
-const LOOP: &str = "while :; do sleep 0.02; done";
+/// A shell that is stopped between `vfork` and `exec` is not reported as stopped. So the script has started its only program
+/// when it writes its process id.
+const FOREVER: &str = "wait";
 
 #[test]
 fn the_command_has_the_terminal_and_reads_from_it() {
@@ -192,7 +192,7 @@ fn the_command_has_the_terminal_and_reads_from_it() {
 #[test]
 fn ctrl_c_reaches_the_command() {
     let shell = Shell::start();
-    let job = shell.start_job("", LOOP, "");
+    let job = shell.start_job("", FOREVER, "");
     shell.until_foreground("the command", job.command);
     shell.send("\x03");
     shell.expect("ready> ");
@@ -205,7 +205,7 @@ fn ctrl_c_reaches_the_command() {
 #[test]
 fn ctrl_z_stops_and_fg_continues() {
     let shell = Shell::start();
-    let job = shell.start_job("", LOOP, "");
+    let job = shell.start_job("", FOREVER, "");
     for _ in 0..3 {
         shell.until_foreground("the command", job.command);
         shell.send("\x1a");
@@ -228,7 +228,7 @@ fn ctrl_z_stops_and_fg_continues() {
 #[test]
 fn bg_continues_without_the_terminal_and_fg_gives_it() {
     let shell = Shell::start();
-    let job = shell.start_job("", LOOP, "");
+    let job = shell.start_job("", FOREVER, "");
     shell.until_foreground("the command", job.command);
     shell.send("\x1a");
     shell.expect("Stopped");
@@ -250,8 +250,17 @@ fn a_background_job_that_reads_stops_until_fg() {
     let job = shell.start_job("", "read line; echo got $line", " &");
     job.until_state(true);
     assert_eq!(shell.foreground(), shell.pid());
-    shell.send("jobs\n");
-    shell.expect("[1]+  Stopped");
+    eventually("the shell notices it", || {
+        shell.send("jobs\n");
+        shell.expect("[1]+  ");
+        thread::sleep(Duration::from_millis(50));
+        shell
+            .screen
+            .lock()
+            .expect("no panic")
+            .starts_with("Stopped")
+            .then_some(())
+    });
     shell.send("fg\n");
     shell.until_foreground("the command", job.command);
     shell.send("hello\n");
@@ -262,7 +271,7 @@ fn a_background_job_that_reads_stops_until_fg() {
 #[test]
 fn a_job_that_is_stopped_for_longer_than_the_lease_ends() {
     let shell = Shell::start();
-    let script = format!("trap 'echo x >>asked; exit' TERM; echo x >>started; {LOOP}");
+    let script = format!("trap 'echo x >>asked; exit' TERM; echo x >>started; {FOREVER}");
     let job = shell.start_job("--lease 3s", &script, "");
     shell.scene.until("started", 1);
     shell.until_foreground("the command", job.command);
@@ -282,7 +291,7 @@ fn a_job_that_is_stopped_for_longer_than_the_lease_ends() {
 #[test]
 fn a_killed_exec_leaves_the_terminal_to_the_shell() {
     let shell = Shell::start();
-    let script = format!("trap '' TERM; echo x >>started; {LOOP}");
+    let script = format!("trap '' TERM; echo x >>started; {FOREVER}");
     let job = shell.start_job("--lease 3s", &script, "");
     shell.scene.until("started", 1);
     shell.until_foreground("the command", job.command);
@@ -305,7 +314,7 @@ fn in_a_pipeline_the_other_programs_keep_the_terminal() {
     let shell = Shell::start();
     let job = shell.start_job(
         "",
-        "trap 'echo x >>interrupted; exit' INT; echo x >>started; while :; do sleep 0.02; done",
+        "trap 'echo x >>interrupted; exit' INT; echo x >>started; wait",
         " | cat",
     );
     shell.scene.until("started", 1);
@@ -342,10 +351,9 @@ fn a_script_gets_the_terminal_back() {
 #[test]
 fn without_a_shell_ctrl_z_does_not_stop_the_command() {
     let shell = Shell::start();
-    shell.scene.write(
-        "script",
-        "echo $$ >pid.new; mv pid.new pid; while [ ! -e go ]; do sleep 0.02; done\n",
-    );
+    shell
+        .scene
+        .write("script", "echo $$ >pid; read line; echo $line >line\n");
     // The leader of the session, as under `ssh -t host dspinlock exec ...`.
     shell.send("exec $EXEC -- sh ./script\n");
     shell.scene.until("pid", 1);
@@ -355,6 +363,8 @@ fn without_a_shell_ctrl_z_does_not_stop_the_command() {
         shell.send("\x1a");
         thread::sleep(Duration::from_millis(200));
     }
-    shell.scene.write("go", "");
+    shell.send("hello\n");
+    shell.scene.until("line", 1);
+    assert_eq!(shell.scene.read("line"), "hello\n");
     eventually("the end of exec", || (!is_alive(shell.pid())).then_some(()));
 }
