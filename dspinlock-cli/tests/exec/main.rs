@@ -1,6 +1,7 @@
 //! `dspinlock exec`, as real processes against a real server.
 #![cfg(unix)]
 
+mod docs;
 mod endings;
 mod output;
 mod runs;
