@@ -22,7 +22,6 @@ use std::process::ExitCode;
 use std::task::Poll;
 use std::time::Duration;
 
-use dspinlock::__private::{Call, Site};
 use dspinlock::{Error, Pool};
 
 use self::job::{Failure, Finished, Job, code_of};
@@ -205,10 +204,14 @@ impl Plan {
 
     async fn call(&self, body: impl Future<Output = Result<Finished, Failure>>) -> Result<Finished, Failure> {
         let args = &self.args;
-        let mut site = Site::new("exec")
-            .name("exec")
+        let mut site = dspinlock::site("exec")
+            .part(&args.key)
+            .label(args.key.as_str())
             .max_block_time(FOREVER)
             .lease(args.lease);
+        if !self.inputs.is_empty() {
+            site = site.part(&self.inputs);
+        }
         site = match args.wait {
             _ if args.skip_if_busy => site.wait(Duration::ZERO),
             Some(wait) => site.wait(wait),
@@ -220,23 +223,12 @@ impl Plan {
         if args.once {
             site = site.fail_if_key_exists();
         }
-        let mut call = Call::new(Box::leak(Box::new(site)))
-            .part(&args.key)
-            .label(format_args!("{}", args.key));
-        if !self.inputs.is_empty() {
-            call = call.part(&self.inputs);
-        }
         if let Some(url) = &args.url {
-            call = call.pool(&Pool::open(url)?);
+            site = site.pool(&Pool::open(url)?);
         }
         match args.cached {
-            true => {
-                call.cached()
-                    .returning::<Result<Finished, Failure>>()
-                    .run(body)
-                    .await
-            }
-            false => call.returning::<Result<Finished, Failure>>().run(body).await,
+            true => site.cached().run(body).await,
+            false => site.run(body).await,
         }
     }
 
