@@ -39,6 +39,7 @@
 //! - [`guide::steering`]: invalidation, blocks, jobs, idempotent requests, stored errors, and a pool per test.
 //! - [`guide::large_values`]: limits of values, and how to make large ones cheaper.
 //! - [`guide::stores`]: URLs, TLS, Sentinel, Redis Cluster, and the embedded store.
+//! - [`guide::exec`]: any program under a lock, with the command `dspinlock exec`.
 //! - [`guide::servers`]: what managed servers and proxies must allow.
 //! - [`guide::outages`]: what calls do while the store is down.
 //! - [`guide::deploying`]: two versions of a program, or two programs, on one store.
@@ -123,6 +124,9 @@ pub mod guide {
     #[cfg(feature = "testing")]
     #[doc = include_str!("../docs/testing.md")]
     pub mod testing {}
+
+    #[doc = include_str!("../docs/exec.md")]
+    pub mod exec {}
 
     #[doc = include_str!("../docs/migrating.md")]
     pub mod migrating {}

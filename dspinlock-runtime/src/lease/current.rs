@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use super::held::Held;
 use crate::error::KeyName;
@@ -82,6 +83,23 @@ impl Current {
     /// ```
     pub fn is_lost(&self) -> bool {
         self.0.is_lost()
+    }
+
+    /// The time until the lease is lost if it is not renewed. Zero if it is lost.
+    ///
+    /// It ends 2 % of the lease and 50 ms before the lease expires in the store. Each renewal of the heartbeat makes it longer
+    /// again.
+    ///
+    /// ```no_run
+    /// # use dspinlock_runtime as dspinlock;
+    /// # use std::time::Duration;
+    /// // In the body of a locked function:
+    /// let lease = dspinlock::current().expect("the body runs under a lease");
+    /// // The time limit of a request that must end while the lock is certainly held.
+    /// let timeout = lease.remaining().min(Duration::from_secs(5));
+    /// ```
+    pub fn remaining(&self) -> Duration {
+        self.0.remaining()
     }
 
     /// Resolves when the lease is lost. If the lease is not lost, it never resolves.
