@@ -99,6 +99,31 @@ fn a_killed_exec_ends_a_command_and_its_children_that_ignore_sigterm() {
 }
 
 #[test]
+fn a_killed_exec_ends_the_command_long_before_a_long_lease() {
+    let scene = Scene::new();
+    let exec = Running::start(&mut scene.exec(
+        &["--lease", "300s"],
+        "echo $$ >>pids; echo x >>started; sleep 300",
+    ));
+    scene.until("started", 1);
+    let start = Instant::now();
+    exec.signal(Signal::KILL);
+    let command = scene.pids("pids")[0];
+    eventually("the end of the command", || (!is_alive(command)).then_some(()));
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_command_may_run_for_longer_than_its_lease() {
+    let scene = Scene::new();
+    let exec = Running::start(&mut scene.exec(&["--lease", "2s"], "echo x >>started; sleep 6; exit 5"));
+    scene.until("started", 1);
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(code(&mut scene.exec(&["--skip-if-busy"], "true")), Some(75));
+    assert_eq!(exec.code(), Some(5));
+}
+
+#[test]
 fn a_stopped_exec_ends_the_command_before_the_lease() {
     let scene = Scene::new();
     let exec =

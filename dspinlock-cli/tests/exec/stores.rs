@@ -31,7 +31,8 @@ fn a_store_that_is_away_at_the_start_has_a_code_and_hides_the_password() {
 fn a_store_that_goes_away_ends_the_command_before_the_lease() {
     for stops in [true, false] {
         let mut scene = Scene::new();
-        let script = "echo $$ >>pids; trap '' TERM; echo x >>started; while :; do sleep 0.02; done";
+        let script =
+            "echo $$ >>pids; trap 'echo x >>asked' TERM; echo x >>started; while :; do sleep 0.02; done";
         let exec = Running::start(scene.exec(&["--lease", "4s"], script).stderr(Stdio::piped()));
         scene.until("started", 1);
         let command = scene.pids("pids")[0];
@@ -51,6 +52,7 @@ fn a_store_that_goes_away_ends_the_command_before_the_lease() {
             elapsed > Duration::from_millis(1200),
             "the command was ended too early: {elapsed:?}"
         );
+        assert_eq!(scene.count("asked"), 1, "SIGKILL without SIGTERM before");
         if stops {
             scene.redis.resume();
         }
