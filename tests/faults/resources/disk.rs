@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use dspinlock_testkit::{ChildProcess, Job, Python, Worker, is_superuser};
+use dspinlock_testkit::{ChildProcess, History, Job, Journal, Python, Worker, is_superuser};
 
 /// A disk of two MiB in the mount namespace of a child process. It disappears with the process.
 struct Disk {
@@ -172,12 +172,16 @@ fn sixteen_processes_killed_at_random_lose_no_stored_value() {
     let file = folder.path().join("locks.sqlite");
     let url = format!("sqlite:{}", file.display());
     let mut workers = Worker::start_many(16, &url);
-    let (mut kept, mut errors) = (HashMap::new(), HashMap::new());
+    let (mut kept, mut errors, mut pairs) = (HashMap::new(), HashMap::new(), 0);
     for round in 0..ROUNDS {
+        let events = tempfile::tempdir().expect("a temporary folder");
+        let journal = Journal::in_folder(&events);
         // Values of several pages each, so that a transaction takes some time.
         let job = |at| {
             Job::new("cached", &format!("round{round}-{at}"))
                 .with("value", format!("{round}-{at}-{}", "x".repeat(900)))
+                .with("body", format!("sleep:{}", fastrand::u8(..8)))
+                .with("journal", journal.path().display())
                 .with("lease", 1000)
                 .with("sleep", 100)
         };
@@ -196,12 +200,16 @@ fn sixteen_processes_killed_at_random_lose_no_stored_value() {
                 Err(error) => *errors.entry(error).or_insert(0) += 1,
             }
         }
+        let killed: Vec<_> = victims.iter().map(|at| workers[*at].id()).collect();
+        let history = History::of(&journal).killed(&killed);
+        history.check();
+        pairs += history.check_exclusion();
         for at in victims {
             workers[at] = Worker::start(&url);
         }
     }
     println!(
-        "{} of {} values were read by another call; errors: {errors:?}",
+        "{} of {} values were read by another call; {pairs} pairs of bodies; errors: {errors:?}",
         kept.len(),
         4 * ROUNDS
     );
