@@ -176,7 +176,6 @@ fn sixteen_processes_killed_at_random_lose_no_stored_value() {
     for round in 0..ROUNDS {
         let events = tempfile::tempdir().expect("a temporary folder");
         let journal = Journal::in_folder(&events);
-        // Values of several pages each, so that a transaction takes some time.
         let job = |at| {
             Job::new("cached", &format!("round{round}-{at}"))
                 .with("value", format!("{round}-{at}-{}", "x".repeat(900)))
@@ -189,8 +188,21 @@ fn sixteen_processes_killed_at_random_lose_no_stored_value() {
             .iter()
             .flat_map(|worker| (0..4).map(|at| (at, worker.call(&job(at)))))
             .collect();
+        // Most of the time, one process writes the many pages of such a value. Many kills hit it there.
+        let large = |at| {
+            Job::new("cached", &format!("large{at}"))
+                .with("size", 240_000)
+                .with("ttl", 1)
+                .with("lease", 1000)
+                .with("sleep", 100)
+        };
+        let writes: Vec<_> = workers
+            .iter()
+            .enumerate()
+            .flat_map(|(at, worker)| [2 * at, 2 * at + 1].map(|key| worker.call(&large(key))))
+            .collect();
         let victims: Vec<usize> = (0..2).map(|_| fastrand::usize(..workers.len())).collect();
-        sleep(Duration::from_micros(fastrand::u64(..20_000)));
+        sleep(Duration::from_micros(fastrand::u64(..40_000)));
         victims.iter().for_each(|at| workers[*at].start_kill());
         for (at, call) in calls {
             let (bodies, result) = call.outcome();
@@ -198,6 +210,11 @@ fn sixteen_processes_killed_at_random_lose_no_stored_value() {
                 Ok(value) if bodies == 0 => drop(kept.insert((round, at), value)),
                 Ok(_) => {}
                 Err(error) => *errors.entry(error).or_insert(0) += 1,
+            }
+        }
+        for write in writes {
+            if let Err(error) = write.result() {
+                *errors.entry(error).or_insert(0) += 1;
             }
         }
         let killed: Vec<_> = victims.iter().map(|at| workers[*at].id()).collect();
