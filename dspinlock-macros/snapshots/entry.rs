@@ -24,14 +24,16 @@ pub(crate) fn price<T: Serialize>(&self, mut id: T) -> Result<u64, Failure> {
 pub(crate) fn price_entry<T: Serialize>(
     &self,
     mut id: T,
-) -> ::core::result::Result<
+) -> <Result<
+    u64,
+    Failure,
+> as ::dspinlock::__private::Tries>::Of<
     ::dspinlock::__private::Entry<Result<u64, Failure>>,
+> {
     <Result<
         u64,
         Failure,
-    > as ::dspinlock::__private::ReturnType<::dspinlock::__private::ByFrom>>::Error,
-> {
-    ::core::result::Result::Ok(
+    > as ::dspinlock::__private::Tries>::of(
         {
             ::dspinlock::__private::Call::new({
                     static SITE: ::dspinlock::__private::Site = ::dspinlock::__private::Site::new(

@@ -409,6 +409,7 @@ impl Pool {
         }
         let global = GLOBAL.get();
         if let Some(unopened) = global.unopened.get()
+            && global.pool.get().is_none()
             && unopened.shared.outages.is_away(SERVER_OF_UNOPENED)
         {
             return Ok(unopened.clone());
@@ -715,6 +716,7 @@ mod tests {
         Box::leak(Box::new(Global {
             pool: OnceCell::new(),
             of_parent: Some(source),
+            unopened: OnceCell::new(),
             waiting: Mutex::default(),
         }))
     }

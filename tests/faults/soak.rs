@@ -1,4 +1,4 @@
-//! A soak test: all faults at random. The journal stays valid and no resource grows.
+//! A soak test: all faults at random. The journal stays valid, bodies of one key never overlap, and no resource grows.
 
 mod episode;
 mod injector;
@@ -27,6 +27,8 @@ struct Tally {
     calls: usize,
     bodies: usize,
     hits: usize,
+    /// The pairs of bodies of one key, none of which overlap.
+    pairs: usize,
     faults: BTreeMap<&'static str, usize>,
     outcomes: BTreeMap<String, usize>,
     /// The resources of the worker that is never killed, after each episode.
@@ -105,9 +107,10 @@ fn soak(mut target: Target) -> Target {
 impl Tally {
     fn print(&self, elapsed: Duration) {
         println!(
-            "after {elapsed:?}: {} calls, {} bodies, {} hits; {:?}; {:?}; {:?}",
+            "after {elapsed:?}: {} calls, {} bodies, {} pairs of them, {} hits; {:?}; {:?}; {:?}",
             self.calls,
             self.bodies,
+            self.pairs,
             self.hits,
             self.faults,
             self.outcomes,
@@ -117,7 +120,10 @@ impl Tally {
 
     /// Checks that the last quarter uses no more than the first, with a margin for the heap and the thread pool.
     fn assert_flat(&self) {
-        assert!(self.hits > 20 && self.faults.len() > 2, "too few hits or faults");
+        assert!(
+            self.hits > 20 && self.pairs > 20 && self.faults.len() > 2,
+            "too few hits, bodies or faults"
+        );
         // The first episodes allocate what later ones reuse.
         let quarter = self.usage.len().div_ceil(4);
         let max = |part: &[Usage]| Usage {

@@ -392,3 +392,26 @@ fn rename_hole(token: TokenTree) -> TokenTree {
     renamed.set_span(literal.span());
     TokenTree::Literal(renamed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn self_is_renamed_in_expressions_and_in_the_holes_of_macros() {
+        for (tokens, renamed) in [
+            ("self . x", "__self . x"),
+            (r#"f ! ("{self} {self:?}")"#, r#"f ! ("{__self} {__self:?}")"#),
+            (r#"f ! ("{{self}} {self}")"#, r#"f ! ("{{self}} {__self}")"#),
+            (
+                r#"f ! ("{selfish} self", self)"#,
+                r#"f ! ("{selfish} self" , __self)"#,
+            ),
+            (r#"g ("{self}")"#, r#"g ("{self}")"#),
+        ] {
+            let parse = |text: &str| text.parse::<TokenStream>().expect("tokens").to_string();
+            let tokens = tokens.parse().expect("tokens");
+            assert_eq!(rename_self(tokens).to_string(), parse(renamed));
+        }
+    }
+}

@@ -562,13 +562,12 @@ impl<S, B, K> SiteCall<S, ByFrom, B, K> {
     }
 }
 
-/// The future of a block that returns `Result<T, E>`.
-type RunBlock<F, T, E, P> = Run<F, Result<T, E>, P, Keeping<Result<T, E>>>;
+type BlockSteps<T, E, P> = Steps<Result<T, E>, P, Keeping<Result<T, E>>>;
+type BlockRun<F, T, E, P> = Run<F, Result<T, E>, P, Keeping<Result<T, E>>>;
 
 /// The last step.
 impl<S, P: Fails, B, K> SiteCall<S, P, B, K> {
-    #[expect(clippy::type_complexity, reason = "the types of one call, which are named here alone")]
-    fn steps<T, E>(mut self) -> (Draft, Steps<Result<T, E>, P, Keeping<Result<T, E>>>)
+    fn steps<T, E>(mut self) -> (Draft, BlockSteps<T, E, P>)
     where
         T: Storable<S> + NearCacheable<S>,
         E: LockError<P>,
@@ -617,7 +616,7 @@ impl<S, P: Fails, B, K> SiteCall<S, P, B, K> {
     /// # Cancellation safety
     ///
     /// If the future is dropped, the body is dropped and the lock is freed. Another call then runs its body.
-    pub fn run<F, T, E>(self, body: F) -> RunBlock<F, T, E, P>
+    pub fn run<F, T, E>(self, body: F) -> BlockRun<F, T, E, P>
     where
         F: Future<Output = Result<T, E>>,
         T: Storable<S> + NearCacheable<S>,

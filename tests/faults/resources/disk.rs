@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use dspinlock_testkit::{ChildProcess, Job, Python, Worker, is_superuser};
+use dspinlock_testkit::{ChildProcess, History, Job, Journal, Python, Worker, is_superuser};
 
 /// A disk of two MiB in the mount namespace of a child process. It disappears with the process.
 struct Disk {
@@ -172,12 +172,15 @@ fn sixteen_processes_killed_at_random_lose_no_stored_value() {
     let file = folder.path().join("locks.sqlite");
     let url = format!("sqlite:{}", file.display());
     let mut workers = Worker::start_many(16, &url);
-    let (mut kept, mut errors) = (HashMap::new(), HashMap::new());
+    let (mut kept, mut errors, mut pairs) = (HashMap::new(), HashMap::new(), 0);
     for round in 0..ROUNDS {
-        // Values of several pages each, so that a transaction takes some time.
+        let events = tempfile::tempdir().expect("a temporary folder");
+        let journal = Journal::in_folder(&events);
         let job = |at| {
             Job::new("cached", &format!("round{round}-{at}"))
                 .with("value", format!("{round}-{at}-{}", "x".repeat(900)))
+                .with("body", format!("sleep:{}", fastrand::u8(..8)))
+                .with("journal", journal.path().display())
                 .with("lease", 1000)
                 .with("sleep", 100)
         };
@@ -185,8 +188,21 @@ fn sixteen_processes_killed_at_random_lose_no_stored_value() {
             .iter()
             .flat_map(|worker| (0..4).map(|at| (at, worker.call(&job(at)))))
             .collect();
+        // Most of the time, one process writes the many pages of such a value. Many kills hit it there.
+        let large = |at| {
+            Job::new("cached", &format!("large{at}"))
+                .with("size", 240_000)
+                .with("ttl", 1)
+                .with("lease", 1000)
+                .with("sleep", 100)
+        };
+        let writes: Vec<_> = workers
+            .iter()
+            .enumerate()
+            .flat_map(|(at, worker)| [2 * at, 2 * at + 1].map(|key| worker.call(&large(key))))
+            .collect();
         let victims: Vec<usize> = (0..2).map(|_| fastrand::usize(..workers.len())).collect();
-        sleep(Duration::from_micros(fastrand::u64(..20_000)));
+        sleep(Duration::from_micros(fastrand::u64(..40_000)));
         victims.iter().for_each(|at| workers[*at].start_kill());
         for (at, call) in calls {
             let (bodies, result) = call.outcome();
@@ -196,12 +212,21 @@ fn sixteen_processes_killed_at_random_lose_no_stored_value() {
                 Err(error) => *errors.entry(error).or_insert(0) += 1,
             }
         }
+        for write in writes {
+            if let Err(error) = write.result() {
+                *errors.entry(error).or_insert(0) += 1;
+            }
+        }
+        let killed: Vec<_> = victims.iter().map(|at| workers[*at].id()).collect();
+        let history = History::of(&journal).killed(&killed);
+        history.check();
+        pairs += history.check_exclusion();
         for at in victims {
             workers[at] = Worker::start(&url);
         }
     }
     println!(
-        "{} of {} values were read by another call; errors: {errors:?}",
+        "{} of {} values were read by another call; {pairs} pairs of bodies; errors: {errors:?}",
         kept.len(),
         4 * ROUNDS
     );

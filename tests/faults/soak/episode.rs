@@ -103,6 +103,7 @@ impl Episode {
             .paused(&processes(&injector.paused))
             .with_external_writes();
         history.check();
+        tally.pairs += history.check_exclusion();
         let [calls, bodies, hits] = history.counts();
         tally.calls += calls;
         tally.bodies += bodies;

@@ -127,22 +127,38 @@ impl History {
         self.all_return_in_time();
     }
 
-    /// Checks that bodies of one key never overlap.
+    /// Checks that bodies of one key never overlap. Returns how many pairs were compared.
     ///
-    /// An overlap is allowed if the earlier body knew that its lease was lost, if its process was killed, or if the key
-    /// was deleted between the two begins.
-    pub fn check_exclusion(&self) {
+    /// An overlap is allowed if the body with the lower fence knew that its lease was lost, if its process was killed, if its
+    /// call failed or was dropped, or if the entry may have been removed between its call and the later begin.
+    pub fn check_exclusion(&self) -> usize {
         let bodies = self.bodies();
-        for (at, first) in bodies.iter().enumerate() {
-            for second in bodies[at + 1..].iter().filter(|body| body.key == first.key) {
-                let apart = first.end_line < second.begin_line || second.end_line < first.begin_line;
-                let deleted = self.events[first.begin_line..second.begin_line]
-                    .iter()
-                    .any(|event| event.kind == "delete" && event.key == first.key);
-                let excused = first.lost || deleted || self.is_killed(&first.tag);
-                assert!(apart || excused, "two bodies overlap: {first:?} and {second:?}");
+        let mut pairs = 0;
+        for (at, one) in bodies.iter().enumerate() {
+            for other in bodies[at + 1..].iter().filter(|body| body.key == one.key) {
+                pairs += 1;
+                if one.end_line < other.begin_line || other.end_line < one.begin_line {
+                    continue;
+                }
+                let [first, second] = match one.fence < other.fence {
+                    true => [one, other],
+                    false => [other, one],
+                };
+                let is_over = first.end.is_none() && first.end_line != usize::MAX;
+                let excused = first.lost || is_over || self.is_killed(&first.tag);
+                let last = first.begin_line.max(second.begin_line);
+                assert!(
+                    excused || self.may_be_removed(&first.key, self.line_of_call(&first.tag), last),
+                    "two bodies overlap: {first:?} and {second:?}"
+                );
             }
         }
+        pairs
+    }
+
+    fn line_of_call(&self, tag: &str) -> usize {
+        let call = |event: &Event| event.kind == "call" && event.tag == tag;
+        self.events.iter().position(call).unwrap_or(0)
     }
 
     /// Returns all bodies, in the order of their begins.

@@ -74,11 +74,6 @@ fn error_forever(id: u64) -> Result {
     Ok(())
 }
 
-#[dspinlock(err_ttl = std::time::Duration::from_secs(id), cached_if_computed)]
-fn error_of_an_argument(id: u64) -> Result {
-    Ok(())
-}
-
 #[dspinlock(err_ttl = seconds, cached_if_computed)]
 fn error_of_a_number(seconds: u64) -> Result {
     Ok(())

@@ -25,6 +25,12 @@ pub struct Token {
     pool: Pool,
 }
 
+impl std::fmt::Display for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("token")
+    }
+}
+
 const SHORT: Duration = Duration::from_secs(1);
 
 #[dspinlock(
@@ -202,11 +208,11 @@ impl Stocks for Token {
         key = id,
         name = "stock",
         version = 1,
-        label = "{id}",
-        validate = (amount, "{amount}"),
+        label = "{id} of {self:>8}",
+        validate = (amount, "{amount}", format!("{{self}} {self}")),
         cached_if_computed,
         ttl = |value| value.map(Duration::from_secs),
-        err_ttl = "1s",
+        err_ttl = SHORT * id.min(2) as u32,
         on_busy = skip,
         pool = &self.pool,
     )]

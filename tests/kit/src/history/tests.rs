@@ -140,6 +140,26 @@ fn bodies_that_overlap_are_refused() {
 }
 
 #[test]
+fn only_the_body_with_the_lower_fence_is_excused() {
+    let lines = |first: &str, second: &str| {
+        format!(
+            "1 call 1-1 k 5000 9000\n2 call 2-1 k 5000 9000\n3 begin 2-1 k 11\n4 begin 1-1 k 10\n\
+            5 end 2-1 k 11 {second} b\n6 end 1-1 k 10 {first} a\n7 out 2-1 k ok b\n8 out 1-1 k ok a"
+        )
+    };
+    let overlaps = |lines: &str| catch_unwind(|| history(lines).check_exclusion()).is_err();
+    assert!(overlaps(&lines("held", "held")));
+    assert!(overlaps(&lines("held", "lost")));
+    assert!(!overlaps(&lines("lost", "held")));
+    let removed = |at: &str, event: &str| lines("held", "held").replace(at, &format!("{event}\n{at}"));
+    assert!(!overlaps(&removed("3 begin", "2 wipe 9-1 *")));
+    assert!(!overlaps(&removed("3 begin", "2 delete 9-1 k")));
+    assert!(overlaps(&removed("3 begin", "2 delete 9-1 other")));
+    assert!(overlaps(&removed("1 call", "1 delete 9-1 k\n1 deleted 9-1 k")));
+    assert!(overlaps(&removed("5 end", "4 wipe 9-1 *")));
+}
+
+#[test]
 fn a_body_of_a_killed_process_may_overlap() {
     let lines = "1 call 1-1 k 5000 9000\n2 begin 1-1 k 10\n3 call 2-1 k 5000 9000\n4 begin 2-1 k 11\n\
         5 end 2-1 k 11 held b\n6 out 2-1 k ok b";
