@@ -165,14 +165,31 @@ async fn a_cleared_pool_is_empty_and_its_holders_lose_their_leases() {
     pool.waiting(1).await;
     pool.clear();
     assert_eq!(pool.computes("near"), 0);
-    near(7).await.expect("a value");
-    assert_eq!(pool.computes("near"), 1);
     assert!(
         waiting.await.expect("no panic").is_ok(),
         "the waiting call is woken"
     );
+    near(7).await.expect("a value");
+    assert_eq!(pool.computes("near"), 1);
     pool.advance(Duration::from_secs(5));
     assert!(lease.is_lost());
+}
+
+#[tokio::test]
+async fn another_process_shares_the_store_and_the_counts_and_no_flight() {
+    let pool = Pool::for_test();
+    let there = pool.another_process();
+    there.scope(price(7)).await.expect("a value");
+    pool.scope(price(7)).await.expect("a value");
+    assert_eq!((pool.computes("price"), there.computes("price")), (1, 1));
+    let _held = pool.hold(&price_entry(8));
+    let call = there.scope(price(8));
+    let (call, ()) = tokio::join!(call, async {
+        there.waiting(1).await; // they have one clock
+        pool.lose_lease(&price_entry(8));
+    });
+    call.expect("a value");
+    assert_eq!(pool.computes("price"), 2);
 }
 
 mod shop {

@@ -164,7 +164,8 @@ struct Sleep {
 impl Sleep {
     fn remove_alarm(&mut self) {
         if let Some((until, number)) = self.until.zip(self.number.take()) {
-            self.clock.state().alarms.remove(&(until, number));
+            // Dropped after the lock is released: the drop of a waker may drop a task, and that another sleep.
+            let _alarm = self.clock.state().alarms.remove(&(until, number));
         }
     }
 }
