@@ -33,6 +33,7 @@
 //! - [`Error`]: every error of a locked call.
 //! - [`guide::migrating`]: a guide for users of the Python package `py-dspinlock`. [`guide::coming_from`]: a guide for users
 //!   of `cached`, rslock, FusionCache, redsync and singleflight.
+//! - [`guide::observing`]: traces, metrics, a dashboard, and the state of the store.
 //! - [`guide::steering`]: invalidation, jobs, idempotent requests, stored errors, and a pool per test.
 //!
 //! Without [`init`] the first call opens the URL in the environment variable `DSPINLOCK_URL`. Without that variable it
@@ -43,6 +44,8 @@
 //! | feature | enables |
 //! |---|---|
 //! | `embedded` (default) | `sqlite:` |
+//! | `log` (default) | messages go to the `log` crate while the program has no `tracing` subscriber |
+//! | `metrics` | counters and histograms of the `metrics` crate |
 //! | `tls` | `rediss://`, `valkeys://` |
 //! | `sentinel` | `redis+sentinel://` |
 //! | `cluster` | `redis+cluster://` |
@@ -52,10 +55,10 @@
 #[doc = include_str!("../docs/attribute.md")]
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::{
-    Acquired, Bound, Current, DSpinlockBase, Entry, Error, Fresh, HashDSpinlock, Holder, How, KeyName, Lease,
-    Observed, Op, Options, Pool, PoolBuilder, RedisParameters, Scope, Served, Status, StoreFailure, Stored,
-    Tls, Wait, acquire_all, acquire_all_blocking, bounds, current, fresh, fresh_blocking, init, isoformat,
-    served, served_blocking, sorted,
+    Acquired, Bound, Current, DSpinlockBase, Entry, Error, Fresh, HashDSpinlock, Health, Holder, How,
+    KeyName, Lease, Observed, Op, Options, Pool, PoolBuilder, RedisParameters, Role, Scope, Served, Status,
+    StoreFailure, Stored, Tls, Wait, acquire_all, acquire_all_blocking, bounds, current, fresh,
+    fresh_blocking, init, isoformat, served, served_blocking, sorted,
 };
 
 #[doc(hidden)]
@@ -69,6 +72,9 @@ pub mod guide {
 
     #[doc = include_str!("../docs/steering.md")]
     pub mod steering {}
+
+    #[doc = include_str!("../docs/observing.md")]
+    pub mod observing {}
 
     #[doc = include_str!("../docs/stores.md")]
     pub mod stores {}

@@ -5,6 +5,7 @@
 //! body to [`Returning::run`] or [`Returning::run_blocking`]. `order` calls the engine, `steps` has the steps that sync and
 //! async calls share, `future` is the future of an async call.
 
+mod ended;
 mod entry;
 mod future;
 mod keeping;

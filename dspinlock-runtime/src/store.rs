@@ -21,7 +21,8 @@ use crate::error::Error;
 use crate::tls::Tls;
 
 pub use self::api::{
-    Boxed, CallerRead, Change, Doubt, Failure, Listener, Outcome, Replies, SharedStore, Store, Tracked,
+    Boxed, CallerRead, Change, Doubt, Failure, Health, Listener, Outcome, Replies, Role, SharedStore, Store,
+    Tracked,
 };
 pub use self::redis::RedisParameters;
 

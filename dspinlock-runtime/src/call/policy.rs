@@ -255,7 +255,7 @@ fn report(panics: bool, error: &Error) {
     if panics {
         panic!("{error}");
     }
-    log::warn!(target: "dspinlock", "running the function without the lock: {error}");
+    tracing::warn!(target: "dspinlock", "running the function without the lock: {error}");
 }
 
 #[cfg(test)]

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use super::near_cache::{NearCache, Placeholder, Written};
 use crate::error::{Error, KeyName, StoreFailure};
-use crate::key::Key;
+use crate::key::{Format, Key};
 use crate::protocol::{self, Read, Reply, Request};
 use crate::rt::clock::Instant;
 use crate::rt::handle::Handle;
-use crate::store::{self, Boxed, CallerRead, Change, Doubt, Failure, SharedStore, Tracked};
+use crate::rt::metrics;
+use crate::store::{self, Boxed, CallerRead, Change, Doubt, Failure, Health, SharedStore, Tracked};
 
 /// Clones share everything.
 #[derive(Clone)]
@@ -207,6 +208,20 @@ impl Requests {
         Ok((self.read_since(since, key.clone(), read).await?, None))
     }
 
+    /// Asks the store for its state, again on a new connection if the connection is lost.
+    pub(super) async fn check(&self) -> Result<Health, Error> {
+        let (key, mut since) = (
+            Key::new(Format::Single, "dspinlock".into(), [0; 32]),
+            Instant::now(),
+        );
+        let mut answer = self.0.store.check(&key, since).await;
+        if let Err(Failure::Lost { extension }) = answer {
+            since = since.moved_by(extension);
+            answer = self.0.store.check(&key, since).await;
+        }
+        answer.map_err(|failure| into_error("check", &key, failure))
+    }
+
     /// Whether the store pushes changes of this key now.
     pub(crate) fn pushes(&self, key: &Key) -> bool {
         self.0.store.pushes(key)
@@ -243,6 +258,13 @@ pub(crate) struct Reading {
     read: Read,
     since: Instant,
     state: ReadState,
+}
+
+impl Reading {
+    /// When the read began.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
 }
 
 enum ReadState {
@@ -300,6 +322,7 @@ fn lifetime(reply: &Reply) -> (Option<Duration>, Written) {
 }
 
 fn into_error(operation: &'static str, key: &Key, failure: Failure) -> Error {
+    metrics::store_error(operation);
     match failure {
         Failure::NotReady { address, reason } => Error::RedisNotInitialized { address, reason },
         Failure::FileNotReady { path, reason } => Error::EmbeddedNotInitialized { path, reason },

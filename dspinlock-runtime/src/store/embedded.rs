@@ -32,11 +32,11 @@ use self::inherited::Open;
 use self::open_error::OpenError;
 use self::table::Table;
 use self::worker::{Job, Message, Worker};
-use super::api::{Boxed, Change, Failure, SharedStore, Store};
+use super::api::{Boxed, Change, Failure, Health, SharedStore, Store};
 use super::watch::Watch;
 use crate::error::Error;
 use crate::key::Key;
-use crate::protocol::{Reply, Request};
+use crate::protocol::{Read, Reply, Request};
 use crate::rt::background;
 use crate::rt::clock::Instant;
 
@@ -170,6 +170,18 @@ impl Store for Embedded {
         let changed = self.changed();
         let reply = self.step(key, request, since);
         Box::pin(async move { Ok((reply.await?, changed)) })
+    }
+
+    fn check(&self, key: &Key, since: Instant) -> Boxed<Result<Health, Failure>> {
+        let start = Instant::now();
+        let read = self.step(key, Request::Read(Read { bound: 1 }), since);
+        Box::pin(async move {
+            read.await?;
+            Ok(Health {
+                version: Some(format!("SQLite {}", rusqlite::version())),
+                ..Health::new(start.elapsed())
+            })
+        })
     }
 }
 

@@ -39,6 +39,18 @@ impl SlotMap {
         self.slots.get(slot)?.as_ref()
     }
 
+    /// The members that serve slots.
+    pub(crate) fn owners(&self) -> Vec<Member> {
+        let mut owners: Vec<Member> = Vec::new();
+        for owner in self.slots.iter().flatten() {
+            // The slots of a member are in few ranges.
+            if !owners.iter().rev().any(|known| known.is(owner)) {
+                owners.push(owner.clone());
+            }
+        }
+        owners
+    }
+
     /// Changes the owner of one slot.
     pub(crate) fn patch(&mut self, slot: usize, owner: Member) {
         if let Some(current) = self.slots.get_mut(slot) {
