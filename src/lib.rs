@@ -61,6 +61,8 @@
 //! | feature | enables |
 //! |---|---|
 //! | `embedded` (default) | `sqlite:` |
+//! | `log` (default) | messages go to the `log` crate while the program has no `tracing` subscriber |
+//! | `metrics` | counters and histograms of the `metrics` crate |
 //! | `tls` | `rediss://`, `valkeys://` |
 //! | `sentinel` | `redis+sentinel://` |
 //! | `cluster` | `redis+cluster://` |
@@ -72,10 +74,10 @@
 #[doc = include_str!("../docs/attribute.md")]
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::{
-    Acquired, Bound, Current, DSpinlockBase, Entry, Error, Fresh, HashDSpinlock, Holder, How, KeyName, Lease,
-    Observed, Op, Options, Pool, PoolBuilder, RedisParameters, Scope, Served, SiteCall, Status, StoreFailure,
-    Stored, Tls, Wait, acquire_all, acquire_all_blocking, bounds, current, fresh, fresh_blocking, init,
-    isoformat, served, served_blocking, site, sorted,
+    Acquired, Bound, Current, DSpinlockBase, Entry, Error, Fresh, HashDSpinlock, Health, Holder, How,
+    KeyName, Lease, Observed, Op, Options, Pool, PoolBuilder, RedisParameters, Role, Scope, Served, Status,
+    StoreFailure, Stored, Tls, Wait, acquire_all, acquire_all_blocking, bounds, current, fresh,
+    fresh_blocking, init, isoformat, served, served_blocking, sorted,
 };
 #[cfg(feature = "testing")]
 pub use dspinlock_runtime::{TestKey, TestPool};
@@ -98,8 +100,8 @@ pub mod guide {
     #[doc = include_str!("../docs/steering.md")]
     pub mod steering {}
 
-    #[doc = include_str!("../docs/large-values.md")]
-    pub mod large_values {}
+    #[doc = include_str!("../docs/observing.md")]
+    pub mod observing {}
 
     #[doc = include_str!("../docs/stores.md")]
     pub mod stores {}

@@ -7,6 +7,7 @@
 //! sync one.
 
 mod block;
+mod ended;
 mod entry;
 mod future;
 mod keeping;

@@ -2,7 +2,7 @@
 //!
 //! `lookup` joins the flight of the key and reads, `follow` waits for another call of this process, `acquire` acquires the
 //! lock or waits for it, `wait` decides how long, `failures` which errors a waiting call outlasts, and `attempt` is the state
-//! that they share. `entry` works on a key without a call. The generic shell in `call` and the explicit API in `lock` call this module. It is not generic: sync and
+//! that they share. `trace` is the span of a call. `entry` works on a key without a call. The generic shell in `call` and the explicit API in `lock` call this module. It is not generic: sync and
 //! async calls share it, and it knows no user types.
 
 mod acquire;
@@ -11,38 +11,59 @@ pub(crate) mod entry;
 mod failures;
 mod follow;
 mod lookup;
+mod trace;
 mod wait;
 
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 use self::attempt::Attempt;
 pub(crate) use self::attempt::{Alone, CallSpec, Outcome};
 pub(crate) use self::lookup::{Joined, Lookup};
+pub(crate) use self::trace::Trace;
 use crate::error::{Error, KeyName};
 use crate::lease::current::Frame;
 use crate::lease::{Lease, Publication, PublishOutcome};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::rt::background;
+use crate::rt::clock::Instant;
 pub(crate) use crate::store::Boxed;
 
 /// What a call holds that computes: the lock or, if the store cannot be asked, its place in this process. Dropping it aborts the
 /// lock. Boxed, because the future of a call contains it.
 #[derive(Debug)]
-pub(crate) enum Permit {
-    Lease { lease: Lease, frame: Arc<Frame> },
-    Alone(Box<Alone>, Arc<Frame>),
+pub(crate) struct Permit {
+    right: Right,
+    frame: Arc<Frame>,
+    trace: Trace,
+    /// When the body began.
+    since: Instant,
 }
 
-/// Runs a call of an annotated function. `joined` is what its [`Lookup`] has come to, if it had one.
-pub(crate) fn enter(mut spec: Box<CallSpec>, joined: Option<Joined>) -> Boxed<Result<Outcome, Error>> {
+#[derive(Debug)]
+enum Right {
+    Lease(Lease),
+    Alone(Box<Alone>),
+}
+
+/// Runs a call of an annotated function, in its span. `joined` is what its [`Lookup`] has come to, if it had one.
+pub(crate) fn enter(
+    mut spec: Box<CallSpec>,
+    joined: Option<Joined>,
+) -> Boxed<Result<(Outcome, Trace), Error>> {
     Box::pin(async move {
+        let since = Instant::now();
         let pool = spec.pool.take();
         let pool = match spec.runs_unlocked {
             true => Pool::of_unlocked_call(pool).await?,
             false => Pool::of_call(pool).await?,
         };
-        follow::run(Attempt::new(pool, spec, true)?, joined).await
+        let attempt = Attempt::new(pool, spec, true)?;
+        let trace = Trace::open(since, &attempt.spec.caller.site, &attempt.key);
+        let entered = follow::run(attempt, joined).instrument(trace.span().clone());
+        Ok((entered.await?, trace))
     })
 }
 
@@ -65,57 +86,74 @@ pub(crate) async fn acquire(mut spec: Box<CallSpec>) -> Result<Outcome, Error> {
 
 impl Permit {
     /// The permit of a call that was polled in the current frame.
-    pub(crate) fn new(lease: Lease) -> Box<Self> {
+    pub(crate) fn new(lease: Lease, trace: Trace) -> Box<Self> {
         let frame = Frame::new(lease.held().clone());
-        Box::new(Self::Lease { lease, frame })
+        Self::boxed(Right::Lease(lease), frame, trace)
     }
 
-    pub(crate) fn alone(mut alone: Alone) -> Box<Self> {
+    fn boxed(right: Right, frame: Arc<Frame>, trace: Trace) -> Box<Self> {
+        let since = Instant::now();
+        Box::new(Self {
+            right,
+            frame,
+            trace,
+            since,
+        })
+    }
+
+    pub(crate) fn alone(mut alone: Alone, trace: Trace) -> Box<Self> {
         if let Some(leader) = &mut alone.leader {
             leader.begin_computing();
         }
         let frame = Frame::without_lease(&alone.pool, &alone.key);
-        Box::new(Self::Alone(Box::new(alone), frame))
+        Self::boxed(Right::Alone(Box::new(alone)), frame, trace)
     }
 
     /// The frame of the call of a detached body replaces that of the body that made the call.
     pub(crate) fn called_by(&mut self, call: &Arc<Frame>) {
-        let (Self::Lease { frame, .. } | Self::Alone(_, frame)) = self;
-        *frame = frame.called_by(&Arc::downgrade(call));
+        self.frame = self.frame.called_by(&Arc::downgrade(call));
     }
 
-    /// Polls or runs `body`, with the lease as `dspinlock::current()`.
+    /// Polls or runs `body`, with the lease as `dspinlock::current()`, in the span of the call.
     pub(crate) fn scope<T>(&self, body: impl FnOnce() -> T) -> T {
-        match self {
-            Self::Lease { frame, .. } => frame.enter(body),
-            Self::Alone(_, frame) => frame.enter(body),
-        }
+        self.trace.span().in_scope(|| self.frame.enter(body))
+    }
+
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// When the body began.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
     }
 
     /// Publishes a result, or releases the lock if it is not kept. If that fails it logs a warning, because the caller has its
     /// result. Without the lock, only the followers of the call receive the result.
     pub(crate) fn publish(self, publication: Publication) -> Boxed<Result<(), Error>> {
-        Box::pin(async move {
-            match self {
-                Self::Lease { lease, .. } => publish(lease, publication).await,
-                Self::Alone(alone, _) => alone.complete(publication),
+        let span = self.trace.span().clone();
+        let published = async move {
+            match self.right {
+                Right::Lease(lease) => publish(lease, publication).await,
+                Right::Alone(alone) => alone.complete(publication),
             }
             Ok(())
-        })
+        };
+        Box::pin(published.instrument(span))
     }
 
     /// The greatest size of an encoded result.
     pub(crate) fn max_value_size(&self) -> usize {
-        match self {
-            Self::Lease { lease, .. } => lease.held().max_value_size(),
-            Self::Alone(alone, _) => alone.pool.max_value_size(),
+        match &self.right {
+            Right::Lease(lease) => lease.held().max_value_size(),
+            Right::Alone(alone) => alone.pool.max_value_size(),
         }
     }
 
     /// Aborts the lock and waits for the reply, so that the caller may retry or exit at once.
     pub(crate) fn abort(self) -> Boxed<Result<(), Error>> {
         Box::pin(async move {
-            if let Self::Lease { lease, .. } = self {
+            if let Right::Lease(lease) = self.right {
                 lease.abort().await;
             }
             Ok(())
@@ -123,32 +161,40 @@ impl Permit {
     }
 
     pub(crate) fn has_lease(&self) -> bool {
-        matches!(self, Self::Lease { .. })
+        matches!(self.right, Right::Lease(_))
     }
 
     /// The fence of the lease. `None` without one.
     pub(crate) fn fence(&self) -> Option<u64> {
-        match self {
-            Self::Lease { lease, .. } => Some(lease.fence()),
-            Self::Alone(..) => None,
+        match &self.right {
+            Right::Lease(lease) => Some(lease.fence()),
+            Right::Alone(_) => None,
         }
     }
 
     /// Resolves when the lease is lost. `None` without a lease.
     pub(crate) fn loss(&self) -> Option<impl Future<Output = ()> + use<>> {
-        match self {
-            Self::Lease { lease, .. } => {
+        match &self.right {
+            Right::Lease(lease) => {
                 let held = lease.held().clone();
                 Some(async move { held.lost().await })
             }
-            Self::Alone(..) => None,
+            Right::Alone(_) => None,
         }
     }
 
     pub(crate) fn key(&self) -> KeyName {
-        match self {
-            Self::Lease { lease, .. } => lease.held().name(),
-            Self::Alone(alone, _) => alone.name.clone(),
+        match &self.right {
+            Right::Lease(lease) => lease.held().name(),
+            Right::Alone(alone) => alone.name.clone(),
+        }
+    }
+
+    /// The first digits of the key, for traces.
+    pub(crate) fn key_digits(&self) -> String {
+        match &self.right {
+            Right::Lease(lease) => lease.held().key.digits(),
+            Right::Alone(alone) => alone.key.digits(),
         }
     }
 }
@@ -158,10 +204,10 @@ async fn publish(lease: Lease, publication: Publication) {
     match lease.publish(publication).await {
         Ok(PublishOutcome::Published) => {}
         Ok(PublishOutcome::AlreadyLost | PublishOutcome::Lost) => {
-            log::warn!(target: "dspinlock", "the result of {} was not published: its lease was lost while the function ran; raise `lease` if that happens often", held.name());
+            tracing::warn!(target: "dspinlock", "the result of {} was not published: its lease was lost while the function ran; raise `lease` if that happens often", held.name());
         }
         Err(error) => {
-            log::warn!(target: "dspinlock", "the result of {} was not published: {error}", held.name());
+            tracing::warn!(target: "dspinlock", "the result of {} was not published: {error}", held.name());
         }
     }
 }

@@ -152,7 +152,7 @@ pub enum Error {
     #[error("`{operation}` failed for {key}: {reason}")]
     #[non_exhaustive]
     Store {
-        /// The step: `read`, `acquire`, `renew`, `publish`, `release`, `abort` or `delete`.
+        /// The step: `read`, `acquire`, `renew`, `publish`, `release`, `abort`, `delete` or `describe`; or `check`.
         operation: &'static str,
         /// The lock.
         key: KeyName,

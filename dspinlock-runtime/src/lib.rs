@@ -38,7 +38,7 @@ pub use protocol::status::{Status, Stored};
 pub use protocol::timestamp::isoformat;
 pub use rt::op::Op;
 pub use scope::{Bound, Fresh, How, Observed, Scope, Served, fresh, fresh_blocking, served, served_blocking};
-pub use store::RedisParameters;
+pub use store::{Health, RedisParameters, Role};
 pub use tls::Tls;
 
 /// The bounds that the attribute puts on the types of a function, as the compiler's messages name them.
@@ -87,6 +87,9 @@ pub mod internals {
     }
     pub mod limits {
         pub use crate::options::{DEFAULT_MAX_BLOCK_TIME, DEFAULT_TTL, MAX_DURATION, MAX_PREFIX, MIN_LEASE};
+    }
+    pub mod metrics {
+        pub use crate::rt::metrics::NAMES;
     }
     pub mod protocol {
         pub use crate::protocol::*;

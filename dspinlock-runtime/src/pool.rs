@@ -42,7 +42,7 @@ use crate::rt::thread_end;
 use crate::rt::timers::Timers;
 use crate::rt::{background, blocking};
 use crate::store::unopened::{TryOpen, Unopened};
-use crate::store::{Failure, RedisParameters, SharedStore};
+use crate::store::{Failure, Health, RedisParameters, SharedStore};
 
 pub use self::builder::PoolBuilder;
 
@@ -393,6 +393,52 @@ impl Pool {
         blocking::wait(Self::global())
     }
 
+    /// Connects and asks the store for its state, for a health endpoint.
+    ///
+    /// A store that cannot be reached is an error. In a cluster every master is asked. The request has the time limit of the
+    /// pool: 5 s, unless [`PoolBuilder::request_timeout`] changes it. It executes no step, so it also works on a closed pool.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), dspinlock::Error> {
+    /// let pool = dspinlock::Pool::open("sqlite::memory:")?;
+    /// let health = pool.check().await?;
+    /// println!("{:?} in {:?}, pushes: {}", health.version, health.round_trip, health.pushes);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::RedisNotInitialized`] or [`Error::EmbeddedNotInitialized`] if the store cannot be reached.
+    /// - [`Error::Store`] if it does not reply in time, or if the connection is lost.
+    /// - [`Error::Forked`] in a forked child.
+    ///
+    /// # Cancellation safety
+    ///
+    /// This method is cancel safe: it changes nothing.
+    pub fn check(&self) -> Op<Health> {
+        let pool = self.clone();
+        Op::new(async move { pool.own()?.requests().check().await })
+    }
+
+    /// [`check`](Self::check) for callers without an executor. This method blocks the thread.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// let pool = dspinlock::Pool::open("sqlite::memory:")?;
+    /// assert!(pool.check_blocking().is_ok());
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`check`](Self::check).
+    pub fn check_blocking(&self) -> Result<Health, Error> {
+        blocking::wait(self.check())
+    }
+
     /// `pool` or, if it is `None`, the global pool, for a request of this process.
     pub(crate) async fn of_call(pool: Option<Self>) -> Result<Self, Error> {
         match pool {
@@ -449,10 +495,10 @@ impl Pool {
     fn log_namespace(&self) {
         match &self.shared.source.namespace {
             Some(namespace) => {
-                log::info!(target: "dspinlock", "functions without `name` share results in the namespace `{namespace}`")
+                tracing::info!(target: "dspinlock", "functions without `name` share results in the namespace `{namespace}`")
             }
             None => {
-                log::info!(target: "dspinlock", "there is no namespace: functions without `name` share results with every program that has the same paths")
+                tracing::info!(target: "dspinlock", "there is no namespace: functions without `name` share results with every program that has the same paths")
             }
         }
     }
@@ -529,14 +575,14 @@ impl Pool {
     /// back. A request that was refused says nothing of the others.
     pub(crate) fn went_away(&self, key: &Key, error: &Error) {
         if !error.is_outage() {
-            log::warn!(target: "dspinlock", "running a function without the lock: {error}");
+            tracing::warn!(target: "dspinlock", "running a function without the lock: {error}");
             return;
         }
         let server = self.shared.requests.server(key);
         if !self.shared.outages.begin(server) {
             return;
         }
-        log::warn!(target: "dspinlock", "functions with `on_store_error = run_unlocked` run without the lock until the store can be asked again: {error}");
+        tracing::warn!(target: "dspinlock", "functions with `on_store_error = run_unlocked` run without the lock until the store can be asked again: {error}");
         let (pool, key) = (self.clone(), key.clone());
         background::spawn(async move {
             loop {
@@ -544,7 +590,7 @@ impl Pool {
                 let read = Request::Read(Read { bound: Head::LENGTH });
                 if pool.send(&key, read).await.is_ok() {
                     pool.shared.outages.end(server);
-                    log::warn!(target: "dspinlock", "the store can be asked again: functions with `on_store_error = run_unlocked` lock again");
+                    tracing::warn!(target: "dspinlock", "the store can be asked again: functions with `on_store_error = run_unlocked` lock again");
                     return;
                 }
                 if !pool.shared.outages.goes_on(server) {
@@ -587,7 +633,7 @@ impl Pool {
     }
 
     /// What a site validates, for the entry of this key: salted with the key, and with the secret if there is one.
-    pub(crate) fn check(&self, key: &Key, validated: &[u8; 32]) -> Check {
+    pub(crate) fn check_of(&self, key: &Key, validated: &[u8; 32]) -> Check {
         let digest: [u8; 32] = match &self.shared.source.secret {
             Some(secret) => secret.check(key, validated),
             None => {

@@ -8,6 +8,7 @@ pub(crate) mod clock;
 pub(crate) mod handle;
 pub(crate) mod in_flight;
 pub(crate) mod latch;
+pub(crate) mod metrics;
 pub(crate) mod op;
 pub(crate) mod process;
 pub(crate) mod sync;

@@ -26,7 +26,8 @@ use crate::tls::Tls;
 #[cfg(feature = "inspect")]
 pub use self::api::{Answer, Names, Server};
 pub use self::api::{
-    Boxed, CallerRead, Change, Doubt, Failure, Listener, Outcome, Replies, SharedStore, Store, Tracked,
+    Boxed, CallerRead, Change, Doubt, Failure, Health, Listener, Outcome, Replies, Role, SharedStore, Store,
+    Tracked,
 };
 pub use self::redis::RedisParameters;
 

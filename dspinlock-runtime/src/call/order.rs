@@ -16,7 +16,7 @@ use super::block::{Beside, Block};
 use super::names::{self, Body};
 use super::site::Site;
 use super::site_name::{site_name, site_name_pieces};
-use crate::engine::{self, Boxed, CallSpec, Joined, Lookup, Outcome};
+use crate::engine::{self, Boxed, CallSpec, Joined, Lookup, Outcome, Trace};
 use crate::error::{Error, KeyName};
 use crate::key::{Format, Key, KeyHasher, Owner};
 use crate::lease::held::Caller;
@@ -234,7 +234,7 @@ impl Order {
         let Near { value, written } = pool
             .near_cache()
             .get(&key, now, age, |entry| entry.downcast_ref::<Checked>().cloned())?;
-        if value.check != pool.check(&key, &validated) {
+        if value.check != pool.check_of(&key, &validated) {
             let key = Caller::new(self.site_name()).name(&key);
             return Some(Err(Error::KeyReused { key }));
         }
@@ -248,8 +248,14 @@ impl Order {
             return Some(value);
         };
         let pool = self.pool()?;
-        let check = pool.check(&pool.store_key(self.key()?), &validated);
+        let check = pool.check_of(&pool.store_key(self.key()?), &validated);
         Some(Arc::new(Checked { check, value }))
+    }
+
+    /// The first digits of the key, for traces.
+    pub(super) fn key_digits(&self) -> Option<String> {
+        let key = self.pool()?.store_key(self.key()?);
+        Some(key.digits())
     }
 
     fn is_fresh(&self) -> bool {
@@ -276,7 +282,7 @@ impl Order {
         self.own.as_deref()?.block.as_ref()
     }
 
-    fn site_name(&self) -> Cow<'static, str> {
+    pub(super) fn site_name(&self) -> Cow<'static, str> {
         match self.block() {
             Some(block) => block.name.clone(),
             None => site_name(self.site, (self.body)().name),
@@ -380,7 +386,7 @@ pub(super) struct Entering {
 enum State {
     New,
     Reading(InFlight<Lookup>),
-    Waiting(InFlight<Boxed<Result<Outcome, Error>>>),
+    Waiting(InFlight<Boxed<Result<(Outcome, Trace), Error>>>),
 }
 
 impl Entering {
@@ -425,14 +431,15 @@ impl Entering {
     }
 
     /// Waits for the result of another call, without asking for the lock: the body of this call is gone.
-    pub(super) async fn witness(&mut self) -> Result<(Found, KeyName), Error> {
+    pub(super) async fn witness(&mut self) -> Result<(Found, KeyName, Trace), Error> {
+        let trace = Trace::without_span(Instant::now());
         let key = self.key_name();
         if !self.order.cached {
             return Err(Error::LeaseLost { key });
         }
         let spec = self.order.spec()?;
         let found = InFlight::new(engine::witness(spec)).await?;
-        Ok((found, key))
+        Ok((found, key, trace))
     }
 
     /// Enters the engine again, and refuses the value with this tag, because it could not be decoded.
@@ -451,13 +458,14 @@ impl Entering {
     pub(super) fn ready(outcome: Result<Outcome, Error>) -> Self {
         static SITE: Site = Site::new("m::f");
         let order = Draft::new(&SITE).order::<()>();
-        let state = State::Waiting(InFlight::new(Box::pin(std::future::ready(outcome))));
+        let entered = outcome.map(|outcome| (outcome, Trace::without_span(Instant::now())));
+        let state = State::Waiting(InFlight::new(Box::pin(std::future::ready(entered))));
         Self { order, state }
     }
 }
 
 impl Future for Entering {
-    type Output = Result<Outcome, Error>;
+    type Output = Result<(Outcome, Trace), Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
@@ -468,7 +476,9 @@ impl Future for Entering {
                     None => self.enter(None)?,
                 },
                 State::Reading(lookup) => match ready!(Pin::new(lookup).poll(context)) {
-                    Ok(Ok(found)) => return Poll::Ready(Ok(Outcome::Hit(found, None))),
+                    Ok(Ok((found, trace))) => {
+                        return Poll::Ready(Ok((Outcome::Hit(found, None), trace)));
+                    }
                     Ok(Err(joined)) => self.enter(Some(joined))?,
                     Err(error) => {
                         let site = self.site();

@@ -287,7 +287,7 @@ fn report(panics: bool, error: &Error) {
     if panics {
         panic!("{error}");
     }
-    log::warn!(target: "dspinlock", "running the function without the lock: {error}");
+    tracing::warn!(target: "dspinlock", "running the function without the lock: {error}");
 }
 
 #[cfg(test)]

@@ -9,19 +9,19 @@ use bytes::Bytes;
 
 use super::entry::Entry;
 use super::keeping::{Keep, Ttl};
-use super::order::Entering;
+use super::order::{Entering, Order};
 use super::policy::{LockError, OnBusy, ReturnType, Rules};
 use super::storable::{Disposition, NearCacheable, Storable};
-use super::{unreadable, unstored};
+use super::{ended, unreadable, unstored};
 use crate::codec::Undecodable;
-use crate::engine::{Boxed, CallSpec, Outcome, Permit};
+use crate::engine::{Boxed, CallSpec, Outcome, Permit, Trace};
 use crate::error::{Error, KeyName};
 use crate::lease::{Kept, Publication};
 use crate::pool::flight::Found;
 use crate::pool::near_cache::Near;
 use crate::protocol::header::Flag;
 use crate::rt::in_flight::InFlight;
-use crate::scope::{self, How, Served};
+use crate::scope::How;
 
 /// The steps of one call, for its return type `R`, its error policy `P` and its rules `K` on how long results are kept.
 pub(super) struct Steps<R, P, K = ()> {
@@ -33,31 +33,6 @@ pub(super) struct Steps<R, P, K = ()> {
 /// How long an error that is not kept stays for the calls that have waited for it. A waiter looks again after a push, a pause of
 /// at most 50 ms, or `spinlock_sleep_thresh`.
 const FOR_WAITERS: Duration = Duration::from_secs(2);
-
-/// Records a stored outcome, which was found in this way if it is a value.
-fn record_found(how: How, found: &Found) {
-    scope::record(|| {
-        Some(Served {
-            how: match found.flag {
-                Flag::Value => how,
-                Flag::Error | Flag::ErrorForWaiters => How::ReplayedError,
-            },
-            age: found.age,
-            fence: found.fence(),
-        })
-    });
-}
-
-/// Records that the body has run.
-pub(super) fn record_computed(fence: Option<u64>) {
-    scope::record(|| {
-        Some(Served {
-            how: How::Computed,
-            age: Some(Duration::ZERO),
-            fence,
-        })
-    });
-}
 
 /// What follows from the engine's outcome.
 pub(super) enum Decision<R> {
@@ -119,21 +94,19 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
     pub(super) fn near_hit(&self, entering: &Entering) -> Option<R> {
         match entering.order.near_hit(self.rules.from_entry)? {
             Ok(Near { value, written }) => {
-                scope::record(|| {
-                    Some(Served {
-                        how: How::Near,
-                        age: written.age,
-                        fence: written.fence,
-                    })
-                });
+                ended::near(&entering.order, written);
                 Some(value)
             }
-            Err(error) => self.on_error(error),
+            Err(error) => self.on_error(&entering.order, error),
         }
     }
 
     /// After the engine's outcome.
-    pub(super) fn entered(&self, entering: &mut Entering, entered: Result<Outcome, Error>) -> Decision<R> {
+    pub(super) fn entered(
+        &self,
+        entering: &mut Entering,
+        entered: Result<(Outcome, Trace), Error>,
+    ) -> Decision<R> {
         let decision = self.decide(entering, entered);
         #[cfg(feature = "testing")]
         if let Decision::RunBody(_) = &decision {
@@ -142,22 +115,25 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
         decision
     }
 
-    fn decide(&self, entering: &mut Entering, entered: Result<Outcome, Error>) -> Decision<R> {
-        let (how, found, placeholder) = match entered {
-            Ok(Outcome::Lead(lease)) => return Decision::RunBody(Some(Permit::new(lease))),
-            Ok(Outcome::Alone(alone)) => return Decision::RunBody(Some(Permit::alone(alone))),
-            Ok(Outcome::Hit(found, placeholder)) => (How::Hit, found, placeholder),
-            Ok(Outcome::Followed(found)) => (How::Followed, found, None),
+    fn decide(&self, entering: &mut Entering, entered: Result<(Outcome, Trace), Error>) -> Decision<R> {
+        let (outcome, trace) = match entered {
+            Ok(entered) => entered,
             Err(error) => {
-                return match self.on_error(error) {
+                return match self.on_error(&entering.order, error) {
                     Some(outcome) => Decision::Return(outcome),
                     None => Decision::RunBody(None),
                 };
             }
         };
+        let (how, found, placeholder) = match outcome {
+            Outcome::Lead(lease) => return Decision::RunBody(Some(Permit::new(lease, trace))),
+            Outcome::Alone(alone) => return Decision::RunBody(Some(Permit::alone(alone, trace))),
+            Outcome::Hit(found, placeholder) => (How::Hit, found, placeholder),
+            Outcome::Followed(found) => (How::Followed, found, None),
+        };
         match self.decode(&found) {
             Ok(outcome) => {
-                record_found(how, &found);
+                ended::found(&entering.order, &trace, how, &found);
                 // The copy is made only if the near cache takes it.
                 if let Some(placeholder) = placeholder
                     && let Some(copy) = (self.rules.to_entry)(&outcome)
@@ -192,7 +168,7 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
 
     /// After the body: the publish or the abort, if there is a lock.
     pub(super) fn settle(&self, permit: Option<Box<Permit>>, outcome: &R) -> Option<Settling> {
-        record_computed(permit.as_ref().and_then(|permit| permit.fence()));
+        ended::computed(permit.as_deref());
         let permit = permit?;
         let Some(publication) = self.publication(&permit, outcome) else {
             return Some(InFlight::new(permit.abort()));
@@ -273,28 +249,28 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
     /// # Panics
     ///
     /// Panics if `on_error = run_unlocked` would run it.
-    pub(super) fn fail(&self, error: Error) -> R {
+    pub(super) fn fail(&self, order: &Order, error: Error) -> R {
         let message = error.to_string();
-        self.on_error(error).unwrap_or_else(|| panic!("{message}"))
+        self.on_error(order, error).unwrap_or_else(|| panic!("{message}"))
     }
 
     /// After the body was cancelled: the result of the new holder, or the lock error.
-    pub(super) fn witnessed(&self, witnessed: Result<(Found, KeyName), Error>) -> R {
+    pub(super) fn witnessed(&self, order: &Order, witnessed: Result<(Found, KeyName, Trace), Error>) -> R {
         let error = match witnessed {
-            Ok((found, key)) => match self.decode(&found) {
+            Ok((found, key, trace)) => match self.decode(&found) {
                 Ok(outcome) => {
-                    record_found(How::Followed, &found);
+                    ended::found(order, &trace, How::Followed, &found);
                     return outcome;
                 }
                 Err(_) => Error::LeaseLost { key },
             },
             Err(error) => error,
         };
-        self.fail(error)
+        self.fail(order, error)
     }
 
-    pub(super) fn on_error(&self, error: Error) -> Option<R> {
-        scope::record(|| None);
+    pub(super) fn on_error(&self, order: &Order, error: Error) -> Option<R> {
+        ended::failed(|| order.site_name());
         (self.rules.on_error)(&self.policy, error)
     }
 }

@@ -8,11 +8,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
+use super::ended;
 use super::future::Run;
 use super::keeping::Keep;
 use super::order::Entering;
-use super::steps::{Decision, Steps, record_computed};
+use super::steps::{Decision, Steps};
 use crate::engine::Permit;
 use crate::error::Error;
 use crate::lease::current::Frame;
@@ -62,7 +64,7 @@ where
     let Ok(runtime) = Handle::try_current() else {
         let reason = "`detach` needs a tokio runtime, because the body is a task of it: call the function inside of one";
         let error = Error::option(reason).at(&entering.site());
-        return match steps.on_error(error) {
+        return match steps.on_error(&entering.order, error) {
             Some(outcome) => outcome,
             None => Run::with_permit(None, steps, body).await,
         };
@@ -83,23 +85,23 @@ where
     let timers = entering.order.timers();
     let run = Run::with_permit(permit, steps.clone(), body);
     let pool = Pool::chosen();
-    let task = runtime.spawn(async move {
+    let body = async move {
         match pool {
             Some(pool) => pool.scope(stopped_after(limit, timers, run)).await,
             None => stopped_after(limit, timers, run).await,
         }
-    });
-    let outcome = task.await;
+    };
+    let outcome = runtime.spawn(body.in_current_span()).await;
     // Until here the calling body waits.
     drop(call);
     match outcome {
         Ok(Some(outcome)) => {
-            record_computed(fence);
+            ended::computed_under(fence);
             outcome
         }
         Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
         // The body was stopped, or the runtime ends.
-        Ok(None) | Err(_) => steps.fail(Error::LeaseLost { key }),
+        Ok(None) | Err(_) => steps.fail(&entering.order, Error::LeaseLost { key }),
     }
 }
 
@@ -152,7 +154,7 @@ where
         Some(outcome) => outcome,
         None => {
             let witnessed = entering.witness().await;
-            steps.witnessed(witnessed)
+            steps.witnessed(&entering.order, witnessed)
         }
     }
 }

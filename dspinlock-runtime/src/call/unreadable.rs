@@ -21,7 +21,7 @@ pub(super) fn warn(site: &str, type_name: &str, reason: Undecodable) {
         .insert(site.to_owned());
     if is_new {
         let type_name = short(type_name);
-        log::warn!(target: "dspinlock", "a stored value of `{site}` cannot be decoded as `{type_name}`, so it is computed again: {reason}; if the type has not changed, its `Serialize` and `Deserialize` implementations do not agree, and the function never hits: make them agree, or remove `cached_if_computed`");
+        tracing::warn!(target: "dspinlock", "a stored value of `{site}` cannot be decoded as `{type_name}`, so it is computed again: {reason}; if the type has not changed, its `Serialize` and `Deserialize` implementations do not agree, and the function never hits: make them agree, or remove `cached_if_computed`");
     }
 }
 

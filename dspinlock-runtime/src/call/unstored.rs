@@ -17,6 +17,6 @@ pub(super) fn warn(key: &KeyName, reason: &str) {
         warned.insert(key.site().to_owned())
     };
     if is_first {
-        log::warn!(target: "dspinlock", "the result of {key} was returned, but not stored: {reason}");
+        tracing::warn!(target: "dspinlock", "the result of {key} was returned, but not stored: {reason}");
     }
 }

@@ -14,12 +14,13 @@ use crate::lease::Lease;
 use crate::lease::claim::Claim;
 use crate::lease::heartbeat;
 use crate::lease::held::{Terms, deadline, millis};
+use crate::pool::Pool;
 use crate::pool::flight::Found;
 use crate::protocol::state::BadState;
 use crate::protocol::tag::{Head, Id};
 use crate::protocol::{Acquire, Existing, Read, Renew, Reply, Request, encoding};
 use crate::rt::clock::Instant;
-use crate::rt::{background, thread_end};
+use crate::rt::{background, metrics, thread_end};
 use crate::store::Change;
 
 /// The pause before a waiter takes a key that a Python worker has released. py-dspinlock reads the key once more after its
@@ -166,12 +167,8 @@ impl Attempt {
     }
 
     /// Whether the call runs without the lock now that the store cannot be asked: the lease of the last holder is over.
-    fn may_run_unlocked(&self, existing: &Option<(Existing, Instant)>, error: &Error) -> bool {
-        let is_over = existing.as_ref().is_some_and(|(existing, seen)| {
-            let remaining = existing.remaining.map(Duration::from_millis);
-            remaining.is_some_and(|remaining| self.pool.timers().elapsed(*seen) >= remaining)
-        });
-        self.spec.runs_unlocked && error.is_of_store() && is_over
+    fn may_run_unlocked(&self, state: &Acquisition, error: &Error) -> bool {
+        self.spec.runs_unlocked && error.is_of_store() && state.last_lease_is_over(&self.pool)
     }
 
     fn is_held_by_python(&self, state: &Acquisition) -> bool {
@@ -202,6 +199,7 @@ impl Attempt {
         let mut stale = None;
         loop {
             let sent = self.now();
+            let is_stale = stale.is_some();
             let next = match self.send(state, stale.take()).await {
                 // A connection gave the reply to another request.
                 Ok(Reply::Acquired(id)) if id.tag != state.claim.tag() => return Err(self.unexpected_reply()),
@@ -215,6 +213,9 @@ impl Attempt {
                     return Err(Error::LeaseLost { key: self.name() });
                 }
                 Ok(Reply::Acquired(id)) => {
+                    if is_stale || state.last_lease_is_over(&self.pool) {
+                        metrics::takeover(&self.spec.caller.site);
+                    }
                     return match self.replicate(id).await {
                         Ok(renewed) => Ok(Tried::Granted(id, renewed.unwrap_or(sent))),
                         Err(error) if self.spec.runs_unlocked && error.is_of_store() => Ok(Tried::Away),
@@ -247,7 +248,7 @@ impl Attempt {
                 // The store may be available again before a call that was waiting times out.
                 Err(error)
                     if self.policy.has_seen_holder()
-                        && !self.may_run_unlocked(&state.existing, &error)
+                        && !self.may_run_unlocked(state, &error)
                         && state.failures.may_pass(&error, self.now()) =>
                 {
                     self.policy.failed(self.now())
@@ -396,6 +397,14 @@ impl Acquisition {
             change: None,
             failures: Failures::default(),
         }
+    }
+
+    /// Whether the last holder that was seen has let its lease expire.
+    fn last_lease_is_over(&self, pool: &Pool) -> bool {
+        self.existing.as_ref().is_some_and(|(existing, seen)| {
+            let remaining = existing.remaining.map(Duration::from_millis);
+            remaining.is_some_and(|remaining| pool.timers().elapsed(*seen) >= remaining)
+        })
     }
 }
 

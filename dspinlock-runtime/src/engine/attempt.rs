@@ -163,7 +163,7 @@ impl Attempt {
         spec.caller.check = spec
             .validated
             .as_ref()
-            .map(|validated| pool.check(&key, validated));
+            .map(|validated| pool.check_of(&key, validated));
         let lease = spec
             .options
             .check()

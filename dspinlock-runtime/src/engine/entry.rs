@@ -66,7 +66,7 @@ pub(crate) async fn peek(
     let (value, age, remaining) = match describe(&pool, &key, site, bound).await? {
         Reply::Hit(hit, remaining) => {
             let remaining = remaining.unwrap_or(hit.ttl());
-            let check = validated.map(|validated| pool.check(&key, &validated));
+            let check = validated.map(|validated| pool.check_of(&key, &validated));
             if differs(check, hit.check()) {
                 return Ok(None);
             }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
 
+use super::trace::Trace;
 use crate::error::Error;
 use crate::key::Key;
 use crate::lease::current::Frame;
@@ -89,7 +90,7 @@ impl Lookup {
 }
 
 impl Future for Lookup {
-    type Output = Result<Result<Found, Joined>, Error>;
+    type Output = Result<Result<(Found, Trace), Joined>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let reply = ready!(Pin::new(&mut self.reading).poll(context));
@@ -108,7 +109,7 @@ impl Future for Lookup {
         Poll::Ready(Ok(match self.found(reply) {
             Ok(found) => {
                 leader.complete(asked, &found);
-                Ok(found)
+                Ok((found, Trace::without_span(self.reading.since())))
             }
             Err(missed) => Err(Joined::Leader(leader, missed)),
         }))

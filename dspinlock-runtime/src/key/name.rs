@@ -180,6 +180,21 @@ impl Key {
         self.with_name(str::to_owned)
     }
 
+    /// The first 12 digits of the digest in the name, for traces. Empty for a custom name, which may contain anything.
+    pub(crate) fn digits(&self) -> String {
+        let Repr::Digest { format, .. } = &self.0 else {
+            return String::new();
+        };
+        let letter = match format {
+            Format::Shared => 0,
+            Format::Single => LETTER.len_utf8(),
+        };
+        self.with_name(|name| {
+            let digits = name.rsplit(',').next().unwrap_or_default();
+            digits.get(letter..letter + 12).unwrap_or_default().to_owned()
+        })
+    }
+
     /// Passes the [`name`](Self::name) to `f`. Every hit needs it, so it is on the stack, unless the prefix is very long.
     pub(crate) fn with_name<T>(&self, f: impl FnOnce(&str) -> T) -> T {
         let (format, prefix, digest) = match &self.0 {

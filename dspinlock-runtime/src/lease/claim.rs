@@ -256,7 +256,7 @@ async fn repeat_abort(pool: &Pool, key: &Key, tag: Tag, lease: Duration, mut las
         if let Err(error) = &last
             && (!is_transient(error) || timers.now() + RETRY_PAUSE >= end)
         {
-            log::warn!(target: "dspinlock", "cannot abort the lock on {key}, which stays held until its lease expires: {error}");
+            tracing::warn!(target: "dspinlock", "cannot abort the lock on {key}, which stays held until its lease expires: {error}");
             return;
         }
         timers.sleep(RETRY_PAUSE).await;

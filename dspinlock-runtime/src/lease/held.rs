@@ -18,10 +18,10 @@ use crate::protocol::tag::Id;
 use crate::protocol::{Renew, Reply, Request};
 use crate::rt::in_flight::InFlight;
 use crate::rt::latch::Latch;
-use crate::rt::process;
 use crate::rt::sync::{
     AtomicBool, Instant, Mutex, MutexGuard, Ordering, PoisonError, Semaphore, SemaphorePermit,
 };
+use crate::rt::{metrics, process};
 
 /// The options of the call that its lease needs.
 #[derive(Debug, Clone)]
@@ -170,8 +170,9 @@ impl Held {
     pub(super) fn lose(&self) {
         if !self.lost.is_set() {
             self.lost.set();
+            metrics::lost_lease(self.site());
             self.pool.flights().disband(&self.key);
-            log::warn!(
+            tracing::warn!(
                 target: "dspinlock",
                 "lost the lease on {}: it was not renewed in time, or the key was deleted or taken over; its result will not be stored",
                 self.name()
@@ -293,7 +294,7 @@ impl Held {
     }
 
     pub(super) fn log_failed_renewal(&self, error: &Error) {
-        log::warn!(
+        tracing::warn!(
             target: "dspinlock",
             "cannot renew the lease on {}, retrying until it expires: {error}",
             self.name()

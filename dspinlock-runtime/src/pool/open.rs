@@ -77,7 +77,7 @@ impl Settings {
         match std::env::var(VARIABLE) {
             Ok(url) => Ok(Self::new(Location::Url(url))),
             Err(VarError::NotPresent) if cfg!(feature = "embedded") => {
-                log::warn!(target: "dspinlock", "`{VARIABLE}` is not set: using the embedded store, a file of this user on this machine; set it to share results between programs or machines");
+                tracing::warn!(target: "dspinlock", "`{VARIABLE}` is not set: using the embedded store, a file of this user on this machine; set it to share results between programs or machines");
                 Ok(Self::new(Location::Url("sqlite:".into())))
             }
             Err(VarError::NotPresent) => Err(Error::InvalidUrl {

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use super::near_cache::{NearCache, Placeholder, Written};
 use crate::error::{Error, KeyName, StoreFailure};
-use crate::key::Key;
+use crate::key::{Format, Key};
 use crate::protocol::{self, Read, Reply, Request};
 use crate::rt::clock::Instant;
 use crate::rt::handle::Handle;
+use crate::rt::metrics;
 use crate::rt::timers::Timers;
-use crate::store::{self, Boxed, CallerRead, Change, Doubt, Failure, SharedStore, Tracked};
+use crate::store::{self, Boxed, CallerRead, Change, Doubt, Failure, Health, SharedStore, Tracked};
 
 /// Clones share everything.
 #[derive(Clone)]
@@ -228,6 +229,20 @@ impl Requests {
         servers.map_err(|failure| named_error("servers", "the cluster", failure))
     }
 
+    /// Asks the store for its state, again on a new connection if the connection is lost.
+    pub(super) async fn check(&self) -> Result<Health, Error> {
+        let (key, mut since) = (
+            Key::new(Format::Single, "dspinlock".into(), [0; 32]),
+            Instant::now(),
+        );
+        let mut answer = self.0.store.check(&key, since).await;
+        if let Err(Failure::Lost { extension }) = answer {
+            since = since.moved_by(extension);
+            answer = self.0.store.check(&key, since).await;
+        }
+        answer.map_err(|failure| into_error("check", &key, failure))
+    }
+
     /// Whether the store pushes changes of this key now.
     pub(crate) fn pushes(&self, key: &Key) -> bool {
         self.0.store.pushes(key)
@@ -264,6 +279,13 @@ pub(crate) struct Reading {
     read: Read,
     since: Instant,
     state: ReadState,
+}
+
+impl Reading {
+    /// When the read began.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
 }
 
 enum ReadState {
@@ -326,6 +348,7 @@ fn into_error(operation: &'static str, key: &Key, failure: Failure) -> Error {
 
 /// The error of an operation on what has this name.
 pub(crate) fn named_error(operation: &'static str, name: &str, failure: Failure) -> Error {
+    metrics::store_error(operation);
     match failure {
         Failure::NotReady { address, reason } => Error::RedisNotInitialized { address, reason },
         Failure::FileNotReady { path, reason } => Error::EmbeddedNotInitialized { path, reason },

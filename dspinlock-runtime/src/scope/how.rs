@@ -25,7 +25,7 @@ pub struct Served {
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
-/// assert_eq!(dspinlock::How::ReplayedError.to_string(), "replayed error");
+/// assert_eq!(dspinlock::How::ReplayedError.to_string(), "replayed_error");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -50,7 +50,7 @@ impl How {
             Self::Hit => "hit",
             Self::Followed => "followed",
             Self::Computed => "computed",
-            Self::ReplayedError => "replayed error",
+            Self::ReplayedError => "replayed_error",
         }
     }
 }

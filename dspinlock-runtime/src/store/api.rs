@@ -106,6 +106,16 @@ pub trait Store: Any + Send + Sync {
         0
     }
 
+    /// Asks the server, or all masters, what [`Pool::check`](crate::Pool::check) returns. `key`: a store without servers reads it.
+    fn check(&self, key: &Key, since: Instant) -> Boxed<Result<Health, Failure>> {
+        let start = Instant::now();
+        let read = self.step(key, Request::Read(Read { bound: 1 }), since);
+        Box::pin(async move {
+            read.await?;
+            Ok(Health::new(start.elapsed()))
+        })
+    }
+
     /// Sets the listener of all later changes. Only the first call has an effect.
     fn listen(&self, _: Arc<dyn Listener>) {}
 
@@ -234,6 +244,43 @@ pub trait Listener: Send + Sync + 'static {
 
     /// Any entry may have changed: the connection was lost.
     fn all_changed(&self);
+}
+
+/// The state of a store, from [`Pool::check`](crate::Pool::check).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// The time of one request on an open connection. In a cluster, that of the slowest master.
+    pub round_trip: Duration,
+    /// What the server is. `None` for the embedded store, and if the user may not run `INFO`.
+    pub role: Option<Role>,
+    /// The program and its version, for example `Redis 7.0.15`. In a cluster, that of the first master. `None` if the user may not
+    /// run `INFO`, and for the store in memory.
+    pub version: Option<String>,
+    /// Whether the server pushes changes. Without pushes a near cache stays empty, and callers that wait for another process poll.
+    /// The embedded store needs no pushes for waiting, and has no near cache: `false`.
+    pub pushes: bool,
+}
+
+/// The role of a server in replication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// It accepts writes.
+    Master,
+    /// It refuses writes, so every call that needs the lock fails.
+    Replica,
+}
+
+impl Health {
+    pub(crate) fn new(round_trip: Duration) -> Self {
+        Self {
+            round_trip,
+            role: None,
+            version: None,
+            pushes: false,
+        }
+    }
 }
 
 /// The result of [`Store::read_tracked`].

@@ -34,11 +34,11 @@ use self::table::Table;
 use self::worker::{Job, Message, Worker};
 #[cfg(feature = "inspect")]
 use super::api::Names;
-use super::api::{Boxed, Change, Failure, SharedStore, Store};
+use super::api::{Boxed, Change, Failure, Health, SharedStore, Store};
 use super::watch::Watch;
 use crate::error::Error;
 use crate::key::Key;
-use crate::protocol::{Reply, Request};
+use crate::protocol::{Read, Reply, Request};
 use crate::rt::background;
 use crate::rt::clock::Instant;
 
@@ -184,6 +184,18 @@ impl Store for Embedded {
             answer.await.unwrap_or(Err(Failure::Lost {
                 extension: Duration::ZERO,
             }))
+        })
+    }
+
+    fn check(&self, key: &Key, since: Instant) -> Boxed<Result<Health, Failure>> {
+        let start = Instant::now();
+        let read = self.step(key, Request::Read(Read { bound: 1 }), since);
+        Box::pin(async move {
+            read.await?;
+            Ok(Health {
+                version: Some(format!("SQLite {}", rusqlite::version())),
+                ..Health::new(start.elapsed())
+            })
         })
     }
 }

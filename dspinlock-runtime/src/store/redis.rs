@@ -34,7 +34,7 @@ use self::timeouts::Timeouts;
 use self::url::limits::timeouts;
 use self::url::parts::Parts;
 use self::url::target::Target;
-use super::api::{Boxed, CallerRead, Change, Failure, Listener, SharedStore, Store, Tracked};
+use super::api::{Boxed, CallerRead, Change, Failure, Health, Listener, SharedStore, Store, Tracked};
 #[cfg(feature = "inspect")]
 use super::api::{Names, Server};
 use super::credentials::Credentials;
@@ -175,6 +175,10 @@ impl Store for RedisStore {
 
     fn pushes(&self, _: &Key) -> bool {
         self.node.pushes()
+    }
+
+    fn check(&self, _: &Key, since: Instant) -> Boxed<Result<Health, Failure>> {
+        self.node.check(since)
     }
 
     fn listen(&self, listener: Arc<dyn Listener>) {

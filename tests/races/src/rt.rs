@@ -8,6 +8,8 @@ pub mod handle;
 pub mod in_flight;
 #[path = "../../../dspinlock-runtime/src/rt/latch.rs"]
 pub mod latch;
+#[path = "../../../dspinlock-runtime/src/rt/metrics.rs"]
+pub mod metrics;
 pub mod op;
 pub mod process;
 pub mod sync;

@@ -114,14 +114,14 @@ fn check_names(path: &Path, file: &fs::Metadata, names: &Names) -> Result<(), Op
         if is_open_by_another_name(real, names)? {
             return Err(OpenError::OtherProcess);
         }
-        log::warn!(
+        tracing::warn!(
             target: "dspinlock",
             "the file of the embedded store `{shown}` has {} names (hard links): remove the others, because processes that open it by different names damage it",
             file.nlink()
         );
     }
     if user().is_some_and(|user| user != file.uid()) {
-        log::info!(
+        tracing::info!(
             target: "dspinlock",
             "the file of the embedded store `{shown}` belongs to another user (id {})",
             file.uid()

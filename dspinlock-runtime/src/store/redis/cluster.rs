@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Read, Reply, Request};
 use crate::rt::background;
-use crate::store::api::{Boxed, CallerRead, Change, Failure, Listener, Store, Tracked};
+use crate::store::api::{Boxed, CallerRead, Change, Failure, Health, Listener, Store, Tracked};
 #[cfg(feature = "inspect")]
 use crate::store::api::{Names, Server};
 
@@ -185,6 +185,22 @@ impl Store for Cluster {
     fn server(&self, key: &Key) -> usize {
         let owner = self.nodes.owner(key.with_name(slot));
         owner.map_or(0, |owner| Arc::as_ptr(&owner.node).addr())
+    }
+
+    /// Asks every master, so that one that is away is noticed.
+    fn check(&self, key: &Key, since: Instant) -> Boxed<Result<Health, Failure>> {
+        let (nodes, slot) = (self.nodes.clone(), slot(&key.name()));
+        Box::pin(async move {
+            // Waits for the map.
+            let mut health = owner(&nodes, slot, since).await?.node.check(since).await?;
+            let owners = nodes.read().owners();
+            for member in owners {
+                let other = member.node.check(since).await?;
+                health.round_trip = health.round_trip.max(other.round_trip);
+                health.pushes &= other.pushes;
+            }
+            Ok(health)
+        })
     }
 
     fn listen(&self, listener: Arc<dyn Listener>) {

@@ -223,14 +223,19 @@ impl Connection {
             Action::Learn => {
                 let connection = self.clone();
                 background::spawn(async move {
-                    let questions = connection.questions();
-                    if let Ok(answers) = connection.pipeline(questions, Instant::now()).await {
-                        connection.learn(&answers);
-                    }
+                    // The watchdog closes a connection that does not answer.
+                    let _ = connection.ask(Instant::now()).await;
                 });
             }
         }
         Health::Good
+    }
+
+    /// Asks the server what a connection learns at its start, in one round trip of a request that began at `since`.
+    pub(crate) async fn ask(&self, since: Instant) -> Result<(), CommandError> {
+        let answers = self.pipeline(self.questions(), since).await?;
+        self.learn(&answers);
+        Ok(())
     }
 
     /// Resolves when a request is sent while none is in flight.

@@ -22,8 +22,8 @@ use crate::key::Key;
 use crate::protocol::{self, Read, Reply, Request};
 use crate::rt::clock::Instant;
 #[cfg(feature = "inspect")]
-use crate::store::api::{self, Failure, NAMES, Names, Server};
-use crate::store::api::{Boxed, CallerRead, Change, Tracked};
+use crate::store::api::{self, NAMES, Names, Server};
+use crate::store::api::{Boxed, CallerRead, Change, Failure, Health, Role, Tracked};
 
 /// What all nodes of a pool share.
 #[derive(Clone, Default)]
@@ -195,6 +195,27 @@ impl Node {
             Ok(Names {
                 names,
                 rest: Some(rest).filter(|rest| rest != "0"),
+            })
+        })
+    }
+
+    /// Asks the server for its state.
+    pub(crate) fn check(&self, since: Instant) -> Boxed<Result<Health, Failure>> {
+        let reconnecting = self.reconnecting.clone();
+        Box::pin(async move {
+            let connection = reconnecting.connection(since).await?;
+            let start = Instant::now();
+            connection.ask(since).await?;
+            let round_trip = start.elapsed();
+            let identity = connection.identity();
+            Ok(Health {
+                role: identity.as_ref().map(|identity| match identity.is_master() {
+                    true => Role::Master,
+                    false => Role::Replica,
+                }),
+                version: identity.and_then(|identity| identity.version().map(str::to_owned)),
+                pushes: connection.is_tracking(),
+                ..Health::new(round_trip)
             })
         })
     }

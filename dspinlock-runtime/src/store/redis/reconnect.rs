@@ -245,7 +245,7 @@ impl Inner {
 
     fn up(self: &Arc<Self>, group: Arc<Group>) -> State {
         if self.outage().take().is_some() {
-            log::warn!(target: "dspinlock", "connected to `{}` again", self.server);
+            tracing::warn!(target: "dspinlock", "connected to `{}` again", self.server);
         }
         background::spawn(supervise(Arc::downgrade(self), Arc::downgrade(&group)));
         if self.watches.is_some() {
@@ -267,7 +267,7 @@ impl Inner {
         });
         drop(outage);
         if logged_at.is_none() {
-            log::warn!(target: "dspinlock", "cannot connect to `{}`: {reason}", self.server);
+            tracing::warn!(target: "dspinlock", "cannot connect to `{}`: {reason}", self.server);
         }
         State::Failed(self.not_ready(reason), now + pause(failures))
     }

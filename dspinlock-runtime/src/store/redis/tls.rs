@@ -34,7 +34,7 @@ impl Connector {
             .with_safe_default_protocol_versions()
             .map_err(|error| unusable("the TLS provider", &error))?;
         let builder = if tls.any_server {
-            log::warn!(target: "dspinlock", "TLS without verification: any server is accepted, and can read every password and value; \
+            tracing::warn!(target: "dspinlock", "TLS without verification: any server is accepted, and can read every password and value; \
                  use it in tests only");
             builder
                 .dangerous()

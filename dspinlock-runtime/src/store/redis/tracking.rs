@@ -36,7 +36,7 @@ impl Watches {
     /// Logs once that the server does not push.
     pub(crate) fn warn(&self) {
         if !self.warned.swap(true, Ordering::Relaxed) {
-            log::warn!(
+            tracing::warn!(
                 target: "dspinlock",
                 "the server does not push changes, so waiting callers poll and the near cache is off: \
                  allow `CLIENT TRACKING` and `CLIENT CACHING`"

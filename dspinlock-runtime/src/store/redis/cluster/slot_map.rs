@@ -46,11 +46,11 @@ impl SlotMap {
     }
 
     /// The members that serve slots.
-    #[cfg(feature = "inspect")]
     pub(crate) fn owners(&self) -> Vec<Member> {
         let mut owners: Vec<Member> = Vec::new();
         for owner in self.slots.iter().flatten() {
-            if !owners.iter().any(|known| known.is(owner)) {
+            // The slots of a member are in few ranges.
+            if !owners.iter().rev().any(|known| known.is(owner)) {
                 owners.push(owner.clone());
             }
         }

@@ -13,6 +13,8 @@ pub(crate) struct ServerIdentity {
     previous: Option<String>,
     /// The run ID of the process.
     process: Option<String>,
+    /// The program and its version.
+    version: Option<String>,
 }
 
 impl ServerIdentity {
@@ -26,12 +28,18 @@ impl ServerIdentity {
             history: is_master.then_some(history),
             previous: field(replication, "master_replid2").filter(|id| id.bytes().any(|digit| digit != b'0')),
             process: server.and_then(|server| field(server, "run_id")),
+            version: server.and_then(version),
         })
     }
 
     /// The run ID of the process.
     pub(crate) fn process(&self) -> Option<&str> {
         self.process.as_deref()
+    }
+
+    /// The program and its version, for example `Redis 7.0.15`.
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     pub(crate) fn is_master(&self) -> bool {
@@ -71,6 +79,14 @@ fn text(answer: &Answer) -> Option<&str> {
         Value::VerbatimString { text, .. } => Some(text),
         Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
         _ => None,
+    }
+}
+
+/// Valkey also states the version of Redis that it is compatible with.
+fn version(server: &str) -> Option<String> {
+    match field(server, "valkey_version") {
+        Some(version) => Some(format!("Valkey {version}")),
+        None => Some(format!("Redis {}", field(server, "redis_version")?)),
     }
 }
 

@@ -151,7 +151,7 @@ fn warn(address: &Address, resp: Resp) {
     } else {
         ", and a publish may be stored even if another master granted its lock"
     };
-    log::warn!(
+    tracing::warn!(
         target: "dspinlock",
         "`{address}` refuses `HELLO`, so waiting callers poll and the near cache is off{cost}: use a server with RESP3, or add `?protocol=2` to the URL"
     );

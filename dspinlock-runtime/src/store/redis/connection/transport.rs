@@ -196,7 +196,7 @@ impl AsyncRead for CountingStream {
         match checked {
             Ok(()) => poll,
             Err(Exceeded) => {
-                log::warn!(target: "dspinlock", "a connection was closed: the server sent more than it was asked for");
+                tracing::warn!(target: "dspinlock", "a connection was closed: the server sent more than it was asked for");
                 Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
             }
         }

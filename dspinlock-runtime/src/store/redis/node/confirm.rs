@@ -63,7 +63,7 @@ pub(crate) async fn step(
 
 /// Closes the connection. The request is sent again on another one.
 fn mixed_up(connection: &Connection) -> CommandError {
-    log::warn!(
+    tracing::warn!(
         target: "dspinlock",
         "a connection gave a request the reply of another one; it is closed"
     );

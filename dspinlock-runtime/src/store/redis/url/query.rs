@@ -85,7 +85,7 @@ impl Query {
             query.0.push((name, decode(&value.replace('+', " "))?));
         }
         if !without_effect.is_empty() {
-            log::warn!(target: "dspinlock", "these parameters of the store URL have no effect: {}", list(&without_effect));
+            tracing::warn!(target: "dspinlock", "these parameters of the store URL have no effect: {}", list(&without_effect));
         }
         Ok(query)
     }
