@@ -19,8 +19,7 @@ use crate::scope::{self, How, Served};
 /// The field `served` of a call that ends with an error of the lock.
 const FAILED: &str = "failed";
 
-/// A value of the near cache.
-#[inline]
+/// A value of the near cache. Not inlined into the user's functions: most programs observe nothing.
 pub(super) fn near(order: &Order, written: Written) {
     let served = || Served {
         how: How::Near,
@@ -43,7 +42,6 @@ pub(super) fn near(order: &Order, written: Written) {
 }
 
 /// A stored value or error. `how`: if it is a value.
-#[inline]
 pub(super) fn found(order: &Order, trace: &Trace, how: How, found: &Found) {
     let served = Served {
         how: match found.flag {

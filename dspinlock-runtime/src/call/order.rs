@@ -23,7 +23,7 @@ use crate::lease::held::Caller;
 use crate::options::{Options, Wait};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
-use crate::pool::near_cache::{AnyValue, Near};
+use crate::pool::near_cache::{AnyValue, Written};
 use crate::protocol::header::Check;
 use crate::protocol::tag::Tag;
 use crate::rt::clock::Instant;
@@ -211,7 +211,7 @@ impl Order {
         })
     }
 
-    /// The value in the near cache. Allocates nothing and takes no lock.
+    /// The value in the near cache, and in `written` what the store says of it. Allocates nothing and takes no lock.
     ///
     /// # Errors
     ///
@@ -219,7 +219,8 @@ impl Order {
     pub(super) fn near_hit<R>(
         &self,
         from_entry: fn(&(dyn Any + Send + Sync)) -> Option<R>,
-    ) -> Option<Result<Near<R>, Error>> {
+        written: &mut Written,
+    ) -> Option<Result<R, Error>> {
         let age = self.near_cache?;
         if self.is_fresh() {
             return None;
@@ -228,18 +229,18 @@ impl Order {
         let pool = self.pool()?;
         let now = pool.timers().now();
         let key = pool.store_key(key);
-        let Some(validated) = self.validated().ok()? else {
-            return pool.near_cache().get(&key, now, age, from_entry).map(Ok);
-        };
-        let Near { value, written } = pool
-            .near_cache()
-            .get(&key, now, age, |entry| entry.downcast_ref::<Checked>().cloned())?;
-        if value.check != pool.check_of(&key, &validated) {
+        let near_cache = pool.near_cache();
+        if !self.validates() {
+            return near_cache.get(&key, now, age, from_entry, written).map(Ok);
+        }
+        let validated = self.validated().ok()??;
+        let checked = |entry: &(dyn Any + Send + Sync)| entry.downcast_ref::<Checked>().cloned();
+        let Checked { check, value } = near_cache.get(&key, now, age, checked, written)?;
+        if check != pool.check_of(&key, &validated) {
             let key = Caller::new(self.site_name()).name(&key);
             return Some(Err(Error::KeyReused { key }));
         }
-        let value = from_entry(&*value.value)?;
-        Some(Ok(Near { value, written }))
+        from_entry(&*value).map(Ok)
     }
 
     /// What the near cache keeps of a value.
@@ -256,6 +257,10 @@ impl Order {
     pub(super) fn key_digits(&self) -> Option<String> {
         let key = self.pool()?.store_key(self.key()?);
         Some(key.digits())
+    }
+
+    fn validates(&self) -> bool {
+        self.own.as_deref().is_some_and(|own| own.validated.is_some())
     }
 
     fn is_fresh(&self) -> bool {
@@ -308,11 +313,10 @@ impl Order {
     /// Reads in place, if this is a call that reads before anything else, and if its options are valid.
     fn lookup(&self) -> Option<Result<Lookup, Joined>> {
         let options = self.options();
-        let validates = self.own.as_deref().is_some_and(|own| own.validated.is_some());
         let reads = self.cached
             && self.near_cache.is_none()
             && self.refused.is_none()
-            && !validates
+            && !self.validates()
             && !self.is_fresh();
         if !reads || options.fail_if_key_exists || !options.waits() || options.check().is_err() {
             return None;

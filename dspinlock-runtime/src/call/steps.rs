@@ -18,7 +18,7 @@ use crate::engine::{Boxed, CallSpec, Outcome, Permit, Trace};
 use crate::error::{Error, KeyName};
 use crate::lease::{Kept, Publication};
 use crate::pool::flight::Found;
-use crate::pool::near_cache::Near;
+use crate::pool::near_cache::Written;
 use crate::protocol::header::Flag;
 use crate::rt::in_flight::InFlight;
 use crate::scope::How;
@@ -92,8 +92,9 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
 
     /// Before the engine: reads the near cache.
     pub(super) fn near_hit(&self, entering: &Entering) -> Option<R> {
-        match entering.order.near_hit(self.rules.from_entry)? {
-            Ok(Near { value, written }) => {
+        let mut written = Written::default();
+        match entering.order.near_hit(self.rules.from_entry, &mut written)? {
+            Ok(value) => {
                 ended::near(&entering.order, written);
                 Some(value)
             }

@@ -68,12 +68,6 @@ pub(crate) struct Written {
     pub age: Option<Duration>,
 }
 
-/// A value from the cache, and what the store says of it now.
-pub(crate) struct Near<R> {
-    pub value: R,
-    pub written: Written,
-}
-
 /// A reserved slot. Dropping it removes the reservation.
 pub(crate) struct Placeholder {
     cache: Arc<NearCache>,
@@ -96,14 +90,15 @@ impl NearCache {
         }
     }
 
-    /// A copy of the value, unless it is older than `age` at `now`.
+    /// A copy of the value, unless it is older than `age` at `now`, and in `written` what the store says of it.
     pub(crate) fn get<R>(
         &self,
         key: &Key,
         now: Instant,
         age: Duration,
         copy: fn(&(dyn Any + Send + Sync)) -> Option<R>,
-    ) -> Option<Near<R>> {
+        written: &mut Written,
+    ) -> Option<R> {
         let slots = self.slots.pin();
         let slot = slots.get(key)?;
         let entry = slot.entry.as_ref()?;
@@ -116,13 +111,11 @@ impl NearCache {
         if !slot.used.load(Ordering::Relaxed) {
             slot.used.store(true, Ordering::Relaxed);
         }
-        Some(Near {
-            value: copy(&*entry.value)?,
-            written: Written {
-                age: entry.written.age.map(|age| age + since),
-                ..entry.written
-            },
-        })
+        *written = Written {
+            age: entry.written.age.map(|age| age + since),
+            ..entry.written
+        };
+        copy(&*entry.value)
     }
 
     /// Reserves the slot of `key` at `now`, before the read is sent. `None` if the cache is off.
@@ -305,11 +298,8 @@ mod tests {
     }
 
     fn get_at(cache: &NearCache, number: u8, age: Duration) -> Option<u8> {
-        cache
-            .get(&key(number), Instant::now(), age, |value| {
-                value.downcast_ref().copied()
-            })
-            .map(|near| near.value)
+        let value = |entry: &(dyn Any + Send + Sync)| entry.downcast_ref().copied();
+        cache.get(&key(number), Instant::now(), age, value, &mut Written::default())
     }
 
     fn get(cache: &NearCache, number: u8) -> Option<u8> {

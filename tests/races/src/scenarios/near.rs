@@ -10,7 +10,7 @@ use shuttle::thread;
 use super::key;
 use crate::clock::Instant;
 use crate::key::{Format, Key};
-use crate::pool::near_cache::NearCache;
+use crate::pool::near_cache::{NearCache, Written};
 use crate::store::Listener;
 
 const AGE: Duration = Duration::from_secs(60);
@@ -35,8 +35,7 @@ impl World {
     fn entry(&self) -> Option<u64> {
         let version = |entry: &(dyn Any + Send + Sync)| entry.downcast_ref().copied();
         self.cache
-            .get(&key(), Instant::now(), AGE, version)
-            .map(|near| near.value)
+            .get(&key(), Instant::now(), AGE, version, &mut Written::default())
     }
 
     /// A call. Its value is not older than the last notification before the call.
@@ -106,9 +105,7 @@ pub fn the_number_of_entries_stays_within_the_size() {
     let cache = Arc::new(NearCache::new(1));
     let get = move |cache: &NearCache, number| {
         let value = |entry: &(dyn Any + Send + Sync)| entry.downcast_ref::<u8>().copied();
-        cache
-            .get(&key(number), Instant::now(), AGE, value)
-            .map(|near| near.value)
+        cache.get(&key(number), Instant::now(), AGE, value, &mut Written::default())
     };
     let fill = move |cache: &Arc<NearCache>, number: u8| {
         let placeholder = cache
