@@ -51,7 +51,6 @@ pub(super) struct Own {
 }
 
 /// A value in the near cache, with what its call has validated.
-#[derive(Clone)]
 struct Checked {
     check: Check,
     value: AnyValue,
@@ -159,7 +158,7 @@ impl Order {
         })
     }
 
-    /// The value in the near cache. Allocates nothing and takes no lock.
+    /// The value in the near cache, after `report`. Allocates nothing and takes no lock.
     ///
     /// # Errors
     ///
@@ -167,7 +166,8 @@ impl Order {
     pub(super) fn near_hit<R>(
         &self,
         from_entry: fn(&(dyn Any + Send + Sync)) -> Option<R>,
-    ) -> Option<Result<Near<R>, Error>> {
+        report: fn(&Self, &Near<'_>),
+    ) -> Option<Result<R, Error>> {
         let age = self.near_cache?;
         if self.is_fresh() {
             return None;
@@ -177,17 +177,22 @@ impl Order {
         let pool = self.pool()?;
         let key = pool.store_key(key);
         let Some(validated) = self.validated().ok()? else {
-            return pool.near_cache().get(&key, now, age, from_entry).map(Ok);
+            return pool.near_cache().get(&key, now, age, |near| {
+                let value = from_entry(near.value())?;
+                report(self, &near);
+                Some(Ok(value))
+            });
         };
-        let Near { value, written } = pool
-            .near_cache()
-            .get(&key, now, age, |entry| entry.downcast_ref::<Checked>().cloned())?;
-        if value.check != pool.check_of(&key, &validated) {
-            let key = Caller::new(self.site_name()).name(&key);
-            return Some(Err(Error::KeyReused { key }));
-        }
-        let value = from_entry(&*value.value)?;
-        Some(Ok(Near { value, written }))
+        pool.near_cache().get(&key, now, age, |near| {
+            let checked: &Checked = near.value().downcast_ref()?;
+            if checked.check != pool.check_of(&key, &validated) {
+                let key = Caller::new(self.site_name()).name(&key);
+                return Some(Err(Error::KeyReused { key }));
+            }
+            let value = from_entry(&*checked.value)?;
+            report(self, &near);
+            Some(Ok(value))
+        })
     }
 
     /// What the near cache keeps of a value.

@@ -68,10 +68,25 @@ pub(crate) struct Written {
     pub age: Option<Duration>,
 }
 
-/// A value from the cache, and what the store says of it now.
-pub(crate) struct Near<R> {
-    pub value: R,
-    pub written: Written,
+/// An entry that serves a call.
+pub(crate) struct Near<'a> {
+    entry: &'a Entry,
+    /// The time since the entry was read.
+    since: Duration,
+}
+
+impl Near<'_> {
+    pub(crate) fn value(&self) -> &(dyn Any + Send + Sync) {
+        &*self.entry.value
+    }
+
+    /// What the store says of the value now.
+    pub(crate) fn written(&self) -> Written {
+        Written {
+            age: self.entry.written.age.map(|age| age + self.since),
+            ..self.entry.written
+        }
+    }
 }
 
 /// A reserved slot. Dropping it removes the reservation.
@@ -96,14 +111,14 @@ impl NearCache {
         }
     }
 
-    /// A copy of the value, unless it is older than `age` at `now`.
+    /// What `copy` makes of the entry, unless it is older than `age` at `now`.
     pub(crate) fn get<R>(
         &self,
         key: &Key,
         now: Instant,
         age: Duration,
-        copy: fn(&(dyn Any + Send + Sync)) -> Option<R>,
-    ) -> Option<Near<R>> {
+        copy: impl FnOnce(Near<'_>) -> Option<R>,
+    ) -> Option<R> {
         let slots = self.slots.pin();
         let slot = slots.get(key)?;
         let entry = slot.entry.as_ref()?;
@@ -116,13 +131,7 @@ impl NearCache {
         if !slot.used.load(Ordering::Relaxed) {
             slot.used.store(true, Ordering::Relaxed);
         }
-        Some(Near {
-            value: copy(&*entry.value)?,
-            written: Written {
-                age: entry.written.age.map(|age| age + since),
-                ..entry.written
-            },
-        })
+        copy(Near { entry, since })
     }
 
     /// Reserves the slot of `key`. Call this before the read is sent. `None` if the cache is off.
@@ -305,11 +314,9 @@ mod tests {
     }
 
     fn get_at(cache: &NearCache, number: u8, age: Duration) -> Option<u8> {
-        cache
-            .get(&key(number), Instant::now(), age, |value| {
-                value.downcast_ref().copied()
-            })
-            .map(|near| near.value)
+        cache.get(&key(number), Instant::now(), age, |near| {
+            near.value().downcast_ref().copied()
+        })
     }
 
     fn get(cache: &NearCache, number: u8) -> Option<u8> {
