@@ -10,7 +10,7 @@ use tracing::Span;
 use super::order::Order;
 use crate::engine::{Permit, Trace};
 use crate::pool::flight::Found;
-use crate::pool::near_cache::Written;
+use crate::pool::near_cache::{Near, Written};
 use crate::protocol::header::Flag;
 use crate::rt::clock::Instant;
 use crate::rt::metrics;
@@ -19,21 +19,20 @@ use crate::scope::{self, How, Served};
 /// The field `served` of a call that ends with an error of the lock.
 const FAILED: &str = "failed";
 
-/// A value of the near cache. Not inlined into the user's functions: most programs observe nothing.
-pub(super) fn near(order: &Order, written: Written) {
-    let served = || Served {
-        how: How::Near,
-        age: written.age,
-        fence: written.fence,
-    };
-    scope::record(|| Some(served()));
+/// A value of the near cache.
+pub(super) fn near(order: &Order, near: &Near<'_>) {
+    scope::record(|| {
+        let Written { fence, age } = near.written();
+        let how = How::Near;
+        Some(Served { how, age, fence })
+    });
     let name = How::Near.as_str();
     tracing::debug!(
         target: "dspinlock",
         site = %order.site_name(),
         key = order.key_digits(),
         served = name,
-        fence = written.fence,
+        fence = near.written().fence,
         "a call was served"
     );
     if metrics::ENABLED {

@@ -23,7 +23,7 @@ use crate::lease::held::Caller;
 use crate::options::{Options, Wait};
 use crate::pool::Pool;
 use crate::pool::flight::Found;
-use crate::pool::near_cache::{AnyValue, Written};
+use crate::pool::near_cache::{AnyValue, Near};
 use crate::protocol::header::Check;
 use crate::protocol::tag::Tag;
 use crate::rt::clock::Instant;
@@ -83,7 +83,6 @@ impl Own {
 }
 
 /// A value in the near cache, with what its call has validated.
-#[derive(Clone)]
 struct Checked {
     check: Check,
     value: AnyValue,
@@ -190,6 +189,7 @@ impl Order {
     }
 
     /// The pool of the call, if it is open. `None` also for a pool of the parent of this process.
+    #[inline]
     fn pool(&self) -> Option<Pool> {
         match self.own.as_deref().and_then(|own| own.pool.clone()) {
             Some(pool) => pool.own().ok(),
@@ -211,7 +211,7 @@ impl Order {
         })
     }
 
-    /// The value in the near cache, and in `written` what the store says of it. Allocates nothing and takes no lock.
+    /// The value in the near cache, after `report`. Allocates nothing and takes no lock.
     ///
     /// # Errors
     ///
@@ -219,7 +219,7 @@ impl Order {
     pub(super) fn near_hit<R>(
         &self,
         from_entry: fn(&(dyn Any + Send + Sync)) -> Option<R>,
-        written: &mut Written,
+        report: fn(&Self, &Near<'_>),
     ) -> Option<Result<R, Error>> {
         let age = self.near_cache?;
         if self.is_fresh() {
@@ -229,18 +229,24 @@ impl Order {
         let pool = self.pool()?;
         let now = pool.timers().now();
         let key = pool.store_key(key);
-        let near_cache = pool.near_cache();
-        if !self.validates() {
-            return near_cache.get(&key, now, age, from_entry, written).map(Ok);
-        }
-        let validated = self.validated().ok()??;
-        let checked = |entry: &(dyn Any + Send + Sync)| entry.downcast_ref::<Checked>().cloned();
-        let Checked { check, value } = near_cache.get(&key, now, age, checked, written)?;
-        if check != pool.check_of(&key, &validated) {
-            let key = Caller::new(self.site_name()).name(&key);
-            return Some(Err(Error::KeyReused { key }));
-        }
-        from_entry(&*value).map(Ok)
+        let wanted = match self.validates() {
+            false => None,
+            true => Some(pool.check_of(&key, &self.validated().ok()??)),
+        };
+        pool.near_cache().get(&key, now, age, |near| {
+            let mut value = near.value();
+            if let Some(wanted) = &wanted {
+                let checked: &Checked = value.downcast_ref()?;
+                if checked.check != *wanted {
+                    let key = Caller::new(self.site_name()).name(&key);
+                    return Some(Err(Error::KeyReused { key }));
+                }
+                value = &*checked.value;
+            }
+            let value = from_entry(value)?;
+            report(self, &near);
+            Some(Ok(value))
+        })
     }
 
     /// What the near cache keeps of a value.

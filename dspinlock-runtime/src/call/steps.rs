@@ -18,7 +18,6 @@ use crate::engine::{Boxed, CallSpec, Outcome, Permit, Trace};
 use crate::error::{Error, KeyName};
 use crate::lease::{Kept, Publication};
 use crate::pool::flight::Found;
-use crate::pool::near_cache::Written;
 use crate::protocol::header::Flag;
 use crate::rt::in_flight::InFlight;
 use crate::scope::How;
@@ -92,12 +91,8 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
 
     /// Before the engine: reads the near cache.
     pub(super) fn near_hit(&self, entering: &Entering) -> Option<R> {
-        let mut written = Written::default();
-        match entering.order.near_hit(self.rules.from_entry, &mut written)? {
-            Ok(value) => {
-                ended::near(&entering.order, written);
-                Some(value)
-            }
+        match entering.order.near_hit(self.rules.from_entry, ended::near)? {
+            Ok(outcome) => Some(outcome),
             Err(error) => self.on_error(&entering.order, error),
         }
     }

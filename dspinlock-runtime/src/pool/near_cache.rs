@@ -68,6 +68,27 @@ pub(crate) struct Written {
     pub age: Option<Duration>,
 }
 
+/// An entry that serves a call.
+pub(crate) struct Near<'a> {
+    entry: &'a Entry,
+    /// The time since the entry was read.
+    since: Duration,
+}
+
+impl Near<'_> {
+    pub(crate) fn value(&self) -> &(dyn Any + Send + Sync) {
+        &*self.entry.value
+    }
+
+    /// What the store says of the value now.
+    pub(crate) fn written(&self) -> Written {
+        Written {
+            age: self.entry.written.age.map(|age| age + self.since),
+            ..self.entry.written
+        }
+    }
+}
+
 /// A reserved slot. Dropping it removes the reservation.
 pub(crate) struct Placeholder {
     cache: Arc<NearCache>,
@@ -90,14 +111,13 @@ impl NearCache {
         }
     }
 
-    /// A copy of the value, unless it is older than `age` at `now`, and in `written` what the store says of it.
+    /// What `copy` makes of the entry, unless it is older than `age` at `now`.
     pub(crate) fn get<R>(
         &self,
         key: &Key,
         now: Instant,
         age: Duration,
-        copy: fn(&(dyn Any + Send + Sync)) -> Option<R>,
-        written: &mut Written,
+        copy: impl FnOnce(Near<'_>) -> Option<R>,
     ) -> Option<R> {
         let slots = self.slots.pin();
         let slot = slots.get(key)?;
@@ -111,11 +131,7 @@ impl NearCache {
         if !slot.used.load(Ordering::Relaxed) {
             slot.used.store(true, Ordering::Relaxed);
         }
-        *written = Written {
-            age: entry.written.age.map(|age| age + since),
-            ..entry.written
-        };
-        copy(&*entry.value)
+        copy(Near { entry, since })
     }
 
     /// Reserves the slot of `key` at `now`, before the read is sent. `None` if the cache is off.
@@ -298,8 +314,9 @@ mod tests {
     }
 
     fn get_at(cache: &NearCache, number: u8, age: Duration) -> Option<u8> {
-        let value = |entry: &(dyn Any + Send + Sync)| entry.downcast_ref().copied();
-        cache.get(&key(number), Instant::now(), age, value, &mut Written::default())
+        cache.get(&key(number), Instant::now(), age, |near| {
+            near.value().downcast_ref().copied()
+        })
     }
 
     fn get(cache: &NearCache, number: u8) -> Option<u8> {

@@ -29,22 +29,22 @@ const COMPUTE: &str = "dspinlock_compute_seconds";
 
 /// A call has ended. `served`: how, or `failed`.
 pub(crate) fn call(site: &str, served: &'static str) {
-    count(CALLS, &[("site", site), ("served", served)]);
+    count(CALLS, Some(site), Some(("served", served)));
 }
 
 /// The lock was taken although its last holder has not released it.
 pub(crate) fn takeover(site: &str) {
-    count(TAKEOVERS, &[("site", site)]);
+    count(TAKEOVERS, Some(site), None);
 }
 
 /// A lease was lost while its holder still worked.
 pub(crate) fn lost_lease(site: &str) {
-    count(LOST_LEASES, &[("site", site)]);
+    count(LOST_LEASES, Some(site), None);
 }
 
 /// The store has not executed a request, or has not replied.
 pub(crate) fn store_error(operation: &'static str) {
-    count(STORE_ERRORS, &[("operation", operation)]);
+    count(STORE_ERRORS, None, Some(("operation", operation)));
 }
 
 /// The time of a call whose value was stored.
@@ -63,11 +63,10 @@ pub(crate) fn compute(site: &str, time: Duration) {
 }
 
 #[cfg(feature = "metrics")]
-fn count(name: &'static str, labels: &[(&'static str, &str)]) {
-    let labels: Vec<_> = labels
-        .iter()
-        .map(|(label, value)| metrics::Label::new(*label, (*value).to_owned()))
-        .collect();
+fn count(name: &'static str, site: Option<&str>, other: Option<(&'static str, &'static str)>) {
+    let site = site.map(|site| metrics::Label::new("site", site.to_owned()));
+    let other = other.map(|(label, value)| metrics::Label::new(label, value));
+    let labels: Vec<_> = site.into_iter().chain(other).collect();
     metrics::counter!(name, labels).increment(1);
 }
 
@@ -77,7 +76,7 @@ fn record(name: &'static str, site: &str, time: Duration) {
 }
 
 #[cfg(not(feature = "metrics"))]
-fn count(_: &'static str, _: &[(&'static str, &str)]) {}
+fn count(_: &'static str, _: Option<&str>, _: Option<(&'static str, &'static str)>) {}
 
 #[cfg(not(feature = "metrics"))]
 fn record(_: &'static str, _: &str, _: Duration) {}

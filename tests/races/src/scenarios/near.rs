@@ -1,6 +1,5 @@
 //! Reads through the near cache, and changes that overtake them.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use shuttle::thread;
 use super::key;
 use crate::clock::Instant;
 use crate::key::{Format, Key};
-use crate::pool::near_cache::{NearCache, Written};
+use crate::pool::near_cache::{Near, NearCache};
 use crate::store::Listener;
 
 const AGE: Duration = Duration::from_secs(60);
@@ -33,9 +32,8 @@ impl World {
     }
 
     fn entry(&self) -> Option<u64> {
-        let version = |entry: &(dyn Any + Send + Sync)| entry.downcast_ref().copied();
-        self.cache
-            .get(&key(), Instant::now(), AGE, version, &mut Written::default())
+        let version = |near: Near<'_>| near.value().downcast_ref().copied();
+        self.cache.get(&key(), Instant::now(), AGE, version)
     }
 
     /// A call. Its value is not older than the last notification before the call.
@@ -104,8 +102,8 @@ pub fn the_number_of_entries_stays_within_the_size() {
     let key = |number| Key::new(Format::Single, "dspinlock".into(), [number; 32]);
     let cache = Arc::new(NearCache::new(1));
     let get = move |cache: &NearCache, number| {
-        let value = |entry: &(dyn Any + Send + Sync)| entry.downcast_ref::<u8>().copied();
-        cache.get(&key(number), Instant::now(), AGE, value, &mut Written::default())
+        let value = |near: Near<'_>| near.value().downcast_ref::<u8>().copied();
+        cache.get(&key(number), Instant::now(), AGE, value)
     };
     let fill = move |cache: &Arc<NearCache>, number: u8| {
         let placeholder = cache
