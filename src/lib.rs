@@ -75,9 +75,9 @@
 pub use dspinlock_macros::dspinlock;
 pub use dspinlock_runtime::{
     Acquired, Bound, Current, DSpinlockBase, Entry, Error, Fresh, HashDSpinlock, Health, Holder, How,
-    KeyName, Lease, Observed, Op, Options, Pool, PoolBuilder, RedisParameters, Role, Scope, Served, Status,
-    StoreFailure, Stored, Tls, Wait, acquire_all, acquire_all_blocking, bounds, current, fresh,
-    fresh_blocking, init, isoformat, served, served_blocking, sorted,
+    KeyName, Lease, Observed, Op, Options, Pool, PoolBuilder, RedisParameters, Role, Scope, Served, SiteCall,
+    Status, StoreFailure, Stored, Tls, Wait, acquire_all, acquire_all_blocking, bounds, current, fresh,
+    fresh_blocking, init, isoformat, served, served_blocking, site, sorted,
 };
 #[cfg(feature = "testing")]
 pub use dspinlock_runtime::{TestKey, TestPool};

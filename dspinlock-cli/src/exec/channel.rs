@@ -131,12 +131,12 @@ pub(super) fn receive_stdio(socket: &net::UnixStream) -> io::Result<[OwnedFd; 3]
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(3))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
-    recvmsg(
-        socket,
-        &mut [IoSliceMut::new(&mut byte)],
-        &mut control,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
+    // Apple's systems set the flag afterwards. The guard has one thread, which starts no program in between.
+    #[cfg(not(target_vendor = "apple"))]
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    #[cfg(target_vendor = "apple")]
+    let flags = RecvFlags::empty();
+    recvmsg(socket, &mut [IoSliceMut::new(&mut byte)], &mut control, flags)?;
     let received: Vec<OwnedFd> = control
         .drain()
         .filter_map(|message| match message {
@@ -145,6 +145,10 @@ pub(super) fn receive_stdio(socket: &net::UnixStream) -> io::Result<[OwnedFd; 3]
         })
         .flatten()
         .collect();
+    #[cfg(target_vendor = "apple")]
+    for descriptor in &received {
+        rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC)?;
+    }
     let count = received.len();
     received
         .try_into()
