@@ -110,14 +110,16 @@ fn a_format_string_is_validated() {
     for backend in Backend::all() {
         let pool = backend.pool(&format!("a_format_string {}", fastrand::u64(..)));
         let runs = Runs::default();
-        let pay = |order, memo| pool.scope_blocking(|| pay_for(1, order, memo, &runs));
+        let pay_id = |id, order, memo| pool.scope_blocking(|| pay_for(id, order, memo, &runs));
+        let pay = |order, memo| pay_id(1, order, memo);
         assert_eq!(pay("12345", "a").expect("a run"), 1);
         assert_eq!(pay("12345", "   a").expect("the same text"), 1);
         is_reused(pay("12345", "b"));
         is_reused(pay("12346", "a"));
-        is_reused(pay("12345:    a", "x"));
-        is_reused(pay("", "12345:    a"));
-        assert_eq!(runs.count(), 1, "{backend:?}");
+        assert_eq!(pay_id(2, "12345: x", "a").expect("a run"), 2);
+        // The whole text is the same.
+        is_reused(pay_id(2, "12345", "x:    a"));
+        assert_eq!(runs.count(), 2, "{backend:?}");
     }
 }
 
