@@ -123,7 +123,7 @@ fn assert_hits_of_the_store() {
     assert_eq!(allocations(hit), 1 + labels(4), "an async hit: its payload");
     assert_eq!(
         allocations(generic_hit),
-        1 + labels(4),
+        1 + labels(6),
         "a hit of a generic function"
     );
     assert_eq!(allocations(sync_hit), 1 + labels(4), "a sync hit");
@@ -163,7 +163,7 @@ fn a_near_hit_and_a_key_allocate_nothing_and_a_hit_little() {
     );
     assert_eq!(
         allocations(|| drop(generic(black_box((7, "eu"))))),
-        labels(2),
+        labels(4),
         "a generic function"
     );
     assert_eq!(
