@@ -9,6 +9,7 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   0    success
   64   the arguments cannot be used
+  66   there is no such entry (`show`, `rm`)
   69   the store cannot be reached, or refused the request
   70   an internal error
   75   busy: another caller holds the lock, or the work is already done (`--once`)
@@ -23,6 +24,8 @@ Exit codes:
 pub(crate) enum Exit {
     /// The arguments cannot be used.
     Usage = 64,
+    /// There is no such entry.
+    Absent = 66,
     /// The store cannot be reached, or refused the request.
     Unavailable = 69,
     /// An internal error.

@@ -6,7 +6,13 @@ mod duration;
 #[cfg(unix)]
 mod exec;
 mod exit;
+mod ls;
 mod messages;
+mod rm;
+mod row;
+mod show;
+mod store;
+mod table;
 
 use std::process::ExitCode;
 
@@ -29,6 +35,9 @@ enum Command {
     #[cfg(unix)]
     #[command(hide = true)]
     ExecGuard(exec::GuardArgs),
+    Ls(ls::Args),
+    Show(show::Args),
+    Rm(rm::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,5 +58,8 @@ fn main() -> ExitCode {
         Command::Exec(args) => exec::run(args),
         #[cfg(unix)]
         Command::ExecGuard(args) => exec::guard(&args),
+        Command::Ls(args) => ls::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Rm(args) => rm::run(&args),
     }
 }
