@@ -9,14 +9,15 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   0    success
   64   the arguments cannot be used
-  66   there is no such entry (`show`, `rm`)
   69   the store cannot be reached, or refused the request
   70   an internal error
   75   busy: another caller holds the lock, or the work is already done (`--once`)
   76   the lease was lost, so the command was ended
   126  the command cannot be executed
   127  the command was not found
-`exec` otherwise exits with the code of the command, or with 128 + n if signal n ended it.";
+`exec` otherwise exits with the code of the command, or with 128 + n if signal n ended it.
+`show` and `rm` exit with 66 if there is no such entry. `doctor` exits with 78 if a check has failed.
+A command whose output nobody reads any more exits with 141.";
 
 /// An exit code of the command itself. They are those of `sysexits.h`, which few programs use for something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(crate) enum Exit {
     Busy = 75,
     /// The lease was lost.
     LeaseLost = 76,
+    /// A check of `doctor` has failed.
+    Failed = 78,
     /// The command cannot be executed.
     NotExecutable = 126,
     /// The command was not found.

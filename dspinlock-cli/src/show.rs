@@ -81,7 +81,10 @@ pub(crate) fn describe(row: &Row<'_>, output: &mut Output) -> std::io::Result<()
             "state" => row.state.colour(),
             _ => Colour::Plain,
         };
-        output.cells(&[Cell::coloured(name, Colour::Bold), Cell::coloured(&text, colour)], &[11])?;
+        output.cells(
+            &[Cell::coloured(name, Colour::Bold), Cell::coloured(&text, colour)],
+            &[11],
+        )?;
     }
     Ok(())
 }

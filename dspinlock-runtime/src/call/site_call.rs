@@ -567,7 +567,10 @@ type RunBlock<F, T, E, P> = Run<F, Result<T, E>, P, Keeping<Result<T, E>>>;
 
 /// The last step.
 impl<S, P: Fails, B, K> SiteCall<S, P, B, K> {
-    #[expect(clippy::type_complexity, reason = "the types of one call, which are named here alone")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "the types of one call, which are named here alone"
+    )]
     fn steps<T, E>(mut self) -> (Draft, Steps<Result<T, E>, P, Keeping<Result<T, E>>>)
     where
         T: Storable<S> + NearCacheable<S>,

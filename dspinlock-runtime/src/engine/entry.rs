@@ -40,9 +40,9 @@ async fn described(pool: &Pool, key: &Key, site: &str) -> Result<Option<(Status,
 #[cfg(feature = "inspect")]
 pub(crate) async fn describe_named(pool: &Pool, key: &Key) -> Result<(Status, Option<u64>), Error> {
     let described = match described(pool, key, "").await {
-        Err(
-            Error::AtomicQueryInvalidState { .. } | Error::InvalidValueEncounteredDuringUnpacking { .. },
-        ) => return Ok((Status::Foreign, None)),
+        Err(Error::AtomicQueryInvalidState { .. } | Error::InvalidValueEncounteredDuringUnpacking { .. }) => {
+            return Ok((Status::Foreign, None));
+        }
         described => described?,
     };
     Ok(described.map_or((Status::Free, None), |(status, existing)| {
