@@ -2,6 +2,7 @@
 //!
 //! Each subcommand is a module with its `Args` and a function `run`, which returns the exit code. `exit` lists the codes.
 
+mod doctor;
 mod duration;
 #[cfg(unix)]
 mod exec;
@@ -38,6 +39,7 @@ enum Command {
     Ls(ls::Args),
     Show(show::Args),
     Rm(rm::Args),
+    Doctor(doctor::Args),
 }
 
 fn main() -> ExitCode {
@@ -61,5 +63,6 @@ fn main() -> ExitCode {
         Command::Ls(args) => ls::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Rm(args) => rm::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     }
 }

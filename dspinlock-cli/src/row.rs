@@ -6,7 +6,7 @@ use dspinlock::{Holder, KeyInfo, Status};
 use serde::{Serialize, Serializer};
 
 use crate::duration;
-use crate::table::Colour;
+use crate::table::{Colour, without_controls};
 
 /// The state of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -124,12 +124,7 @@ impl<'a> Row<'a> {
 
     /// One line of JSON. A terminal must not execute a text of the store.
     pub(crate) fn json(&self) -> String {
-        let json = serde_json::to_string(self).expect("the names are texts");
-        let escaped = |c: char| match c.is_control() {
-            true => format!("\\u{:04x}", u32::from(c)),
-            false => c.into(),
-        };
-        json.chars().map(escaped).collect()
+        without_controls(&serde_json::to_string(self).expect("the names are texts"))
     }
 }
 

@@ -30,6 +30,15 @@ impl StoreArgs {
             None => Pool::global().await,
         }
     }
+
+    /// Opens the store once more, with connections of its own. Pools with equal settings would share them.
+    pub(crate) fn open_apart(&self) -> Result<Pool, Error> {
+        let url = match &self.url {
+            Some(url) => url.clone(),
+            None => std::env::var("DSPINLOCK_URL").unwrap_or_else(|_| "sqlite:".into()),
+        };
+        Pool::builder(&url).max_value_size(1 << 20).open()
+    }
 }
 
 /// Why a subcommand cannot go on.

@@ -35,6 +35,15 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// JSON without the control characters that it may contain.
+pub(crate) fn without_controls(json: &str) -> String {
+    let escaped = |c: char| match c.is_control() {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.into(),
+    };
+    json.chars().map(escaped).collect()
+}
+
 /// One field of a row.
 pub(crate) struct Cell {
     text: String,
