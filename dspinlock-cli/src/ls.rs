@@ -19,12 +19,13 @@ Examples:
   How many entries each function has:
     dspinlock ls --json | jq -r .site | sort | uniq -c
 
-The columns are: site, label, state, age, holder, the time until the lease or the result ends, and the key. A missing field is
-`-`. In a pipe, two blanks separate the columns, and there is no line with their names. The site is the name of the function;
-explicit locks have none. State `foreign` is an entry that another program has written. Keys of a custom scheme are not listed:
-use `show`.
+The columns are: site, label, state, age, holder, the time until the lease or the result ends, and
+the key. A missing field is `-`. In a pipe, two blanks separate the columns, and there is no line
+with their names. The site is the name of the function; explicit locks have none. State `foreign`
+is an entry that another program has written. Keys of a custom scheme are not listed: use `show`.
 
-The server executes other commands in the meantime. An entry that changes may be listed twice, or be missing.";
+The server executes other commands in the meantime. An entry that changes may be listed twice, or
+be missing.";
 
 /// Lists locks and results: which function, since when, and which process holds the lock.
 #[derive(Debug, clap::Args)]

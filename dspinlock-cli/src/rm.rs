@@ -24,9 +24,9 @@ Examples:
   See what would be deleted:
     dspinlock rm --site app::report --dry-run
 
-If a result is deleted, the next call computes it. If a lock that is held is deleted, its holder loses the lease, and what it
-computes is not stored; its body may still run while another caller gets the lock. The lock of a process that was killed needs no
-`rm`: it ends with its lease.
+If a result is deleted, the next call computes it. If a lock that is held is deleted, its holder
+loses the lease, and what it computes is not stored; its body may still run while another caller
+gets the lock. The lock of a process that was killed needs no `rm`: it ends with its lease.
 
 The command prints the name of each deleted entry. If there is none, the exit code is 66.";
 

@@ -13,8 +13,8 @@ Example:
   The entry that an error message names:
     dspinlock show dspinlock,aNpKgDDeVMKgy0cZCrbdaqCO1pBCjPH2x
 
-The key is the exact name in the store: `ls`, messages, logs and `entry.key()` of a program show it. If there is no entry, the exit
-code is 66. A value is never shown.";
+The key is the exact name in the store: `ls`, messages, logs and `entry.key()` of a program show
+it. If there is no entry, the exit code is 66. A value is never shown.";
 
 /// Describes the entry of a key: held or computed, by which process, and for how long.
 #[derive(Debug, clap::Args)]

@@ -190,14 +190,16 @@ async fn persistence(server: &Server, info: &Info) -> Finding {
     if info.number("aof_enabled") == 1 {
         return Finding::ok("persistence", "appendonly yes");
     }
-    let (verdict, save) = match setting(server, "save").await {
-        Err(reason) => (Finding::unknown as fn(_, _) -> _, format!("`save`: {reason}")),
-        Ok(save) if save.is_empty() => (Finding::warn as fn(_, _) -> _, "no snapshots".to_owned()),
-        Ok(save) => (Finding::warn as fn(_, _) -> _, format!("save {save}")),
+    let save = match setting(server, "save").await {
+        Ok(save) if save.is_empty() => "no snapshots".to_owned(),
+        Ok(save) => format!("save {save}"),
+        Err(reason) => {
+            return Finding::unknown("persistence", format_args!("appendonly no; `save`: {reason}"));
+        }
     };
-    verdict(
+    Finding::warn(
         "persistence",
-        format!(
+        format_args!(
             "appendonly no, {save}: a restart loses locks and results, so two bodies may run; if that does harm, set `appendonly yes`"
         ),
     )
