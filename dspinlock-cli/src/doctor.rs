@@ -57,7 +57,7 @@ async fn check(args: &Args) -> Result<ExitCode, Failure> {
     match pool.servers().await {
         Ok(servers) => {
             for server in &servers {
-                server::check(server, servers.len() > 1, &mut report).await?;
+                server::check(server, servers.len() > 1, &args.prefix, &mut report).await?;
             }
             match (&*servers, pool.file()) {
                 ([], Some(path)) => file::check(&path, &mut report)?,

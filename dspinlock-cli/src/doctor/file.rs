@@ -43,7 +43,7 @@ fn space(path: &Path) -> Finding {
     match rustix::fs::statvfs(path) {
         Ok(disk) => {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-            let message = format!("{} MB are free", free / 1_000_000);
+            let message = format!("{} MiB are free", free >> 20);
             match free < LITTLE_SPACE {
                 true => Finding::warn(
                     "space",

@@ -13,7 +13,12 @@ const CLOCK_LIMIT: Duration = Duration::from_secs(1);
 /// How often the clock is read.
 const CLOCK_READS: usize = 5;
 
-pub(super) async fn check(server: &Server, is_one_of_several: bool, report: &mut Report) -> io::Result<()> {
+pub(super) async fn check(
+    server: &Server,
+    is_one_of_several: bool,
+    prefix: &str,
+    report: &mut Report,
+) -> io::Result<()> {
     let address = server.address();
     let name = is_one_of_several.then(|| address.clone());
     let connected = match server.command(&["PING"]).await {
@@ -50,6 +55,7 @@ pub(super) async fn check(server: &Server, is_one_of_several: bool, report: &mut
         }
     }
     findings.push(clock(server).await);
+    findings.push(permissions(server, &format!("{prefix},doctor")).await);
     for (name, command, without) in OPTIONAL {
         findings.push(match server.command(command).await {
             Ok(_) => Finding::ok(name, "permitted"),
@@ -87,6 +93,47 @@ const OPTIONAL: [(&str, &[&str], &str); 5] = [
         "`dspinlock ls` and `rm --site` cannot be used",
     ),
 ];
+
+/// Tries each command of the scripts under a name of its own. If a script is refused, the server does not always say which
+/// command the user lacks.
+async fn permissions(server: &Server, name: &str) -> Finding {
+    let commands: [&[&str]; 10] = [
+        &["GETRANGE", name, "0", "0"],
+        &["GET", name],
+        &["STRLEN", name],
+        &["EXISTS", name],
+        &["PTTL", name],
+        &["SET", name, "", "PX", "1000"],
+        &["PEXPIRE", name, "1000"],
+        &["UNLINK", name],
+        &["TIME"],
+        &["EVAL", "return 1", "0"],
+    ];
+    let mut denied = Vec::new();
+    for command in commands {
+        // A cluster may keep the name on another master. The permission is checked before.
+        let reply = server.command(command).await;
+        if matches!(
+            &reply,
+            Err(Error::Store {
+                reason: StoreFailure::PermissionDenied(_),
+                ..
+            })
+        ) {
+            denied.push(format!("`{}`", command[0]));
+        }
+    }
+    match denied.is_empty() {
+        true => Finding::ok("permissions", "the scripts may run all of their commands"),
+        false => Finding::fail(
+            "permissions",
+            format_args!(
+                "the user may not run {} on `{name}`: grant it with `ACL SETUSER`, or name another `--prefix`",
+                denied.join(", ")
+            ),
+        ),
+    }
+}
 
 /// The reason of a refusal.
 fn why(error: &Error) -> String {
@@ -212,7 +259,7 @@ fn memory(info: &Info) -> Finding {
     };
     let text = match limit {
         0 => return Finding::ok("maxmemory", format_args!("no limit, {policy}")),
-        limit => format!("{} MB, {policy}", limit / 1_000_000),
+        limit => format!("{} MiB, {policy}", limit >> 20),
     };
     match policy {
         "noeviction" => Finding::ok("maxmemory", text),
