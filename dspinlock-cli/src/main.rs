@@ -2,6 +2,7 @@
 //!
 //! Each subcommand is a module with its `Args` and a function `run`, which returns the exit code. `exit` lists the codes.
 
+mod completions;
 mod doctor;
 mod duration;
 #[cfg(unix)]
@@ -17,7 +18,7 @@ mod table;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit::Exit;
 
@@ -40,6 +41,7 @@ enum Command {
     Show(show::Args),
     Rm(rm::Args),
     Doctor(doctor::Args),
+    Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
@@ -64,5 +66,6 @@ fn main() -> ExitCode {
         Command::Show(args) => show::run(&args),
         Command::Rm(args) => rm::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => completions::run(&args, &mut Cli::command()),
     }
 }

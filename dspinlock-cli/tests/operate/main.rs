@@ -1,5 +1,6 @@
-//! `dspinlock ls`, `show`, `rm` and `doctor`, as real processes against real stores.
+//! `dspinlock ls`, `show`, `rm`, `doctor` and `completions`, as real processes against real stores.
 
+mod completions;
 mod doctor;
 mod entries;
 mod stage;
