@@ -1,4 +1,5 @@
-//! Durations such as `1h30m` on the command line, in the form of the attribute. Every subcommand uses it.
+//! Durations such as `1h30m`, in the form of the attribute: those of the command line, and those of tables. Every subcommand
+//! uses it.
 
 use std::time::Duration;
 
@@ -35,6 +36,22 @@ fn read(text: &str) -> Option<Duration> {
     }
 }
 
+/// At most two units, rounded down: `0.4s`, `12s`, `5m12s`, `3h20m`, `2d4h`.
+pub(crate) fn short(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let two = |large: u64, unit: &str, small: u64, next: &str| match small {
+        0 => format!("{large}{unit}"),
+        small => format!("{large}{unit}{small}{next}"),
+    };
+    match seconds {
+        0..10 => format!("{seconds}.{}s", duration.subsec_millis() / 100),
+        10..60 => format!("{seconds}s"),
+        60..3_600 => two(seconds / 60, "m", seconds % 60, "s"),
+        3_600..86_400 => two(seconds / 3_600, "h", seconds / 60 % 60, "m"),
+        _ => two(seconds / 86_400, "d", seconds / 3_600 % 24, "h"),
+    }
+}
+
 /// Splits `text` before the first byte that does not match.
 fn split(text: &str, matches: impl Fn(u8) -> bool) -> (&str, &str) {
     text.split_at(text.bytes().position(|byte| !matches(byte)).unwrap_or(text.len()))
@@ -42,7 +59,26 @@ fn split(text: &str, matches: impl Fn(u8) -> bool) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use std::time::Duration;
+
+    use super::{read, short};
+
+    #[test]
+    fn a_short_duration_has_at_most_two_units() {
+        for (millis, text) in [
+            (0, "0.0s"),
+            (1_299, "1.2s"),
+            (9_999, "9.9s"),
+            (59_999, "59s"),
+            (60_000, "1m"),
+            (312_000, "5m12s"),
+            (12_000_000, "3h20m"),
+            (3_600_000, "1h"),
+            (187_200_000, "2d4h"),
+        ] {
+            assert_eq!(short(Duration::from_millis(millis)), text);
+        }
+    }
 
     #[test]
     fn a_duration_is_whole_numbers_with_descending_units() {

@@ -15,7 +15,9 @@ Exit codes:
   76   the lease was lost, so the command was ended
   126  the command cannot be executed
   127  the command was not found
-`exec` otherwise exits with the code of the command, or with 128 + n if signal n ended it.";
+`exec` otherwise exits with the code of the command, or with 128 + n if signal n ended it.
+`show` and `rm` exit with 66 if there is no such entry. `doctor` exits with 78 if a check has failed.
+A command whose output nobody reads any more exits with 141.";
 
 /// An exit code of the command itself. They are those of `sysexits.h`, which few programs use for something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,8 @@ Exit codes:
 pub(crate) enum Exit {
     /// The arguments cannot be used.
     Usage = 64,
+    /// There is no such entry.
+    Absent = 66,
     /// The store cannot be reached, or refused the request.
     Unavailable = 69,
     /// An internal error.
@@ -31,6 +35,8 @@ pub(crate) enum Exit {
     Busy = 75,
     /// The lease was lost.
     LeaseLost = 76,
+    /// A check of `doctor` has failed.
+    Failed = 78,
     /// The command cannot be executed.
     NotExecutable = 126,
     /// The command was not found.

@@ -2,15 +2,23 @@
 //!
 //! Each subcommand is a module with its `Args` and a function `run`, which returns the exit code. `exit` lists the codes.
 
+mod completions;
+mod doctor;
 mod duration;
 #[cfg(unix)]
 mod exec;
 mod exit;
+mod ls;
 mod messages;
+mod rm;
+mod row;
+mod show;
+mod store;
+mod table;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit::Exit;
 
@@ -29,6 +37,11 @@ enum Command {
     #[cfg(unix)]
     #[command(hide = true)]
     ExecGuard(exec::GuardArgs),
+    Ls(ls::Args),
+    Show(show::Args),
+    Rm(rm::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,5 +62,10 @@ fn main() -> ExitCode {
         Command::Exec(args) => exec::run(args),
         #[cfg(unix)]
         Command::ExecGuard(args) => exec::guard(&args),
+        Command::Ls(args) => ls::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Rm(args) => rm::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => completions::run(&args, &mut Cli::command()),
     }
 }

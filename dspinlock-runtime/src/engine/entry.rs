@@ -39,7 +39,12 @@ async fn described(pool: &Pool, key: &Key, site: &str) -> Result<Option<(Status,
 /// The state and the fence of the entry with the name of this key.
 #[cfg(feature = "inspect")]
 pub(crate) async fn describe_named(pool: &Pool, key: &Key) -> Result<(Status, Option<u64>), Error> {
-    let described = described(pool, key, "").await?;
+    let described = match described(pool, key, "").await {
+        Err(Error::AtomicQueryInvalidState { .. } | Error::InvalidValueEncounteredDuringUnpacking { .. }) => {
+            return Ok((Status::Foreign, None));
+        }
+        described => described?,
+    };
     Ok(described.map_or((Status::Free, None), |(status, existing)| {
         (status, encoding::fence(key, existing.line))
     }))

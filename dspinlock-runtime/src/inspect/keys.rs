@@ -131,6 +131,7 @@ impl Keys {
     /// The next entries; an empty part does not mean the end. `None` at the end.
     ///
     /// Names that are no keys of this crate are left out, and so are entries that have expired or been deleted in the meantime.
+    /// An entry that another program has written under the name of a key is [`Status::Foreign`].
     ///
     /// # Errors
     ///
@@ -156,13 +157,9 @@ impl Keys {
             .take(at_once)
             .filter_map(|name| Key::from_name(name));
         let described = join_all(keys.map(|key| describe(pool.clone(), key))).await;
+        let mut described: Vec<KeyInfo> = described.into_iter().collect::<Result<_, _>>()?;
+        described.retain(|info| info.status != Status::Free);
         self.names.drain(..at_once);
-        let is_live =
-            |info: &Result<KeyInfo, Error>| !matches!(info, Ok(info) if info.status == Status::Free);
-        described
-            .into_iter()
-            .filter(is_live)
-            .collect::<Result<_, _>>()
-            .map(Some)
+        Ok(Some(described))
     }
 }

@@ -1,6 +1,7 @@
 //! The servers of a store, and commands of an operator.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -19,6 +20,20 @@ pub struct Server {
 }
 
 impl Pool {
+    /// The file of the embedded store. `None` for `sqlite::memory:` and for servers.
+    ///
+    /// ```
+    /// # use dspinlock_runtime as dspinlock;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("locks.db");
+    /// let pool = dspinlock::Pool::open(&format!("sqlite:{}", path.display()))?;
+    /// assert_eq!(pool.file(), Some(path));
+    /// # Ok::<(), dspinlock::Error>(())
+    /// ```
+    pub fn file(&self) -> Option<PathBuf> {
+        self.requests().file()
+    }
+
     /// The servers that keep entries: one, or the masters of a cluster. Connects to a cluster if necessary.
     ///
     /// ```

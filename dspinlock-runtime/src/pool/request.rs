@@ -222,6 +222,12 @@ impl Requests {
         names.map_err(|failure| named_error("scan", &format!("{prefix}*"), failure))
     }
 
+    /// See [`Store::file`](crate::store::Store::file).
+    #[cfg(feature = "inspect")]
+    pub(crate) fn file(&self) -> Option<std::path::PathBuf> {
+        self.0.store.file()
+    }
+
     /// See [`Store::servers`](crate::store::Store::servers).
     #[cfg(feature = "inspect")]
     pub(crate) async fn servers(&self) -> Result<Vec<Arc<dyn store::Server>>, Error> {

@@ -47,6 +47,9 @@ pub enum Status {
         /// The time until the result expires. `None` if it has no expiry.
         remaining: Option<Duration>,
     },
+    /// The entry is neither a lock nor a result: another program wrote it. Only `Pool::keys` and `Pool::key_info` (feature
+    /// `inspect`) return this. The other methods return an error.
+    Foreign,
 }
 
 /// A stored result, from [`Entry::peek`](crate::Entry::peek).

@@ -125,6 +125,12 @@ pub trait Store: Any + Send + Sync {
         Box::pin(std::future::ready(Ok(Names::default())))
     }
 
+    /// The file that keeps entries.
+    #[cfg(feature = "inspect")]
+    fn file(&self) -> Option<std::path::PathBuf> {
+        None
+    }
+
     /// The servers that keep entries.
     #[cfg(feature = "inspect")]
     fn servers(&self, _: Instant) -> Boxed<Result<Vec<Arc<dyn Server>>, Failure>> {

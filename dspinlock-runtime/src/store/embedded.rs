@@ -175,6 +175,11 @@ impl Store for Embedded {
     }
 
     #[cfg(feature = "inspect")]
+    fn file(&self) -> Option<PathBuf> {
+        Some(PathBuf::from(&self.path)).filter(|path| path.as_os_str() != ":memory:")
+    }
+
+    #[cfg(feature = "inspect")]
     fn names(&self, prefix: &str, cursor: &str, _: Instant) -> Boxed<Result<Names, Failure>> {
         let (reply, answer) = oneshot::channel();
         let (prefix, after) = (prefix.to_owned(), cursor.to_owned());
