@@ -321,7 +321,8 @@ impl<R, P, K: Keep<R>> Returning<R, P, K> {
 
     /// Runs a sync body under the lock, unless another call's result is returned. Blocks the thread.
     pub fn run_blocking<F: FnOnce() -> R>(mut self, body: F) -> R {
-        run_blocking(Entering::new(self.draft.order::<F>()), &self.steps, body)
+        let mut entering = Entering::new(self.draft.order::<F>());
+        run_blocking(&mut entering, &self.steps, body)
     }
 }
 

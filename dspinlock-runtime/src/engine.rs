@@ -14,6 +14,7 @@ mod lookup;
 mod trace;
 mod wait;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tracing::Instrument;
@@ -62,8 +63,11 @@ pub(crate) fn enter(
         };
         let attempt = Attempt::new(pool, spec, true)?;
         let trace = Trace::open(since, &attempt.spec.caller.site, &attempt.key);
-        let entered = follow::run(attempt, joined).instrument(trace.span().clone());
-        Ok((entered.await?, trace))
+        // Awaited in place: a variable would take the size of the future once more.
+        let entered = follow::run(attempt, joined)
+            .instrument(trace.span().clone())
+            .await;
+        Ok((entered?, trace))
     })
 }
 
@@ -72,7 +76,7 @@ pub(crate) fn witness(mut spec: Box<CallSpec>) -> Boxed<Result<Found, Error>> {
     Box::pin(async move {
         let pool = Pool::of_call(spec.pool.take()).await?;
         let site = spec.caller.site.clone();
-        let witnessed = background::run(Attempt::new(pool.clone(), spec, true)?.witness());
+        let witnessed = pin!(background::run(Attempt::new(pool.clone(), spec, true)?.witness()));
         let witnessed = pool.closing().or_closed(witnessed).await;
         witnessed.map_err(|error| error.at(&site))
     })

@@ -14,7 +14,7 @@ mod sorted;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use recent::Owner;
+pub(crate) use recent::{KeyDigest, Owner};
 
 pub use hasher::{KeyHasher, KeyPart};
 pub use name::{Format, Key, KeyError};

@@ -14,7 +14,7 @@ use super::storable::{Cached, Disposition, Storable};
 use crate::codec::{Undecodable, Unencodable};
 use crate::engine::{CallSpec, entry};
 use crate::error::Error;
-use crate::key::{Format, Key, KeyHasher};
+use crate::key::{Format, Key, KeyDigest, KeyHasher};
 use crate::lease::held::Caller;
 use crate::lease::{Kept, Publication};
 use crate::options::Options;
@@ -141,8 +141,9 @@ impl Target {
         Ok(Key::new(Format::Single, self.options.prefix.clone(), digest))
     }
 
-    fn hashed(&self, digest: Option<[u8; 32]>) -> Result<[u8; 32], Error> {
-        digest.ok_or_else(|| Error::ProvidedObjectIsNotHashable {
+    fn hashed(&self, digest: Option<KeyDigest>) -> Result<[u8; 32], Error> {
+        let bytes = digest.map(|KeyDigest(bytes)| bytes);
+        bytes.ok_or_else(|| Error::ProvidedObjectIsNotHashable {
             site: self.site.clone().into_owned(),
         })
     }

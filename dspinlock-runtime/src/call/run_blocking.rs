@@ -8,16 +8,16 @@ use crate::scope;
 
 /// Runs a sync body under the lock, unless another call's result is returned. Blocks the thread.
 pub(super) fn run_blocking<R, P, K: Keep<R>>(
-    mut entering: Entering,
+    entering: &mut Entering,
     steps: &Steps<R, P, K>,
     body: impl FnOnce() -> R,
 ) -> R {
-    if let Some(outcome) = steps.near_hit(&entering) {
+    if let Some(outcome) = steps.near_hit(entering) {
         return outcome;
     }
     let permit = loop {
-        let entered = blocking::wait(&mut entering);
-        match steps.entered(&mut entering, entered) {
+        let entered = blocking::wait(&mut *entering);
+        match steps.entered(entering, entered) {
             Decision::Retry => {}
             Decision::Return(outcome) => return outcome,
             Decision::RunBody(permit) => break permit,

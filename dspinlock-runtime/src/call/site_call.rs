@@ -659,7 +659,8 @@ impl<S, P: Fails, B, K> SiteCall<S, P, B, K> {
         K: Rules<T, E>,
     {
         let (mut draft, steps) = self.steps();
-        run_blocking(Entering::new(draft.order::<F>()), &steps, body)
+        let mut entering = Entering::new(draft.order::<F>());
+        run_blocking(&mut entering, &steps, body)
     }
 
     /// `detach`: [`run`](Self::run), with the body as a task of the current tokio runtime. The body goes on for up to

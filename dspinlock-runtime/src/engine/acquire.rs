@@ -2,6 +2,7 @@
 //!
 //! `follow` calls it. A wait never depends on the caller's runtime.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,7 +45,8 @@ impl Attempt {
     /// [`Error::Closed`] at once if the pool is or becomes closed, and the other errors of a call.
     pub(super) async fn acquire(self, claim: Claim) -> Result<Outcome, Error> {
         let pool = self.pool.clone();
-        pool.closing().or_closed(self.try_or_wait(claim)).await
+        let acquired = pin!(self.try_or_wait(claim));
+        pool.closing().or_closed(acquired).await
     }
 
     async fn try_or_wait(mut self, claim: Claim) -> Result<Outcome, Error> {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::canonical::{self, Sink};
 use super::name::{Format, Key, KeyError};
-use super::recent::{self, MAX_BYTES, Owner};
+use super::recent::{self, KeyDigest, MAX_BYTES, Owner};
 use super::shared::Shared;
 
 /// A part of a key: every type that is [`serde::Serialize`].
@@ -136,7 +136,7 @@ impl KeyHasher {
             Some(())
         });
         digest
-            .map(|digest| Key::new(format, prefix, digest))
+            .map(|KeyDigest(digest)| Key::new(format, prefix, digest))
             .ok_or(KeyError::Serialize)
     }
 
@@ -151,23 +151,33 @@ impl KeyHasher {
         &mut self,
         owner: Option<Owner>,
         site_name: impl FnOnce(&mut Sha256) -> Option<()>,
-    ) -> Option<[u8; 32]> {
+    ) -> Option<KeyDigest> {
         if self.failed {
             return None;
         }
         if let Some(shared) = &self.shared {
-            return Some(shared.digest(self.parts));
+            return Some(KeyDigest(shared.digest(self.parts)));
         }
         canonical::end(&mut self.bytes);
         let owner = owner.filter(|_| self.bytes.hash.is_none());
         let known = owner.and_then(|owner| recent::get(owner, self.bytes.stack()));
-        if known.is_some() {
-            return known;
+        match known {
+            Some(digest) => Some(digest),
+            None => self.compute(owner, site_name),
         }
+    }
+
+    /// Not inlined, because its stack is large and a near hit does not need it.
+    #[inline(never)]
+    fn compute(
+        &mut self,
+        owner: Option<Owner>,
+        site_name: impl FnOnce(&mut Sha256) -> Option<()>,
+    ) -> Option<KeyDigest> {
         let hash = self.bytes.hash();
         site_name(hash)?;
-        let mut digest = [0; 32];
-        Digest::finalize_into_reset(hash, (&mut digest).into());
+        let mut digest = KeyDigest([0; 32]);
+        Digest::finalize_into_reset(hash, (&mut digest.0).into());
         if let Some(owner) = owner {
             recent::insert(owner, self.bytes.stack(), digest);
         }

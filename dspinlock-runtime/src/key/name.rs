@@ -56,6 +56,7 @@ pub enum KeyError {
 
 impl Key {
     /// The key of a digest.
+    #[inline]
     pub fn new(format: Format, prefix: Cow<'static, str>, digest: [u8; 32]) -> Self {
         Self(Repr::Digest {
             format,

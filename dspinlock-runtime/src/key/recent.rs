@@ -22,6 +22,11 @@ pub(crate) struct Owner {
     body: TypeId,
 }
 
+/// The digest of a key. It is aligned, because a copy of 32 bytes at an odd address of the stack stalls for some nanoseconds.
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+pub(crate) struct KeyDigest(pub(crate) [u8; 32]);
+
 struct Recent {
     slots: Box<[Option<Slot>; SLOTS]>,
     hasher: RandomState,
@@ -32,7 +37,7 @@ struct Slot {
     owner: Owner,
     bytes: [u8; MAX_BYTES],
     length: usize,
-    digest: [u8; 32],
+    digest: KeyDigest,
 }
 
 thread_local! {
@@ -56,7 +61,7 @@ impl Owner {
 
 /// The digest of these canonical bytes for this site, if the thread remembers it.
 #[inline]
-pub(super) fn get(owner: Owner, bytes: &[u8]) -> Option<[u8; 32]> {
+pub(super) fn get(owner: Owner, bytes: &[u8]) -> Option<KeyDigest> {
     let get = |recent: &RefCell<Recent>| {
         let recent = recent.borrow();
         let slot = recent.slots[recent.slot(bytes)].as_ref()?;
@@ -67,7 +72,7 @@ pub(super) fn get(owner: Owner, bytes: &[u8]) -> Option<[u8; 32]> {
 }
 
 /// Remembers the digest of at most [`MAX_BYTES`] canonical bytes.
-pub(super) fn insert(owner: Owner, bytes: &[u8], digest: [u8; 32]) {
+pub(super) fn insert(owner: Owner, bytes: &[u8], digest: KeyDigest) {
     let mut slot = Slot {
         owner,
         bytes: [0; MAX_BYTES],

@@ -65,7 +65,7 @@ impl HashDSpinlock {
         Self {
             key: hasher
                 .digest(None, |_| Some(()))
-                .map(|digest| Key::new(Format::Shared, options.prefix.clone(), digest)),
+                .map(|digest| Key::new(Format::Shared, options.prefix.clone(), digest.0)),
             options,
             pool: None,
         }

@@ -2,6 +2,8 @@
 //!
 //! `lease` counts its claims here, `engine` asks before a call goes on, and `close` waits. It sends no request.
 
+use std::pin::Pin;
+
 use tokio::sync::OnceCell;
 
 use crate::error::{Error, KeyName};
@@ -57,14 +59,14 @@ impl Closing {
         self.closed.wait().await;
     }
 
-    /// Runs `future`, which acquires or waits, until the pool is closed.
+    /// Runs `future`, which acquires or waits, until the pool is closed. Pinned by its caller, so that it is stored once.
     ///
     /// # Errors
     ///
     /// [`Error::Closed`].
     pub(crate) async fn or_closed<T>(
         &self,
-        future: impl Future<Output = Result<T, Error>>,
+        future: Pin<&mut impl Future<Output = Result<T, Error>>>,
     ) -> Result<T, Error> {
         tokio::select! {
             biased;

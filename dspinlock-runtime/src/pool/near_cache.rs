@@ -112,6 +112,7 @@ impl NearCache {
     }
 
     /// What `copy` makes of the entry, unless it is older than `age` at `now`.
+    #[inline]
     pub(crate) fn get<R>(
         &self,
         key: &Key,

@@ -87,16 +87,18 @@ pub(crate) fn start_here(future: impl Future<Output = ()> + Send + 'static) {
 }
 
 /// Runs `future` on the background thread and waits for its output. Dropping the returned future drops `future`.
-pub(crate) async fn run<F>(future: F) -> F::Output
+pub(crate) fn run<F>(future: F) -> impl Future<Output = F::Output> + Send + use<F>
 where
     F: Future<Output: Send> + Send + 'static,
 {
     let mut task = AbortOnDrop(Some(handle().spawn(future)));
-    let output = task.0.as_mut().expect("the drop takes it").await;
-    task.0 = None;
-    match output {
-        Ok(output) => output,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    async move {
+        let output = task.0.as_mut().expect("the drop takes it").await;
+        task.0 = None;
+        match output {
+            Ok(output) => output,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
 }
 
