@@ -91,8 +91,9 @@ pub(crate) fn run<F>(future: F) -> impl Future<Output = F::Output> + Send + use<
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    let mut task = AbortOnDrop(Some(handle().spawn(future)));
+    let task = AbortOnDrop(Some(handle().spawn(future)));
     async move {
+        let mut task = task;
         let output = task.0.as_mut().expect("the drop takes it").await;
         task.0 = None;
         match output {
