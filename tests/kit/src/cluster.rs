@@ -213,6 +213,11 @@ impl Cluster {
             let nodes = text(&self.servers[replica], &["CLUSTER", "NODES"]);
             nodes.contains("myself,master").then_some(())
         });
+        // The votes may have marked the cluster as down for a moment.
+        eventually("each node to serve again", || {
+            let serves = |server: &Redis| state(server, "cluster_state").as_deref() == Some("ok");
+            self.servers.iter().all(serves).then_some(())
+        });
         replica
     }
 
