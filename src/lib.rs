@@ -44,7 +44,8 @@
 //! - [`guide::outages`]: what calls do while the store is down.
 //! - [`guide::deploying`]: two versions of a program, or two programs, on one store.
 //! - [`guide::shutting_down`]: freeing all keys after SIGTERM.
-//! - [`guide::operating`]: entries in `redis-cli`, eviction, persistence, permissions.
+//! - [`guide::observing`]: traces, metrics, a dashboard, and the state of the store.
+//! - [`guide::operating`]: the command `dspinlock`, entries in `redis-cli`, eviction, persistence, permissions.
 //! - [`guide::fencing`]: what a lock cannot promise, and how a SQL table refuses an old holder.
 #![cfg_attr(
     feature = "testing",
@@ -66,7 +67,7 @@
 //! | `tls` | `rediss://`, `valkeys://` |
 //! | `sentinel` | `redis+sentinel://` |
 //! | `cluster` | `redis+cluster://` |
-//! | `inspect` | [`Pool::keys`], [`Pool::key_info`], [`Pool::delete_key`] and [`Pool::servers`], for tools |
+//! | `inspect` | `Pool::keys`, `Pool::key_info`, `Pool::delete_key` and `Pool::servers`, for tools of operators |
 //! | `testing` | `Pool::for_test`: a pool for a test, without a server and with a clock that is moved by hand |
 
 /// Runs a function once per key, across every thread, process and host that shares a store.
@@ -103,6 +104,9 @@ pub mod guide {
     #[doc = include_str!("../docs/observing.md")]
     pub mod observing {}
 
+    #[doc = include_str!("../docs/large-values.md")]
+    pub mod large_values {}
+
     #[doc = include_str!("../docs/stores.md")]
     pub mod stores {}
 
@@ -123,6 +127,7 @@ pub mod guide {
 
     #[doc = include_str!("../docs/fencing.md")]
     pub mod fencing {}
+
     #[cfg(feature = "testing")]
     #[doc = include_str!("../docs/testing.md")]
     pub mod testing {}

@@ -265,7 +265,7 @@ fn the_index_names_every_page_of_the_guide() {
     let names: Vec<&str> = names.filter_map(|rest| rest.split(' ').next()).collect();
     assert!(names.len() > 10, "the pages were not found: {names:?}");
     for name in names {
-        let entry = format!("//! - [`guide::{name}`]: ");
+        let entry = format!("- [`guide::{name}`]: ");
         assert!(library.contains(&entry), "the index does not name `{name}`");
     }
 }
