@@ -23,6 +23,7 @@ fn install() -> Result<metrics_exporter_prometheus::PrometheusHandle, Box<dyn Er
     tracing_subscriber::fmt()
         .with_max_level(Level::DEBUG)
         .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
         .with_writer(io::stderr)
         .init();
     Ok(PrometheusBuilder::new().install_recorder()?)

@@ -119,7 +119,7 @@ impl Worker {
     /// The warnings and errors among [`logs`](Self::logs).
     pub fn warnings(&self) -> Vec<String> {
         let mut logs = self.logs();
-        logs.retain(|line| !line.starts_with("INFO"));
+        logs.retain(|line| line.starts_with("WARN") || line.starts_with("ERROR"));
         logs
     }
 
