@@ -55,7 +55,8 @@
 //! - [`guide::coming_from`]: for users of `cached`, rslock, FusionCache, redsync and singleflight.
 //!
 //! Without [`init`] the first call opens the URL in the environment variable `DSPINLOCK_URL`. Without that variable it
-//! opens the embedded store, a file of this user on this machine, in which every program has its own results.
+//! opens the embedded store, a file of this user on this machine, in which each executable has separate results and locks of
+//! functions without `name`.
 //!
 //! # Features
 //!

@@ -1,4 +1,4 @@
-//! What a program sets around a call: its pool, whether it computes anew, and who wants to know how it was served.
+//! What a program sets around a call: its pool, whether it computes anew, and whether it records how it was served.
 //!
 //! The pool of a call that names none is that of the scope, else the one that its runtime or thread is bound to, else the
 //! global pool. Users and `call`, `lock` call this module.
@@ -52,8 +52,8 @@ impl Place {
 }
 
 impl Pool {
-    /// Makes this the pool of every call within `future`, bodies included, that names no other pool. Tasks and threads that
-    /// it spawns do not see it; see [`bind`](Self::bind).
+    /// Makes this the default pool of the calls in `future` and in their bodies. A call that names a pool keeps that one. Tasks and
+    /// threads that the future spawns do not see it; use [`bind`](Self::bind) for them.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;

@@ -724,4 +724,10 @@ fn wrong_rules_about_errors_are_refused() {
         let text = panicked.downcast_ref::<String>().expect("a message");
         assert!(text.contains(sentence), "{sentence}: {text}");
     }
+    // It has no body to run.
+    let cancelled = || runtime().block_on(block().run_unlocked().run_cancelled(async { never() }));
+    let panicked = thread::scope(|threads| threads.spawn(cancelled).join());
+    let panicked = panicked.expect_err("a panic");
+    let text = panicked.downcast_ref::<String>().expect("a message");
+    assert!(text.contains("cannot run it"), "{text}");
 }

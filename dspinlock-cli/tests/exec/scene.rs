@@ -9,6 +9,9 @@ use dspinlock_testkit::{Redis, TEST_TIMEOUT, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+/// An argument of `env`. A shell without job control ignores these signals in its background jobs, and `exec` would keep that.
+pub(crate) const DEFAULT_SIGNALS: &str = "--default-signal=INT,QUIT";
+
 /// A server and a folder, in which the commands run.
 pub(crate) struct Scene {
     pub(crate) redis: Redis,
@@ -33,8 +36,9 @@ impl Scene {
 
     /// The program under test, which uses the server and runs in the folder.
     pub(crate) fn dspinlock(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dspinlock"));
+        let mut command = Command::new("env");
         command
+            .args([DEFAULT_SIGNALS, env!("CARGO_BIN_EXE_dspinlock")])
             .env("DSPINLOCK_URL", self.redis.url())
             .env("RUST_BACKTRACE", "0")
             .current_dir(self.folder())

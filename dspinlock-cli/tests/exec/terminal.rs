@@ -13,7 +13,7 @@ use dspinlock_testkit::eventually;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::scene::{Scene, is_alive, parent, stat};
+use crate::scene::{DEFAULT_SIGNALS, Scene, is_alive, parent, stat};
 
 /// An interactive bash on a pseudo terminal.
 struct Shell {
@@ -37,8 +37,16 @@ impl Shell {
                 .open(&name)
                 .expect("the other side")
         };
-        let bash = Command::new("setsid")
-            .args(["--ctty", "bash", "--norc", "--noprofile", "-i"])
+        let bash = Command::new("env")
+            .args([
+                DEFAULT_SIGNALS,
+                "setsid",
+                "--ctty",
+                "bash",
+                "--norc",
+                "--noprofile",
+                "-i",
+            ])
             .env("PS1", "ready> ")
             .env("TERM", "dumb")
             .env("HISTFILE", "")

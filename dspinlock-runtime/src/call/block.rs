@@ -85,6 +85,17 @@ impl Block {
         );
     }
 
+    /// # Panics
+    ///
+    /// Panics if `on_error = run_unlocked` would run a body that `run_cancelled` has dropped.
+    pub(super) fn check_cancelled(&self) {
+        assert!(
+            !self.runs_after_errors,
+            "`run_cancelled` drops the body, so `run_unlocked` cannot run it: remove one of them (`{}`)",
+            self.name
+        );
+    }
+
     fn refusal(&self, beside: &Beside<'_>) -> Option<&'static str> {
         let Beside {
             options,

@@ -27,8 +27,8 @@ use crate::pool::Pool;
 /// Starts a locked block with this name. It does what `#[dspinlock(name = "...")]` does, without a function.
 ///
 /// Use it if there is no function that could have the attribute: in the implementation of a trait, in a macro, around a
-/// closure, and if the name or an option is known at run time only. The methods of [`SiteCall`] have the names of the attribute's
-/// arguments. [`run`](SiteCall::run) and [`run_blocking`](SiteCall::run_blocking) take the body, which returns a `Result`.
+/// closure, and if the name or an option is known at run time only. The methods of [`SiteCall`] are the attribute's arguments, most of them under the
+/// same name. [`run`](SiteCall::run) and [`run_blocking`](SiteCall::run_blocking) take the body, which returns a `Result`.
 ///
 /// ```
 /// # use dspinlock_runtime as dspinlock;
@@ -58,7 +58,7 @@ use crate::pool::Pool;
 /// The key is the name and each [`part`](SiteCall::part), in order. A function with `#[dspinlock(name = "report", key = id)]` and
 /// [`Entry::of`] have the same key. Nothing else is in the key: neither the place of the block nor its types. Blocks and
 /// functions with one name and equal parts share their results, also in two programs. So in a generic function, put what
-/// distinguishes two instances into the name or into a part. A stored value that cannot be decoded as the type of the block is
+/// distinguishes two instances into a part: the name is in messages and metrics. A stored value that cannot be decoded as the type of the block is
 /// computed again, with a warning.
 pub fn site(name: impl Into<Cow<'static, str>>) -> SiteCall {
     SiteCall {
@@ -72,9 +72,10 @@ pub fn site(name: impl Into<Cow<'static, str>>) -> SiteCall {
 
 /// Builder of a locked block. [`site`] creates it.
 ///
-/// Each method has the name, the unit and the default of an argument of the attribute. A wrong combination that the compiler
+/// Each method has the meaning and the default of an argument of the attribute. Search for the argument's name to find its
+/// method. A wrong combination that the compiler
 /// refuses in the attribute is either a missing method (`near_cache` and `err_ttl` exist after [`cached`](Self::cached)), or
-/// [`Error::InvalidOption`] when the block runs.
+/// [`Error::InvalidOption`] when the block runs. With [`run_unlocked`](Self::run_unlocked) it is a panic.
 ///
 /// The type parameters say what is stored, what a lock error becomes, what a busy key means, and which results decide how long
 /// they are kept. No program names them.
@@ -300,8 +301,8 @@ impl<S, P, B, K> SiteCall<S, P, B, K> {
         self
     }
 
-    /// The time to wait as a number of [`spinlock_sleep_thresh`](Self::spinlock_sleep_thresh), at least 1. It replaces
-    /// [`wait`](Self::wait).
+    /// The time to wait as a number of [`spinlock_sleep_thresh`](Self::spinlock_sleep_thresh), at least 1. It is an
+    /// error together with [`wait`](Self::wait).
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;
@@ -452,7 +453,7 @@ impl<P, B, K> SiteCall<Discarded, P, B, K> {
 
 /// Copies of stored values in this process.
 impl<P, B, K> SiteCall<Cached, P, B, K> {
-    /// StoresValues decoded values in this process for at most this age. The value is `Clone + Send + Sync`. A push of the server removes
+    /// Stores decoded values in this process for at most this age. The value is `Clone + Send + Sync`. A push of the server removes
     /// it. Default: no near cache.
     ///
     /// ```
@@ -687,7 +688,7 @@ impl<S, P: Fails, B, K> SiteCall<S, P, B, K> {
     ///
     /// # Cancellation safety
     ///
-    /// If the future is dropped before the lock is acquired, the body does not run. Later the body goes on.
+    /// If the future is dropped before the lock is acquired, the body does not run. If it is dropped later, the body goes on.
     pub async fn run_detached<F, T, E>(self, body: F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>> + Detachable,
@@ -723,6 +724,10 @@ impl<S, P: Fails, B, K> SiteCall<S, P, B, K> {
     ///
     /// Those of [`run`](Self::run), and [`Error::LeaseLost`] if the lease was lost and there is no value of another call.
     ///
+    /// # Panics
+    ///
+    /// Panics after [`run_unlocked`](Self::run_unlocked), because the dropped body cannot run.
+    ///
     /// # Cancellation safety
     ///
     /// As for [`run`](Self::run).
@@ -735,6 +740,7 @@ impl<S, P: Fails, B, K> SiteCall<S, P, B, K> {
         Result<T, E>: OnBusy<B>,
         K: Rules<T, E>,
     {
+        self.block.check_cancelled();
         let (mut draft, steps) = self.steps();
         task::cancelled(Entering::new(draft.order::<F>()), steps, body).await
     }

@@ -43,7 +43,7 @@ use crate::rt::blocking;
 #[derive(Clone)]
 pub struct TestPool(Pool);
 
-/// What a test names a key by: an [`Entry`] or a [`HashDSpinlock`].
+/// A key in the methods of [`TestPool`]: an [`Entry`] or a [`HashDSpinlock`].
 pub trait TestKey: sealed::HasKey {}
 
 impl<R> TestKey for Entry<R> {}
@@ -350,7 +350,7 @@ impl TestPool {
         self.testing().store.drop_pushes();
     }
 
-    /// Returns how many bodies of annotated functions have begun that belong to this site: its `name`, or the end of its path.
+    /// Returns how many bodies of this function or block have begun. The site is its `name`, or the end of its path.
     /// `"price"` counts the functions `shop::price` and `bank::price`, and `"shop::price"` only the first.
     ///
     /// Bodies that run without the lock count too, and so do those of [`another_process`](Self::another_process).

@@ -1,7 +1,7 @@
 //! Counters and histograms of the feature `metrics`. Without the feature, its functions do nothing.
 //!
-//! `docs/observing.md` lists the names and labels. A label is the name of a site, of an operation or of a way to serve a call: all
-//! come from code, so their number is bounded. No label is an argument or a value.
+//! `docs/observing.md` lists the names and labels. A label is the name of a site, of an operation or of a way to serve a call: their
+//! number is bounded, unless a program builds names of blocks from data. No label is an argument or a value.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 use super::context::{self, Recorder};
 use super::how::Served;
 
-/// Tells how the last locked function was served that the call has called: from the near cache, from the store, by another
+/// Returns the output of a call, and how its last locked function was served: from the near cache, from the store, by another
 /// call, or by its body.
 ///
 /// The result is the output of the call, and `None` if it called no locked function, or if the last one failed with an error of
