@@ -1,6 +1,7 @@
 //! Every error of the crate. Every module may import it.
 //!
-//! A message says what failed, why, and what to do. It never contains an argument, a value or a password.
+//! A message says what failed, why, and what to do. It never contains an argument, a value or a password,
+//! except what a program puts into a label or the name of a block.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -377,6 +377,7 @@ impl Lease {
     /// Publishes a result, or releases the lock. Unless it succeeds, the claim stays armed, and its drop aborts.
     pub(crate) async fn publish(mut self, publication: Publication) -> Result<PublishOutcome, Error> {
         if self.is_lost() {
+            self.held.count_loss();
             return Ok(PublishOutcome::AlreadyLost);
         }
         self.claim.ask();
@@ -433,7 +434,10 @@ impl Lease {
                 }
                 Ok(PublishOutcome::Published)
             }
-            _ => Ok(PublishOutcome::Lost),
+            _ => {
+                held.count_loss();
+                Ok(PublishOutcome::Lost)
+            }
         }
     }
 }

@@ -395,9 +395,9 @@ impl Pool {
 
     /// Connects and asks the store for its state, for a health endpoint.
     ///
-    /// A store that cannot be reached is an error. A
-    /// replica is none, although calls that need a lock fail there: look at `Health::role`. In a cluster every master is asked. The request has the time limit of the
-    /// pool: 5 s, unless [`PoolBuilder::request_timeout`] changes it. It executes no step, so it also works on a closed pool.
+    /// A store that cannot be reached is an error. A replica is none, although calls that need a lock fail there: look at
+    /// `Health::role`. In a cluster every master is asked. The request has the time limit of the pool: 5 s, unless [`PoolBuilder::request_timeout`] changes it. It needs no lock, so it also works on a closed
+    /// pool.
     ///
     /// ```
     /// # use dspinlock_runtime as dspinlock;

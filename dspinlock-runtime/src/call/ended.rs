@@ -1,6 +1,7 @@
 //! The end of a call: the one place that reports how it was served, to `served`, to its span and to the metrics.
 //!
-//! `steps` and `task` call it. A call that has no enabled span is one event. Nothing reported is an argument or a value.
+//! `steps` and `task` call it. A call that has no enabled span is one event. Nothing reported is an argument or a value, except what a
+//! program puts into the name of a block.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use tracing::Span;
 
 use super::order::Order;
+use super::policy::Fate;
 use crate::engine::{Permit, Trace};
 use crate::pool::flight::Found;
 use crate::pool::near_cache::{Near, Written};
@@ -16,8 +18,9 @@ use crate::rt::clock::Instant;
 use crate::rt::metrics;
 use crate::scope::{self, How, Served};
 
-/// The field `served` of a call that ends with an error of the lock.
+/// The field `served` of a call that ends with an error of the lock, and of one that finds its key busy with `on_busy = skip`.
 const FAILED: &str = "failed";
+const SKIPPED: &str = "skipped";
 
 /// A value of the near cache.
 pub(super) fn near(order: &Order, near: &Near<'_>) {
@@ -119,11 +122,20 @@ pub(super) fn computed_under(fence: Option<u64>) {
 }
 
 /// An error of the lock. The body may still run, without the lock.
-pub(super) fn failed(site: impl Fn() -> Cow<'static, str>) {
+pub(super) fn without_value(fate: Fate, site: impl Fn() -> Cow<'static, str>) {
     scope::record(|| None);
-    tracing::debug!(target: "dspinlock", site = %site(), served = FAILED, "a call has failed");
+    let name = match fate {
+        Fate::Skipped => {
+            tracing::debug!(target: "dspinlock", site = %site(), served = SKIPPED, "a call was skipped");
+            SKIPPED
+        }
+        Fate::Failed => {
+            tracing::debug!(target: "dspinlock", site = %site(), served = FAILED, "a call has failed");
+            FAILED
+        }
+    };
     if metrics::ENABLED {
-        metrics::call(&site(), FAILED);
+        metrics::call(&site(), name);
     }
 }
 

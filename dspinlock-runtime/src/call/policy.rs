@@ -24,8 +24,20 @@ pub(super) struct Rules<R, P> {
     pub(super) to_entry: fn(&R) -> Option<AnyValue>,
     /// The return value of an entry of the near cache; `None` if it is of another type.
     pub(super) from_entry: fn(&(dyn Any + Send + Sync)) -> Option<R>,
-    /// The return value of a lock error; `None`: run the body without the lock.
-    pub(super) on_error: fn(&P, Error) -> Option<R>,
+    /// The return value of a lock error; `None`: run the body without the lock. The function is told first what the call
+    /// becomes, because the user's conversion may panic.
+    pub(super) on_error: OnLockError<R, P>,
+}
+
+type OnLockError<R, P> = fn(&P, Error, &dyn Fn(Fate)) -> Option<R>;
+
+/// What a call becomes that has met an error of the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// `on_busy = skip`.
+    Skipped,
+    /// It returns the error, panics, or runs the body without the lock.
+    Failed,
 }
 
 impl<R, P> Clone for Rules<R, P> {
@@ -49,9 +61,15 @@ impl<R, P> Rules<R, P> {
             decode: |bytes| R::Value::decode(bytes).map(R::from_value),
             to_entry: |outcome| outcome.value()?.to_entry(),
             from_entry: |entry| R::Value::from_entry(entry).map(R::from_value),
-            on_error: |policy, error| match R::nothing().filter(|_| error.is_busy()) {
-                Some(nothing) => Some(nothing),
-                None => R::Error::from_lock_error(policy, error).map(R::from_error),
+            on_error: |policy, error, tell| match R::nothing().filter(|_| error.is_busy()) {
+                Some(nothing) => {
+                    tell(Fate::Skipped);
+                    Some(nothing)
+                }
+                None => {
+                    tell(Fate::Failed);
+                    R::Error::from_lock_error(policy, error).map(R::from_error)
+                }
             },
         }
     }

@@ -3,6 +3,7 @@
 //! `call` and `future` call them in order. No step waits or blocks.
 
 use std::any::type_name;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use crate::error::{Error, KeyName};
 use crate::lease::{Kept, Publication};
 use crate::pool::flight::Found;
 use crate::protocol::header::Flag;
+use crate::rt::background;
 use crate::rt::in_flight::InFlight;
 use crate::scope::How;
 
@@ -164,12 +166,21 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
 
     /// After the body: the publish or the abort, if there is a lock.
     pub(super) fn settle(&self, permit: Option<Box<Permit>>, outcome: &R) -> Option<Settling> {
-        ended::computed(permit.as_deref());
-        let permit = permit?;
-        let Some(publication) = self.publication(&permit, outcome) else {
-            return Some(InFlight::new(permit.abort()));
-        };
-        Some(InFlight::new(permit.publish(publication)))
+        // A subscriber or a recorder of the program may panic. The body has run, so its result is still published.
+        let reported = catch_unwind(AssertUnwindSafe(|| ended::computed(permit.as_deref())));
+        let settling = permit.map(|permit| match self.publication(&permit, outcome) {
+            Some(publication) => InFlight::new(permit.publish(publication)),
+            None => InFlight::new(permit.abort()),
+        });
+        if let Err(panic) = reported {
+            background::spawn(async move {
+                if let Some(settling) = settling {
+                    let _ = settling.await;
+                }
+            });
+            resume_unwind(panic);
+        }
+        settling
     }
 
     /// What becomes of a result. `None`: of an error that is not recorded.
@@ -266,7 +277,8 @@ impl<R, P, K: Keep<R>> Steps<R, P, K> {
     }
 
     pub(super) fn on_error(&self, order: &Order, error: Error) -> Option<R> {
-        ended::failed(|| order.site_name());
-        (self.rules.on_error)(&self.policy, error)
+        (self.rules.on_error)(&self.policy, error, &|fate| {
+            ended::without_value(fate, || order.site_name())
+        })
     }
 }

@@ -66,7 +66,11 @@ where
         let error = Error::option(reason).at(&entering.site());
         return match steps.on_error(&entering.order, error) {
             Some(outcome) => outcome,
-            None => Run::with_permit(None, steps, body).await,
+            None => {
+                #[cfg(feature = "testing")]
+                entering.count_body();
+                Run::with_permit(None, steps, body).await
+            }
         };
     };
     let call = Frame::of_call();

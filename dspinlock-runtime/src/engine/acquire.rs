@@ -146,7 +146,11 @@ impl Attempt {
 
     /// Pauses, then sleeps until `change`, for at most `rest` in all. A change during the pause is latched.
     async fn sleep(&mut self, rest: Duration, change: Option<Change>) {
-        let pause = self.policy.pause().min(rest);
+        // A clock that is moved by hand would not end the pause.
+        let pause = match self.pool.timers().is_by_hand() {
+            true => Duration::ZERO,
+            false => self.policy.pause().min(rest),
+        };
         self.pool.timers().sleep(pause).await;
         let start = self.now();
         tokio::select! {

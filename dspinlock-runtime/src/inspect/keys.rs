@@ -10,6 +10,7 @@ use crate::key::Key;
 use crate::options::Options;
 use crate::pool::Pool;
 use crate::protocol::status::Status;
+use crate::rt::op::Op;
 
 /// How many entries are described at once. Each is a script of some microseconds, and a server executes those of one read in
 /// a row.
@@ -83,12 +84,13 @@ impl Pool {
     /// # Cancellation safety
     ///
     /// This method is cancel safe: a dropped future changes nothing.
-    pub async fn key_info(&self, name: &str) -> Result<KeyInfo, Error> {
-        let key = named(name)?;
-        describe(self.clone().own()?, key).await
+    pub fn key_info(&self, name: &str) -> Op<KeyInfo> {
+        let (pool, key) = (self.clone(), named(name));
+        Op::new(async move { describe(pool.own()?, key?).await })
     }
 
-    /// Deletes the entry with this name in the store. Returns whether there was one. A holder loses its lease.
+    /// Deletes whatever has this name in the store, also an entry of another program. Returns whether there was one. A holder
+    /// loses its lease.
     ///
     /// # Errors
     ///
@@ -97,8 +99,9 @@ impl Pool {
     /// # Cancellation safety
     ///
     /// If the future is dropped, the entry may or may not be deleted.
-    pub async fn delete_key(&self, name: &str) -> Result<bool, Error> {
-        entry::delete_named(&self.clone().own()?, &named(name)?).await
+    pub fn delete_key(&self, name: &str) -> Op<bool> {
+        let (pool, key) = (self.clone(), named(name));
+        Op::new(async move { entry::delete_named(&pool.own()?, &key?).await })
     }
 }
 
@@ -146,7 +149,8 @@ impl Keys {
             let Some(cursor) = &self.cursor else {
                 return Ok(None);
             };
-            let part = pool.requests().names(&self.prefix, cursor).await?;
+            let (pool, prefix, cursor) = (pool.clone(), self.prefix.clone(), cursor.clone());
+            let part = Op::new(async move { pool.requests().names(&prefix, &cursor).await }).await?;
             self.names.extend(part.names);
             self.cursor = part.rest;
         }

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::pool::Pool;
 use crate::pool::request::named_error;
 use crate::rt::clock::Instant;
+use crate::rt::op::Op;
 use crate::store;
 
 pub use crate::store::Answer;
@@ -53,8 +54,12 @@ impl Pool {
     /// # Cancellation safety
     ///
     /// This method is cancel safe: a dropped future changes nothing.
-    pub async fn servers(&self) -> Result<Vec<Server>, Error> {
-        let pool = self.clone().own()?;
+    pub fn servers(&self) -> Op<Vec<Server>> {
+        let pool = self.clone();
+        Op::new(async move { Self::servers_of(pool.own()?).await })
+    }
+
+    async fn servers_of(pool: Self) -> Result<Vec<Server>, Error> {
         let servers = pool.requests().servers().await?.into_iter();
         let server = |server| Server {
             pool: pool.clone(),
@@ -70,7 +75,8 @@ impl Server {
         self.server.address()
     }
 
-    /// Sends a command, on the connection that carries the steps of calls. A command that blocks its connection delays them.
+    /// Sends a command, on the connection that carries the steps of calls. A command that blocks its connection delays them. It must
+    /// have one reply, and it must not change the connection, as `MULTI`, `SELECT`, `HELLO`, `SUBSCRIBE` and `CLIENT REPLY` do.
     ///
     /// ```no_run
     /// # use dspinlock_runtime as dspinlock;
@@ -85,16 +91,25 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::RedisNotInitialized`] if the server cannot be reached, [`Error::Store`] if it refuses the command. A reply of
+    /// [`Error::InvalidOption`] if there is no word, [`Error::RedisNotInitialized`] if the server cannot be reached, [`Error::Store`] if it refuses the command. A reply of
     /// more than 64 KiB closes the connection.
     ///
     /// # Cancellation safety
     ///
     /// If the future is dropped, the server may or may not execute the command.
-    pub async fn command(&self, words: &[&str]) -> Result<Answer, Error> {
-        let server = self.pool.clone().own().map(|_| &self.server)?;
-        let answer = server.command(words, Instant::now()).await;
-        answer.map_err(|failure| named_error("command", words.first().unwrap_or(&""), failure))
+    pub fn command(&self, words: &[&str]) -> Op<Answer> {
+        let (pool, server) = (self.pool.clone(), self.server.clone());
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        Op::new(async move {
+            pool.own()?;
+            // A server does not reply to an empty command.
+            let Some(name) = words.first() else {
+                return Err(Error::option("an empty command: name one, such as `INFO`"));
+            };
+            let all: Vec<&str> = words.iter().map(String::as_str).collect();
+            let answer = server.command(&all, Instant::now()).await;
+            answer.map_err(|failure| named_error("command", name, failure))
+        })
     }
 }
 

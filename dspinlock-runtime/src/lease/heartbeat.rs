@@ -185,6 +185,8 @@ async fn beat(held: Arc<Held>) {
 
 /// Sends one RENEW, and schedules the next one. Returns whether the lock is held.
 async fn renew(held: &Arc<Held>, renewal: Renewal<'_>) -> Result<bool, Error> {
+    // Before the request, because a recorder of the program may panic at its failure.
+    reschedule(held, held.next_retry().min(held.deadline()));
     let renewed = held.renew(&renewal).await;
     drop(renewal);
     match renewed {

@@ -166,12 +166,20 @@ impl Held {
         self.key == *key && self.pool.is_same(pool)
     }
 
+    /// Counts a loss that the publish has found before the heartbeat.
+    pub(super) fn count_loss(&self) {
+        if !self.lost.is_set() {
+            metrics::lost_lease(self.site());
+        }
+    }
+
     /// Records the loss, and disbands the flight, so that its followers continue without this call.
     pub(super) fn lose(&self) {
         if !self.lost.is_set() {
             self.lost.set();
-            metrics::lost_lease(self.site());
             self.pool.flights().disband(&self.key);
+            // After that, because a recorder may panic.
+            metrics::lost_lease(self.site());
             tracing::warn!(
                 target: "dspinlock",
                 "lost the lease on {}: it was not renewed in time, or the key was deleted or taken over; its result will not be stored",

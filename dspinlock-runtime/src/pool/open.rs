@@ -1,6 +1,7 @@
 //! Opens a store from the settings of a pool, or from the environment. `pool` calls it. It never connects to a server.
 
 use std::env::VarError;
+use std::sync::Once;
 
 use sha2::{Digest, Sha256};
 
@@ -77,7 +78,8 @@ impl Settings {
         match std::env::var(VARIABLE) {
             Ok(url) => Ok(Self::new(Location::Url(url))),
             Err(VarError::NotPresent) if cfg!(feature = "embedded") => {
-                tracing::warn!(target: "dspinlock", "`{VARIABLE}` is not set: using the embedded store, a file of this user on this machine; set it to share results between programs or machines");
+                static WARNED: Once = Once::new();
+                WARNED.call_once(|| tracing::warn!(target: "dspinlock", "`{VARIABLE}` is not set: using the embedded store, a file of this user on this machine; set it to share results between programs or machines"));
                 Ok(Self::new(Location::Url("sqlite:".into())))
             }
             Err(VarError::NotPresent) => Err(Error::InvalidUrl {

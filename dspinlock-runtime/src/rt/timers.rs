@@ -29,6 +29,14 @@ impl Timers {
         Instant::now()
     }
 
+    /// Whether a test moves the clock.
+    pub(crate) fn is_by_hand(&self) -> bool {
+        #[cfg(feature = "testing")]
+        return self.manual.is_some();
+        #[cfg(not(feature = "testing"))]
+        false
+    }
+
     #[inline]
     pub(crate) fn elapsed(&self, since: Instant) -> Duration {
         self.now().saturating_duration_since(since)

@@ -6,6 +6,8 @@ use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "inspect")]
+use super::api::Names;
 use super::api::{Boxed, Change, Failure, Listener, Store, Tracked};
 use super::memory::Memory;
 use crate::error::StoreFailure;
@@ -98,10 +100,8 @@ impl TestStore {
     /// Removes every entry.
     pub(crate) fn clear(&self) {
         self.memory.clear();
-        for process in lock(&self.processes).iter() {
-            if let Some(listener) = &*lock(&process.listener) {
-                listener.all_changed();
-            }
+        for listener in self.listeners(|_| true) {
+            listener.all_changed();
         }
     }
 
@@ -122,9 +122,17 @@ impl TestStore {
 
     /// Tells the near caches of every process.
     fn push(&self, key: &Key) {
-        for process in lock(&self.processes).iter() {
-            process.push(|listener| listener.changed(key.name().as_bytes()));
+        for listener in self.listeners(|process| !process.faults().drops_pushes) {
+            listener.changed(key.name().as_bytes());
         }
+    }
+
+    /// Without the locks, because a value that the listener drops may call this store.
+    fn listeners(&self, is_told: impl Fn(&Process) -> bool) -> Vec<Arc<dyn Listener>> {
+        let processes = lock(&self.processes);
+        let told = processes.iter().filter(|process| is_told(process));
+        told.filter_map(|process| lock(&process.listener).clone())
+            .collect()
     }
 }
 
@@ -140,14 +148,6 @@ impl Process {
             });
         }
         Ok(faults.delay.take())
-    }
-
-    fn push(&self, push: impl FnOnce(&dyn Listener)) {
-        if !self.faults().drops_pushes
-            && let Some(listener) = &*lock(&self.listener)
-        {
-            push(&**listener);
-        }
     }
 
     fn faults(&self) -> MutexGuard<'_, Faults> {
@@ -197,6 +197,11 @@ impl Store for TestStore {
 
     fn listen(&self, listener: Arc<dyn Listener>) {
         lock(&self.own.listener).get_or_insert(listener);
+    }
+
+    #[cfg(feature = "inspect")]
+    fn names(&self, prefix: &str, cursor: &str, since: Instant) -> Boxed<Result<Names, Failure>> {
+        self.memory.names(prefix, cursor, since)
     }
 }
 

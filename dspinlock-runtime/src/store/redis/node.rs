@@ -6,6 +6,7 @@ pub(crate) mod confirm;
 pub(crate) mod tracked_read;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::{Cmd, Pipeline};
 
@@ -207,6 +208,12 @@ impl Node {
             let start = Instant::now();
             connection.ask(since).await?;
             let round_trip = start.elapsed();
+            // The server has said that it is not the master any more.
+            if !connection.is_open() {
+                return Err(Failure::Lost {
+                    extension: Duration::ZERO,
+                });
+            }
             let identity = connection.identity();
             Ok(Health {
                 role: identity.as_ref().map(|identity| match identity.is_master() {

@@ -168,6 +168,8 @@ const NO_VALUE: &str = "-";
 pub(crate) fn max_reply(name: &[u8], last: &[u8]) -> Option<u64> {
     /// The slot map of a large cluster.
     const MAX_SLOTS: u64 = 16 << 20;
+    /// The names of other programs may be long.
+    const MAX_NAMES: u64 = 1 << 20;
     match name {
         b"GETRANGE" | b"EVALSHA" | b"EVAL" => {
             let bound = std::str::from_utf8(last)
@@ -176,6 +178,7 @@ pub(crate) fn max_reply(name: &[u8], last: &[u8]) -> Option<u64> {
             Some(bound.map_or(0, |bound| bound.saturating_add(1)))
         }
         b"CLUSTER" => Some(MAX_SLOTS),
+        b"SCAN" => Some(MAX_NAMES),
         b"SUBSCRIBE" => None,
         _ => Some(0),
     }
