@@ -206,3 +206,21 @@ fn the_page_and_the_dashboard_name_every_metric_and_no_other() {
         }
     }
 }
+
+#[dspinlock(name = "metrics_skip", key = id, fail_if_key_exists, on_busy = skip)]
+fn once(id: u64) -> Result<Option<()>, Error> {
+    let _ = id;
+    Ok(Some(()))
+}
+
+#[test]
+fn a_call_that_is_skipped_has_not_failed() {
+    recorder();
+    let pool = Backend::redis().pool("metrics");
+    let id = fastrand::u64(..);
+    let run = || pool.scope_blocking(|| once(id)).expect("no error");
+    assert_eq!([run(), run(), run()], [Some(()), None, None]);
+    let calls = |served| sample("dspinlock_calls_total", &["\"metrics_skip\"", served]);
+    assert_eq!((calls("computed"), calls("skipped")), (1.0, 2.0));
+    assert_eq!(calls("failed"), 0.0);
+}

@@ -148,6 +148,8 @@ async fn an_operator_sends_commands_to_each_server() {
                     .find(|line| line.starts_with("process_id"))
                     .expect("an id");
                 processes.insert(id.to_owned());
+                let empty = server.command(&[]).await.expect_err("refused");
+                assert!(empty.to_string().contains("empty command"), "{empty}");
                 let refused = server
                     .command(&["NO-SUCH-COMMAND", "secret"])
                     .await

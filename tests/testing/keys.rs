@@ -221,3 +221,30 @@ fn bodies_are_counted_by_the_name_of_their_site() {
     let counts = ["stock", "shop::stock", "in stock", "tock", "named"].map(|site| pool.computes(site));
     assert_eq!(counts, [5, 2, 2, 0, 0]);
 }
+
+#[test]
+fn a_waiting_call_outlasts_writes_of_other_keys() {
+    let pool = Pool::for_test();
+    let entry = |id: u64| dspinlock::Entry::of::<u64>("other").part(&id).pool(&pool);
+    let held = pool.another_process();
+    let held = HashDSpinlock::new("awaited").pool(&held).acquire_blocking();
+    let Ok(Acquired::Locked(lease)) = held else {
+        panic!("free")
+    };
+    let waiting = thread::spawn({
+        let pool = pool.clone();
+        move || {
+            HashDSpinlock::new("awaited")
+                .pool(&pool)
+                .acquire_blocking()
+                .map(drop)
+        }
+    });
+    pool.waiting_blocking(1);
+    for id in 0..20 {
+        entry(id).prime_blocking(&id).expect("primed");
+        pool.waiting_blocking(1);
+    }
+    drop(lease);
+    waiting.join().expect("no panic").expect("acquired");
+}

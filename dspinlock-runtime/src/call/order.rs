@@ -128,7 +128,7 @@ impl Draft {
         }
         Order {
             site: self.site,
-            digest,
+            digest: digest.map(|KeyDigest(digest)| digest),
             body,
             cached: self.cached,
             near_cache: self.near_cache,
@@ -173,7 +173,7 @@ pub(super) struct Order {
     body: fn() -> Body,
     /// `None` if a part of the key could not be serialized, if another site has the same name, or if the arguments of a block
     /// contradict each other.
-    digest: Option<KeyDigest>,
+    digest: Option<[u8; 32]>,
     cached: bool,
     near_cache: Option<Duration>,
     own: Option<Box<Own>>,
@@ -207,7 +207,7 @@ impl Order {
     // Inlined: a key that is moved costs some nanoseconds.
     #[inline]
     fn key(&self) -> Option<Key> {
-        let key = Key::new(self.site.format(), self.options().prefix.clone(), self.digest?.0);
+        let key = Key::new(self.site.format(), self.options().prefix.clone(), self.digest?);
         Some(match self.site.name {
             Some(_) => key,
             None => key.unnamed(),
@@ -331,11 +331,10 @@ impl Order {
             return None;
         }
         let (pool, key) = (self.pool()?, self.key()?);
-        let runs_unlocked = self.runs_unlocked();
-        if runs_unlocked && pool.is_away(&pool.store_key(key.clone())) {
+        if self.runs_unlocked() && pool.is_away(&pool.store_key(key.clone())) {
             return None;
         }
-        Lookup::start(pool, key, runs_unlocked)
+        Lookup::start(pool, key)
     }
 
     /// # Errors
@@ -492,7 +491,12 @@ impl Future for Entering {
                     Ok(Ok((found, trace))) => {
                         return Poll::Ready(Ok((Outcome::Hit(found, None), trace)));
                     }
-                    Ok(Err(joined)) => self.enter(Some(joined))?,
+                    Ok(Err(joined)) => match joined.failure() {
+                        Some(error) if !self.order.runs_unlocked() => {
+                            return Poll::Ready(Err(error.clone().at(&self.site())));
+                        }
+                        _ => self.enter(Some(joined))?,
+                    },
                     Err(error) => {
                         let site = self.site();
                         return Poll::Ready(Err(error.at(&site)));

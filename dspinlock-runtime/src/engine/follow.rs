@@ -56,10 +56,11 @@ impl Attempt {
             }
         }
         let role = match joined {
-            Some(Joined::Leader(leader, missed)) if missed.has_failed => {
-                return self.alone(Some(leader)).map(ControlFlow::Break);
-            }
             Some(Joined::Leader(leader, missed)) => {
+                if let Some(error) = &missed.failure {
+                    self.pool.went_away(&self.key, error);
+                    return self.alone(Some(leader)).map(ControlFlow::Break);
+                }
                 self.has_missed(missed)?;
                 return Ok(ControlFlow::Continue(Some(leader)));
             }

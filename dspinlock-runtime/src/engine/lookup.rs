@@ -24,11 +24,13 @@ pub(crate) struct Lookup {
     pool: Pool,
     leader: Option<(Leader, Asked)>,
     reading: Reading,
-    /// A failed read does not end the call.
-    runs_unlocked: bool,
 }
 
 /// How far a call has come in place.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a read that finds no value allocates no box"
+)]
 pub(crate) enum Joined {
     /// It leads a flight, and its read has found no value.
     Leader(Leader, Missed),
@@ -43,13 +45,23 @@ pub(crate) struct Missed {
     pub(super) refuse: Option<Tag>,
     /// The value is longer than the bound.
     pub(super) is_too_long: bool,
-    /// The store could not be asked. Only for a call that then runs without the lock.
-    pub(super) has_failed: bool,
+    /// The store could not be asked. The call ends with this error, unless it runs without the lock then.
+    pub(super) failure: Option<Error>,
+}
+
+impl Joined {
+    /// Why the store could not be asked.
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        match self {
+            Self::Leader(_, missed) => missed.failure.as_ref(),
+            Self::Follower(_) => None,
+        }
+    }
 }
 
 impl Lookup {
     /// Joins the flight of `key`, and reads if the call leads. `None` if the call is inside a body that holds the key.
-    pub(crate) fn start(pool: Pool, key: Key, runs_unlocked: bool) -> Option<Result<Self, Joined>> {
+    pub(crate) fn start(pool: Pool, key: Key) -> Option<Result<Self, Joined>> {
         let key = pool.store_key(key);
         if Frame::is_held(&pool, &key) {
             return None;
@@ -61,7 +73,6 @@ impl Lookup {
                     leader: Some((leader, asked)),
                     reading: pool.read(key, Read { bound }),
                     pool,
-                    runs_unlocked,
                 })
             }
             Role::Follower(handoff) => Err(Joined::Follower(handoff)),
@@ -96,10 +107,9 @@ impl Future for Lookup {
         let reply = ready!(Pin::new(&mut self.reading).poll(context));
         let (leader, asked) = self.leader.take().expect("not polled after completion");
         let reply = match reply {
-            Err(error) if self.runs_unlocked && error.is_of_store() => {
-                self.pool.went_away(&self.reading.key, &error);
+            Err(error) if error.is_of_store() => {
                 let missed = Missed {
-                    has_failed: true,
+                    failure: Some(error),
                     ..Missed::default()
                 };
                 return Poll::Ready(Ok(Err(Joined::Leader(leader, missed))));

@@ -24,7 +24,7 @@ pub(crate) struct Owner {
 
 /// The digest of a key. It is aligned, because a copy of 32 bytes at an odd address of the stack stalls for some nanoseconds.
 #[derive(Clone, Copy)]
-#[repr(align(16))]
+#[repr(align(8))]
 pub(crate) struct KeyDigest(pub(crate) [u8; 32]);
 
 struct Recent {

@@ -55,7 +55,7 @@ impl Serialize for Fails {
 fn shared(parts: &[&dyn KeyPart]) -> [u8; 32] {
     let mut hasher = KeyHasher::new(true);
     parts.iter().for_each(|part| part.feed(&mut hasher));
-    hasher.digest(None, |_| unreachable!()).unwrap()
+    hasher.digest(None, |_| unreachable!()).unwrap().0
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -213,7 +213,7 @@ fn of_site(owner: Option<Owner>, name: &str, text: &str) -> [u8; 32] {
         hash.update(name);
         Some(())
     });
-    digest.unwrap()
+    digest.unwrap().0
 }
 
 #[test]
