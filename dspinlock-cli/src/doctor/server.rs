@@ -51,7 +51,7 @@ pub(super) async fn check(
                 format_args!("{}; without it, {lost}", why(&error)),
             ));
             let others = ["version", "role", "persistence", "maxmemory", "replication"];
-            findings.extend(others.map(|check| Finding::unknown(check, why(&error))));
+            findings.extend(others.map(|check| Finding::unknown(check, unanswered(&error))));
         }
     }
     findings.push(clock(server).await);
@@ -59,6 +59,11 @@ pub(super) async fn check(
     for (name, command, without) in OPTIONAL {
         findings.push(match server.command(command).await {
             Ok(_) => Finding::ok(name, "permitted"),
+            // The program may not need them, so this is no advice to grant them.
+            Err(error) if is_denied(&error) && matches!(name, "WAIT" | "SCAN") => Finding::unknown(
+                name,
+                format_args!("the user may not run it; without it, {without}"),
+            ),
             Err(error) => Finding::warn(name, format_args!("{}; without it, {without}", why(&error))),
         });
     }
@@ -113,13 +118,7 @@ async fn permissions(server: &Server, name: &str) -> Finding {
     for command in commands {
         // A cluster may keep the name on another master. The permission is checked before.
         let reply = server.command(command).await;
-        if matches!(
-            &reply,
-            Err(Error::Store {
-                reason: StoreFailure::PermissionDenied(_),
-                ..
-            })
-        ) {
+        if reply.is_err_and(|error| is_denied(&error)) {
             denied.push(format!("`{}`", command[0]));
         }
     }
@@ -132,6 +131,24 @@ async fn permissions(server: &Server, name: &str) -> Finding {
                 denied.join(", ")
             ),
         ),
+    }
+}
+
+fn is_denied(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Store {
+            reason: StoreFailure::PermissionDenied(_),
+            ..
+        }
+    )
+}
+
+/// Why a setting is not known. The user of a program must not be granted `CONFIG GET`, which shows passwords.
+fn unanswered(error: &Error) -> String {
+    match is_denied(error) {
+        true => "the user may not ask; look on the server with an administrator's user".into(),
+        false => why(error),
     }
 }
 
@@ -286,7 +303,7 @@ async fn setting(server: &Server, name: &str) -> Result<String, String> {
             _ => Err("the server does not have it".into()),
         },
         Ok(_) => Err("unexpected reply".into()),
-        Err(error) => Err(why(&error)),
+        Err(error) => Err(unanswered(&error)),
     }
 }
 
