@@ -13,14 +13,23 @@ const CLOCK_LIMIT: Duration = Duration::from_secs(1);
 /// How often the clock is read.
 const CLOCK_READS: usize = 5;
 
+/// What the URL says about a server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Whether the URL names a cluster.
+    pub(super) is_cluster: bool,
+    /// Whether other servers keep entries too.
+    pub(super) has_others: bool,
+}
+
 pub(super) async fn check(
     server: &Server,
-    is_one_of_several: bool,
+    place: Place,
     prefix: &str,
     report: &mut Report,
 ) -> io::Result<()> {
     let address = server.address();
-    let name = is_one_of_several.then(|| address.clone());
+    let name = place.has_others.then(|| address.clone());
     let connected = match server.command(&["PING"]).await {
         Err(error @ (Error::RedisNotInitialized { .. } | Error::InvalidOption { .. })) => {
             Finding::fail("connection", error)
@@ -38,7 +47,7 @@ pub(super) async fn check(
         Ok(info) => {
             findings.extend([
                 version(&info),
-                role(&info),
+                role(&info, place),
                 persistence(server, &info).await,
                 memory(&info),
             ]);
@@ -169,7 +178,7 @@ struct Info(String);
 impl Info {
     async fn of(server: &Server) -> Result<Self, Error> {
         let mut text = String::new();
-        for section in ["server", "replication", "persistence", "memory"] {
+        for section in ["server", "replication", "persistence", "memory", "cluster"] {
             if let Answer::Text(part) = server.command(&["INFO", section]).await? {
                 text.push_str(&part);
                 text.push('\n');
@@ -215,8 +224,12 @@ fn version(info: &Info) -> Finding {
     }
 }
 
-fn role(info: &Info) -> Finding {
+fn role(info: &Info, place: Place) -> Finding {
     match info.get("role") {
+        _ if info.number("cluster_enabled") == 1 && !place.is_cluster => Finding::fail(
+            "role",
+            "the server is a node of a cluster, so calls for keys of other nodes fail: use `redis+cluster://`",
+        ),
         Some("master") => Finding::ok("role", "master"),
         Some("slave") => Finding::fail(
             "role",
@@ -254,9 +267,12 @@ async fn persistence(server: &Server, info: &Info) -> Finding {
     if info.number("aof_enabled") == 1 {
         return Finding::ok("persistence", "appendonly yes");
     }
-    let save = match setting(server, "save").await {
-        Ok(save) if save.is_empty() => "no snapshots".to_owned(),
-        Ok(save) => format!("save {save}"),
+    let (save, lost) = match setting(server, "save").await {
+        Ok(save) if save.is_empty() => ("no snapshots".to_owned(), "a restart loses locks and results"),
+        Ok(save) => (
+            format!("save {save}"),
+            "a crash loses the locks and results since the last snapshot",
+        ),
         Err(reason) => {
             return Finding::unknown("persistence", format_args!("appendonly no; `save`: {reason}"));
         }
@@ -264,7 +280,7 @@ async fn persistence(server: &Server, info: &Info) -> Finding {
     Finding::warn(
         "persistence",
         format_args!(
-            "appendonly no, {save}: a restart loses locks and results, so two bodies may run; if that does harm, set `appendonly yes`"
+            "appendonly no, {save}: {lost}, so two bodies may run; if that does harm, set `appendonly yes`"
         ),
     )
 }
