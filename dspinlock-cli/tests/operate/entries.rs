@@ -233,8 +233,7 @@ fn an_entry_of_another_program_under_its_own_name_is_deleted_only_on_request() {
     let refused = rm(&["--yes"]);
     assert_eq!((refused.code, &*refused.stdout), (Some(64), ""), "{refused:?}");
     assert!(
-        refused.stderr.contains("another program wrote `session:42`")
-            && refused.stderr.contains("--foreign"),
+        refused.stderr.contains("another program wrote `session:42`") && refused.stderr.contains("--foreign"),
         "{refused:?}"
     );
     assert_eq!(rm(&["--dry-run"]).lines(), ["session:42"]);
