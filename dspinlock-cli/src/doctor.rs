@@ -56,8 +56,12 @@ async fn check(args: &Args) -> Result<ExitCode, Failure> {
     let mut report = Report::new(args.json);
     match pool.servers().await {
         Ok(servers) => {
+            let place = server::Place {
+                is_cluster: args.store.names_cluster(),
+                has_others: servers.len() > 1,
+            };
             for server in &servers {
-                server::check(server, servers.len() > 1, &args.prefix, &mut report).await?;
+                server::check(server, place, &args.prefix, &mut report).await?;
             }
             match (&*servers, pool.file()) {
                 ([], Some(path)) => file::check(&path, &mut report)?,

@@ -38,6 +38,10 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// A guard and its command need some milliseconds to start.
 const MIN_LEASE: Duration = Duration::from_secs(1);
 
+/// What the pools of `exec` store: the default of `max_value_size`. Output of exactly this size is not kept either, because
+/// its encoding is longer.
+const MAX_MAX_OUTPUT: usize = 8 << 20;
+
 /// A program that handles SIGTERM rarely needs longer.
 const MAX_DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
@@ -88,7 +92,7 @@ pub(crate) struct Args {
     /// By default, a command that failed runs again. If a signal ended the command, it always does.
     #[arg(long)]
     keep_failures: bool,
-    /// The largest output in bytes that `--cached` keeps. A larger output is passed through.
+    /// The largest output in bytes that `--cached` keeps; at most 8 MiB. A larger output is passed through.
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, requires = "cached")]
     max_output: usize,
     /// How long to wait for the lock before exiting with code 75 [default: no limit].
@@ -144,6 +148,11 @@ fn prepare(mut args: Args) -> Result<Plan, String> {
     if args.keep_failures && !args.cached && !args.once {
         return Err("`--keep-failures` has no effect without `--cached` or `--once`".into());
     }
+    if args.max_output > MAX_MAX_OUTPUT {
+        return Err(format!(
+            "`--max-output` must be at most {MAX_MAX_OUTPUT} bytes: no larger value is stored"
+        ));
+    }
     let max_grace = args.lease / 3;
     let grace = args.grace.unwrap_or(max_grace.min(MAX_DEFAULT_GRACE));
     if grace > max_grace {
@@ -196,7 +205,7 @@ impl Plan {
             self.job.run(&lease, signals).await
         };
         let outcome = match self.call(body).await {
-            Ok(finished) if !has_started.get() => return replay(&finished),
+            Ok(finished) if !has_started.get() => return replay(finished).await,
             outcome => outcome,
         };
         self.code(outcome)
@@ -252,6 +261,7 @@ impl Plan {
                     _ => Exit::NotExecutable.into(),
                 }
             }
+            Err(Failure::NotWritten(error)) => not_written(&error),
             Err(Failure::NoGuard(reason)) => {
                 print(reason);
                 Exit::Internal.into()
@@ -279,17 +289,19 @@ impl Plan {
     }
 }
 
-/// Prints the result of another caller.
-fn replay(finished: &Finished) -> ExitCode {
-    match finished.output.replay() {
+/// Prints the result of another caller. A signal ends `exec` while the reader of the output does not read.
+async fn replay(finished: Finished) -> ExitCode {
+    match finished.output.replay().await {
         // Nobody reads the output any more.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             code_of(rustix::process::Signal::PIPE.as_raw()).into()
         }
-        Err(error) => {
-            print(format_args!("cannot write the output: {error}"));
-            Exit::Internal.into()
-        }
+        Err(error) => not_written(&error),
         Ok(()) => finished.code.into(),
     }
+}
+
+fn not_written(error: &io::Error) -> ExitCode {
+    print(format_args!("cannot write the output: {error}"));
+    Exit::Internal.into()
 }

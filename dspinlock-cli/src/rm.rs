@@ -24,6 +24,9 @@ Examples:
   See what would be deleted:
     dspinlock rm --site app::report --dry-run
 
+With `--yes`, an entry of another program, under a name that is no name of dspinlock, is deleted
+only with `--foreign`.
+
 If a result is deleted, the next call computes it. If a lock that is held is deleted, its holder
 loses the lease, and what it computes is not stored; its body may still run while another caller
 gets the lock. The lock of a process that was killed needs no `rm`: it ends with its lease.
@@ -42,6 +45,9 @@ pub(crate) struct Args {
     /// Do not ask.
     #[arg(long)]
     yes: bool,
+    /// With `--yes`: delete the entry also if another program wrote it.
+    #[arg(long, requires = "key")]
+    foreign: bool,
     /// Print what would be deleted, and delete nothing.
     #[arg(long)]
     dry_run: bool,
@@ -70,6 +76,12 @@ async fn remove(args: &Args) -> Result<ExitCode, Failure> {
             }
         });
     }
+    if let Some(name) = found.foreign.as_ref().filter(|_| args.yes && !args.foreign) {
+        return Err(Failure::Usage(format!(
+            "another program wrote `{}`: add `--foreign` to delete it",
+            printable(name)
+        )));
+    }
     if !args.yes && !args.dry_run && !confirms(&found)? {
         print("nothing was deleted");
         return Ok(ExitCode::SUCCESS);
@@ -91,13 +103,32 @@ struct Found {
     names: Vec<String>,
     /// How many of them are locks that are held.
     held: usize,
+    /// The name of an entry that another program wrote, if no key of a site has such a name.
+    foreign: Option<String>,
 }
 
 impl Found {
     fn add(&mut self, row: &Row<'_>) {
         self.names.push(row.key.into());
         self.held += usize::from(row.state == State::Held);
+        if row.state == State::Foreign && !has_digest(row.key) {
+            self.foreign = Some(row.key.into());
+        }
     }
+}
+
+/// Whether a name in the store ends with a digest: 32 characters after the letter `a`, or 64 hexadecimal digits. Other programs
+/// have no such names.
+fn has_digest(name: &str) -> bool {
+    let Some((_, text)) = name.rsplit_once(',') else {
+        return false;
+    };
+    let is_single = |text: &str| {
+        let is_of_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        text.len() == 32 && text.bytes().all(is_of_base64)
+    };
+    text.strip_prefix('a').is_some_and(is_single)
+        || text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 async fn find(args: &Args, pool: &Pool) -> Result<Found, Failure> {
@@ -129,7 +160,11 @@ fn confirms(found: &Found) -> io::Result<bool> {
         0 => String::new(),
         held => format!(" ({held} held: a holder loses its lease, and its body goes on)"),
     };
-    write!(io::stderr(), "delete {entries}{held}? [y/N] ")?;
+    let foreign = match found.foreign {
+        Some(_) => " (another program wrote it)",
+        None => "",
+    };
+    write!(io::stderr(), "delete {entries}{held}{foreign}? [y/N] ")?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

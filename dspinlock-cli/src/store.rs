@@ -33,11 +33,20 @@ impl StoreArgs {
 
     /// Opens the store once more, with connections of its own. Pools with equal settings would share them.
     pub(crate) fn open_apart(&self) -> Result<Pool, Error> {
-        let url = match &self.url {
+        Pool::builder(&self.url()).max_value_size(1 << 20).open()
+    }
+
+    /// Whether the URL names a cluster.
+    pub(crate) fn names_cluster(&self) -> bool {
+        let url = self.url().to_ascii_lowercase();
+        url.starts_with("redis+cluster:") || url.starts_with("rediss+cluster:")
+    }
+
+    fn url(&self) -> String {
+        match &self.url {
             Some(url) => url.clone(),
             None => std::env::var("DSPINLOCK_URL").unwrap_or_else(|_| "sqlite:".into()),
-        };
-        Pool::builder(&url).max_value_size(1 << 20).open()
+        }
     }
 }
 

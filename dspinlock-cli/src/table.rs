@@ -27,17 +27,33 @@ impl Colour {
     }
 }
 
-/// A text without control characters, which a terminal would execute.
+/// Whether a terminal would execute the character, or would show it as nothing or other characters in another order.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+        )
+}
+
+/// A text without control characters and format characters.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    match text.contains(char::is_control) {
-        true => text.replace(char::is_control, "\u{fffd}").into(),
+    match text.contains(is_unsafe) {
+        true => text.replace(is_unsafe, "\u{fffd}").into(),
         false => text.into(),
     }
 }
 
-/// JSON without the control characters that it may contain.
+/// JSON without the control characters and format characters that it may contain.
 pub(crate) fn without_controls(json: &str) -> String {
-    let escaped = |c: char| match c.is_control() {
+    // None of them has more than four digits.
+    let escaped = |c: char| match is_unsafe(c) {
         true => format!("\\u{:04x}", u32::from(c)),
         false => c.into(),
     };

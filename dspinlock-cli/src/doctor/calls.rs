@@ -89,8 +89,9 @@ async fn wake_up(args: &Args, lock: &HashDSpinlock, lease: Lease) -> Finding {
     let releasing = async {
         // Until the waiter has asked for the lock.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let released = lease.give_up().await;
-        (released, Instant::now())
+        // The waiter may be granted the lock before the reply to its release arrives.
+        let start = Instant::now();
+        (lease.give_up().await, start)
     };
     let ((granted, woken), (released, start)) = tokio::join!(waiting, releasing);
     match (granted, released) {

@@ -13,14 +13,23 @@ const CLOCK_LIMIT: Duration = Duration::from_secs(1);
 /// How often the clock is read.
 const CLOCK_READS: usize = 5;
 
+/// What the URL says about a server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Whether the URL names a cluster.
+    pub(super) is_cluster: bool,
+    /// Whether other servers keep entries too.
+    pub(super) has_others: bool,
+}
+
 pub(super) async fn check(
     server: &Server,
-    is_one_of_several: bool,
+    place: Place,
     prefix: &str,
     report: &mut Report,
 ) -> io::Result<()> {
     let address = server.address();
-    let name = is_one_of_several.then(|| address.clone());
+    let name = place.has_others.then(|| address.clone());
     let connected = match server.command(&["PING"]).await {
         Err(error @ (Error::RedisNotInitialized { .. } | Error::InvalidOption { .. })) => {
             Finding::fail("connection", error)
@@ -38,7 +47,7 @@ pub(super) async fn check(
         Ok(info) => {
             findings.extend([
                 version(&info),
-                role(&info),
+                role(&info, place),
                 persistence(server, &info).await,
                 memory(&info),
             ]);
@@ -51,7 +60,7 @@ pub(super) async fn check(
                 format_args!("{}; without it, {lost}", why(&error)),
             ));
             let others = ["version", "role", "persistence", "maxmemory", "replication"];
-            findings.extend(others.map(|check| Finding::unknown(check, why(&error))));
+            findings.extend(others.map(|check| Finding::unknown(check, unanswered(&error))));
         }
     }
     findings.push(clock(server).await);
@@ -59,6 +68,11 @@ pub(super) async fn check(
     for (name, command, without) in OPTIONAL {
         findings.push(match server.command(command).await {
             Ok(_) => Finding::ok(name, "permitted"),
+            // The program may not need them, so this is no advice to grant them.
+            Err(error) if is_denied(&error) && matches!(name, "WAIT" | "SCAN") => Finding::unknown(
+                name,
+                format_args!("the user may not run it; without it, {without}"),
+            ),
             Err(error) => Finding::warn(name, format_args!("{}; without it, {without}", why(&error))),
         });
     }
@@ -113,13 +127,7 @@ async fn permissions(server: &Server, name: &str) -> Finding {
     for command in commands {
         // A cluster may keep the name on another master. The permission is checked before.
         let reply = server.command(command).await;
-        if matches!(
-            &reply,
-            Err(Error::Store {
-                reason: StoreFailure::PermissionDenied(_),
-                ..
-            })
-        ) {
+        if reply.is_err_and(|error| is_denied(&error)) {
             denied.push(format!("`{}`", command[0]));
         }
     }
@@ -132,6 +140,24 @@ async fn permissions(server: &Server, name: &str) -> Finding {
                 denied.join(", ")
             ),
         ),
+    }
+}
+
+fn is_denied(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Store {
+            reason: StoreFailure::PermissionDenied(_),
+            ..
+        }
+    )
+}
+
+/// Why a setting is not known. The user of a program must not be granted `CONFIG GET`, which shows passwords.
+fn unanswered(error: &Error) -> String {
+    match is_denied(error) {
+        true => "the user may not ask; look on the server with an administrator's user".into(),
+        false => why(error),
     }
 }
 
@@ -152,7 +178,7 @@ struct Info(String);
 impl Info {
     async fn of(server: &Server) -> Result<Self, Error> {
         let mut text = String::new();
-        for section in ["server", "replication", "persistence", "memory"] {
+        for section in ["server", "replication", "persistence", "memory", "cluster"] {
             if let Answer::Text(part) = server.command(&["INFO", section]).await? {
                 text.push_str(&part);
                 text.push('\n');
@@ -198,8 +224,12 @@ fn version(info: &Info) -> Finding {
     }
 }
 
-fn role(info: &Info) -> Finding {
+fn role(info: &Info, place: Place) -> Finding {
     match info.get("role") {
+        _ if info.number("cluster_enabled") == 1 && !place.is_cluster => Finding::fail(
+            "role",
+            "the server is a node of a cluster, so calls for keys of other nodes fail: use `redis+cluster://`",
+        ),
         Some("master") => Finding::ok("role", "master"),
         Some("slave") => Finding::fail(
             "role",
@@ -237,9 +267,12 @@ async fn persistence(server: &Server, info: &Info) -> Finding {
     if info.number("aof_enabled") == 1 {
         return Finding::ok("persistence", "appendonly yes");
     }
-    let save = match setting(server, "save").await {
-        Ok(save) if save.is_empty() => "no snapshots".to_owned(),
-        Ok(save) => format!("save {save}"),
+    let (save, lost) = match setting(server, "save").await {
+        Ok(save) if save.is_empty() => ("no snapshots".to_owned(), "a restart loses locks and results"),
+        Ok(save) => (
+            format!("save {save}"),
+            "a crash loses the locks and results since the last snapshot",
+        ),
         Err(reason) => {
             return Finding::unknown("persistence", format_args!("appendonly no; `save`: {reason}"));
         }
@@ -247,7 +280,7 @@ async fn persistence(server: &Server, info: &Info) -> Finding {
     Finding::warn(
         "persistence",
         format_args!(
-            "appendonly no, {save}: a restart loses locks and results, so two bodies may run; if that does harm, set `appendonly yes`"
+            "appendonly no, {save}: {lost}, so two bodies may run; if that does harm, set `appendonly yes`"
         ),
     )
 }
@@ -286,7 +319,7 @@ async fn setting(server: &Server, name: &str) -> Result<String, String> {
             _ => Err("the server does not have it".into()),
         },
         Ok(_) => Err("unexpected reply".into()),
-        Err(error) => Err(why(&error)),
+        Err(error) => Err(unanswered(&error)),
     }
 }
 

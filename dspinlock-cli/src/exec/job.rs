@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -29,6 +29,9 @@ use super::terminal::Terminal;
 
 /// How often the guard is told the deadline, if it has changed, and the terminal is looked at.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How long a reader of the output has after a signal. It may have stopped reading.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What to run, and how.
 #[derive(Debug)]
@@ -60,6 +63,8 @@ pub(super) enum Failure {
     LeaseLost,
     /// The command could not be started.
     NotStarted(io::Error),
+    /// The output of the command could not be written.
+    NotWritten(io::Error),
     /// The guard could not be started, or was killed.
     NoGuard(String),
 }
@@ -100,6 +105,7 @@ impl Job {
         let mut running = Running {
             channel,
             deadline: 0,
+            ended_by: None,
             group: None,
             terminal: Terminal::open(),
         };
@@ -113,11 +119,21 @@ impl Job {
         // Fails only if the guard is not our child.
         let _ = guard.wait();
         let recorded = match recorder {
-            Some(recorder) => Some(recorder.finish().await),
+            Some(recorder) => match finish(recorder, running.ended_by, signals).await {
+                Ok(recorded) => Some(recorded),
+                Err(_) if is_lost => None,
+                Err(signal) => return Err(Failure::Exited(code_of(signal.as_raw()))),
+            },
             None => None,
         };
+        if is_lost {
+            return Err(Failure::LeaseLost);
+        }
+        let recorded = match recorded {
+            Some(Ok(Recorded::NotWritten(error))) => return Err(Failure::NotWritten(error)),
+            recorded => recorded,
+        };
         match end {
-            _ if is_lost => Err(Failure::LeaseLost),
             End::Exited(code) => self.finished(code, recorded),
             End::Killed(signal) => Err(Failure::Exited(code_of(signal))),
             End::NotStarted(error) => Err(Failure::NotStarted(error)),
@@ -178,6 +194,43 @@ impl Job {
     }
 }
 
+/// Waits until the output is written. A signal ends that, because the reader of the output may never read it. If a signal has
+/// reached the command already, the reader has only a short time.
+async fn finish(
+    recorder: Recorder,
+    ended_by: Option<Signal>,
+    signals: &RefCell<Signals>,
+) -> Result<io::Result<Recorded>, Signal> {
+    let timeout = async {
+        match ended_by {
+            Some(signal) => {
+                sleep(READ_TIMEOUT).await;
+                signal
+            }
+            None => pending().await,
+        }
+    };
+    let next = async {
+        loop {
+            let signal = poll_fn(|context| signals.borrow_mut().poll(context)).await;
+            if is_request_to_end(signal) {
+                return signal;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        recorded = recorder.finish() => Ok(recorded),
+        signal = next => Err(signal),
+        signal = timeout => Err(signal),
+    }
+}
+
+/// Whether a program that gets the signal is expected to end. Programs use SIGUSR1 and SIGUSR2 for other purposes.
+fn is_request_to_end(signal: Signal) -> bool {
+    [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT].contains(&signal)
+}
+
 /// The exit code of a command that a signal ended, as shells report it.
 pub(super) fn code_of(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(u8::MAX)
@@ -188,6 +241,8 @@ struct Running {
     channel: Channel,
     /// The last deadline that the guard was told.
     deadline: i64,
+    /// The last signal that asked the command to end.
+    ended_by: Option<Signal>,
     /// The process group of the command, when it has started.
     group: Option<Pid>,
     terminal: Option<Terminal>,
@@ -223,6 +278,9 @@ impl Running {
                         // The shell's `fg` gives the terminal first, and then continues the job.
                         self.pass_terminal_on();
                         self.tell_deadline(lease).await;
+                    }
+                    if is_request_to_end(signal) {
+                        self.ended_by = Some(signal);
                     }
                     self.send(Message::Signal(signal.as_raw())).await;
                 }

@@ -1,7 +1,7 @@
 //! The output of a command: passed through, recorded in the order of reading, and replayed. `job` and `exec` call it.
 
 use std::fmt;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::AsFd;
 use std::thread;
 
@@ -28,9 +28,19 @@ enum Stream {
 }
 
 impl Output {
-    /// Writes everything to standard output and standard error.
-    pub(super) fn replay(&self) -> io::Result<()> {
-        self.0.iter().try_for_each(|(stream, bytes)| stream.write(bytes))
+    /// Writes everything to standard output and standard error. If the future is dropped, the writes go on.
+    pub(super) async fn replay(self) -> io::Result<()> {
+        let (send, written) = oneshot::channel();
+        thread::Builder::new()
+            .name("dspinlock-output".into())
+            .spawn(move || {
+                let result = self.0.iter().try_for_each(|(stream, bytes)| stream.write(bytes));
+                // Fails only if `exec` does not wait for the end of the writes.
+                let _ = send.send(result);
+            })?;
+        written
+            .await
+            .unwrap_or_else(|_| Err(io::Error::other("the thread that writes the output has panicked")))
     }
 
     fn push(&mut self, stream: Stream, bytes: &[u8]) {
@@ -49,14 +59,24 @@ impl fmt::Debug for Output {
 }
 
 impl Stream {
-    fn write(self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Stdout => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(bytes).and_then(|()| stdout.flush())
+    /// Writes all bytes, without a lock or a buffer: the write may block forever, and `exec` must be able to end.
+    fn write(self, mut bytes: &[u8]) -> io::Result<()> {
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        let file = match self {
+            Self::Stdout => stdout.as_fd(),
+            Self::Stderr => stderr.as_fd(),
+        };
+        while !bytes.is_empty() {
+            match rustix::io::write(file, bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => bytes = &bytes[written..],
+                Err(Errno::INTR) => {}
+                // Another program may have made the pipe or the terminal non-blocking.
+                Err(Errno::AGAIN) => wait_for(&mut [PollFd::from_borrowed_fd(file, PollFlags::OUT)], None)?,
+                Err(error) => return Err(error.into()),
             }
-            Self::Stderr => io::stderr().lock().write_all(bytes),
         }
+        Ok(())
     }
 }
 
@@ -69,6 +89,8 @@ pub(super) enum Recorded {
     TooLarge,
     /// A reader of our own output had closed it, so the command could not write all of its output.
     Closed,
+    /// Our own output could not be written for another reason, for example because a disk is full.
+    NotWritten(io::Error),
 }
 
 /// The thread that reads the output. It is a thread because a reader of our own output may be slow, and `exec` must not wait
@@ -114,7 +136,7 @@ fn record(
     let mut buffer = vec![0; CHUNK];
     let mut output = Some(Output::default());
     let (mut size, mut rest) = (0, MAX_REST);
-    let (mut ended, mut closed) = (false, false);
+    let (mut ended, mut failed) = (false, None);
     while pipes.iter().any(|(_, pipe)| pipe.is_some()) && rest > 0 {
         let mut readable = Vec::with_capacity(pipes.len());
         let events = wait(&pipes, (!ended).then_some(until))?;
@@ -132,9 +154,10 @@ fn record(
                 *pipe = None;
                 continue;
             }
-            if stream.write(bytes).is_err() {
+            if let Err(error) = stream.write(bytes) {
                 // The command then gets SIGPIPE, as without `exec`.
-                (*pipe, closed) = (None, true);
+                *pipe = None;
+                failed.get_or_insert(error);
             }
             size += read;
             match &mut output {
@@ -150,10 +173,11 @@ fn record(
         }
         ended |= events.ended;
     }
-    Ok(match output {
-        _ if closed => Recorded::Closed,
-        Some(output) => Recorded::Whole(output),
-        None => Recorded::TooLarge,
+    Ok(match (failed, output) {
+        (Some(error), _) if error.kind() == io::ErrorKind::BrokenPipe => Recorded::Closed,
+        (Some(error), _) => Recorded::NotWritten(error),
+        (None, Some(output)) => Recorded::Whole(output),
+        (None, None) => Recorded::TooLarge,
     })
 }
 
@@ -172,15 +196,21 @@ fn wait(pipes: &[(Stream, Option<PipeReader>); 2], until: Option<&PipeReader>) -
         .collect();
     let now = Timespec::default();
     let timeout = until.is_none().then_some(&now);
-    while let Err(error) = poll(&mut polled, timeout) {
-        if error != Errno::INTR {
-            return Err(error.into());
-        }
-    }
+    wait_for(&mut polled, timeout)?;
     let mut ready = polled.iter().map(|polled| !polled.revents().is_empty());
     let mut of_pipe = |pipe: &Option<PipeReader>| pipe.is_some() && ready.next() == Some(true);
     let [(_, stdout), (_, stderr)] = pipes;
     let pipes = [of_pipe(stdout), of_pipe(stderr)];
     let ended = ready.next() == Some(true);
     Ok(Events { pipes, ended })
+}
+
+/// Like `poll`, which a signal interrupts.
+fn wait_for(polled: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> io::Result<()> {
+    while let Err(error) = poll(polled, timeout) {
+        if error != Errno::INTR {
+            return Err(error.into());
+        }
+    }
+    Ok(())
 }

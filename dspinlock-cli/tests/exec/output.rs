@@ -131,6 +131,113 @@ fn a_slow_reader_does_not_end_the_command() {
 }
 
 #[test]
+fn output_that_cannot_be_written_has_a_reason_and_a_code() {
+    let scene = Scene::new();
+    for (at, script) in ["echo a; echo x >>runs", "echo a; echo x >>runs; exit 3"]
+        .into_iter()
+        .enumerate()
+    {
+        let options = ["--cached", "--keep-failures", "--input", "/dev/null"];
+        let options = &options[..if at == 0 { 2 } else { 4 }];
+        let full = || {
+            let full = OpenOptions::new().write(true).open("/dev/full");
+            let mut exec = scene.exec(options, script);
+            exec.stdout(full.expect("the device")).stderr(Stdio::piped());
+            Running::start(&mut exec).wait()
+        };
+        let assert_reason = |written: std::process::Output| {
+            let messages = String::from_utf8_lossy(&written.stderr).into_owned();
+            assert_eq!(written.status.code(), Some(70), "{messages}");
+            assert!(
+                messages.contains("cannot write the output: No space left"),
+                "{messages}"
+            );
+        };
+        assert_reason(full());
+        assert_eq!(output(&mut scene.exec(options, script)).stdout, b"a\n");
+        assert_eq!(
+            scene.count("runs"),
+            2 * (at + 1),
+            "a result without its output is not kept"
+        );
+        assert_reason(full());
+    }
+}
+
+#[test]
+fn output_to_a_pipe_that_does_not_block_is_complete() {
+    let scene = Scene::new();
+    let script = "head -c 1000000 /dev/zero; echo x >>runs";
+    for _ in 0..2 {
+        let (mut read, write) = std::io::pipe().expect("a pipe");
+        rustix::io::ioctl_fionbio(&write, true).expect("it becomes non-blocking");
+        let mut exec = scene.exec(&["--cached"], script);
+        let running = Running::start(exec.stdout(write));
+        // The descriptor in the command of the test keeps the pipe open.
+        drop(exec);
+        std::thread::sleep(Duration::from_millis(500));
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut read, &mut bytes).expect("the output");
+        assert_eq!((bytes.len(), running.code()), (1_000_000, Some(0)));
+    }
+    assert_eq!(scene.count("runs"), 1);
+}
+
+#[test]
+fn a_signal_ends_exec_while_nobody_reads_its_output() {
+    let scene = Scene::new();
+    let small = "head -c 100000 /dev/zero; echo x >>done";
+    let large = "head -c 900000 /dev/zero; echo x >>done";
+    let unread = |options: &[&str], script: &str, signal: Signal| {
+        let mut exec = scene.exec(options, script);
+        let mut running = exec.stdout(Stdio::piped()).spawn().expect("the program starts");
+        let _unread = running.stdout.take();
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(
+            running.try_wait().expect("our child").is_none(),
+            "it waits for its reader"
+        );
+        let start = Instant::now();
+        let pid = rustix::process::Pid::from_child(&running);
+        rustix::process::kill_process(pid, signal).expect("it runs");
+        let code = loop {
+            if let Some(status) = running.try_wait().expect("our child") {
+                break status.code();
+            }
+            if start.elapsed() > Duration::from_secs(30) {
+                let _ = running.kill();
+                panic!("{signal:?} does not end it");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        assert_eq!(code, Some(128 + signal.as_raw()), "{signal:?}");
+    };
+    // The command has ended, or it is blocked too.
+    unread(&["--cached"], small, Signal::TERM);
+    assert_eq!(scene.count("done"), 1);
+    unread(&["--cached"], large, Signal::INT);
+    assert_eq!(scene.count("done"), 1);
+    // The result is replayed.
+    let mut exec = scene.exec(&["--cached"], large);
+    let stdout = File::create(scene.path("stdout")).expect("a file");
+    assert_eq!(Running::start(exec.stdout(stdout)).code(), Some(0));
+    unread(&["--cached"], small, Signal::TERM);
+}
+
+#[test]
+fn a_limit_above_that_of_the_store_is_refused() {
+    let scene = Scene::new();
+    let refused = output(&mut scene.exec(&["--cached", "--max-output", "8388609"], "echo x >>runs"));
+    let reason = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!((refused.status.code(), scene.count("runs")), (Some(64), 0));
+    assert!(reason.contains("at most 8388608 bytes"), "{reason}");
+    assert_eq!(
+        code(&mut scene.exec(&["--cached", "--max-output", "8388608"], "true")),
+        Some(0)
+    );
+}
+
+#[test]
 fn a_daemon_that_keeps_the_output_open_does_not_delay_the_result() {
     let scene = Scene::new();
     let script =

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dspinlock_testkit::Redis;
+use dspinlock_testkit::{Cluster, Redis};
 use serde_json::Value;
 
 use crate::stage::{Ended, Store, file, run};
@@ -65,6 +65,8 @@ fn every_store_is_checked_and_left_as_it_was() {
             Store::Cluster(_) => 3,
             Store::File(_) => 0,
         };
+        let woken = &findings["wake-up"][0].1;
+        assert!(!woken.contains("within 0.0"), "{woken}");
         for check in OF_SERVERS {
             let found = findings.get(check).map_or(&[][..], |found| found);
             assert_eq!(found.len(), servers, "{check}");
@@ -107,7 +109,12 @@ fn each_hazard_has_a_finding_with_advice() {
     let memory = |policy| with(&["--maxmemory", "100mb", "--maxmemory-policy", policy]);
     for (ended, check, result, advice) in [
         (with(&[]), "persistence", "warn", "no snapshots"),
-        (with(&["--save", "60 1"]), "persistence", "warn", "save 60 1"),
+        (
+            with(&["--save", "60 1"]),
+            "persistence",
+            "warn",
+            "save 60 1: a crash loses the locks and results since the last snapshot",
+        ),
         (
             with(&["--appendonly", "yes"]),
             "persistence",
@@ -143,6 +150,18 @@ fn a_replica_fails() {
     assert_eq!(ended.code, Some(78), "{ended:?}");
     assert_eq!(of(&ended, "role").0, "fail");
     assert_eq!(of(&ended, "acquire").0, "fail");
+}
+
+#[test]
+fn a_node_of_a_cluster_fails_if_the_url_names_no_cluster() {
+    let cluster = Cluster::start();
+    let ended = run(&cluster.servers()[0].url(), &["doctor", "--json"]);
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    let (result, message) = of(&ended, "role");
+    assert!(
+        result == "fail" && message.contains("use `redis+cluster://`"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -226,6 +226,23 @@ fn an_entry_of_another_program_is_listed_and_can_be_deleted() {
 }
 
 #[test]
+fn an_entry_of_another_program_under_its_own_name_is_deleted_only_on_request() {
+    let server = Redis::start();
+    server.raw(&["SET", "session:42", "{}"]);
+    let rm = |options: &[&str]| run(&server.url(), &[&["rm", "session:42"], options].concat());
+    let refused = rm(&["--yes"]);
+    assert_eq!((refused.code, &*refused.stdout), (Some(64), ""), "{refused:?}");
+    assert!(
+        refused.stderr.contains("another program wrote `session:42`") && refused.stderr.contains("--foreign"),
+        "{refused:?}"
+    );
+    assert_eq!(rm(&["--dry-run"]).lines(), ["session:42"]);
+    assert_eq!(server.keys().len(), 1);
+    assert_eq!(rm(&["--yes", "--foreign"]).lines(), ["session:42"]);
+    assert!(server.keys().is_empty());
+}
+
+#[test]
 fn a_terminal_does_not_execute_a_text_of_the_store() {
     let server = Redis::start();
     let pool = Pool::open(&server.url()).expect("a good URL");
@@ -235,8 +252,9 @@ fn a_terminal_does_not_execute_a_text_of_the_store() {
         .windows(10)
         .position(|text| text == b"app::price")
         .expect("the site");
-    // A cursor movement, and the same as one character of the upper control codes.
-    let forged = [&entry[..at], "\x1b[2J\u{9b}2J".as_bytes(), &entry[at..]].concat();
+    // A cursor movement, the same as one character of the upper control codes, and a change of direction.
+    let unsafe_text = "\x1b[2J\u{9b}2J\u{202e}\u{200b}";
+    let forged = [&entry[..at], unsafe_text.as_bytes(), &entry[at..]].concat();
     server.raw(&[b"SET".as_slice(), name.as_bytes(), &forged]);
     for arguments in [
         &["ls"][..],
@@ -245,8 +263,9 @@ fn a_terminal_does_not_execute_a_text_of_the_store() {
         &["show", &name, "--json"],
     ] {
         let ended = run(&server.url(), arguments);
-        let found = ended.lines().join("").chars().any(char::is_control);
-        assert!(!found && ended.stdout.contains("app::price"), "{ended:?}");
+        let shown = ended.lines().join("");
+        let found = shown.contains(|c: char| c.is_control() || unsafe_text[2..].contains(c) && !c.is_ascii());
+        assert!(!found && shown.contains("app::price"), "{ended:?}");
     }
 }
 

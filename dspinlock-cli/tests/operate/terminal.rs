@@ -90,6 +90,14 @@ fn rm_asks_and_deletes_only_after_a_yes() {
     assert!(code == Some(0) && !screen.contains("nothing"), "{screen}");
     assert!(server.keys().is_empty());
     assert!(held.release_blocking().is_err());
+    server.raw(&["SET", "session:42", "{}"]);
+    let (screen, _) = on_terminal(&mut dspinlock(&server.url(), &["rm", "session:42"]), "n\n");
+    assert!(
+        screen.contains("delete `session:42` (another program wrote it)?"),
+        "{screen}"
+    );
+    let (screen, code) = on_terminal(&mut dspinlock(&server.url(), &["rm", "session:42"]), "y\n");
+    assert!(code == Some(0) && server.keys().is_empty(), "{screen}");
     for id in 0..3 {
         price(&pool, id);
     }
