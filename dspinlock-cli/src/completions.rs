@@ -27,11 +27,11 @@ enum Shell {
     Fish,
 }
 
-pub(crate) fn run(args: &Args, command: &mut clap::Command) -> ExitCode {
+pub(crate) fn run(args: &Args, command: &clap::Command) -> ExitCode {
     store::run(async { print(args.shell, command) })
 }
 
-fn print(shell: Shell, command: &mut clap::Command) -> Result<ExitCode, Failure> {
+fn print(shell: Shell, command: &clap::Command) -> Result<ExitCode, Failure> {
     let shell = match shell {
         Shell::Bash => clap_complete::Shell::Bash,
         Shell::Zsh => clap_complete::Shell::Zsh,
@@ -39,7 +39,15 @@ fn print(shell: Shell, command: &mut clap::Command) -> Result<ExitCode, Failure>
     };
     // Not directly to standard output: if it is closed, `generate` panics.
     let mut script = Vec::new();
-    generate(shell, command, "dspinlock", &mut script);
+    generate(shell, &mut visible(command), "dspinlock", &mut script);
     std::io::stdout().lock().write_all(&script)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Without the subcommands that are hidden: `generate` would complete them.
+fn visible(command: &clap::Command) -> clap::Command {
+    let subcommands = command
+        .get_subcommands()
+        .filter(|subcommand| !subcommand.is_hide_set());
+    clap::Command::new("dspinlock").subcommands(subcommands.cloned())
 }

@@ -66,6 +66,6 @@ fn main() -> ExitCode {
         Command::Show(args) => show::run(&args),
         Command::Rm(args) => rm::run(&args),
         Command::Doctor(args) => doctor::run(&args),
-        Command::Completions(args) => completions::run(&args, &mut Cli::command()),
+        Command::Completions(args) => completions::run(&args, &Cli::command()),
     }
 }
