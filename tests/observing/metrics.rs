@@ -216,7 +216,8 @@ fn once(id: u64) -> Result<Option<()>, Error> {
 #[test]
 fn a_call_that_is_skipped_has_not_failed() {
     recorder();
-    let pool = Backend::redis().pool("metrics");
+    let backend = Backend::redis();
+    let pool = backend.pool("metrics");
     let id = fastrand::u64(..);
     let run = || pool.scope_blocking(|| once(id)).expect("no error");
     assert_eq!([run(), run(), run()], [Some(()), None, None]);
