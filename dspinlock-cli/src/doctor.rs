@@ -30,7 +30,7 @@ Each line has a result, the check, what was found, and what to do:
   fail     locked calls fail: the exit code is 78
   unknown  the user may not ask, so look yourself
 
-The command acquires a lock and stores a result, under names of its own, and deletes both. Run it
+The command acquires a lock and stores a result, under separate names, and deletes both. Run it
 as the user of the program. It changes nothing else.";
 
 /// Checks the store: its settings, its clock, and what the user may do.

@@ -31,7 +31,7 @@ impl StoreArgs {
         }
     }
 
-    /// Opens the store once more, with connections of its own. Pools with equal settings would share them.
+    /// Opens the store once more, with separate connections. Pools with equal settings would share them.
     pub(crate) fn open_apart(&self) -> Result<Pool, Error> {
         Pool::builder(&self.url()).max_value_size(1 << 20).open()
     }

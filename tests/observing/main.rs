@@ -6,7 +6,7 @@ mod stores;
 
 mod check;
 mod collect;
-#[allow(unreachable_pub, reason = "the example is a program of its own")]
+#[allow(unreachable_pub, reason = "the example is a separate program")]
 #[path = "../../examples/observe.rs"]
 mod example;
 mod exported;

@@ -108,7 +108,7 @@ const OPTIONAL: [(&str, &[&str], &str); 5] = [
     ),
 ];
 
-/// Tries each command of the scripts under a name of its own. If a script is refused, the server does not always say which
+/// Tries each command of the scripts under a separate name. If a script is refused, the server does not always say which
 /// command the user lacks.
 async fn permissions(server: &Server, name: &str) -> Finding {
     let commands: [&[&str]; 10] = [

@@ -1,4 +1,4 @@
-//! The guard: a process that starts the command in a group of its own, and ends the group before the lease ends.
+//! The guard: a process that starts the command in a separate group, and ends the group before the lease ends.
 //!
 //! `exec` starts it. It acts on its own if `exec` is killed, stopped or too slow, so it must depend on nothing but the last
 //! deadline. It never talks to a store.

@@ -52,7 +52,7 @@ pub(super) struct Own {
     pub(super) err_ttl: Option<Duration>,
     /// The call accepts no value that was stored before it.
     pub(super) is_fresh: bool,
-    /// The name and arguments of a block, which has no site of its own.
+    /// The name and arguments of a block, which has no separate site.
     pub(super) block: Option<Block>,
 }
 
