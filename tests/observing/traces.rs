@@ -177,3 +177,51 @@ fn a_call_that_fails_is_an_event() {
         .collect();
     assert_eq!(ways, [(false, "failed".into()), (true, "computed".into())]);
 }
+
+/// Panics when a call reports how it was served.
+struct Panicking;
+
+impl tracing::Subscriber for Panicking {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("dspinlock")
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {
+        panic!("requested");
+    }
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {}
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_subscriber_that_panics_loses_no_result() {
+    #[dspinlock(key = id, fail_if_key_exists)]
+    fn job(id: u64) -> Result<(), Error> {
+        let _ = id;
+        Ok(())
+    }
+    let pool = Pool::open("sqlite::memory:").expect("a pool");
+    let id = fastrand::u64(..);
+    let run = || pool.scope_blocking(|| job(id));
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        tracing::subscriber::with_default(Panicking, run)
+    }));
+    assert!(panicked.is_err(), "the panic is the caller's");
+    // The job has run. So its key is computed, and is not free for a moment.
+    dspinlock_testkit::eventually("the publish", || match run() {
+        Err(Error::FailIfKeyExistsIsEnabled { holder, .. }) => holder
+            .is_none_or(|holder| !holder.to_string().contains(", for "))
+            .then_some(()),
+        other => panic!("the job runs again: {other:?}"),
+    });
+}
